@@ -1,0 +1,71 @@
+// Package cpu decides which instruction sets the kernels may use. It is the
+// only package that reads CPU flags.
+//
+// The environment variable NONET_ISA (generic, avx2, avx512 or neon) caps the
+// choice at program start: it removes instruction sets and never adds one.
+// GODEBUG=cpu.<feature>=off works as well, because the flags come from
+// golang.org/x/sys/cpu.
+package cpu
+
+import (
+	"fmt"
+	"os"
+)
+
+// ISA is an instruction set that kernels are written for.
+type ISA uint8
+
+const (
+	Generic ISA = iota // portable Go
+	AVX2               // AVX2, FMA and F16C
+	AVX512             // AVX-512 F, VL, BW and DQ, and all of AVX2
+	NEON               // arm64 ASIMD
+)
+
+var names = [...]string{Generic: "generic", AVX2: "avx2", AVX512: "avx512", NEON: "neon"}
+
+func (i ISA) String() string { return names[i] }
+
+var (
+	has [len(names)]bool
+	err error
+)
+
+func init() { has, err = choose(detect(), os.Getenv("NONET_ISA")) }
+
+// choose applies the cap to what the machine has. Instruction sets of one
+// architecture are ordered: a cap keeps itself and everything before it.
+func choose(machine [len(names)]bool, limit string) ([len(names)]bool, error) {
+	machine[Generic] = true
+	if limit == "" {
+		return machine, nil
+	}
+	for i, name := range names {
+		if name != limit {
+			continue
+		}
+		for j := range machine {
+			if j > i || (ISA(i) == NEON && (ISA(j) == AVX2 || ISA(j) == AVX512)) {
+				machine[j] = false
+			}
+		}
+		return machine, nil
+	}
+	return machine, fmt.Errorf("NONET_ISA=%q: unknown instruction set; want generic, avx2, avx512 or neon", limit)
+}
+
+// Has reports whether kernels for isa may run in this process.
+func Has(isa ISA) bool { return has[isa] }
+
+// Best returns the instruction set that kernels prefer in this process.
+func Best() ISA {
+	for i := len(has) - 1; i > 0; i-- {
+		if has[i] {
+			return ISA(i)
+		}
+	}
+	return Generic
+}
+
+// Err reports an unknown value of NONET_ISA, which is otherwise ignored.
+func Err() error { return err }

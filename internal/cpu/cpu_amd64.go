@@ -1,0 +1,16 @@
+//go:build !purego
+
+package cpu
+
+import "golang.org/x/sys/cpu"
+
+// detect asks for every extension by its own flag: HasAVX512 of x/sys/cpu
+// means F alone, and some virtual machines show AVX2 without FMA. x/sys/cpu
+// has no flag for F16C; every processor with AVX2 has it, and it is behind
+// the same operating system support.
+func detect() (m [len(names)]bool) {
+	x := &cpu.X86
+	m[AVX2] = x.HasAVX && x.HasAVX2 && x.HasFMA
+	m[AVX512] = m[AVX2] && x.HasAVX512F && x.HasAVX512VL && x.HasAVX512BW && x.HasAVX512DQ
+	return m
+}

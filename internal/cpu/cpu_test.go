@@ -1,0 +1,57 @@
+package cpu
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestChoose(t *testing.T) {
+	t.Parallel()
+	x86 := [len(names)]bool{AVX2: true, AVX512: true}
+	arm := [len(names)]bool{NEON: true}
+	for _, c := range []struct {
+		machine [len(names)]bool
+		limit   string
+		want    []ISA
+	}{
+		{x86, "", []ISA{Generic, AVX2, AVX512}},
+		{x86, "avx512", []ISA{Generic, AVX2, AVX512}},
+		{x86, "avx2", []ISA{Generic, AVX2}},
+		{x86, "generic", []ISA{Generic}},
+		{x86, "neon", []ISA{Generic}},
+		{arm, "neon", []ISA{Generic, NEON}},
+		{arm, "avx512", []ISA{Generic}},
+		{[len(names)]bool{}, "avx512", []ISA{Generic}}, // a cap never adds
+	} {
+		got, err := choose(c.machine, c.limit)
+		require.NoError(t, err)
+		var list []ISA
+		for i, ok := range got {
+			if ok {
+				list = append(list, ISA(i))
+			}
+		}
+		require.Equal(t, c.want, list, "%v limited to %q", c.machine, c.limit)
+	}
+	_, err := choose(x86, "sse9")
+	require.ErrorContains(t, err, `NONET_ISA="sse9"`)
+}
+
+// TestRequired fails where an instruction set listed in NONET_REQUIRE_ISA
+// (comma-separated) is absent, so that a run which means to test it cannot pass
+// by skipping.
+func TestRequired(t *testing.T) {
+	t.Parallel()
+	for name := range strings.SplitSeq(os.Getenv("NONET_REQUIRE_ISA"), ",") {
+		if name == "" {
+			continue
+		}
+		i := slices.Index(names[:], name)
+		require.GreaterOrEqual(t, i, 0, "unknown instruction set %q", name)
+		require.True(t, Has(ISA(i)), "%s is required but not available", name)
+	}
+}

@@ -1,0 +1,257 @@
+// Package parallel runs the items of a phase on a team of workers.
+//
+// Items come from one atomic counter, and a phase ends when a second counter
+// shows that every item is done. There is no barrier: the caller works too, and
+// does every item itself if no helper comes in time, so that a loaded machine
+// makes a phase slower but never slower than one worker. Which worker does an
+// item is not determined; a phase is deterministic if each item's result is.
+//
+// Helpers are ordinary goroutines, started once per forward pass (Begin), not
+// once per phase, because waking a thread can cost 100 µs. Between phases they
+// spin for a bounded time and then park. Nothing runs outside Begin and End, so
+// an unused team costs nothing and needs no Close.
+package parallel
+
+import (
+	"context"
+	"runtime"
+	"sync/atomic"
+)
+
+const (
+	// spinRounds bounds the busy wait for the next phase, spinGosched the wait
+	// that lets other goroutines run, before a worker parks. On Zen 4 and Zen 5
+	// the two together last some 100 µs: longer than the gap between two phases
+	// of a network, shorter than a time slice.
+	spinRounds  = 20000
+	spinGosched = 200
+)
+
+// Team is a number of workers: the goroutine that calls Run, and its helpers.
+// One goroutine at a time may use a Team. A nil Team is a team of one.
+type Team struct {
+	workers int
+
+	// ticket holds the phase in its upper and the unclaimed items in its lower
+	// 32 bits. An item is claimed by decrementing it, so that a late helper can
+	// never claim an item of a phase that it has not seen begin.
+	ticket atomic.Uint64
+	_      [56]byte
+	done   atomic.Int64 // items of this phase that are finished
+	_      [56]byte
+
+	// Written by Run before it publishes a ticket, and read only between a
+	// successful claim and the matching increment of done.
+	n  int
+	fn func(worker, item int)
+
+	open     atomic.Bool
+	parked   atomic.Int32
+	wake     chan struct{} // one token wakes one parked helper
+	waiting  atomic.Bool   // the caller is parked until the phase is done
+	finished chan struct{}
+	helpers  []helper
+}
+
+type helper struct {
+	running atomic.Bool
+	start   func() // prebuilt: a go statement without arguments allocates nothing
+	_       [48]byte
+}
+
+// NewTeam returns a team of the given number of workers, at least 1.
+func NewTeam(workers int) *Team {
+	t := &Team{workers: max(workers, 1), finished: make(chan struct{}, 1)}
+	t.helpers = make([]helper, t.workers-1)
+	t.wake = make(chan struct{}, len(t.helpers))
+	for i := range t.helpers {
+		t.helpers[i].start = func() { t.help(i) }
+	}
+	return t
+}
+
+// Workers returns the number of workers: the bound of the worker argument of
+// the function given to Run.
+func (t *Team) Workers() int {
+	if t == nil {
+		return 1
+	}
+	return t.workers
+}
+
+// Begin starts the helpers. They stay ready for Run until End.
+func (t *Team) Begin() {
+	if t == nil {
+		return
+	}
+	t.open.Store(true)
+	for i := range t.helpers[:min(len(t.helpers), runtime.GOMAXPROCS(0)-1)] {
+		h := &t.helpers[i]
+		if h.running.CompareAndSwap(false, true) {
+			go h.start()
+		}
+	}
+}
+
+// End lets the helpers go. It does not wait for them.
+func (t *Team) End() {
+	if t == nil {
+		return
+	}
+	t.open.Store(false)
+	t.wakeParked()
+}
+
+// Run calls fn(worker, item) once for each item in [0, n), from several
+// goroutines between Begin and End and otherwise from this one alone, and
+// returns when all calls have returned. worker is in [0, Workers()), and no two
+// calls with the same worker run at the same time.
+//
+// If ctx ends, the items that are not yet begun are dropped and Run returns
+// ctx's error. Run allocates nothing; for that to hold for the caller, fn must
+// be built once and kept.
+func (t *Team) Run(ctx context.Context, n int, fn func(worker, item int)) error {
+	if t == nil || len(t.helpers) == 0 || n == 1 {
+		return runAlone(ctx, n, fn)
+	}
+	if n <= 0 {
+		return ctx.Err()
+	}
+	t.n, t.fn = n, fn
+	t.done.Store(0)
+	phase := t.ticket.Load()>>32 + 1
+	t.ticket.Store(phase<<32 | uint64(uint32(n)))
+	t.wakeParked()
+
+	var err error
+	for err == nil {
+		item, ok := t.claim()
+		if !ok {
+			break
+		}
+		fn(0, item)
+		t.done.Add(1)
+		if err = ctx.Err(); err != nil {
+			t.done.Add(t.dropRest())
+		}
+	}
+	t.await(int64(n))
+	t.fn = nil
+	return err
+}
+
+func runAlone(ctx context.Context, n int, fn func(worker, item int)) error {
+	for item := range n {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		fn(0, item)
+	}
+	return ctx.Err()
+}
+
+// claim takes one item of the current phase.
+func (t *Team) claim() (item int, ok bool) {
+	for {
+		v := t.ticket.Load()
+		left := uint32(v)
+		if left == 0 {
+			return 0, false
+		}
+		if t.ticket.CompareAndSwap(v, v-1) {
+			return t.n - int(left), true
+		}
+	}
+}
+
+// dropRest claims every remaining item and returns how many there were.
+func (t *Team) dropRest() int64 {
+	for {
+		v := t.ticket.Load()
+		if t.ticket.CompareAndSwap(v, v>>32<<32) {
+			return int64(uint32(v))
+		}
+	}
+}
+
+// await returns when n items are done. Others' items are in flight at most, so
+// the wait is short unless a helper has lost its processor.
+func (t *Team) await(n int64) {
+	for i := range spinRounds + spinGosched {
+		if t.done.Load() == n {
+			return
+		}
+		if i >= spinRounds {
+			runtime.Gosched()
+		}
+	}
+	t.waiting.Store(true)
+	if t.done.Load() == n && t.waiting.CompareAndSwap(true, false) {
+		return
+	}
+	<-t.finished
+}
+
+// help is a helper's life from Begin to End.
+func (t *Team) help(i int) {
+	h := &t.helpers[i]
+	for {
+		t.work(i + 1)
+		h.running.Store(false)
+		// Begin may have found this helper still running, and left it to go on.
+		if !t.open.Load() || !h.running.CompareAndSwap(false, true) {
+			return
+		}
+	}
+}
+
+// work does items until End.
+func (t *Team) work(worker int) {
+	for idle := 0; t.open.Load(); idle++ {
+		if item, ok := t.claim(); ok {
+			t.do(worker, item)
+			idle = -1
+			continue
+		}
+		switch {
+		case idle < spinRounds:
+		case idle < spinRounds+spinGosched:
+			runtime.Gosched()
+		default:
+			t.park()
+			idle = -1
+		}
+	}
+}
+
+// do runs a claimed item and wakes the caller after the phase's last one.
+func (t *Team) do(worker, item int) {
+	n := int64(t.n) // once done reaches n, the next phase may write t.n
+	t.fn(worker, item)
+	if t.done.Add(1) == n && t.waiting.CompareAndSwap(true, false) {
+		t.finished <- struct{}{}
+	}
+}
+
+// park sleeps until there is a new phase or the team is closed. It may also
+// return for nothing.
+func (t *Team) park() {
+	t.parked.Add(1)
+	// Look again: what came before the increment has sent no token.
+	if t.open.Load() && uint32(t.ticket.Load()) == 0 {
+		<-t.wake
+	}
+	t.parked.Add(-1)
+}
+
+// wakeParked sends a token for each parked helper. A full channel holds enough
+// of them already.
+func (t *Team) wakeParked() {
+	for range t.parked.Load() {
+		select {
+		case t.wake <- struct{}{}:
+		default:
+			return
+		}
+	}
+}

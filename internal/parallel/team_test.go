@@ -1,0 +1,139 @@
+package parallel
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestEveryItemOnce runs many phases of every small size and checks that each
+// item ran once and that no worker did two things at a time.
+func TestEveryItemOnce(t *testing.T) {
+	for _, workers := range []int{1, 2, 3, 8} {
+		team := NewTeam(workers)
+		busy := make([]atomic.Int32, workers)
+		var count [40]atomic.Int32
+		fn := func(worker, item int) {
+			if busy[worker].Add(1) != 1 {
+				t.Error("a worker runs two items at a time")
+			}
+			count[item].Add(1)
+			busy[worker].Add(-1)
+		}
+		for round := range 200 {
+			team.Begin()
+			for n := range len(count) {
+				require.NoError(t, team.Run(context.Background(), n, fn))
+				for i := range count {
+					want := int32(0)
+					if i < n {
+						want = 1
+					}
+					require.Equal(t, want, count[i].Swap(0), "round %d, %d workers, item %d of %d", round, workers, i, n)
+				}
+			}
+			team.End()
+		}
+	}
+}
+
+// TestParkedHelpersCome leaves gaps longer than the spin between phases, and
+// items long enough that the caller parks too.
+func TestParkedHelpersCome(t *testing.T) {
+	if runtime.GOMAXPROCS(0) < 2 {
+		t.Skip("needs GOMAXPROCS of 2 or more")
+	}
+	team := NewTeam(2)
+	team.Begin()
+	defer team.End()
+	var byHelper atomic.Int32
+	fn := func(worker, item int) {
+		if worker == 1 {
+			byHelper.Add(1)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	for range 20 {
+		time.Sleep(5 * time.Millisecond)
+		require.NoError(t, team.Run(context.Background(), 4, fn))
+	}
+	require.Positive(t, byHelper.Load(), "no helper ever took an item")
+}
+
+func TestCancel(t *testing.T) {
+	for _, workers := range []int{1, 2} {
+		ctx, cancel := context.WithCancel(context.Background())
+		team := NewTeam(workers)
+		team.Begin()
+		var ran atomic.Int32
+		err := team.Run(ctx, 1000, func(_, _ int) {
+			if ran.Add(1) == 3 {
+				cancel()
+			}
+			time.Sleep(time.Millisecond)
+		})
+		require.ErrorIs(t, err, context.Canceled)
+		require.Less(t, ran.Load(), int32(20))
+		// The team is as good as new.
+		var after atomic.Int32
+		require.NoError(t, team.Run(context.Background(), 50, func(_, _ int) { after.Add(1) }))
+		require.Equal(t, int32(50), after.Load())
+		team.End()
+	}
+}
+
+// TestHelpersLeave: after End no goroutine stays.
+func TestHelpersLeave(t *testing.T) {
+	before := runtime.NumGoroutine()
+	for range 100 {
+		team := NewTeam(4)
+		team.Begin()
+		require.NoError(t, team.Run(context.Background(), 10, func(_, _ int) {}))
+		team.End()
+	}
+	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+		require.True(t, time.Now().Before(deadline), "%d goroutines, %d before", runtime.NumGoroutine(), before)
+	}
+}
+
+func TestNoAllocation(t *testing.T) {
+	team := NewTeam(2)
+	var sum atomic.Int64
+	fn := func(_, item int) { sum.Add(int64(item)) }
+	ctx := context.Background()
+	got := testing.AllocsPerRun(100, func() {
+		team.Begin()
+		for range 5 {
+			if team.Run(ctx, 8, fn) != nil {
+				t.Error(errors.New("unexpected error"))
+			}
+		}
+		team.End()
+	})
+	require.Zero(t, got)
+}
+
+func TestNilTeam(t *testing.T) {
+	var team *Team
+	require.Equal(t, 1, team.Workers())
+	team.Begin()
+	n := 0
+	require.NoError(t, team.Run(context.Background(), 3, func(worker, item int) { n += item + worker }))
+	require.Equal(t, 3, n)
+	team.End()
+}
+
+func BenchmarkPhase(b *testing.B) {
+	team := NewTeam(2)
+	team.Begin()
+	defer team.End()
+	fn := func(_, _ int) {}
+	for b.Loop() {
+		_ = team.Run(context.Background(), 2, fn)
+	}
+}

@@ -1,0 +1,347 @@
+package vgg
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ErrConfig is wrapped by errors about the description of a network.
+var ErrConfig = errors.New("bad network configuration")
+
+// Kind says what a layer computes.
+type Kind uint8
+
+const (
+	Conv Kind = iota // 3×3 or 1×1 convolution, stride 1
+	LRN              // local response normalisation over 5 channels
+	Pool             // 2×2 maximum, stride 2
+	FC               // fully connected
+)
+
+func (k Kind) String() string { return [...]string{"conv", "lrn", "pool", "fc"}[k] }
+
+// Layer is one layer of a network.
+type Layer struct {
+	Kind   Kind
+	Name   string // the paper's: conv3_2, lrn1, pool5, fc6
+	Kernel int    // Conv: 3 or 1
+	Out    int    // Conv: output channels; FC: outputs
+	ReLU   bool   // Conv, FC: followed by max(x, 0)
+}
+
+// Config describes a network of VGG's shape: a stack of convolutions and
+// pools, and fully connected layers after it. A Config is a value; its methods
+// return changed copies.
+type Config struct {
+	Name     string // "A" … "E" for the paper's, else free
+	Channels int    // of the input: 3
+	Size     int    // side of the input pictures that the FC layers fit: 224
+	Pad      int    // zero padding of the 3×3 convolutions: 1, or 0 for none
+	Layers   []Layer
+}
+
+// The configurations of Simonyan & Zisserman (ICLR 2015), table 1, in the
+// notation of ParseLayers.
+var configs = []struct{ name, layers string }{
+	{"A", "64 M 128 M 256 256 M 512 512 M 512 512 M F4096 F4096 F1000"},
+	{"A-LRN", "64 N M 128 M 256 256 M 512 512 M 512 512 M F4096 F4096 F1000"},
+	{"B", "64 64 M 128 128 M 256 256 M 512 512 M 512 512 M F4096 F4096 F1000"},
+	{"C", "64 64 M 128 128 M 256 256 256/1 M 512 512 512/1 M 512 512 512/1 M F4096 F4096 F1000"},
+	{"D", "64 64 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M F4096 F4096 F1000"},
+	{"E", "64 64 M 128 128 M 256 256 256 256 M 512 512 512 512 M 512 512 512 512 M F4096 F4096 F1000"},
+}
+
+// Names lists the paper's configurations: A, A-LRN, B, C, D, E.
+func Names() []string {
+	var names []string
+	for _, c := range configs {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// Lookup returns a configuration of the paper by its letter, or by the names
+// vgg11, vgg13, vgg16 and vgg19 that others use for A, B, D and E. Its error
+// wraps ErrConfig.
+func Lookup(name string) (Config, error) {
+	letter := strings.ToUpper(name)
+	if alias, ok := map[string]string{"VGG11": "A", "VGG13": "B", "VGG16": "D", "VGG19": "E"}[letter]; ok {
+		letter = alias
+	}
+	for _, c := range configs {
+		if c.name != letter {
+			continue
+		}
+		layers, err := ParseLayers(c.layers)
+		return Config{Name: c.name, Channels: 3, Size: 224, Pad: 1, Layers: layers}, err
+	}
+	return Config{}, fmt.Errorf("vgg: configuration %q: want one of %s: %w", name, strings.Join(Names(), ", "), ErrConfig)
+}
+
+// ParseLayers reads a network from a line of words, one a layer:
+//
+//	64      3×3 convolution to 64 channels, with ReLU
+//	256/1   1×1 convolution
+//	M       2×2 maximum pool
+//	N       local response normalisation
+//	F4096   fully connected layer with ReLU
+//	=3/1    a leading = leaves the ReLU out
+//
+// The last F has no ReLU whether it says = or not: it gives the logits. Layers
+// are named as in the paper: conv3_2 is the second convolution after the second
+// pool, and fully connected layers go on counting after the blocks, so that
+// after five of them the first is fc6. A 1×1 convolution without ReLU at the
+// very start is conv0.
+func ParseLayers(s string) ([]Layer, error) {
+	var layers []Layer
+	block, conv, fc := 1, 0, 0
+	words := strings.Fields(s)
+	for i, word := range words {
+		bad := func(why string) error {
+			return fmt.Errorf("vgg: layer %d %q: %s: %w", i+1, word, why, ErrConfig)
+		}
+		spec, linear := strings.CutPrefix(word, "=")
+		if fc > 0 && !strings.HasPrefix(spec, "F") {
+			return nil, bad("only fully connected layers may follow a fully connected one")
+		}
+		var l Layer
+		switch {
+		case spec == "M":
+			l = Layer{Kind: Pool, Name: fmt.Sprintf("pool%d", block)}
+			block, conv = block+1, 0
+		case spec == "N":
+			l = Layer{Kind: LRN, Name: fmt.Sprintf("lrn%d", block)}
+		case strings.HasPrefix(spec, "F"):
+			n, err := strconv.Atoi(spec[1:])
+			if err != nil || n < 1 || n > maxWidth {
+				return nil, bad("want F and the number of outputs")
+			}
+			if conv > 0 && fc == 0 {
+				block++ // the last block has no pool
+			}
+			l = Layer{Kind: FC, Name: fmt.Sprintf("fc%d", block+fc), Out: n, ReLU: !linear && i < len(words)-1}
+			fc++
+		default:
+			width, kernel, found := strings.Cut(spec, "/")
+			n, err := strconv.Atoi(width)
+			if err != nil || n < 1 || n > maxWidth {
+				return nil, bad("want a number of channels")
+			}
+			l = Layer{Kind: Conv, Kernel: 3, Out: n, ReLU: !linear}
+			if found {
+				if kernel != "1" && kernel != "3" {
+					return nil, bad("the kernel is 3 or 1")
+				}
+				l.Kernel = int(kernel[0] - '0')
+			}
+			if i == 0 && l.Kernel == 1 && linear {
+				l.Name = "conv0"
+				break
+			}
+			conv++
+			l.Name = fmt.Sprintf("conv%d_%d", block, conv)
+		}
+		layers = append(layers, l)
+	}
+	if len(layers) == 0 {
+		return nil, fmt.Errorf("vgg: no layers: %w", ErrConfig)
+	}
+	return layers, nil
+}
+
+// maxWidth bounds what a file may ask for: channels and outputs of a layer.
+const maxWidth = 1 << 20
+
+// LayerString is the inverse of ParseLayers.
+func (c Config) LayerString() string {
+	var words []string
+	for i, l := range c.Layers {
+		linear := ""
+		if !l.ReLU && (l.Kind == Conv || l.Kind == FC && i < len(c.Layers)-1) {
+			linear = "="
+		}
+		switch l.Kind {
+		case Pool:
+			words = append(words, "M")
+		case LRN:
+			words = append(words, "N")
+		case FC:
+			words = append(words, linear+"F"+strconv.Itoa(l.Out))
+		case Conv:
+			word := linear + strconv.Itoa(l.Out)
+			if l.Kernel == 1 {
+				word += "/1"
+			}
+			words = append(words, word)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// Divide returns c with 1/div of the channels and, except in the last layer, of
+// the fully connected outputs: small networks of the same shape, for tests.
+func (c Config) Divide(div int) Config {
+	c.Layers = slices.Clone(c.Layers)
+	for i := range c.Layers {
+		if last := i == len(c.Layers)-1; !last || c.Layers[i].Kind == Conv {
+			c.Layers[i].Out = max(c.Layers[i].Out/div, min(c.Layers[i].Out, 1))
+		}
+	}
+	return c
+}
+
+// WithClasses returns c with n outputs of the last fully connected layer.
+func (c Config) WithClasses(n int) Config {
+	if i := len(c.Layers) - 1; i >= 0 && c.Layers[i].Kind == FC {
+		c.Layers = slices.Clone(c.Layers)
+		c.Layers[i].Out = n
+	}
+	return c
+}
+
+// WithSize returns c for pictures of size×size.
+func (c Config) WithSize(size int) Config {
+	c.Size = size
+	return c
+}
+
+// Until returns c cut after the named layer.
+func (c Config) Until(name string) (Config, error) {
+	i := slices.IndexFunc(c.Layers, func(l Layer) bool { return l.Name == name })
+	if i < 0 {
+		return c, c.unknownLayer(name)
+	}
+	c.Layers = slices.Clone(c.Layers[:i+1])
+	return c, nil
+}
+
+func (c Config) unknownLayer(name string) error {
+	var names []string
+	for _, l := range c.Layers {
+		names = append(names, l.Name)
+	}
+	return fmt.Errorf("vgg: configuration %s has no layer %q; it has %s: %w", c.Name, name, strings.Join(names, ", "), ErrConfig)
+}
+
+// Classes returns the number of outputs of the network: of its last fully
+// connected layer, or 0 if it has none.
+func (c Config) Classes() int {
+	if n := len(c.Layers); n > 0 && c.Layers[n-1].Kind == FC {
+		return c.Layers[n-1].Out
+	}
+	return 0
+}
+
+// Shape is the size of one picture's activations: channels, height, width. A
+// fully connected layer's outputs are C×1×1.
+type Shape struct{ C, H, W int }
+
+// Len returns C·H·W.
+func (s Shape) Len() int { return s.C * s.H * s.W }
+
+func (s Shape) String() string { return fmt.Sprintf("%d×%d×%d", s.C, s.H, s.W) }
+
+// Shapes returns the shape after each layer for an h×w input. It refuses inputs
+// that a layer leaves nothing of, and sizes that no memory holds.
+func (c Config) Shapes(h, w int) ([]Shape, error) {
+	if h < 1 || w < 1 || h > maxSide || w > maxSide {
+		return nil, fmt.Errorf("vgg: input of %d×%d, want sides of 1 to %d: %w", h, w, maxSide, ErrShape)
+	}
+	s := Shape{c.Channels, h, w}
+	shapes := make([]Shape, len(c.Layers))
+	for i, l := range c.Layers {
+		in := s
+		switch l.Kind {
+		case Conv:
+			s.C = l.Out
+			if l.Kernel == 3 {
+				s.H, s.W = s.H+2*c.Pad-2, s.W+2*c.Pad-2
+			}
+		case Pool:
+			s.H, s.W = s.H/2, s.W/2
+		case FC:
+			s = Shape{l.Out, 1, 1}
+		}
+		if s.H < 1 || s.W < 1 {
+			return nil, fmt.Errorf("vgg: %s: nothing is left of %v for an input of %d×%d: %w", l.Name, in, h, w, ErrShape)
+		}
+		shapes[i] = s
+	}
+	return shapes, nil
+}
+
+// maxSide bounds the side of an input; 1 << 15 squared is more than a network's
+// activations of any machine today.
+const maxSide = 1 << 15
+
+// Validate checks that c can be computed. Its errors wrap ErrConfig or ErrShape.
+func (c Config) Validate() error {
+	if c.Channels < 1 || c.Channels > maxWidth || c.Pad < 0 || c.Pad > 1 {
+		return fmt.Errorf("vgg: %d input channels and padding %d, want at least 1 channel and padding 0 or 1: %w", c.Channels, c.Pad, ErrConfig)
+	}
+	if len(c.Layers) == 0 {
+		return fmt.Errorf("vgg: no layers: %w", ErrConfig)
+	}
+	seen := map[string]bool{}
+	for i, l := range c.Layers {
+		switch {
+		case l.Name == "" || seen[l.Name]:
+			return fmt.Errorf("vgg: layer %d has the name %q of another: %w", i+1, l.Name, ErrConfig)
+		case l.Kind > FC, l.Kind == Conv && l.Kernel != 1 && l.Kernel != 3:
+			return fmt.Errorf("vgg: %s: unknown kind of layer: %w", l.Name, ErrConfig)
+		case (l.Kind == Conv || l.Kind == FC) && (l.Out < 1 || l.Out > maxWidth):
+			return fmt.Errorf("vgg: %s: %d outputs: %w", l.Name, l.Out, ErrConfig)
+		case i > 0 && c.Layers[i-1].Kind == FC && l.Kind != FC:
+			return fmt.Errorf("vgg: %s stands after a fully connected layer: %w", l.Name, ErrConfig)
+		}
+		seen[l.Name] = true
+	}
+	_, err := c.Shapes(c.Size, c.Size)
+	return err
+}
+
+// Param is a weight or bias tensor of a layer.
+type Param struct {
+	Name  string // conv1_1.weight, fc8.bias
+	Shape []int  // OIHW, out×in, or out
+	FanIn int    // inputs that each output sums over
+}
+
+// Len returns the number of elements.
+func (p Param) Len() int {
+	n := 1
+	for _, d := range p.Shape {
+		n *= d
+	}
+	return n
+}
+
+// Params lists the network's tensors in the order of computation: weight, bias,
+// weight, bias, … The columns of the first fully connected layer are the last
+// activation in CHW order.
+func (c Config) Params() ([]Param, error) {
+	shapes, err := c.Shapes(c.Size, c.Size)
+	if err != nil {
+		return nil, err
+	}
+	in := Shape{c.Channels, c.Size, c.Size}
+	var ps []Param
+	for i, l := range c.Layers {
+		var weight []int
+		switch l.Kind {
+		case Conv:
+			weight = []int{l.Out, in.C, l.Kernel, l.Kernel}
+		case FC:
+			weight = []int{l.Out, in.Len()}
+		}
+		if weight != nil {
+			fan := Param{Shape: weight[1:]}.Len()
+			ps = append(ps, Param{l.Name + ".weight", weight, fan}, Param{l.Name + ".bias", []int{l.Out}, fan})
+		}
+		in = shapes[i]
+	}
+	return ps, nil
+}

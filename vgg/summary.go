@@ -1,0 +1,71 @@
+package vgg
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+)
+
+// LayerSummary is one line of a Summary.
+type LayerSummary struct {
+	Name      string `json:"name"`
+	Kind      string `json:"kind"`
+	Algorithm string `json:"algorithm,omitempty"` // empty where nothing is to be chosen
+	Output    Shape  `json:"output"`
+	Params    int64  `json:"params"`
+	MACs      int64  `json:"macs"`             // multiply-adds of the direct algorithm, one picture
+	Bytes     int64  `json:"activation_bytes"` // of the output, one picture, as float32
+}
+
+// Summary says what a network costs.
+type Summary struct {
+	Config string         `json:"config"`
+	Size   int            `json:"size"`
+	Layers []LayerSummary `json:"layers"`
+	Params int64          `json:"params"`
+	MACs   int64          `json:"macs"`
+	Bytes  int64          `json:"activation_bytes"`
+}
+
+// Summary counts the parameters, multiply-adds and activations of each layer
+// for an input of c.Size×c.Size.
+func (c Config) Summary() (Summary, error) {
+	sum := Summary{Config: c.Name, Size: c.Size}
+	shapes, err := c.Shapes(c.Size, c.Size)
+	if err != nil {
+		return sum, err
+	}
+	in := Shape{c.Channels, c.Size, c.Size}
+	for i, l := range c.Layers {
+		out := shapes[i]
+		s := LayerSummary{Name: l.Name, Kind: l.Kind.String(), Output: out, Bytes: 4 * int64(out.Len())}
+		switch l.Kind {
+		case Conv:
+			weights := int64(l.Out) * int64(in.C*l.Kernel*l.Kernel)
+			s.Params, s.MACs = weights+int64(l.Out), weights*int64(out.H*out.W)
+			s.Kind = fmt.Sprintf("conv%d×%d", l.Kernel, l.Kernel)
+		case FC:
+			weights := int64(l.Out) * int64(in.Len())
+			s.Params, s.MACs = weights+int64(l.Out), weights
+		}
+		sum.Layers = append(sum.Layers, s)
+		sum.Params += s.Params
+		sum.MACs += s.MACs
+		sum.Bytes += s.Bytes
+		in = out
+	}
+	return sum, nil
+}
+
+// String formats s as a table.
+func (s Summary) String() string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "layer\tkind\talgorithm\toutput\tparameters\tMMACs\tactivation KiB\t")
+	for _, l := range s.Layers {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%v\t%d\t%.1f\t%d\t\n", l.Name, l.Kind, l.Algorithm, l.Output, l.Params, float64(l.MACs)/1e6, l.Bytes>>10)
+	}
+	fmt.Fprintf(w, "%s\ttotal\t\t\t%d\t%.1f\t%d\t\n", s.Config, s.Params, float64(s.MACs)/1e6, s.Bytes>>10)
+	w.Flush()
+	return b.String()
+}

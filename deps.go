@@ -14,6 +14,6 @@ import (
 	_ "golang.org/x/sys/cpu"
 	_ "gonum.org/v1/gonum/blas/gonum"
 	_ "gonum.org/v1/plot/plotter"
-	_ "gonum.org/v1/plot/vg/vgsvg"
 	_ "gonum.org/v1/plot/vg/vgimg"
+	_ "gonum.org/v1/plot/vg/vgsvg"
 )

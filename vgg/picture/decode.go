@@ -1,0 +1,133 @@
+package picture
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	_ "image/gif" // the formats of the standard library
+	_ "image/jpeg"
+	_ "image/png"
+	"io"
+	"os"
+)
+
+// DefaultMaxPixels is the number of pixels above which [Decode] and [Open] refuse
+// a picture, before any memory is spent on it. Decoding needs at most about
+// 16 bytes a pixel (a progressive JPEG without subsampling), so 1.6 GB at this limit;
+// an ordinary 8-bit file needs 2 to 7.
+const DefaultMaxPixels = 100_000_000
+
+// ErrFormat is the error of a file that is no picture in a registered format.
+var ErrFormat = image.ErrFormat
+
+// Option changes how [Decode] and [Open] read a picture.
+type Option func(*options)
+
+type options struct {
+	maxPixels int
+	orient    bool
+}
+
+// MaxPixels sets the largest number of pixels that is accepted in place of
+// [DefaultMaxPixels].
+func MaxPixels(n int) Option { return func(o *options) { o.maxPixels = n } }
+
+// IgnoreOrientation leaves the picture as it is stored, whatever its EXIF data
+// say. Pillow's Image.open, and so torchvision's data sets, do the same.
+func IgnoreOrientation() Option { return func(o *options) { o.orient = false } }
+
+// Open decodes the picture file at path; see [Decode].
+func Open(path string, opts ...Option) (image.Image, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("picture: %w", err)
+	}
+	defer f.Close()
+	return Decode(path, f, opts...)
+}
+
+// Decode reads one picture from r, in any format registered with package image,
+// and turns it upright if it carries an EXIF orientation (JPEG, PNG, WebP and
+// TIFF). Of an animation it is the first frame. The name is used for messages.
+//
+// A picture that is empty or has more pixels than the limit is refused with
+// [ErrSize] from its header alone; other data that are no picture with
+// [ErrFormat]; a truncated or damaged file with the decoder's error. All messages
+// name the file. Decode reads r to its end, and at most 8 bytes for each pixel of
+// the limit plus 64 MiB.
+func Decode(name string, r io.Reader, opts ...Option) (image.Image, error) {
+	o := options{maxPixels: DefaultMaxPixels, orient: true}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	limit := 8*int64(max(o.maxPixels, 0)) + 64<<20
+	data, err := readAll(r, limit)
+	if err != nil {
+		return nil, fmt.Errorf("picture: %s: %w", name, err)
+	}
+	img, err := decode(data, &o)
+	if err != nil {
+		return nil, fmt.Errorf("picture: %s: %w", name, err)
+	}
+	return img, nil
+}
+
+func readAll(r io.Reader, limit int64) ([]byte, error) {
+	var buf bytes.Buffer
+	if f, ok := r.(*os.File); ok { // spare the growing where the length is known
+		if st, err := f.Stat(); err == nil && st.Mode().IsRegular() && st.Size() <= limit {
+			buf.Grow(int(st.Size()) + bytes.MinRead)
+		}
+	}
+	n, err := buf.ReadFrom(io.LimitReader(r, limit+1))
+	if err == nil && n > limit {
+		err = fmt.Errorf("more than %d bytes: %w", limit, ErrSize)
+	}
+	return buf.Bytes(), err
+}
+
+func decode(data []byte, o *options) (img image.Image, err error) {
+	cfg, format, err := image.DecodeConfig(bytes.NewReader(data))
+	if err != nil {
+		return nil, explain(data, err)
+	}
+	if err := checkSize(cfg.Width, cfg.Height, o.maxPixels); err != nil {
+		return nil, err
+	}
+	img, format, err = image.Decode(bytes.NewReader(data))
+	if err != nil {
+		return nil, explain(data, fmt.Errorf("%s, %d×%d: %w", format, cfg.Width, cfg.Height, err))
+	}
+	b := img.Bounds()
+	if err := checkSize(b.Dx(), b.Dy(), o.maxPixels); err != nil {
+		return nil, err
+	}
+	if n := Orientation(data); o.orient && n != Upright {
+		img = &oriented{img, n}
+	}
+	return img, nil
+}
+
+func checkSize(w, h, limit int) error {
+	switch {
+	case w <= 0 || h <= 0:
+		return fmt.Errorf("picture of %d×%d pixels: %w", w, h, ErrSize)
+	case w > limit/h:
+		return fmt.Errorf("picture of %d×%d pixels, the limit is %d: %w", w, h, limit, ErrSize)
+	}
+	return nil
+}
+
+// explain adds to a decoder's error what can be seen from the data.
+func explain(data []byte, err error) error {
+	switch {
+	case len(data) == 0:
+		return fmt.Errorf("empty file: %w", ErrFormat)
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return fmt.Errorf("truncated after %d bytes: %w", len(data), err)
+	case errors.Is(err, image.ErrFormat):
+		return fmt.Errorf("no picture in a known format (it begins with %q): %w", data[:min(len(data), 16)], err)
+	}
+	return err
+}

@@ -1,0 +1,127 @@
+package picture
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// shared returns the path of a file of the test data beside the repository, and
+// skips the test where it is absent.
+func shared(t testing.TB, elem ...string) string {
+	t.Helper()
+	path := filepath.Join(append([]string{"..", "..", "..", "shared", "data"}, elem...)...)
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("test data not found: %v", err)
+	}
+	return path
+}
+
+// readBytes reads a uint8 tensor [H][W][3] of a safetensors file.
+func readBytes(t testing.TB, path, name string) *RGB {
+	t.Helper()
+	file, err := os.ReadFile(path)
+	require.NoError(t, err)
+	n := binary.LittleEndian.Uint64(file)
+	var header map[string]struct {
+		DType   string
+		Shape   []int
+		Offsets [2]int `json:"data_offsets"`
+	}
+	var raw map[string]json.RawMessage
+	require.NoError(t, json.Unmarshal(file[8:8+n], &raw))
+	delete(raw, "__metadata__")
+	text, err := json.Marshal(raw)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &header))
+	e, ok := header[name]
+	require.True(t, ok, "%s has no tensor %s", path, name)
+	require.Equal(t, "U8", e.DType)
+	require.Len(t, e.Shape, 3)
+	return &RGB{Pix: file[8+n:][e.Offsets[0]:e.Offsets[1]], W: e.Shape[1], H: e.Shape[0]}
+}
+
+func TestPillowVectors(t *testing.T) {
+	text, err := os.ReadFile(shared(t, "resize", "pillow_resample_vectors.json"))
+	require.NoError(t, err)
+	var file struct {
+		Cases []struct {
+			Name, Filter string
+			In, Out      [][]uint8Number
+		}
+	}
+	require.NoError(t, json.Unmarshal(text, &file))
+	require.NotEmpty(t, file.Cases)
+	for _, c := range file.Cases {
+		t.Run(c.Name, func(t *testing.T) {
+			f, err := ParseFilter(strings.ToLower(c.Filter))
+			require.NoError(t, err)
+			in, want := gray(c.In), gray(c.Out)
+			got := new(RGB)
+			(&Resizer{Filter: f}).Resize(got, in, want.W, want.H)
+			require.Equal(t, want, got)
+		})
+	}
+}
+
+// uint8Number keeps encoding/json from reading rows of bytes as base64.
+type uint8Number uint16
+
+func gray(rows [][]uint8Number) *RGB {
+	p := NewRGB(len(rows[0]), len(rows))
+	for y, row := range rows {
+		for x, v := range row {
+			for c := range 3 {
+				p.Pix[3*(y*p.W+x)+c] = uint8(v)
+			}
+		}
+	}
+	return p
+}
+
+// TestPillowPhotos compares the whole path from file to crop with Pillow 9.4.
+func TestPillowPhotos(t *testing.T) {
+	for _, name := range []string{"astronaut.png", "chelsea.png", "coffee.png"} {
+		t.Run(name, func(t *testing.T) {
+			img, err := Open(shared(t, "photos", name))
+			require.NoError(t, err)
+			src := FromImage(img)
+			want := shared(t, "resize", "pil_"+strings.TrimSuffix(name, filepath.Ext(name))+"_256_224.safetensors")
+			// These files round the long side to nearest, where torchvision cuts it off.
+			w, h := ShortSizeNearest(src.W, src.H, 256)
+			resized := Resize(src, w, h)
+			requireSame(t, readBytes(t, want, "resized"), resized)
+			requireSame(t, readBytes(t, want, "crop224"), CenterCrop(resized, 224, 224))
+			var z Resizer
+			crop := new(RGB)
+			z.ResizeCrop(crop, src, w, h, CenterOffset(w, 224), CenterOffset(h, 224), 224, 224)
+			requireSame(t, readBytes(t, want, "crop224"), crop)
+		})
+	}
+}
+
+// requireSame reports how many bytes of two pictures differ, and the first.
+func requireSame(t testing.TB, want, got *RGB) {
+	t.Helper()
+	require.Equal(t, [2]int{want.W, want.H}, [2]int{got.W, got.H}, "size")
+	differ, first, most := 0, -1, 0
+	for i, v := range want.Pix {
+		if d := int(v) - int(got.Pix[i]); d != 0 {
+			if first < 0 {
+				first = i
+			}
+			differ++
+			most = max(most, d, -d)
+		}
+	}
+	if differ > 0 {
+		p := first / 3
+		t.Fatalf("%d of %d bytes differ, by up to %d; first at x=%d y=%d channel %d: want %d, got %d",
+			differ, len(want.Pix), most, p%want.W, p/want.W, first%3, want.Pix[first], got.Pix[first])
+	}
+}

@@ -1,0 +1,110 @@
+package neon
+
+import "fmt"
+
+// A shape says which operands an instruction takes and where its word holds
+// them: Rd in bits 0-4, Rn in bits 5-9, Rm in bits 16-20.
+type shape uint8
+
+const (
+	three   shape = iota // Vm.S4, Vn.S4, Vd.S4
+	element              // Vm.S[i], Vn.S4, Vd.S4; i in bits 11 (high) and 21 (low)
+	two                  // Vn.S4, Vd.S4
+	zero                 // $0, Vn.S4, Vd.S4: a comparison with zero
+	widen                // Vn.H4, Vd.S4
+	widen2               // Vn.H8, Vd.S4: from the upper half of Vn
+	narrow               // Vn.S4, Vd.H4
+	narrow2              // Vn.S4, Vd.H8: into the upper half of Vd
+)
+
+// An opcode indexes encodings.
+type opcode uint8
+
+const (
+	vfadd opcode = iota
+	vfsub
+	vfmul
+	vfdiv
+	vfmax
+	vfmin
+	vfcmgt
+	vfcmge
+	vfcmeq
+	vfmlaElem
+	vfmlsElem
+	vfmulElem
+	vfneg
+	vfsqrt
+	vfcmgtZero
+	vfcvtl
+	vfcvtl2
+	vfcvtn
+	vfcvtn2
+)
+
+// An encoding is one instruction which Go's assembler lacks.
+type encoding struct {
+	name  string // in Plan 9 spelling
+	base  uint32 // the word with all operands zero
+	shape shape
+}
+
+// encodings is the only place that knows instruction words. They are from the
+// Arm Architecture Reference Manual, "Advanced SIMD and floating-point", for
+// single precision and Q=1 (FCVTL and FCVTN: Q selects the half).
+// TestEncodings disassembles every form.
+var encodings = [...]encoding{
+	vfadd:      {"VFADD", 0x4e20d400, three},
+	vfsub:      {"VFSUB", 0x4ea0d400, three},
+	vfmul:      {"VFMUL", 0x6e20dc00, three},
+	vfdiv:      {"VFDIV", 0x6e20fc00, three},
+	vfmax:      {"VFMAX", 0x4e20f400, three},
+	vfmin:      {"VFMIN", 0x4ea0f400, three},
+	vfcmgt:     {"VFCMGT", 0x6ea0e400, three},
+	vfcmge:     {"VFCMGE", 0x6e20e400, three},
+	vfcmeq:     {"VFCMEQ", 0x4e20e400, three},
+	vfmlaElem:  {"VFMLA", 0x4f801000, element},
+	vfmlsElem:  {"VFMLS", 0x4f805000, element},
+	vfmulElem:  {"VFMUL", 0x4f809000, element},
+	vfneg:      {"VFNEG", 0x6ea0f800, two},
+	vfsqrt:     {"VFSQRT", 0x6ea1f800, two},
+	vfcmgtZero: {"VFCMGT", 0x4ea0c800, zero},
+	vfcvtl:     {"VFCVTL", 0x0e217800, widen},
+	vfcvtl2:    {"VFCVTL2", 0x4e217800, widen2},
+	vfcvtn:     {"VFCVTN", 0x0e216800, narrow},
+	vfcvtn2:    {"VFCVTN2", 0x4e216800, narrow2},
+}
+
+// word returns the instruction word, with the operands that the shape has.
+func (e encoding) word(m V, lane int, n, d V) uint32 {
+	w := e.base | uint32(n)<<5 | uint32(d)
+	switch e.shape {
+	case three:
+		w |= uint32(m) << 16
+	case element:
+		w |= uint32(m)<<16 | uint32(lane&1)<<21 | uint32(lane>>1)<<11
+	}
+	return w
+}
+
+// text returns the instruction in Plan 9 syntax: destination last.
+func (e encoding) text(m V, lane int, n, d V) string {
+	switch e.shape {
+	case three:
+		return fmt.Sprintf("%s V%d.S4, V%d.S4, V%d.S4", e.name, m, n, d)
+	case element:
+		return fmt.Sprintf("%s V%d.S[%d], V%d.S4, V%d.S4", e.name, m, lane, n, d)
+	case two:
+		return fmt.Sprintf("%s V%d.S4, V%d.S4", e.name, n, d)
+	case zero:
+		return fmt.Sprintf("%s $0, V%d.S4, V%d.S4", e.name, n, d)
+	case widen:
+		return fmt.Sprintf("%s V%d.H4, V%d.S4", e.name, n, d)
+	case widen2:
+		return fmt.Sprintf("%s V%d.H8, V%d.S4", e.name, n, d)
+	case narrow:
+		return fmt.Sprintf("%s V%d.S4, V%d.H4", e.name, n, d)
+	default: // narrow2
+		return fmt.Sprintf("%s V%d.S4, V%d.H8", e.name, n, d)
+	}
+}

@@ -1,0 +1,94 @@
+package neon
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/arch/arm64/arm64asm"
+)
+
+// disassemble returns the Plan 9 text of a word. The disassembler leaves the
+// V away where the mnemonic also exists for scalars.
+func disassemble(w uint32) (string, error) {
+	inst, err := arm64asm.Decode(binary.LittleEndian.AppendUint32(nil, w))
+	if err != nil {
+		return "", err
+	}
+	s := arm64asm.GoSyntax(inst, 0, nil, nil)
+	if !strings.HasPrefix(s, "V") {
+		s = "V" + s
+	}
+	return s, nil
+}
+
+// checkEncoding disassembles e over operands which differ from each other in
+// every bit of a field at least once, and compares with the comment that
+// stands beside the word in the generated file.
+func checkEncoding(e encoding) error {
+	operands := []V{0, 1, 2, 4, 8, 16, 31, 30, 29, 27, 23, 15}
+	lanes := 1
+	if e.shape == element {
+		lanes = 4
+	}
+	for i, d := range operands {
+		n, m := operands[(i+1)%len(operands)], operands[(i+4)%len(operands)]
+		for lane := range lanes {
+			w, want := e.word(m, lane, n, d), e.text(m, lane, n, d)
+			got, err := disassemble(w)
+			if err != nil {
+				return fmt.Errorf("%08x, want %s: %w", w, want, err)
+			}
+			if got != want {
+				return fmt.Errorf("%08x is %s, want %s", w, got, want)
+			}
+		}
+	}
+	return nil
+}
+
+func TestEncodings(t *testing.T) {
+	t.Parallel()
+	for _, e := range encodings {
+		require.NoError(t, checkEncoding(e))
+	}
+}
+
+// TestEncodingsMutated proves that checkEncoding sees mistakes: any single
+// wrong bit of any word, a swap of any two names, and a wrong shape.
+func TestEncodingsMutated(t *testing.T) {
+	t.Parallel()
+	for i, e := range encodings {
+		for bit := range 32 {
+			bad := e
+			bad.base ^= 1 << bit
+			require.Error(t, checkEncoding(bad), "%s %08x with bit %d flipped", e.name, e.base, bit)
+		}
+		for j, other := range encodings {
+			if bad := (encoding{e.name, other.base, e.shape}); i != j {
+				require.Error(t, checkEncoding(bad), "%s with the word of %s", e.name, other.name)
+			}
+		}
+		for s := three; s <= narrow2; s++ {
+			if bad := (encoding{e.name, e.base, s}); s != e.shape {
+				require.Error(t, checkEncoding(bad), "%s with shape %d", e.name, s)
+			}
+		}
+	}
+}
+
+// TestSwappedRegisters proves that the comparison sees operands in the wrong order.
+func TestSwappedRegisters(t *testing.T) {
+	t.Parallel()
+	for _, e := range encodings {
+		got, err := disassemble(e.word(3, 0, 5, 7))
+		require.NoError(t, err)
+		require.Equal(t, e.text(3, 0, 5, 7), got)
+		require.NotEqual(t, e.text(3, 0, 7, 5), got, "n and d swapped")
+		if e.shape == three || e.shape == element {
+			require.NotEqual(t, e.text(5, 0, 3, 7), got, "m and n swapped")
+		}
+	}
+}

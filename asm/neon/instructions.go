@@ -1,0 +1,341 @@
+package neon
+
+import (
+	"fmt"
+	"go/types"
+	"strings"
+
+	"github.com/mmcloughlin/avo/ir"
+	"github.com/mmcloughlin/avo/operand"
+)
+
+// word emits an instruction of the table.
+func (c *Context) word(op opcode, m V, lane int, n, d V) {
+	e := encodings[op]
+	if m > 31 || n > 31 || d > 31 || lane < 0 || lane > 3 {
+		c.fail("%s: no such register or lane", e.text(m, lane, n, d))
+	}
+	c.Op("WORD", raw(fmt.Sprintf("$0x%08x // %s", e.word(m, lane, n, d), e.text(m, lane, n, d))))
+}
+
+// VFADD: d = n + m.
+func (c *Context) VFADD(m, n, d V) { c.word(vfadd, m, 0, n, d) }
+
+// VFSUB: d = n − m.
+func (c *Context) VFSUB(m, n, d V) { c.word(vfsub, m, 0, n, d) }
+
+// VFMUL: d = n · m.
+func (c *Context) VFMUL(m, n, d V) { c.word(vfmul, m, 0, n, d) }
+
+// VFDIV: d = n / m.
+func (c *Context) VFDIV(m, n, d V) { c.word(vfdiv, m, 0, n, d) }
+
+// VFMAX: d = max(n, m), NaN if either is.
+func (c *Context) VFMAX(m, n, d V) { c.word(vfmax, m, 0, n, d) }
+
+// VFMIN: d = min(n, m), NaN if either is.
+func (c *Context) VFMIN(m, n, d V) { c.word(vfmin, m, 0, n, d) }
+
+// VFCMGT: d = n > m ? all ones : 0.
+func (c *Context) VFCMGT(m, n, d V) { c.word(vfcmgt, m, 0, n, d) }
+
+// VFCMGE: d = n >= m ? all ones : 0.
+func (c *Context) VFCMGE(m, n, d V) { c.word(vfcmge, m, 0, n, d) }
+
+// VFCMEQ: d = n == m ? all ones : 0.
+func (c *Context) VFCMEQ(m, n, d V) { c.word(vfcmeq, m, 0, n, d) }
+
+// VFMLAElem: d += n · m[lane], rounded once.
+func (c *Context) VFMLAElem(m V, lane int, n, d V) { c.word(vfmlaElem, m, lane, n, d) }
+
+// VFMLSElem: d −= n · m[lane], rounded once.
+func (c *Context) VFMLSElem(m V, lane int, n, d V) { c.word(vfmlsElem, m, lane, n, d) }
+
+// VFMULElem: d = n · m[lane].
+func (c *Context) VFMULElem(m V, lane int, n, d V) { c.word(vfmulElem, m, lane, n, d) }
+
+// VFNEG: d = −n.
+func (c *Context) VFNEG(n, d V) { c.word(vfneg, 0, 0, n, d) }
+
+// VFSQRT: d = √n.
+func (c *Context) VFSQRT(n, d V) { c.word(vfsqrt, 0, 0, n, d) }
+
+// VFCMGTZero: d = n > 0 ? all ones : 0.
+func (c *Context) VFCMGTZero(n, d V) { c.word(vfcmgtZero, 0, 0, n, d) }
+
+// VFCVTL: d = the lower four halves of n.
+func (c *Context) VFCVTL(n, d V) { c.word(vfcvtl, 0, 0, n, d) }
+
+// VFCVTL2: d = the upper four halves of n.
+func (c *Context) VFCVTL2(n, d V) { c.word(vfcvtl2, 0, 0, n, d) }
+
+// VFCVTN: lower half of d = n rounded to halves; the upper half becomes 0.
+func (c *Context) VFCVTN(n, d V) { c.word(vfcvtn, 0, 0, n, d) }
+
+// VFCVTN2: upper half of d = n rounded to halves.
+func (c *Context) VFCVTN2(n, d V) { c.word(vfcvtn2, 0, 0, n, d) }
+
+// VFMLA: d += n · m, rounded once.
+func (c *Context) VFMLA(m, n, d V) { c.Op("VFMLA", s4(m), s4(n), s4(d)) }
+
+// VFMLS: d −= n · m, rounded once.
+func (c *Context) VFMLS(m, n, d V) { c.Op("VFMLS", s4(m), s4(n), s4(d)) }
+
+// VEOR: d = n ^ m.
+func (c *Context) VEOR(m, n, d V) { c.Op("VEOR", b16(m), b16(n), b16(d)) }
+
+// VAND: d = n & m.
+func (c *Context) VAND(m, n, d V) { c.Op("VAND", b16(m), b16(n), b16(d)) }
+
+// VBSL: d = d ? n : m, bit by bit.
+func (c *Context) VBSL(m, n, d V) { c.Op("VBSL", b16(m), b16(n), b16(d)) }
+
+// VBIT: d = m ? n : d, bit by bit.
+func (c *Context) VBIT(m, n, d V) { c.Op("VBIT", b16(m), b16(n), b16(d)) }
+
+// VMOV: d = n.
+func (c *Context) VMOV(n, d V) { c.Op("VMOV", b16(n), b16(d)) }
+
+// VDUP: every lane of d = n[lane].
+func (c *Context) VDUP(n V, lane int, d V) {
+	c.Op("VDUP", raw(fmt.Sprintf("V%d.S[%d]", n, lane)), s4(d))
+}
+
+// VDUPR: every lane of d = the low 32 bits of r.
+func (c *Context) VDUPR(r R, d V) { c.Op("VDUP", r, s4(d)) }
+
+// Zero: d = 0.
+func (c *Context) Zero(d V) { c.VEOR(d, d, d) }
+
+// VLD1R: every lane of d = the float32 at m, which has no offset.
+func (c *Context) VLD1R(m Mem, d V) {
+	c.noOffset("VLD1R", m)
+	c.Op("VLD1R", m, raw("["+s4(d).Asm()+"]"))
+}
+
+// VLD1: d[0], d[1], … = consecutive vectors at m, which has no offset.
+func (c *Context) VLD1(m Mem, d ...V) {
+	c.noOffset("VLD1", m)
+	c.Op("VLD1", m, c.list(d))
+}
+
+// VLD1P is VLD1 followed by an advance of the base beyond what was read.
+func (c *Context) VLD1P(m Mem, d ...V) {
+	c.noOffset("VLD1.P", m)
+	c.Op("VLD1.P", m.Offset(16*len(d)), c.list(d))
+}
+
+// VST1 stores consecutive vectors at m, which has no offset.
+func (c *Context) VST1(d []V, m Mem) {
+	c.noOffset("VST1", m)
+	c.Op("VST1", c.list(d), m)
+}
+
+// VST1P is VST1 followed by an advance of the base beyond what was written.
+func (c *Context) VST1P(d []V, m Mem) {
+	c.noOffset("VST1.P", m)
+	c.Op("VST1.P", c.list(d), m.Offset(16*len(d)))
+}
+
+// FMOVQ loads 16 bytes.
+func (c *Context) FMOVQ(m Mem, d V) {
+	c.quadOffset(m)
+	c.Op("FMOVQ", m, d)
+}
+
+// FMOVQStore stores 16 bytes.
+func (c *Context) FMOVQStore(s V, m Mem) {
+	c.quadOffset(m)
+	c.Op("FMOVQ", s, m)
+}
+
+// FMOVS loads one float32 into lane 0 and clears the other lanes.
+func (c *Context) FMOVS(m Mem, d V) {
+	c.scalarOffset(m)
+	c.Op("FMOVS", m, d)
+}
+
+// FMOVSStore stores lane 0.
+func (c *Context) FMOVSStore(s V, m Mem) {
+	c.scalarOffset(m)
+	c.Op("FMOVS", s, m)
+}
+
+// FLDPQ loads 32 bytes into two registers.
+func (c *Context) FLDPQ(m Mem, d0, d1 V) {
+	c.pairOffset(m)
+	c.Op("FLDPQ", m, pair(d0, d1))
+}
+
+// FSTPQ stores 32 bytes from two registers.
+func (c *Context) FSTPQ(s0, s1 V, m Mem) {
+	c.pairOffset(m)
+	c.Op("FSTPQ", pair(s0, s1), m)
+}
+
+// PRFM prefetches the line at m; hint is PLDL1KEEP, PLDL2KEEP and so on. The
+// offset must be a multiple of 8: the assembler drops the low bits silently.
+func (c *Context) PRFM(m Mem, hint string) {
+	if m.Off%8 != 0 || m.Off < 0 || m.Off > 32760 {
+		c.fail("PRFM %s: offset is no multiple of 8 in [0, 32760]", m.Asm())
+	}
+	c.Op("PRFM", m, raw(hint))
+}
+
+// Load reads a parameter of the function into r: a pointer or an integer of
+// 64 bits.
+func (c *Context) Load(param string, r R) {
+	addr, typ := c.param(param)
+	if types.SizesFor("gc", "arm64").Sizeof(typ) != 8 {
+		c.fail("parameter %s is %v, want 8 bytes", param, typ)
+	}
+	c.Op("MOVD", addr, r)
+}
+
+// LoadFloat reads a float32 parameter of the function into lane 0 of v.
+func (c *Context) LoadFloat(param string, v V) {
+	addr, typ := c.param(param)
+	if typ.Kind() != types.Float32 {
+		c.fail("parameter %s is %v, want float32", param, typ)
+	}
+	c.Op("FMOVS", addr, v)
+}
+
+func (c *Context) param(name string) (operand.Op, *types.Basic) {
+	b, err := c.fn.Signature.Params().Lookup(name).Resolve()
+	if err != nil {
+		c.fail("parameter %s: %v", name, err)
+	}
+	return b.Addr, b.Type
+}
+
+// ADD: d = s + x, x an [Imm] of up to 24 bits or an [R].
+func (c *Context) ADD(x operand.Op, s, d R) {
+	c.immediate("ADD", x)
+	c.Op("ADD", x, s, d)
+}
+
+// SUB: d = s − x.
+func (c *Context) SUB(x operand.Op, s, d R) {
+	c.immediate("SUB", x)
+	c.Op("SUB", x, s, d)
+}
+
+// SUBS: d = s − x, and the flags as CMP(x, s) sets them.
+func (c *Context) SUBS(x operand.Op, s, d R) {
+	c.immediate("SUBS", x)
+	c.Op("SUBS", x, s, d)
+}
+
+// CMP sets the flags for s ? x: BGT after it branches if s > x.
+func (c *Context) CMP(x operand.Op, s R) {
+	c.immediate("CMP", x)
+	c.Op("CMP", x, s)
+}
+
+// ADDShift: d = s + x<<n.
+func (c *Context) ADDShift(x R, n int, s, d R) {
+	c.Op("ADD", raw(fmt.Sprintf("%s<<%d", x.Asm(), n)), s, d)
+}
+
+// LSL: d = s << n.
+func (c *Context) LSL(n int, s, d R) { c.Op("LSL", Imm(n), s, d) }
+
+// LSR: d = s >> n, unsigned.
+func (c *Context) LSR(n int, s, d R) { c.Op("LSR", Imm(n), s, d) }
+
+// MUL: d = s · x.
+func (c *Context) MUL(x, s, d R) { c.Op("MUL", x, s, d) }
+
+// MOVD: d = s, an [Imm] or an [R].
+func (c *Context) MOVD(s operand.Op, d R) { c.Op("MOVD", s, d) }
+
+// B branches always.
+func (c *Context) B(label string) {
+	c.fn.AddInstruction(&ir.Instruction{Opcode: "B", Operands: []operand.Op{raw(label)}, IsBranch: true})
+}
+
+// Branch branches on the flags; op is BEQ, BNE, BLT, BLE, BGT, BGE.
+func (c *Context) Branch(op, label string) { c.Op(op, raw(label)) }
+
+// CBZ branches if r is 0.
+func (c *Context) CBZ(r R, label string) { c.Op("CBZ", r, raw(label)) }
+
+// CBNZ branches if r is not 0.
+func (c *Context) CBNZ(r R, label string) { c.Op("CBNZ", r, raw(label)) }
+
+// RET returns.
+func (c *Context) RET() {
+	c.fn.AddInstruction(&ir.Instruction{Opcode: "RET", IsTerminal: true})
+}
+
+// Align pads with NOPs to a multiple of n bytes.
+func (c *Context) Align(n int) { c.Op("PCALIGN", Imm(n)) }
+
+func (c *Context) noOffset(op string, m Mem) {
+	if m.Off != 0 {
+		c.fail("%s %s: the address cannot have an offset", op, m.Asm())
+	}
+}
+
+func (c *Context) quadOffset(m Mem) {
+	if (m.Off%16 != 0 || m.Off < 0 || m.Off > 65520) && (m.Off < -256 || m.Off > 255) {
+		c.fail("FMOVQ %s: offset does not fit", m.Asm())
+	}
+}
+
+func (c *Context) scalarOffset(m Mem) {
+	if (m.Off%4 != 0 || m.Off < 0 || m.Off > 16380) && (m.Off < -256 || m.Off > 255) {
+		c.fail("FMOVS %s: offset does not fit", m.Asm())
+	}
+}
+
+func (c *Context) pairOffset(m Mem) {
+	if m.Off%16 != 0 || m.Off < -1024 || m.Off > 1008 {
+		c.fail("FLDPQ or FSTPQ %s: offset does not fit", m.Asm())
+	}
+}
+
+// immediate keeps the assembler from building a constant in R27: 12 bits, or
+// 24 bits in two instructions.
+func (c *Context) immediate(op string, x operand.Op) {
+	i, ok := x.(Imm)
+	if !ok {
+		return
+	}
+	limit := Imm(1<<12 - 1)
+	if op == "ADD" || op == "SUB" {
+		limit = 1<<24 - 1
+	}
+	if i < 0 || i > limit {
+		c.fail("%s %s: immediate does not fit", op, i.Asm())
+	}
+}
+
+func s4(v V) raw { return v.arranged("S4") }
+
+func b16(v V) raw { return v.arranged("B16") }
+
+func (v V) arranged(as string) raw {
+	if v > 31 {
+		panic(fmt.Sprintf("neon: no register V%d", v))
+	}
+	return raw(fmt.Sprintf("V%d.%s", v, as))
+}
+
+func pair(a, b V) raw { return raw("(" + a.Asm() + ", " + b.Asm() + ")") }
+
+// list prints one to four consecutive registers (31 is followed by 0).
+func (c *Context) list(v []V) raw {
+	if len(v) < 1 || len(v) > 4 {
+		c.fail("list of %d registers", len(v))
+	}
+	s := make([]string, len(v))
+	for i := range v {
+		if i > 0 && v[i] != (v[i-1]+1)%32 {
+			c.fail("registers %v are not consecutive", v)
+		}
+		s[i] = s4(v[i]).Asm()
+	}
+	return raw("[" + strings.Join(s, ", ") + "]")
+}

@@ -13,8 +13,10 @@ import (
 	"path/filepath"
 
 	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/pass"
 	"github.com/mmcloughlin/avo/printer"
+	"github.com/nonet-go/nonet/asm/neon"
 )
 
 // A target is one generated pair: dir/base.s and its stubs dir/base.go.
@@ -27,6 +29,16 @@ type target struct {
 // amd64Targets lists the generated files for amd64, one line each.
 var amd64Targets = []target{}
 
+// A targetARM64 is a target of the other architecture.
+type targetARM64 struct {
+	dir, base string
+	pkg       string
+	emit      func(c *neon.Context)
+}
+
+// arm64Targets lists the generated files for arm64, one line each.
+var arm64Targets = []targetARM64{}
+
 // output is a generated file: its path from the root of the module, and its text.
 type output struct {
 	path string
@@ -38,6 +50,15 @@ func outputs() ([]output, error) {
 	var out []output
 	for _, t := range amd64Targets {
 		o, err := printAMD64(t)
+		if err != nil {
+			return nil, fmt.Errorf("%s/%s: %w", t.dir, t.base, err)
+		}
+		out = append(out, o...)
+	}
+	for _, t := range arm64Targets {
+		c := neon.NewContext()
+		t.emit(c)
+		o, err := printFile(c.Result(), t.dir, t.base, t.pkg)
 		if err != nil {
 			return nil, fmt.Errorf("%s/%s: %w", t.dir, t.base, err)
 		}
@@ -57,7 +78,12 @@ func printAMD64(t target) ([]output, error) {
 	if err := pass.Compile.Execute(f); err != nil {
 		return nil, err
 	}
-	cfg := printer.Config{Name: "avo", Argv: []string{"go", "run", "./asm"}, Pkg: t.pkg}
+	return printFile(f, t.dir, t.base, t.pkg)
+}
+
+// printFile prints the assembly of f and its Go stubs.
+func printFile(f *ir.File, dir, base, pkg string) ([]output, error) {
+	cfg := printer.Config{Name: "avo", Argv: []string{"go", "run", "./asm"}, Pkg: pkg}
 	var out []output
 	for _, p := range []struct {
 		ext string
@@ -69,7 +95,7 @@ func printAMD64(t target) ([]output, error) {
 		}
 		// avo ends some files with blank lines that gofmt would remove.
 		text = append(bytes.TrimRight(text, "\n"), '\n')
-		out = append(out, output{filepath.Join(t.dir, t.base+p.ext), text})
+		out = append(out, output{filepath.Join(dir, base+p.ext), text})
 	}
 	return out, nil
 }

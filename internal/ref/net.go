@@ -1,0 +1,137 @@
+package ref
+
+import "fmt"
+
+// Kind says what a Layer computes.
+type Kind uint8
+
+const (
+	KindConv    Kind = iota // stride 1
+	KindLRN                 // Layer.LRN
+	KindMaxPool             // 2×2, stride 2
+	KindLinear              // flattens CHW
+)
+
+// Layer is one layer of a Net.
+type Layer[T Float] struct {
+	Kind   Kind
+	Name   string
+	Out    int // KindConv: output channels; KindLinear: outputs
+	Kernel int // KindConv: side of the filter
+	Pad    int // KindConv
+	ReLU   bool
+	Weight []T // KindConv: Out×C×Kernel×Kernel; KindLinear: Out×in
+	Bias   []T // Out, or none
+	LRN    LRNParams // KindLRN
+}
+
+// Net is a stack of layers for pictures of C×H×W.
+type Net[T Float] struct {
+	C, H, W int
+	Layers  []Layer[T]
+}
+
+// Run is what a forward pass leaves.
+type Run[T Float] struct {
+	Act   map[string][]float64 // output of each layer by its name, after the ReLU; and "input"
+	Shape map[string][4]int    // its N, C, H, W
+
+	net    *Net[T]
+	argmax map[string][]uint8
+}
+
+// Forward runs the network on n pictures, n×C×H×W.
+func (net *Net[T]) Forward(n int, input []float32) *Run[T] {
+	r := &Run[T]{Act: map[string][]float64{}, Shape: map[string][4]int{}, net: net, argmax: map[string][]uint8{}}
+	x, c, h, w := Float64(input), net.C, net.H, net.W
+	mustLen("input", len(x), n*c*h*w)
+	r.keep("input", x, n, c, h, w)
+	for _, l := range net.Layers {
+		switch l.Kind {
+		case KindConv:
+			s := l.convShape(r.Shape[r.before(l.Name)])
+			x = conv(s, x, l.Weight, l.Bias)
+			c, h, w = s.K, s.OH(), s.OW()
+		case KindLRN:
+			x = LRN(l.LRN, n, c, h*w, x)
+		case KindMaxPool:
+			x, r.argmax[l.Name] = MaxPool2x2(n*c, h, w, x)
+			h, w = h/2, w/2
+		case KindLinear:
+			x = linear(n, c*h*w, l.Out, x, l.Weight, l.Bias)
+			c, h, w = l.Out, 1, 1
+		}
+		if l.ReLU {
+			x = ReLU(x)
+		}
+		r.keep(l.Name, x, n, c, h, w)
+	}
+	return r
+}
+
+func (r *Run[T]) keep(name string, x []float64, n, c, h, w int) {
+	if _, ok := r.Act[name]; ok {
+		panic(fmt.Sprintf("ref: two layers are called %q", name))
+	}
+	r.Act[name], r.Shape[name] = x, [4]int{n, c, h, w}
+}
+
+func (l Layer[T]) convShape(in [4]int) ConvShape {
+	return ConvShape{N: in[0], C: in[1], H: in[2], W: in[3], K: l.Out, KH: l.Kernel, KW: l.Kernel, Pad: l.Pad}
+}
+
+// before returns the name of what goes into the named layer.
+func (r *Run[T]) before(name string) string {
+	prev := "input"
+	for _, l := range r.net.Layers {
+		if l.Name == name {
+			return prev
+		}
+		prev = l.Name
+	}
+	panic(fmt.Sprintf("ref: no layer %q", name))
+}
+
+// Output returns the output of the last layer: the logits.
+func (r *Run[T]) Output() []float64 {
+	return r.Act[r.net.Layers[len(r.net.Layers)-1].Name]
+}
+
+// Grads are gradients by name: of a parameter, "conv1_1.weight" or "fc8.bias",
+// and of a layer's output or the input, "act.conv1_1" or "act.input".
+type Grads map[string][]float64
+
+// Backward runs the network backward from the gradient of a loss with respect to
+// Output.
+func (r *Run[T]) Backward(dOutput []float64) Grads {
+	g := Grads{}
+	mustLen("dOutput", len(dOutput), len(r.Output()))
+	dy := dOutput
+	for i := len(r.net.Layers) - 1; i >= 0; i-- {
+		l := r.net.Layers[i]
+		prev := r.before(l.Name)
+		x, in := r.Act[prev], r.Shape[prev]
+		n, features, plane := in[0], in[1]*in[2]*in[3], in[2]*in[3]
+		g["act."+l.Name] = dy
+		if l.ReLU {
+			dy = ReLUGrad(r.Act[l.Name], dy)
+		}
+		switch l.Kind {
+		case KindConv:
+			s := l.convShape(in)
+			g[l.Name+".weight"] = convWeightGrad(s, x, dy)
+			g[l.Name+".bias"], _ = BiasGrad(n, s.K, s.OH()*s.OW(), dy)
+			dy = convInputGrad(s, dy, l.Weight)
+		case KindLRN:
+			dy, _ = LRNGrad(l.LRN, n, in[1], plane, x, dy)
+		case KindMaxPool:
+			dy = MaxPool2x2Grad(n*in[1], in[2], in[3], r.argmax[l.Name], dy)
+		case KindLinear:
+			g[l.Name+".weight"] = linearWeightGrad(n, features, l.Out, x, dy)
+			g[l.Name+".bias"], _ = LinearBiasGrad(n, l.Out, dy)
+			dy = linearInputGrad(n, features, l.Out, dy, l.Weight)
+		}
+	}
+	g["act.input"] = dy
+	return g
+}

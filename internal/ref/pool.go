@@ -1,0 +1,63 @@
+package ref
+
+import "math"
+
+// MaxPool2x2 returns the largest of each 2×2 window, stride 2, of planes h×w:
+// planes×(h/2)×(w/2), an odd last row or column being dropped, and where in the
+// window it stands, 2·row + column. The first largest in that order wins; a NaN
+// is larger than anything, and the first NaN wins.
+func MaxPool2x2[T Float](planes, h, w int, x []T) (y []float64, arg []uint8) {
+	mustLen("x", len(x), planes*h*w)
+	oh, ow := h/2, w/2
+	y, arg = make([]float64, planes*oh*ow), make([]uint8, planes*oh*ow)
+	parallel(planes, func(p int) {
+		for o := range oh * ow {
+			first := p*h*w + 2*(o/ow)*w + 2*(o%ow)
+			best, where := float64(x[first]), 0
+			for i := 1; i < 4; i++ {
+				v := float64(x[first+i/2*w+i%2])
+				if v > best || math.IsNaN(v) && !math.IsNaN(best) {
+					best, where = v, i
+				}
+			}
+			y[p*oh*ow+o], arg[p*oh*ow+o] = best, uint8(where)
+		}
+	})
+	return y, arg
+}
+
+// MaxPool2x2Grad returns dX, planes×h×w: each dy where arg says, else 0.
+func MaxPool2x2Grad[Y Float](planes, h, w int, arg []uint8, dy []Y) []float64 {
+	oh, ow := h/2, w/2
+	mustLen("arg", len(arg), planes*oh*ow)
+	mustLen("dy", len(dy), planes*oh*ow)
+	dx := make([]float64, planes*h*w)
+	for i, v := range dy {
+		p, o, where := i/(oh*ow), i%(oh*ow), int(arg[i])
+		dx[p*h*w+(2*(o/ow)+where/2)*w+2*(o%ow)+where%2] = float64(v)
+	}
+	return dx
+}
+
+// AveragePool returns the mean of each k×k window of planes h×w and the mean of
+// the absolute values. Zero padding counts as elements of the window.
+func AveragePool[T Float](planes, h, w, k, stride, pad int, x []T) (y, mag []float64) {
+	mustLen("x", len(x), planes*h*w)
+	oh, ow := (h+2*pad-k)/stride+1, (w+2*pad-k)/stride+1
+	y, mag = make([]float64, planes*oh*ow), make([]float64, planes*oh*ow)
+	for i := range y {
+		p, oy, ox := i/(oh*ow), i/ow%oh, i%ow
+		for r := range k {
+			for s := range k {
+				iy, ix := oy*stride+r-pad, ox*stride+s-pad
+				if iy < 0 || iy >= h || ix < 0 || ix >= w {
+					continue
+				}
+				v := float64(x[(p*h+iy)*w+ix]) / float64(k*k)
+				y[i] += v
+				mag[i] += abs(v)
+			}
+		}
+	}
+	return y, mag
+}

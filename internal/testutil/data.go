@@ -1,0 +1,37 @@
+package testutil
+
+import "math/rand/v2"
+
+// generator returns the source of a test's data: the same on every machine.
+func generator(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0x6e6f6e6574)) }
+
+// Ints returns n whole numbers in [lo, hi] as floats. Sums of products of small
+// ones are exact in float32, so that a kernel can be compared with ==.
+func Ints(seed uint64, n, lo, hi int) []float32 {
+	r := generator(seed)
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(lo + r.IntN(hi-lo+1))
+	}
+	return x
+}
+
+// Uniform returns n numbers in [−1, 1).
+func Uniform(seed uint64, n int) []float32 {
+	r := generator(seed)
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = 2*r.Float32() - 1
+	}
+	return x
+}
+
+// Normal returns n normally distributed numbers of mean 0 and variance 1.
+func Normal(seed uint64, n int) []float32 {
+	r := generator(seed)
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(r.NormFloat64())
+	}
+	return x
+}

@@ -1,0 +1,91 @@
+package testutil
+
+import (
+	"math"
+	"testing"
+	"unsafe"
+)
+
+// Element is what a guarded slice can hold.
+type Element interface {
+	~float32 | ~float64 | ~int8 | ~uint8 | ~int16 | ~uint16 | ~int32 | ~uint32 | ~int64 | ~uint64
+}
+
+// Guarded returns n zeroed elements that end at an inaccessible page: reading or
+// writing one byte past the last element stops the program. The memory is given
+// back when the test ends. On systems without mmap it is an ordinary slice, and
+// the test's log says so.
+func Guarded[T Element](t testing.TB, n int) []T {
+	t.Helper()
+	return guarded[T](t, n, true)
+}
+
+// GuardedHead is Guarded with the inaccessible page right before the first element.
+func GuardedHead[T Element](t testing.TB, n int) []T {
+	t.Helper()
+	return guarded[T](t, n, false)
+}
+
+// GuardedCopy returns a copy of x that ends at an inaccessible page.
+func GuardedCopy[T Element](t testing.TB, x []T) []T {
+	t.Helper()
+	g := Guarded[T](t, len(x))
+	copy(g, x)
+	return g
+}
+
+// GuardedHeadCopy returns a copy of x that begins after an inaccessible page.
+func GuardedHeadCopy[T Element](t testing.TB, x []T) []T {
+	t.Helper()
+	g := GuardedHead[T](t, len(x))
+	copy(g, x)
+	return g
+}
+
+// poison is a signalling NaN that no computation returns: results are quiet.
+const poison = 0x7fa5a5a5
+
+// Poison fills x with a signalling NaN, so that whatever is computed from an
+// element that was not written before is a NaN.
+func Poison(x []float32) {
+	nan := math.Float32frombits(poison)
+	for i := range x {
+		x[i] = nan
+	}
+}
+
+// nanGuard is the number of elements on each side of NaNGuarded: more than a
+// kernel's widest store, and whole cache lines.
+const nanGuard = 128
+
+// NaNGuarded returns n poisoned floats with poisoned elements before and after
+// them; the test fails when, at its end, one of those was overwritten. The first
+// element is aligned to 64 bytes.
+func NaNGuarded(t testing.TB, n int) []float32 {
+	t.Helper()
+	const line = 16
+	raw := make([]float32, line+nanGuard+n+nanGuard)
+	skip := int(-uintptr(unsafe.Pointer(&raw[0])) % 64 / 4)
+	all := raw[skip:][:nanGuard+n+nanGuard]
+	Poison(all)
+	t.Cleanup(func() {
+		t.Helper()
+		for i, v := range all {
+			if at := i - nanGuard; (at < 0 || at >= n) && math.Float32bits(v) != poison {
+				t.Errorf("element %d of a slice of %d was overwritten by %v", at, n, v)
+				return
+			}
+		}
+	})
+	return all[nanGuard:][:n:n]
+}
+
+// Unchanged fails the test when, at its end, x differs in a bit from what it is now.
+func Unchanged(t testing.TB, what string, x []float32) {
+	t.Helper()
+	was := append([]float32(nil), x...)
+	t.Cleanup(func() {
+		t.Helper()
+		CheckBits(t, what+" must not change", len(x), x, was)
+	})
+}

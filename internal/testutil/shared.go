@@ -1,0 +1,43 @@
+// Package testutil holds what the tests of all packages share: deterministic
+// data, memory that tells when something outside of it was touched, and
+// comparisons whose failures say what to look at.
+package testutil
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// Shared returns the path of elem below the folder "shared" that stands next to
+// the root of the repository and holds test data too large, or too little ours,
+// to be part of it. The test is skipped where the file is absent.
+func Shared(t testing.TB, elem ...string) string {
+	t.Helper()
+	root, err := moduleRoot()
+	if err != nil {
+		t.Fatalf("testutil: %v", err)
+	}
+	path := filepath.Join(append([]string{filepath.Dir(root), "shared"}, elem...)...)
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("no test data: %v", err)
+	}
+	return path
+}
+
+// moduleRoot returns the nearest folder upwards that has a go.mod. Tests run in
+// the folder of their package.
+func moduleRoot() (string, error) {
+	start, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for dir := start; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", &os.PathError{Op: "find go.mod above", Path: start, Err: os.ErrNotExist}
+		}
+	}
+}

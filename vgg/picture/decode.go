@@ -10,8 +10,6 @@ import (
 	_ "image/png"
 	"io"
 	"os"
-
-	"github.com/nonet-go/nonet/vgg/picture/internal/jpeg"
 )
 
 // DefaultMaxPixels is the number of pixels above which [Decode] and [Open] refuse
@@ -97,12 +95,7 @@ func decode(data []byte, o *options) (img image.Image, err error) {
 	if err := checkSize(cfg.Width, cfg.Height, o.maxPixels); err != nil {
 		return nil, err
 	}
-	if format == "jpeg" {
-		img, err = jpeg.Decode(data)
-	}
-	if format != "jpeg" || errors.Is(err, jpeg.ErrUnsupported) {
-		img, format, err = image.Decode(bytes.NewReader(data))
-	}
+	img, format, err = image.Decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, explain(data, fmt.Errorf("%s, %d×%d: %w", format, cfg.Width, cfg.Height, err))
 	}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"math"
+	"runtime/debug"
+	"time"
+
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/gonum"
+
+	"github.com/nonet-go/nonet/internal/layout"
+)
+
+// sgemm sets C = A·B, row-major without gaps.
+type sgemm func(m, n, k int, a, b, c []float32)
+
+func gonumSGEMM(m, n, k int, a, b, c []float32) {
+	gonum.Implementation{}.Sgemm(blas.NoTrans, blas.NoTrans, m, n, k, 1, a, k, b, n, 0, c, n)
+}
+
+// gemmDriver is the counterpart of peers/gemm.cc.
+type gemmDriver struct {
+	module string
+	sgemm  sgemm
+}
+
+func (d gemmDriver) respond(command string, args []string) (any, error) {
+	var m, n, k int
+	switch command {
+	case "version":
+		return answer{Version: moduleVersion(d.module)}, nil
+	case "check":
+		if err := integers(args, &m, &n, &k); err != nil {
+			return nil, err
+		}
+		return answer{Error: newProducts(m, n, k, 1).error(d.sgemm)}, nil
+	case "gemm":
+		var batch, samples int
+		if err := integers(args, &m, &n, &k, &batch, &samples); err != nil {
+			return nil, err
+		}
+		return answer{MS: newProducts(m, n, k, batch).time(d.sgemm, samples)}, nil
+	}
+	return answer{Failure: "unknown command"}, nil
+}
+
+// products is a number of equal products, each with operands of its own.
+type products struct {
+	m, n, k, batch int
+	a, b, c        []float32
+}
+
+func newProducts(m, n, k, batch int) *products {
+	p := &products{m, n, k, batch, layout.Alloc(batch * m * k), layout.Alloc(batch * k * n), layout.Alloc(batch * m * n)}
+	lcg(p.a, 1)
+	lcg(p.b, 2)
+	return p
+}
+
+// lcg fills a slice with a fixed linear congruence: values in [-1, 1).
+func lcg(x []float32, s uint32) {
+	for i := range x {
+		s = s*1664525 + 1013904223
+		x[i] = float32(int32(s)) * (1.0 / (1 << 31))
+	}
+}
+
+func (p *products) run(f sgemm) {
+	for i := range p.batch {
+		a, b, c := p.a[i*p.m*p.k:], p.b[i*p.k*p.n:], p.c[i*p.m*p.n:]
+		f(p.m, p.n, p.k, a[:p.m*p.k], b[:p.k*p.n], c[:p.m*p.n])
+	}
+}
+
+// time repeats the products until a sample lasts about a millisecond.
+func (p *products) time(f sgemm, samples int) (ms []float64) {
+	p.run(f)
+	t := time.Now()
+	p.run(f)
+	repeat := max(1, int(time.Millisecond/max(time.Since(t), 1)))
+	for range samples {
+		t = time.Now()
+		for range repeat {
+			p.run(f)
+		}
+		ms = append(ms, milliseconds(time.Since(t))/float64(repeat))
+	}
+	return ms
+}
+
+// error is the largest |C − AB| over |A|·|B|, computed in float64.
+func (p *products) error(f sgemm) (worst float64) {
+	p.run(f)
+	for i := range p.m {
+		for j := range p.n {
+			var sum, mag float64
+			for q := range p.k {
+				x := float64(p.a[i*p.k+q]) * float64(p.b[q*p.n+j])
+				sum += x
+				mag += math.Abs(x)
+			}
+			worst = max(worst, math.Abs(float64(p.c[i*p.n+j])-sum)/mag)
+		}
+	}
+	return worst
+}
+
+// moduleVersion finds the version of a module built into this program.
+func moduleVersion(module string) string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return module
+	}
+	for _, m := range info.Deps {
+		if m.Path == "gonum.org/v1/"+module {
+			return module + " " + m.Version
+		}
+	}
+	return module
+}

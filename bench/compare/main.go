@@ -1,0 +1,198 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+type options struct {
+	Setup   bool
+	Works   string
+	Configs string
+	Batches string
+	Shapes  string
+	Threads string
+	CPUs    string
+	Peers   string
+	Rounds  int
+	Turn    time.Duration
+	Quick   bool
+	JSON    string
+	Out     string
+	Plot    string
+
+	// Of a driver: this program started by itself.
+	Driver, Config, Weights string
+	Batch                   int
+}
+
+// The products that VGG and its Winograd form are made of, and a square one.
+const defaultShapes = "1024x1024x1024,3136x256x256,196x512x512,49x512x512,196x256x256@36,49x512x512@36,32x4096x25088,1x4096x25088"
+
+func parse(args []string) (o options, err error) {
+	f := flag.NewFlagSet("compare", flag.ContinueOnError)
+	f.BoolVar(&o.Setup, "setup", false, "install the peers (Debian, npm) and build their drivers, then end")
+	f.StringVar(&o.Works, "works", "vgg", "what to compare: vgg, layers (weights cold), hot (one layer at a time), gemm, train")
+	f.StringVar(&o.Configs, "configs", "D", "configurations of VGG: A, B, C, D, E")
+	f.StringVar(&o.Batches, "batches", "1", "batch sizes of vgg; training steps take 8 pictures, layers 1")
+	f.StringVar(&o.Shapes, "shapes", defaultShapes, "products MxNxK, or MxNxK@BATCH for equal products with operands of their own")
+	f.StringVar(&o.Threads, "threads", "1,2", "thread counts")
+	f.StringVar(&o.CPUs, "cpus", "", "CPUs to pin every subject to, as taskset -c reads them (default: the first, as many as threads)")
+	f.StringVar(&o.Peers, "peers", "", "parts of the names of the peers to take, such as winograd,onnx (default: all)")
+	f.IntVar(&o.Rounds, "rounds", 7, "rounds; every subject has one turn in each")
+	f.DurationVar(&o.Turn, "turn", 400*time.Millisecond, "length of a turn")
+	f.BoolVar(&o.Quick, "quick", false, "3 rounds of short turns")
+	f.StringVar(&o.JSON, "json", "", "write the results here instead of <out>/<date>-<cpu>.json")
+	f.StringVar(&o.Out, "out", filepath.Join("bench", "results"), "folder of the results; empty: print only")
+	f.StringVar(&o.Plot, "plot", "", "draw the pictures of a JSON result beside it, then end")
+	f.StringVar(&o.Driver, "driver", "", "for this program's own use: serve as a subject")
+	f.StringVar(&o.Config, "config", "D", "of a driver")
+	f.StringVar(&o.Weights, "weights", "", "of a driver")
+	f.IntVar(&o.Batch, "batch", 1, "of a driver")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	if f.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
+	}
+	if o.Quick {
+		o.Rounds, o.Turn = 3, 100*time.Millisecond
+	}
+	if o.Rounds < 1 {
+		return o, fmt.Errorf("%d rounds", o.Rounds)
+	}
+	return o, nil
+}
+
+func main() {
+	o, err := parse(os.Args[1:])
+	if err == flag.ErrHelp {
+		return
+	}
+	if err == nil {
+		err = run(o)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "compare:", err)
+		os.Exit(1)
+	}
+}
+
+func run(o options) error {
+	if o.Driver != "" {
+		return runDriver(o)
+	}
+	if o.Plot != "" {
+		return plotFile(o.Plot)
+	}
+	dir, err := cacheDir()
+	if err != nil {
+		return err
+	}
+	if o.Setup {
+		return setup(dir)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "onednn_vgg")); err != nil {
+		return fmt.Errorf("the peers are missing; run with -setup first: %w", err)
+	}
+	works, err := listWorks(o)
+	if err != nil {
+		return err
+	}
+	r := runner{dir: dir, cpus: o.CPUs, rounds: o.Rounds, turn: o.Turn}
+	if o.Peers != "" {
+		r.only = strings.Split(o.Peers, ",")
+	}
+	rep := newReport(dir)
+	for _, t := range threadsOf(works) {
+		if err := rep.measurePeak(dir, o.CPUs, t); err != nil {
+			return err
+		}
+	}
+	fmt.Print(rep.head())
+	for _, w := range works {
+		results, err := r.run(w)
+		if err != nil {
+			return err
+		}
+		rep.Results = append(rep.Results, results...)
+		fmt.Print("\n" + table(results, rep.Peak))
+	}
+	return rep.save(o)
+}
+
+// listWorks crosses the flags.
+func listWorks(o options) (works []work, err error) {
+	threads, err := numbers(o.Threads)
+	if err != nil {
+		return nil, err
+	}
+	batches, err := numbers(o.Batches)
+	if err != nil {
+		return nil, err
+	}
+	for _, kind := range strings.Split(o.Works, ",") {
+		for _, t := range threads {
+			switch kind {
+			case "vgg":
+				for _, c := range strings.Split(o.Configs, ",") {
+					for _, b := range batches {
+						works = append(works, work{kind: kind, config: c, batch: b, threads: t})
+					}
+				}
+			case "layers", "hot", "train":
+				batch := map[string]int{"train": 8}[kind]
+				for _, c := range strings.Split(o.Configs, ",") {
+					works = append(works, work{kind: kind, config: c, batch: max(batch, 1), threads: t})
+				}
+			case "gemm":
+				for _, s := range strings.Split(o.Shapes, ",") {
+					p, batch, err := parseProduct(s)
+					if err != nil {
+						return nil, err
+					}
+					works = append(works, work{kind: kind, product: p, batch: batch, threads: t})
+				}
+			default:
+				return nil, fmt.Errorf("unknown work %q", kind)
+			}
+		}
+	}
+	return works, nil
+}
+
+func numbers(list string) (v []int, err error) {
+	for _, s := range strings.Split(list, ",") {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%q is no list of positive numbers", list)
+		}
+		v = append(v, n)
+	}
+	return v, nil
+}
+
+func threadsOf(works []work) (threads []int) {
+	for _, w := range works {
+		if !slices.Contains(threads, w.threads) {
+			threads = append(threads, w.threads)
+		}
+	}
+	return threads
+}
+
+// output runs a command and returns what it prints, or nothing if it fails.
+func output(name string, args ...string) string {
+	out, err := exec.Command(name, args...).Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
+}

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nonet-go/nonet/internal/cpu"
+)
+
+func hasAVX512() bool { return cpu.Has(cpu.AVX512) }
+
+// A result is what one subject did in one work.
+type result struct {
+	Work    string        `json:"work"`
+	Threads int           `json:"threads"`
+	Subject string        `json:"subject"`
+	Note    string        `json:"note,omitempty"`
+	Version string        `json:"version"`
+	Kernel  string        `json:"kernel,omitempty"`
+	Error   float64       `json:"error"` // how far its numbers lie from the reference, see errorOf
+	Rounds  [][]float64   `json:"ms"`    // every timed sample, round by round
+	Layers  [][]layerTime `json:"layers,omitempty"`
+	Median  float64       `json:"median_ms"`
+	Best    float64       `json:"best_ms"`
+	GFLOPS  float64       `json:"gflops,omitempty"` // of the median
+	Memory  float64       `json:"peak_rss_mib"`
+	// Ratio is the median over the rounds of nonet's time over this
+	// subject's, Spread its smallest and largest value.
+	Ratio  float64     `json:"nonet_ratio,omitempty"`
+	Spread *[2]float64 `json:"nonet_ratio_spread,omitempty"`
+}
+
+// A runner holds what is the same for all works.
+type runner struct {
+	dir     string
+	cpus    string // as taskset -c reads it; empty: the first ones
+	rounds  int
+	turn    time.Duration // how long a turn of one subject should last
+	only    []string      // part of the names of the peers to take; empty: all
+	prepare bool          // files only, no run
+}
+
+func (r runner) takes(s subject) bool {
+	return s.name == "nonet" || len(r.only) == 0 || slices.ContainsFunc(r.only, func(part string) bool {
+		return strings.Contains(strings.ToLower(s.name), strings.ToLower(part))
+	})
+}
+
+// run compares the subjects of a work.
+func (r runner) run(w work) (results []result, err error) {
+	list, err := subjects(r.dir, w)
+	if err != nil || r.prepare {
+		return nil, err
+	}
+	cpus := r.cpus
+	if cpus == "" {
+		cpus = "0-" + itoa(w.threads-1)
+	}
+	var running []*process
+	defer func() {
+		for _, p := range running {
+			if e := p.stop(); err == nil && e != nil {
+				err = fmt.Errorf("%s: %w", p.name, e)
+			}
+		}
+	}()
+	for _, s := range list {
+		if !r.takes(s) || s.name == "nonet" && !nonetServes(w.kind) {
+			continue
+		}
+		p, err := s.start(cpus)
+		if err != nil {
+			return nil, err
+		}
+		running = append(running, p)
+		results = append(results, result{Work: w.name(), Threads: w.threads, Subject: s.name, Note: s.note})
+	}
+	if err := r.check(w, running, results); err != nil {
+		return nil, err
+	}
+	if err := r.time(w, running, results); err != nil {
+		return nil, err
+	}
+	for i, p := range running {
+		if results[i].Memory, err = p.peakMiB(); err != nil {
+			return nil, err
+		}
+	}
+	summarise(w, results)
+	return results, nil
+}
+
+// rest lets the waiting threads of a library, which spin for a while, go to
+// sleep before another one is timed.
+const rest = 40 * time.Millisecond
+
+// time lets the subjects take turns.
+func (r runner) time(w work, running []*process, results []result) error {
+	samples := make([]int, len(running))
+	for i, p := range running {
+		t := time.Now()
+		if _, err := p.ask("%s", w.command(2)); err != nil {
+			return err
+		}
+		samples[i] = min(max(int(2*r.turn/time.Since(t)), 1), 20)
+		time.Sleep(rest)
+	}
+	for round := range r.rounds {
+		for i := range running {
+			j := (i + round) % len(running)
+			a, err := running[j].ask("%s", w.command(samples[j]+1))
+			if err != nil {
+				return err
+			}
+			if w.kind == "layers" || w.kind == "hot" {
+				a.MS = sumLayers(a.Layers)
+				results[j].Layers = append(results[j].Layers, a.Layers)
+			}
+			if len(a.MS) != samples[j]+1 {
+				return fmt.Errorf("%s: %d samples for %d", running[j].name, len(a.MS), samples[j]+1)
+			}
+			results[j].Rounds = append(results[j].Rounds, a.MS[1:])
+			results[j].Kernel = a.Kernel
+			time.Sleep(rest)
+		}
+	}
+	return nil
+}
+
+// sumLayers adds the layers' times, sample by sample.
+func sumLayers(layers []layerTime) []float64 {
+	var sum []float64
+	for _, l := range layers {
+		if sum == nil {
+			sum = make([]float64, len(l.MS))
+		}
+		for i := range min(len(sum), len(l.MS)) {
+			sum[i] += l.MS[i]
+		}
+	}
+	return sum
+}
+
+// The largest error that a subject may show, see errorOf. Winograd's and the
+// direct algorithm stay below 2e-5 of the logits' root mean square; a product
+// of single precision stays far below 1e-6 of |A|·|B|.
+const (
+	logitLimit = 1e-4
+	lossLimit  = 1e-4
+	gemmLimit  = 1e-6
+)
+
+// check asks every subject for its numbers and fails if one differs.
+func (r runner) check(w work, running []*process, results []result) error {
+	command, limit := "check 97 65 300", gemmLimit
+	if w.kind != "gemm" {
+		file, err := pictureFile(r.dir)
+		if err != nil {
+			return err
+		}
+		command, limit = fmt.Sprintf("check %s %d", file, pictures), logitLimit
+	}
+	reference, err := goldenLogits(w)
+	if err != nil {
+		return err
+	}
+	for i, p := range running {
+		v, err := p.ask("version")
+		if err != nil {
+			return err
+		}
+		results[i].Version = v.Version
+		a, err := p.ask("%s", command)
+		if err != nil {
+			return err
+		}
+		switch {
+		case w.kind == "gemm":
+			results[i].Error = a.Error
+		case w.kind == "train":
+			limit = lossLimit
+			if reference == nil {
+				reference = a.Losses
+			}
+			results[i].Error, err = errorOf(a.Losses, reference)
+		default:
+			if reference == nil {
+				reference = a.Logits
+			}
+			results[i].Error, err = errorOf(a.Logits, reference)
+		}
+		if err == nil && !(results[i].Error <= limit) {
+			err = fmt.Errorf("results lie %.3g from the reference, allowed is %.3g", results[i].Error, limit)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %s: %w", w.name(), p.name, err)
+		}
+	}
+	return nil
+}
+
+// errorOf is the largest difference over the root mean square of want.
+func errorOf(got, want []float64) (float64, error) {
+	if len(got) != len(want) || len(want) == 0 {
+		return 0, fmt.Errorf("%d numbers, the reference has %d", len(got), len(want))
+	}
+	var worst, square float64
+	for i := range want {
+		if math.IsNaN(got[i]) {
+			return math.NaN(), nil
+		}
+		worst = max(worst, math.Abs(got[i]-want[i]))
+		square += want[i] * want[i]
+	}
+	return worst / math.Sqrt(square/float64(len(want))), nil
+}
+
+// summarise fills in the figures that are computed from the samples.
+func summarise(w work, results []result) {
+	for i := range results {
+		res := &results[i]
+		all := slices.Concat(res.Rounds...)
+		res.Median, res.Best = median(all), slices.Min(all)
+		res.GFLOPS = w.flop() / res.Median * 1e-6
+		if i == 0 || results[0].Subject != "nonet" {
+			continue
+		}
+		var ratios []float64
+		for r := range res.Rounds {
+			ratios = append(ratios, median(results[0].Rounds[r])/median(res.Rounds[r]))
+		}
+		res.Ratio = median(ratios)
+		res.Spread = &[2]float64{slices.Min(ratios), slices.Max(ratios)}
+	}
+}
+
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return math.NaN()
+	}
+	s := slices.Sorted(slices.Values(v))
+	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+}
+
+// warn tells of something that makes figures less trustworthy.
+func warn(format string, args ...any) { fmt.Fprintf(os.Stderr, "compare: "+format+"\n", args...) }

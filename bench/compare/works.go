@@ -1,0 +1,137 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// A work is one thing to compare: a network at a batch size, a training step,
+// a list of layers, or a product.
+type work struct {
+	kind    string // "vgg", "layers", "hot", "train" or "gemm"
+	config  string
+	batch   int
+	product product
+	threads int
+}
+
+type product struct{ m, n, k int }
+
+func (w work) name() string {
+	switch w.kind {
+	case "gemm":
+		s := fmt.Sprintf("sgemm_%dx%dx%d", w.product.m, w.product.n, w.product.k)
+		if w.batch > 1 {
+			s += "_x" + itoa(w.batch)
+		}
+		return s
+	case "vgg":
+		return fmt.Sprintf("vgg%s_b%d", w.config, w.batch)
+	}
+	return fmt.Sprintf("vgg%s_b%d_%s", w.config, w.batch, w.kind)
+}
+
+// flop counts the arithmetic of a run where a rate is worth printing.
+func (w work) flop() float64 {
+	if w.kind != "gemm" {
+		return 0
+	}
+	return 2 * float64(w.batch) * float64(w.product.m) * float64(w.product.n) * float64(w.product.k)
+}
+
+// command is what a driver is asked for n timed samples.
+func (w work) command(n int) string {
+	switch w.kind {
+	case "gemm":
+		return fmt.Sprintf("gemm %d %d %d %d %d", w.product.m, w.product.n, w.product.k, w.batch, n)
+	case "layers", "hot":
+		return w.kind + " " + itoa(n)
+	}
+	return "run " + itoa(n)
+}
+
+// parseProduct reads MxNxK or MxNxK@BATCH.
+func parseProduct(s string) (p product, batch int, err error) {
+	batch = 1
+	shape, count, many := strings.Cut(s, "@")
+	if many {
+		if batch, err = strconv.Atoi(count); err != nil || batch < 1 {
+			return p, 0, fmt.Errorf("product %q: bad batch", s)
+		}
+	}
+	if _, err := fmt.Sscanf(shape, "%dx%dx%d", &p.m, &p.n, &p.k); err != nil || min(p.m, p.n, p.k) < 1 {
+		return p, 0, fmt.Errorf("product %q: want MxNxK or MxNxK@BATCH", s)
+	}
+	return p, batch, nil
+}
+
+// tuned lets PyTorch keep its memory instead of returning it to the system
+// after every layer.
+const tuned = "LD_PRELOAD=libtcmalloc_minimal.so.4"
+
+// subjects lists who takes part in a work. nonet comes first: ratios are
+// nonet's time over the peer's.
+func subjects(dir string, w work) ([]subject, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	t := itoa(w.threads)
+	program := func(name string) string { return filepath.Join(dir, name) }
+	openmp := []string{"OMP_NUM_THREADS=" + t, "OMP_PROC_BIND=true"}
+	nonet := subject{"nonet", "", []string{self, "-driver", w.kind, "-threads", t}, nil}
+
+	if w.kind == "gemm" {
+		list := []subject{
+			nonet,
+			{"oneDNN", "dnnl_sgemm", []string{program("gemm_onednn"), "--threads", t}, openmp},
+			{"OpenBLAS", "", []string{program("gemm_openblas"), "--threads", t}, nil},
+			{"BLIS", "", []string{program("gemm_blis"), "--threads", t}, nil},
+			{"gonum", "", []string{self, "-driver", "gonum"}, []string{"GOMAXPROCS=" + t}},
+		}
+		if hasAVX512() {
+			// BLIS 0.9 takes processors made after it for generic ones.
+			list[3].env = []string{"BLIS_ARCH_TYPE=0"}
+			list[3].note = "kernels for skx asked for by name"
+		}
+		return list, nil
+	}
+
+	weights, err := weightFile(dir, w.config)
+	if err != nil {
+		return nil, err
+	}
+	net := []string{"--config", w.config, "--batch", itoa(w.batch), "--threads", t, "--weights", weights}
+	nonet.argv = append(nonet.argv, "-config", w.config, "-batch", itoa(w.batch), "-weights", weights)
+	onednn := func(algo string) subject {
+		return subject{"oneDNN " + algo, "", append([]string{program("onednn_vgg"), "--algo", algo}, net...), openmp}
+	}
+	torch := func(name string, env []string, more ...string) subject {
+		argv := append([]string{"/usr/bin/python3", program("src/peers/torch_vgg.py")}, net...)
+		// Its OpenBLAS has threads of its own beside OpenMP's.
+		env = append(append(env, "OPENBLAS_NUM_THREADS="+t), openmp...)
+		return subject{name, strings.Join(append(env, more...), " "), append(argv, more...), env}
+	}
+	switch w.kind {
+	case "layers", "hot":
+		return []subject{nonet, onednn("winograd"), onednn("direct"), onednn("auto")}, nil
+	case "train":
+		return []subject{nonet, torch("PyTorch", nil, "--mode", "train"), torch("PyTorch tuned", []string{tuned}, "--mode", "train")}, nil
+	}
+	model, err := onnxFile(dir, w.config, w.batch)
+	if err != nil {
+		return nil, err
+	}
+	ort := subject{"ONNX Runtime", "graph optimisation: all",
+		[]string{"node", program("src/peers/ort_vgg.js"), "--model", model, "--threads", t, "--batch", itoa(w.batch)},
+		[]string{"NONET_NODE_MODULES=" + program("node_modules")}}
+	return []subject{
+		nonet, onednn("winograd"), onednn("auto"), ort,
+		torch("PyTorch", nil), torch("PyTorch tuned", []string{tuned}, "--layout", "nhwc"),
+	}, nil
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

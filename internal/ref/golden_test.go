@@ -103,7 +103,7 @@ func TestSmallNets(t *testing.T) {
 			}
 
 			step := func() (*ref.Run[float64], float64, ref.Grads) {
-				run := net.Forward(3, ref.Float32(want["input"]))
+				run := net.Forward(3, want["input"])
 				loss, dLogits := ref.SoftmaxCrossEntropy(3, 10, run.Output(), target)
 				return run, loss, run.Backward(dLogits)
 			}

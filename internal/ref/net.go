@@ -20,8 +20,8 @@ type Layer[T Float] struct {
 	Kernel int // KindConv: side of the filter
 	Pad    int // KindConv
 	ReLU   bool
-	Weight []T // KindConv: Out×C×Kernel×Kernel; KindLinear: Out×in
-	Bias   []T // Out, or none
+	Weight []T       // KindConv: Out×C×Kernel×Kernel; KindLinear: Out×in
+	Bias   []T       // Out, or none
 	LRN    LRNParams // KindLRN
 }
 
@@ -41,55 +41,44 @@ type Run[T Float] struct {
 }
 
 // Forward runs the network on n pictures, n×C×H×W.
-func (net *Net[T]) Forward(n int, input []float32) *Run[T] {
+func (net *Net[T]) Forward(n int, input []T) *Run[T] {
 	r := &Run[T]{Act: map[string][]float64{}, Shape: map[string][4]int{}, net: net, argmax: map[string][]uint8{}}
-	x, c, h, w := Float64(input), net.C, net.H, net.W
-	mustLen("input", len(x), n*c*h*w)
-	r.keep("input", x, n, c, h, w)
+	mustLen("input", len(input), n*net.C*net.H*net.W)
+	x, in := Float64(input), [4]int{n, net.C, net.H, net.W}
+	r.keep("input", x, in)
 	for _, l := range net.Layers {
+		c, h, w := in[1], in[2], in[3]
 		switch l.Kind {
 		case KindConv:
-			s := l.convShape(r.Shape[r.before(l.Name)])
+			s := l.convShape(in)
 			x = conv(s, x, l.Weight, l.Bias)
-			c, h, w = s.K, s.OH(), s.OW()
+			in = [4]int{n, s.K, s.OH(), s.OW()}
 		case KindLRN:
 			x = LRN(l.LRN, n, c, h*w, x)
 		case KindMaxPool:
 			x, r.argmax[l.Name] = MaxPool2x2(n*c, h, w, x)
-			h, w = h/2, w/2
+			in = [4]int{n, c, h / 2, w / 2}
 		case KindLinear:
 			x = linear(n, c*h*w, l.Out, x, l.Weight, l.Bias)
-			c, h, w = l.Out, 1, 1
+			in = [4]int{n, l.Out, 1, 1}
 		}
 		if l.ReLU {
 			x = ReLU(x)
 		}
-		r.keep(l.Name, x, n, c, h, w)
+		r.keep(l.Name, x, in)
 	}
 	return r
 }
 
-func (r *Run[T]) keep(name string, x []float64, n, c, h, w int) {
+func (r *Run[T]) keep(name string, x []float64, shape [4]int) {
 	if _, ok := r.Act[name]; ok {
 		panic(fmt.Sprintf("ref: two layers are called %q", name))
 	}
-	r.Act[name], r.Shape[name] = x, [4]int{n, c, h, w}
+	r.Act[name], r.Shape[name] = x, shape
 }
 
 func (l Layer[T]) convShape(in [4]int) ConvShape {
 	return ConvShape{N: in[0], C: in[1], H: in[2], W: in[3], K: l.Out, KH: l.Kernel, KW: l.Kernel, Pad: l.Pad}
-}
-
-// before returns the name of what goes into the named layer.
-func (r *Run[T]) before(name string) string {
-	prev := "input"
-	for _, l := range r.net.Layers {
-		if l.Name == name {
-			return prev
-		}
-		prev = l.Name
-	}
-	panic(fmt.Sprintf("ref: no layer %q", name))
 }
 
 // Output returns the output of the last layer: the logits.
@@ -104,32 +93,33 @@ type Grads map[string][]float64
 // Backward runs the network backward from the gradient of a loss with respect to
 // Output.
 func (r *Run[T]) Backward(dOutput []float64) Grads {
-	g := Grads{}
 	mustLen("dOutput", len(dOutput), len(r.Output()))
-	dy := dOutput
+	g, dy := Grads{}, dOutput
 	for i := len(r.net.Layers) - 1; i >= 0; i-- {
-		l := r.net.Layers[i]
-		prev := r.before(l.Name)
-		x, in := r.Act[prev], r.Shape[prev]
-		n, features, plane := in[0], in[1]*in[2]*in[3], in[2]*in[3]
+		l, before := r.net.Layers[i], "input"
+		if i > 0 {
+			before = r.net.Layers[i-1].Name
+		}
 		g["act."+l.Name] = dy
 		if l.ReLU {
 			dy = ReLUGrad(r.Act[l.Name], dy)
 		}
+		x, in := r.Act[before], r.Shape[before]
+		n, c, h, w := in[0], in[1], in[2], in[3]
 		switch l.Kind {
 		case KindConv:
 			s := l.convShape(in)
 			g[l.Name+".weight"] = convWeightGrad(s, x, dy)
-			g[l.Name+".bias"], _ = BiasGrad(n, s.K, s.OH()*s.OW(), dy)
+			g[l.Name+".bias"], _ = Conv2DBiasGrad(s, dy)
 			dy = convInputGrad(s, dy, l.Weight)
 		case KindLRN:
-			dy, _ = LRNGrad(l.LRN, n, in[1], plane, x, dy)
+			dy, _ = LRNGrad(l.LRN, n, c, h*w, x, dy)
 		case KindMaxPool:
-			dy = MaxPool2x2Grad(n*in[1], in[2], in[3], r.argmax[l.Name], dy)
+			dy = MaxPool2x2Grad(n*c, h, w, r.argmax[l.Name], dy)
 		case KindLinear:
-			g[l.Name+".weight"] = linearWeightGrad(n, features, l.Out, x, dy)
+			g[l.Name+".weight"] = linearWeightGrad(n, c*h*w, l.Out, x, dy)
 			g[l.Name+".bias"], _ = LinearBiasGrad(n, l.Out, dy)
-			dy = linearInputGrad(n, features, l.Out, dy, l.Weight)
+			dy = linearInputGrad(n, c*h*w, l.Out, dy, l.Weight)
 		}
 	}
 	g["act.input"] = dy

@@ -40,6 +40,14 @@ func tensors(t testing.TB, path string) map[string][]float64 {
 			for ; len(data) > 0; data = data[8:] {
 				x = append(x, float64(int64(binary.LittleEndian.Uint64(data))))
 			}
+		case "I32":
+			for ; len(data) > 0; data = data[4:] {
+				x = append(x, float64(int32(binary.LittleEndian.Uint32(data))))
+			}
+		case "U8":
+			for _, v := range data {
+				x = append(x, float64(v))
+			}
 		default:
 			t.Fatalf("%s: %s has type %s", path, name, h.Dtype)
 		}

@@ -18,7 +18,7 @@ func LogSoftmax[T Float](rows, n int, x []T) []float64 {
 			sum += math.Exp(v - largest)
 		}
 		for i := range row {
-			row[i] -= largest + math.Log(sum)
+			row[i] = row[i] - largest - math.Log(sum)
 		}
 	}
 	return y

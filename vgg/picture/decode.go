@@ -10,6 +10,8 @@ import (
 	_ "image/png"
 	"io"
 	"os"
+
+	"github.com/nonet-go/nonet/vgg/picture/internal/jpeg"
 )
 
 // DefaultMaxPixels is the number of pixels above which [Decode] and [Open] refuse
@@ -95,7 +97,12 @@ func decode(data []byte, o *options) (img image.Image, err error) {
 	if err := checkSize(cfg.Width, cfg.Height, o.maxPixels); err != nil {
 		return nil, err
 	}
-	img, format, err = image.Decode(bytes.NewReader(data))
+	if format == "jpeg" {
+		img, err = jpeg.Decode(data)
+	}
+	if format != "jpeg" || errors.Is(err, jpeg.ErrUnsupported) {
+		img, format, err = image.Decode(bytes.NewReader(data))
+	}
 	if err != nil {
 		return nil, explain(data, fmt.Errorf("%s, %d×%d: %w", format, cfg.Width, cfg.Height, err))
 	}

@@ -15,10 +15,13 @@
 //
 // Weights published for VGG networks were trained and scored on pictures that
 // went through Pillow and torchvision, and the last digits of an accuracy
-// depend on the resampling. So [Resizer] reproduces Pillow's Image.resize byte
-// for byte (tested against Pillow 9.4), [ShortSize] and [CenterOffset] have
-// torchvision's rounding, and [Torch] computes the float32 operations of
-// torchvision's ToTensor and Normalize in their order.
+// depend on the decoding and resampling. So JPEG files give the bytes of
+// libjpeg-turbo, which package image/jpeg does not (it differs by up to 2), and
+// [Resizer] those of Pillow's Image.resize; both are tested byte for byte
+// against Pillow 9.4. [ShortSize] and [CenterOffset] have torchvision's rounding,
+// and [Torch] computes the float32 operations of torchvision's ToTensor and
+// Normalize in their order. Not reproduced are JPEG files that only the standard
+// library's decoder reads here (CMYK, unusual sampling).
 //
 // Formats are those registered with package image. This package registers
 // JPEG, PNG and GIF; import golang.org/x/image/bmp, tiff and webp for more.

@@ -1,8 +1,12 @@
 package picture
 
 import (
+	"archive/tar"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -86,7 +90,7 @@ func gray(rows [][]uint8Number) *RGB {
 
 // TestPillowPhotos compares the whole path from file to crop with Pillow 9.4.
 func TestPillowPhotos(t *testing.T) {
-	for _, name := range []string{"astronaut.png", "chelsea.png", "coffee.png"} {
+	for _, name := range []string{"astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"} {
 		t.Run(name, func(t *testing.T) {
 			img, err := Open(shared(t, "photos", name))
 			require.NoError(t, err)
@@ -124,4 +128,68 @@ func requireSame(t testing.TB, want, got *RGB) {
 		t.Fatalf("%d of %d bytes differ, by up to %d; first at x=%d y=%d channel %d: want %d, got %d",
 			differ, len(want.Pix), most, p%want.W, p/want.W, first%3, want.Pix[first], got.Pix[first])
 	}
+}
+
+// TestPillowJPEG compares decoding and colour conversion with Pillow 9.4 (with
+// libjpeg-turbo 2.1.5): testdata/pillow.txt holds the SHA-256 of its RGB bytes. The files
+// are a synthetic pattern, written by libjpeg-turbo's cjpeg.
+func TestPillowJPEG(t *testing.T) {
+	dir := filepath.Join("internal", "jpeg", "testdata")
+	list, err := os.ReadFile(filepath.Join(dir, "pillow.txt"))
+	require.NoError(t, err)
+	lines := strings.Split(strings.TrimSpace(string(list)), "\n")
+	require.GreaterOrEqual(t, len(lines), 17)
+	for _, line := range lines {
+		var name, sum string
+		var w, h int
+		_, err := fmt.Sscan(line, &name, &w, &h, &sum)
+		require.NoError(t, err)
+		img, err := Open(filepath.Join(dir, name))
+		require.NoError(t, err)
+		p := FromImage(img)
+		require.Equal(t, [2]int{w, h}, [2]int{p.W, p.H}, name)
+		require.Equal(t, sum, fmt.Sprintf("%x", sha256.Sum256(p.Pix)), name)
+	}
+}
+
+func TestPillowJPEGPhotos(t *testing.T) {
+	for name, sum := range map[string]string{
+		"rocket":            "3d4435cc745752b7f9724df88c6e18817de3ce7e3d2d71c55f85f7831e68f197",
+		"hubble_deep_field": "9a3ea9548188f81e63435188456e74de45a981ebeb791e265abe79a26d3b528b",
+		"retina":            "3670e389d0dae9f755cc1bb7e4da4c3d2cdf10eba2dc3060836d8d4b8024d860",
+	} {
+		img, err := Open(shared(t, "photos", name+".jpg"))
+		require.NoError(t, err)
+		require.Equal(t, sum, fmt.Sprintf("%x", sha256.Sum256(FromImage(img).Pix)), name)
+	}
+}
+
+// TestPillowCIFAR decodes 50,000 JPEG files; the sum is that of Pillow 9.4's
+// pictures, one after the other in the order of the archive.
+func TestPillowCIFAR(t *testing.T) {
+	if testing.Short() {
+		t.Skip("decodes 50,000 files")
+	}
+	file, err := os.Open(shared(t, "cifar10-train.tar"))
+	require.NoError(t, err)
+	defer file.Close()
+	sum, n := sha256.New(), 0
+	var p RGB
+	for archive := tar.NewReader(file); ; {
+		h, err := archive.Next()
+		if err == io.EOF {
+			break
+		}
+		require.NoError(t, err)
+		if !strings.HasSuffix(h.Name, ".jpg") {
+			continue
+		}
+		img, err := Decode(h.Name, archive)
+		require.NoError(t, err)
+		p.SetImage(img)
+		sum.Write(p.Pix)
+		n++
+	}
+	require.Equal(t, 50000, n)
+	require.Equal(t, "bf3aabd52be912dae02a0435296c4dab5289524b57f55cd162dc4796935a611b", fmt.Sprintf("%x", sum.Sum(nil)))
 }

@@ -72,7 +72,7 @@ func newUpsampler(m *image.YCbCr) *upsampler {
 	}
 	// A crop that starts inside a chroma sample is possible only by SubImage.
 	aligned := u.cx0*u.sx == u.x0 && u.cy0*u.sy == u.y0
-	u.smooth = aligned && u.sx <= 2 && u.sy <= 2 && u.cw > 2
+	u.smooth = aligned && u.sx <= 2 && u.sy <= 2 && (u.sx == 1 || u.cw > 2)
 	u.cb, u.cr = make([]uint8, 2*u.cw+u.w), make([]uint8, 2*u.cw+u.w)
 	u.sum = make([]uint16, u.cw)
 	return u

@@ -1,0 +1,253 @@
+package jpeg
+
+import (
+	"bytes"
+	"encoding/binary"
+	"image"
+	stdjpeg "image/jpeg"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The samples themselves are compared with libjpeg-turbo's by package picture,
+// which does the colour conversion; here are the parts, and damaged files.
+
+func testFiles(t testing.TB) map[string][]byte {
+	t.Helper()
+	paths, err := filepath.Glob("testdata/*.jpg")
+	require.NoError(t, err)
+	require.NotEmpty(t, paths)
+	files := map[string][]byte{}
+	for _, path := range paths {
+		files[filepath.Base(path)], err = os.ReadFile(path)
+		require.NoError(t, err)
+	}
+	return files
+}
+
+// idct64 is A.3.3 in float64.
+func idct64(in *[64]int32) (out [64]float64) {
+	scale := func(u int) float64 {
+		if u == 0 {
+			return math.Sqrt2 / 4
+		}
+		return 0.5
+	}
+	for y := range 8 {
+		for x := range 8 {
+			for v := range 8 {
+				for u := range 8 {
+					out[8*y+x] += scale(u) * scale(v) * float64(in[8*v+u]) *
+						math.Cos(float64(2*x+1)*float64(u)*math.Pi/16) * math.Cos(float64(2*y+1)*float64(v)*math.Pi/16)
+				}
+			}
+			out[8*y+x] += 128
+		}
+	}
+	return out
+}
+
+func TestInverse(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	for i := range 3000 {
+		var in [64]int32
+		last := rng.IntN(64)
+		amplitude := 1 + rng.IntN(60)
+		in[0] = int32(rng.IntN(2001) - 1000)
+		for k := 1; k <= last; k++ {
+			if i%3 > 0 || rng.IntN(4) == 0 {
+				in[zigzag[k]] = int32(rng.IntN(2*amplitude+1) - amplitude)
+			}
+		}
+		want := idct64(&in)
+		got := make([]uint8, 7*11+8)
+		inverse(got, 11, &in, last)
+		for y := range 8 {
+			for x := range 8 {
+				w := min(max(want[8*y+x], 0), 255)
+				// ½ for rounding, the rest for 13-bit constants and 2 bits between passes
+				if e := math.Abs(w - float64(got[11*y+x])); e > 0.7 {
+					t.Fatalf("block %d: sample %d,%d is %d, exact %.3f", i, x, y, got[11*y+x], w)
+				}
+			}
+		}
+	}
+}
+
+// A block with only a mean takes a short cut; it must not show.
+func TestInverseFlat(t *testing.T) {
+	for dc := int32(-2100); dc <= 2100; dc++ {
+		a, b := make([]uint8, 64), make([]uint8, 64)
+		inverse(a, 8, &[64]int32{dc}, 0)
+		inverse(b, 8, &[64]int32{dc}, 63)
+		require.Equal(t, b, a)
+	}
+}
+
+func TestZigzag(t *testing.T) {
+	require.Equal(t, []uint8{0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5}, zigzag[:16])
+	require.Equal(t, []uint8{53, 60, 61, 54, 47, 55, 62, 63, 63}, zigzag[56:65])
+	seen := [64]bool{}
+	for _, z := range zigzag[:64] {
+		seen[z] = true
+	}
+	require.NotContains(t, seen[:], false)
+}
+
+// Both decoders agree to a few levels: they share no code.
+func TestAgainstStandardLibrary(t *testing.T) {
+	for name, file := range testFiles(t) {
+		got, err := Decode(file)
+		require.NoError(t, err, name)
+		want, err := stdjpeg.Decode(bytes.NewReader(file))
+		if err != nil {
+			t.Logf("%s: image/jpeg: %v", name, err)
+			continue
+		}
+		require.Equal(t, want.Bounds(), got.Bounds(), name)
+		if m, ok := want.(*image.YCbCr); ok {
+			require.Equal(t, m.SubsampleRatio, got.(*image.YCbCr).SubsampleRatio)
+		}
+		for y := range got.Bounds().Dy() {
+			for x := range got.Bounds().Dx() {
+				r, g, b, _ := got.At(x, y).RGBA()
+				r1, g1, b1, _ := want.At(x, y).RGBA()
+				for _, d := range []int{int(r) - int(r1), int(g) - int(g1), int(b) - int(b1)} {
+					if d > 5<<8 || d < -5<<8 {
+						t.Fatalf("%s: pixel %d,%d differs by %d", name, x, y, d/256)
+					}
+				}
+			}
+		}
+	}
+}
+
+// Every file cut short is an error, and one about the end of the data, unless
+// only the end marker is missing.
+func TestTruncated(t *testing.T) {
+	for name, file := range testFiles(t) {
+		for n := range len(file) - 2 {
+			m, err := Decode(file[:n])
+			if err == nil {
+				// Entropy-coded data end in a partial byte: the last may be padding alone.
+				require.Greater(t, n, len(file)-4, "%s cut to %d of %d bytes", name, n, len(file))
+				require.False(t, strings.HasPrefix(name, "progressive"), name)
+				continue
+			}
+			require.Nil(t, m)
+			if n >= 2 {
+				require.ErrorIs(t, err, io.ErrUnexpectedEOF, "%s cut to %d of %d bytes", name, n, len(file))
+			}
+		}
+	}
+}
+
+// find returns the position of a marker's parameters.
+func find(t *testing.T, file []byte, marker byte) int {
+	t.Helper()
+	i := bytes.Index(file, []byte{0xff, marker})
+	require.Positive(t, i)
+	return i + 2
+}
+
+func TestDamaged(t *testing.T) {
+	file := testFiles(t)["420.jpg"]
+	progressive := testFiles(t)["progressive.jpg"]
+	restart := testFiles(t)["restart.jpg"]
+	change := func(file []byte, marker byte, offset int, values ...byte) []byte {
+		out := bytes.Clone(file)
+		copy(out[find(t, file, marker)+offset:], values)
+		return out
+	}
+	drop := func(file []byte, marker byte) []byte {
+		i := find(t, file, marker)
+		n := int(binary.BigEndian.Uint16(file[i:]))
+		return append(bytes.Clone(file[:i-2]), file[i+n:]...)
+	}
+	frame := file[find(t, file, mSOF0)-2:][:19]
+	for name, c := range map[string]struct {
+		file []byte
+		says string
+	}{
+		"text":             {[]byte("text"), "no start of image"},
+		"no frame":         {[]byte("\xff\xd8\xff\xd9"), "no frame header"},
+		"no scan":          {append(append([]byte("\xff\xd8"), frame...), 0xff, mEOI), "no scan of component 1"},
+		"scan first":       {drop(file, mSOF0), "scan without a frame"},
+		"two frames":       {append(append([]byte("\xff\xd8"), frame...), file[2:]...), "two frame headers"},
+		"no table":         {drop(drop(file, mDQT), mDQT), "no quantisation table"},
+		"no code":          {drop(file, mDHT), "no Huffman table"},
+		"12 bits":          {change(file, mSOF0, 2, 12), "unsupported: 12 bits"},
+		"no height":        {change(file, mSOF0, 3, 0, 0), "unsupported: picture of 45×0"},
+		"4 components":     {change(file, mSOF0, 7, 4), "frame header"},
+		"sampling 0":       {change(file, mSOF0, 9, 0x02), "sampling 0×2"},
+		"sampling 3":       {change(file, mSOF0, 9, 0x32), "unsupported: sampling factors"},
+		"same component":   {change(file, mSOF0, 11, 1), "two components 1"},
+		"arithmetic":       {change(file, mSOF0, -1, 0xc9), "unsupported: coding process 0xc9"},
+		"many codes":       {change(file, mDHT, 3, 3), "Huffman table"},
+		"table 9":          {change(file, mDQT, 2, 9), "quantisation table 0x9"},
+		"unknown in scan":  {change(file, mSOS, 3, 77), "unknown component 77"},
+		"twice in scan":    {change(file, mSOS, 5, 1), "component 1 twice"},
+		"scan tables":      {change(file, mSOS, 4, 0x44), "Huffman tables 0x44"},
+		"scan length":      {change(file, mSOS, 2, 2), "scan header"},
+		"mixed spectrum":   {change(progressive, mSOS, 9, 0, 5), "progressive scan"},
+		"wrong restart":    {change(restart, mRST0, -1, mRST0+3), "restart"},
+		"segment length 0": {change(file, mDQT, 0, 0, 0), "length 0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, err := Decode(c.file)
+			require.ErrorContains(t, err, c.says)
+			require.Nil(t, m)
+		})
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, file := range testFiles(f) {
+		f.Add(file)
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		cfg, err := stdjpeg.DecodeConfig(bytes.NewReader(file))
+		if err != nil || cfg.Width*cfg.Height > 1<<20 {
+			return // the caller's check
+		}
+		m, err := Decode(file)
+		if err != nil {
+			require.Nil(t, m)
+			return
+		}
+		require.Equal(t, image.Pt(cfg.Width, cfg.Height), m.Bounds().Size())
+		for y := range cfg.Height {
+			m.At(cfg.Width-1, y) // the planes are large enough
+		}
+	})
+}
+
+func BenchmarkDecode(b *testing.B) {
+	for _, name := range []string{"rocket", "hubble_deep_field", "retina"} {
+		file, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "..", "shared", "data", "photos", name+".jpg"))
+		if err != nil {
+			b.Skip(err)
+		}
+		cfg, err := stdjpeg.DecodeConfig(bytes.NewReader(file))
+		require.NoError(b, err)
+		for decoder, decode := range map[string]func() error{
+			"nonet": func() error { _, err := Decode(file); return err },
+			"std":   func() error { _, err := stdjpeg.Decode(bytes.NewReader(file)); return err },
+		} {
+			b.Run("file="+name+"/decoder="+decoder, func(b *testing.B) {
+				b.SetBytes(int64(3 * cfg.Width * cfg.Height))
+				b.ReportAllocs()
+				for b.Loop() {
+					require.NoError(b, decode())
+				}
+			})
+		}
+	}
+}

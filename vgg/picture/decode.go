@@ -51,7 +51,8 @@ func Open(path string, opts ...Option) (image.Image, error) {
 
 // Decode reads one picture from r, in any format registered with package image,
 // and turns it upright if it carries an EXIF orientation (JPEG, PNG, WebP and
-// TIFF). Of an animation it is the first frame. The name is used for messages.
+// TIFF). Of an animation it is the first frame. A lossy WebP picture comes as an
+// *RGB, without its alpha. The name is used for messages.
 //
 // A picture that is empty or has more pixels than the limit is refused with
 // [ErrSize] from its header alone; other data that are no picture with
@@ -110,10 +111,27 @@ func decode(data []byte, o *options) (img image.Image, err error) {
 	if err := checkSize(b.Dx(), b.Dy(), o.maxPixels); err != nil {
 		return nil, err
 	}
+	if format == "webp" {
+		img = videoLevels(img)
+	}
 	if n := Orientation(data); o.orient && n != Upright {
 		img = &oriented{img, n}
 	}
 	return img, nil
+}
+
+// videoLevels returns a lossy WebP picture in full range, and others as they are.
+func videoLevels(img image.Image) image.Image {
+	p := new(RGB)
+	switch m := img.(type) {
+	case *image.YCbCr:
+		p.setVP8(m)
+	case *image.NYCbCrA:
+		p.setVP8(&m.YCbCr)
+	default:
+		return img
+	}
+	return p
 }
 
 func checkSize(w, h, limit int) error {

@@ -321,6 +321,9 @@ func FuzzDecode(f *testing.F) {
 	f.Add(withPNGExif(pngFile(f, p), exif))
 	f.Add(tiffFile(f, p))
 	f.Add(webpFile)
+	lossy, err := os.ReadFile(filepath.Join("testdata", "alpha.webp"))
+	require.NoError(f, err)
+	f.Add(lossy)
 	f.Add([]byte(pngHeader(30000, 30000)))
 	f.Add([]byte("text"))
 	f.Fuzz(func(t *testing.T, file []byte) {

@@ -165,6 +165,12 @@ func (p *RGB) setRGBA(m *image.RGBA) {
 
 // straight returns the colour of c without its alpha, not premultiplied.
 func straight(c color.Color) (r, g, b uint8) {
+	switch c := c.(type) { // these two keep a colour even where alpha is 0
+	case color.NRGBA:
+		return c.R, c.G, c.B
+	case color.NRGBA64:
+		return uint8(c.R >> 8), uint8(c.G >> 8), uint8(c.B >> 8)
+	}
 	n := color.NRGBA64Model.Convert(c).(color.NRGBA64)
 	return uint8(n.R >> 8), uint8(n.G >> 8), uint8(n.B >> 8)
 }

@@ -54,7 +54,11 @@ func TestFromImageTypes(t *testing.T) {
 	n := image.NewNRGBA(image.Rect(0, 0, 1, 1))
 	copy(n.Pix, []uint8{200, 100, 50, 0})
 	require.Equal(t, []uint8{200, 100, 50}, FromImage(n).Pix)
+	require.Equal(t, []uint8{200, 100, 50}, FromImage(opaque{n}).Pix)
 	paletted.Palette = palette[:1]
+	zero := paletted.SubImage(image.Rect(0, 4, 1, 5)).(*image.Paletted)
+	zero.Pix[0] = 0
+	require.Equal(t, []uint8{200, 100, 50}, FromImage(zero).Pix)
 	require.Equal(t, []uint8{0, 0, 0}, FromImage(paletted.SubImage(image.Rect(0, 3, 1, 4))).Pix, "index past the palette")
 	require.Empty(t, FromImage(image.NewGray(image.Rect(5, 5, 5, 9))).Pix)
 }
@@ -175,9 +179,13 @@ func TestRGBIsAnImage(t *testing.T) {
 
 func BenchmarkFromImage(b *testing.B) {
 	r := image.Rect(0, 0, 1000, 750)
+	opaque := image.NewRGBA(r)
+	for i := range opaque.Pix {
+		opaque.Pix[i] = 255
+	}
 	for name, m := range map[string]image.Image{
 		"YCbCr444": image.NewYCbCr(r, image.YCbCrSubsampleRatio444), "YCbCr420": image.NewYCbCr(r, image.YCbCrSubsampleRatio420),
-		"NRGBA": image.NewNRGBA(r), "RGBA": image.NewRGBA(r), "Gray": image.NewGray(r), "NRGBA64": image.NewNRGBA64(r),
+		"NRGBA": image.NewNRGBA(r), "RGBA": opaque, "Gray": image.NewGray(r), "NRGBA64": image.NewNRGBA64(r),
 	} {
 		b.Run("type="+name, func(b *testing.B) {
 			var p RGB

@@ -130,15 +130,19 @@ func requireSame(t testing.TB, want, got *RGB) {
 	}
 }
 
-// TestPillowJPEG compares decoding and colour conversion with Pillow 9.4 (with
-// libjpeg-turbo 2.1.5): testdata/pillow.txt holds the SHA-256 of its RGB bytes. The files
-// are a synthetic pattern, written by libjpeg-turbo's cjpeg.
-func TestPillowJPEG(t *testing.T) {
-	dir := filepath.Join("internal", "jpeg", "testdata")
+// The files of the two tests that follow are a synthetic pattern, written by
+// libjpeg-turbo's cjpeg and libwebp's cwebp. In each folder pillow.txt holds the
+// SHA-256 of their RGB bytes in Pillow 9.4 (libjpeg-turbo 2.1.5, libwebp 1.2.4).
+
+func TestPillowJPEG(t *testing.T) { testSums(t, filepath.Join("internal", "jpeg", "testdata"), 17) }
+
+func TestPillowWebP(t *testing.T) { testSums(t, "testdata", 6) }
+
+func testSums(t *testing.T, dir string, files int) {
 	list, err := os.ReadFile(filepath.Join(dir, "pillow.txt"))
 	require.NoError(t, err)
 	lines := strings.Split(strings.TrimSpace(string(list)), "\n")
-	require.GreaterOrEqual(t, len(lines), 17)
+	require.Len(t, lines, files)
 	for _, line := range lines {
 		var name, sum string
 		var w, h int
@@ -192,4 +196,28 @@ func TestPillowCIFAR(t *testing.T) {
 	}
 	require.Equal(t, 50000, n)
 	require.Equal(t, "bf3aabd52be912dae02a0435296c4dab5289524b57f55cd162dc4796935a611b", fmt.Sprintf("%x", sum.Sum(nil)))
+}
+
+// TestPillowResize holds the SHA-256 of Pillow 9.4's bytes for every filter, of
+// a pattern that is easy to make elsewhere.
+func TestPillowResize(t *testing.T) {
+	src := NewRGB(61, 47)
+	for i := range src.Pix {
+		src.Pix[i] = uint8((i*i*7+i*13)>>3 ^ (i / 3 % src.W / 9 * 40))
+	}
+	list, err := os.ReadFile(filepath.Join("testdata", "resize.txt"))
+	require.NoError(t, err)
+	lines := strings.Split(strings.TrimSpace(string(list)), "\n")
+	require.Len(t, lines, 40)
+	for _, line := range lines {
+		var name, sum string
+		var w, h int
+		_, err := fmt.Sscan(line, &name, &w, &h, &sum)
+		require.NoError(t, err)
+		f, err := ParseFilter(name)
+		require.NoError(t, err)
+		got := new(RGB)
+		(&Resizer{Filter: f}).Resize(got, src, w, h)
+		require.Equal(t, sum, fmt.Sprintf("%x", sha256.Sum256(got.Pix)), line)
+	}
 }

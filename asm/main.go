@@ -27,7 +27,10 @@ type target struct {
 }
 
 // amd64Targets lists the generated files for amd64, one line each.
-var amd64Targets = []target{}
+var amd64Targets = []target{
+	{"internal/product", "product_gen_amd64", "product", productKernels},
+	{"winograd", "transform_gen_amd64", "winograd", winogradTransforms},
+}
 
 // A targetARM64 is a target of the other architecture.
 type targetARM64 struct {

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// A productISA is what differs between instruction sets in the blocked product.
+//
+// Register budget, tiles·vecs accumulators and:
+//
+//	AVX512: 7·4 + 3 of U + 1 of A = 32 of 32 ZMM; the fourth vector of U is read from memory by each FMA
+//	AVX2:   6·2 + 2 of U + 1 of A = 15 of 16 YMM
+type productISA struct {
+	suffix string
+	lanes  int
+	tiles  int // largest number of tiles
+	vecs   int // largest number of vectors of a panel
+	vec    func(i int) reg.VecPhysical
+}
+
+var productISAs = []productISA{
+	{"AVX2", 8, 6, 2, func(i int) reg.VecPhysical { return ymm[i] }},
+	{"AVX512", 16, 7, 4, func(i int) reg.VecPhysical { return zmm[i] }},
+}
+
+var (
+	ymm = []reg.VecPhysical{reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6, reg.Y7,
+		reg.Y8, reg.Y9, reg.Y10, reg.Y11, reg.Y12, reg.Y13, reg.Y14, reg.Y15}
+	zmm = []reg.VecPhysical{reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7,
+		reg.Z8, reg.Z9, reg.Z10, reg.Z11, reg.Z12, reg.Z13, reg.Z14, reg.Z15,
+		reg.Z16, reg.Z17, reg.Z18, reg.Z19, reg.Z20, reg.Z21, reg.Z22, reg.Z23,
+		reg.Z24, reg.Z25, reg.Z26, reg.Z27, reg.Z28, reg.Z29, reg.Z30, reg.Z31}
+)
+
+// productKernels emits the product for every number of tiles and every panel
+// width up to the instruction set's largest.
+func productKernels(c *build.Context) {
+	for _, isa := range productISAs {
+		for vecs := isa.vecs; vecs >= 1; vecs-- {
+			if vecs*isa.lanes%16 != 0 {
+				continue // panels hold whole blocks of 16 channels
+			}
+			for tiles := isa.tiles; tiles >= 1; tiles-- {
+				productTile(c, isa, tiles, vecs)
+			}
+		}
+	}
+}
+
+// productTile emits C[tiles][KB] = Σ A[tile][c]·U[c][KB] with KB = vecs·lanes.
+// Its Go form is product.generic.
+func productTile(c *build.Context, isa productISA, tiles, vecs int) {
+	kb := vecs * isa.lanes
+	c.Function(fmt.Sprintf("product%dx%d%s", tiles, kb, isa.suffix))
+	c.Doc(fmt.Sprintf("product%dx%d%s sets C[t][0:%d] = Σ_c A[t][c]·U[c][0:%d] for %d tiles; see Kernel.", tiles, kb, isa.suffix, kb, kb, tiles))
+	c.Pragma("noescape")
+	c.SignatureExpr("func(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)")
+	blocks := c.Load(c.Param("blocks"), reg.RCX).(reg.Register)
+	a := c.Load(c.Param("a"), reg.RSI).(reg.Register)
+	stride := c.Load(c.Param("stride"), reg.RDX).(reg.Register)
+	u := c.Load(c.Param("u"), reg.RDI).(reg.Register)
+	out := c.Load(c.Param("c"), reg.RBX).(reg.Register)
+	next := c.Load(c.Param("next"), reg.R8).(reg.Register)
+	c.SHLQ(Imm(2), stride)
+	c.SUBQ(Imm(64), stride) // a has moved by 64 bytes within the block
+
+	acc := make([][]reg.VecPhysical, tiles)
+	for t := range acc {
+		for v := range vecs {
+			r := isa.vec(t*vecs + v)
+			acc[t] = append(acc[t], r)
+			zero(c, r)
+		}
+	}
+	held := vecs // vectors of U in registers
+	if tiles*vecs+vecs+1 > 32 {
+		held--
+	}
+	uv := make([]reg.VecPhysical, held)
+	for v := range uv {
+		uv[v] = isa.vec(tiles*vecs + v)
+	}
+	av := isa.vec(tiles*vecs + held)
+
+	c.Label("block")
+	c.MOVQ(U32(4), reg.RAX)
+	align(c)
+	c.Label("quarter")
+	for ch := range 4 {
+		c.Comment(fmt.Sprintf("Channel %d of 4: acc[t] += A[t]·U", ch))
+		for v := range uv {
+			c.VMOVUPS(Mem{Base: u, Disp: 4*kb*ch + 4*isa.lanes*v}, uv[v])
+		}
+		// The next panel streams into the second-level cache meanwhile.
+		for d := 2 * kb * ch; d < 2*kb*(ch+1); d += 16 {
+			if d%64 == 0 {
+				c.PREFETCHT1(Mem{Base: next, Disp: d})
+			}
+		}
+		for t := range acc {
+			c.VBROADCASTSS(Mem{Base: a, Disp: 64*t + 4*ch}, av)
+			for v := range vecs {
+				if v < held {
+					c.VFMADD231PS(uv[v], av, acc[t][v])
+				} else {
+					c.VFMADD231PS(Mem{Base: u, Disp: 4*kb*ch + 4*isa.lanes*v}, av, acc[t][v])
+				}
+			}
+		}
+	}
+	c.ADDQ(Imm(16), a)
+	c.ADDQ(U32(uint32(16*kb)), u)
+	c.ADDQ(U32(uint32(8*kb)), next)
+	c.DECQ(reg.RAX)
+	c.JNZ(LabelRef("quarter"))
+	c.ADDQ(stride, a)
+	c.DECQ(blocks)
+	c.JNZ(LabelRef("block"))
+
+	for t := range acc {
+		for v := range vecs {
+			c.VMOVUPS(acc[t][v], Mem{Base: out, Disp: 4*kb*t + 4*isa.lanes*v})
+		}
+	}
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// zero clears a vector register by an instruction that every level of AVX-512
+// has: VXORPS of ZMM needs DQ.
+func zero(c *build.Context, r reg.VecPhysical) {
+	x := r.AsX()
+	if r.Size() == 64 {
+		c.VPXORD(r, r, r)
+		return
+	}
+	c.VXORPS(x, x, x)
+}
+
+// align places the next instruction, the head of a hot loop, on a cache line.
+func align(c *build.Context) {
+	c.Instruction(&ir.Instruction{Opcode: "PCALIGN", Operands: []Op{Imm(64)}})
+}

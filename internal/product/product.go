@@ -1,0 +1,87 @@
+// Package product holds the micro-kernel that Winograd's element-wise products
+// and the 1×1 convolution share: a matrix product whose left operand lies in
+// blocks of 16 channels.
+//
+//	C[t][0:KB] = Σ_c A[t][c] · U[c][0:KB]
+//
+// A is read where it is. The 16 channels of one tile (or pixel) and one block
+// are adjacent, tiles follow each other, and the next block begins stride
+// floats further on:
+//
+//	A[t][c] = a[(c/16)*stride + t*16 + c%16]
+//
+// U is packed in panels of KB columns, each read front to back. Every element
+// of C is one chain of fused multiply-adds in the order of c, so that its bits
+// do not depend on how many tiles a call has.
+package product
+
+import (
+	"unsafe"
+
+	"github.com/nonet-go/nonet/internal/cpu"
+)
+
+// A tileFunc computes the product of a fixed number of tiles and panel width.
+// next is prefetched, half a panel a call: give the panel that comes next, or u.
+// blocks must be positive: the loops test at their end. c has KB floats a tile.
+type tileFunc func(blocks int, a *float32, stride int, u, c, next *float32)
+
+// Kernel is the product on one instruction set.
+type Kernel struct {
+	Name  string
+	ISA   cpu.ISA
+	Tiles int          // largest number of tiles of a call
+	KB    int          // panel width, a multiple of 16; the last panel may be narrower
+	funcs [][]tileFunc // [width/16-1][tiles-1]
+}
+
+// Best returns the kernel that this process prefers.
+func Best() *Kernel {
+	for i := range Kernels {
+		if cpu.Has(Kernels[i].ISA) {
+			return &Kernels[i]
+		}
+	}
+	panic("product: no kernel") // the generic one runs everywhere
+}
+
+// Run computes one tile group. tiles is at most k.Tiles; width is the panel's,
+// a multiple of 16 up to k.KB. See the package's comment for the operands.
+func (k *Kernel) Run(tiles, width, blocks int, a []float32, stride int, u, c, next []float32) {
+	// The bounds of everything that the kernel touches.
+	_ = a[(blocks-1)*stride+tiles*16-1]
+	_ = u[blocks*16*width-1]
+	_ = c[tiles*width-1]
+	k.funcs[width/16-1][tiles-1](blocks, unsafe.SliceData(a), stride,
+		unsafe.SliceData(u), unsafe.SliceData(c), unsafe.SliceData(next))
+}
+
+// generic returns the portable twin for the given tiles and width.
+func generic(tiles, width int) tileFunc {
+	return func(blocks int, a *float32, stride int, u, c, _ *float32) {
+		as := unsafe.Slice(a, (blocks-1)*stride+tiles*16)
+		us := unsafe.Slice(u, blocks*16*width)
+		cs := unsafe.Slice(c, tiles*width)
+		clear(cs)
+		for b := range blocks {
+			for ch := range 16 {
+				row := us[(b*16+ch)*width:][:width]
+				for t := range tiles {
+					x := as[b*stride+t*16+ch]
+					out := cs[t*width:][:width]
+					for j, w := range row {
+						out[j] += x * w
+					}
+				}
+			}
+		}
+	}
+}
+
+func genericKernel() Kernel {
+	k := Kernel{Name: "generic_4x16", ISA: cpu.Generic, Tiles: 4, KB: 16, funcs: make([][]tileFunc, 1)}
+	for t := 1; t <= k.Tiles; t++ {
+		k.funcs[0] = append(k.funcs[0], generic(t, 16))
+	}
+	return k
+}

@@ -1,0 +1,364 @@
+package winograd
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nonet-go/nonet/internal/layout"
+	"github.com/nonet-go/nonet/internal/parallel"
+)
+
+// Epilogue is what the output transform does after the bias.
+type Epilogue struct {
+	ReLU bool // max(x, 0); NaN stays NaN
+	Pool bool // 2×2 maximum with stride 2, an odd last row or column is dropped; needs ReLU
+}
+
+func (e Epilogue) index() int {
+	switch {
+	case e.Pool:
+		return outputPool
+	case e.ReLU:
+		return outputReLU
+	}
+	return outputLinear
+}
+
+// Conv is a convolution of n pictures of one size. It is immutable.
+type Conv struct {
+	f           *Filter
+	n, h, w     int
+	pad         int
+	oh, ow      int // of the convolution
+	ph, pw      int // of the result: after the pool, if there is one
+	epilogue    Epilogue
+	bias        []float32
+	rows, cols  int // tiles of one picture
+	tiles       int // of all pictures
+	block       int // tiles of an item
+	group       int // tiles of a kernel call
+	panelMajor  bool
+	blocks      int // items over tiles
+	vLen, mLen  int // floats of scratch of one worker
+	mStride     int // floats between elements ξ of M
+	transformed int // tiles that V holds
+}
+
+// The sizes that the order of loops is chosen by: half of the level-three cache
+// and all of the level-two cache of one core of the machines measured (Zen 4,
+// Zen 5), in bytes. See panelMajor and blockTiles.
+const (
+	largeFilter = 12 << 20
+	l2          = 1 << 20
+	minBlock    = 14
+	maxBlock    = 28
+	panelBlock  = 56
+)
+
+// NewConv describes the convolution of n pictures of c×h×w, zero padded by pad
+// (0 or 1) on each side. bias has one element for each output channel, or is
+// nil. Errors wrap ErrShape.
+func (f *Filter) NewConv(n, h, w, pad int, bias []float32, e Epilogue) (*Conv, error) {
+	c := &Conv{f: f, n: n, h: h, w: w, pad: pad, epilogue: e, oh: h + 2*pad - 2, ow: w + 2*pad - 2}
+	switch {
+	case n < 1 || h < 1 || w < 1 || pad < 0 || pad > 1 || c.oh < 1 || c.ow < 1:
+		return nil, fmt.Errorf("winograd: %d pictures of %d×%d, padding %d: %w", n, h, w, pad, ErrShape)
+	case bias != nil && len(bias) != f.k:
+		return nil, fmt.Errorf("winograd: %d biases for %d outputs: %w", len(bias), f.k, ErrShape)
+	case e.Pool && (!e.ReLU || c.oh < 2 || c.ow < 2):
+		return nil, fmt.Errorf("winograd: a pool needs a ReLU and at least 2×2 outputs, have %d×%d: %w", c.oh, c.ow, ErrShape)
+	}
+	c.ph, c.pw = c.oh, c.ow
+	if e.Pool {
+		c.ph, c.pw = c.oh/2, c.ow/2
+	}
+	c.bias = make([]float32, f.outputs())
+	for i, b := range bias {
+		c.bias[i] = b + 0 // never −0: the pool orders floats as integers
+	}
+	c.rows, c.cols = (c.oh+f.m-1)/f.m, (c.ow+f.m-1)/f.m
+	c.tiles = n * c.rows * c.cols
+	c.planLoops()
+	return c, nil
+}
+
+// planLoops chooses the order of loops and the block sizes. None of it changes
+// a result's bits.
+func (c *Conv) planLoops() {
+	f := c.f
+	aa := f.alpha * f.alpha
+	// A filter larger than its share of the caches is read once for all tiles,
+	// each worker with its own V, as long as that V is not larger still.
+	vBytes := 4 * aa * f.cBlocks * 16 * c.tiles
+	c.panelMajor = f.Bytes() > largeFilter && int64(vBytes) <= f.Bytes()/4
+	c.block = c.blockTiles()
+	c.transformed = c.block
+	if c.panelMajor {
+		c.block = min(c.tiles, panelBlock)
+		c.transformed = c.tiles
+	}
+	c.blocks = (c.tiles + c.block - 1) / c.block
+	// Even blocks and even groups: a small remainder runs below the peak.
+	c.block = (c.tiles + c.blocks - 1) / c.blocks
+	groups := (c.block + f.kern.Tiles - 1) / f.kern.Tiles
+	c.group = (c.block + groups - 1) / groups
+	if !c.panelMajor {
+		c.transformed = c.block
+	}
+	c.vLen = aa * f.cBlocks * 16 * c.transformed
+	c.mStride = (c.block*f.kern.KB+15)/16*16 + 16 // a line more, so that elements ξ do not share a cache set
+	c.mLen = aa * c.mStride
+}
+
+// blockTiles returns how many tiles fit the level-two cache with their V and
+// their share of M and of U.
+func (c *Conv) blockTiles() int {
+	f := c.f
+	perTile := 4 * f.alpha * f.alpha * (f.cBlocks*16 + f.kern.KB)
+	fit := (l2 - int(min(f.Bytes(), l2/2))) / perTile
+	return min(max(fit, minBlock), maxBlock, c.tiles)
+}
+
+// Sizes of the operands, in floats.
+func (c *Conv) srcLen() int { return c.n * layout.Len(c.f.c, c.h, c.w) }
+func (c *Conv) dstLen() int { return c.n * layout.Len(c.f.k, c.ph, c.pw) }
+
+// ScratchLen returns the number of floats of scratch that an Exec of that many
+// workers needs.
+func (c *Conv) ScratchLen(workers int) int { return workers * (c.vLen + c.mLen) }
+
+// Exec runs a Conv on a team with scratch memory. One goroutine at a time may
+// use it.
+type Exec struct {
+	c        *Conv
+	team     *parallel.Team
+	workers  []worker
+	item     func(worker, item int)
+	dst, src []float32
+}
+
+// worker is the scratch of one worker.
+type worker struct {
+	v, m  []float32
+	ready bool // v holds all tiles of this run
+	patch [maxAlpha * maxAlpha * 16]float32
+	_     [64]byte
+}
+
+// NewExec binds c to a team, which may be nil, and scratch of at least
+// ScratchLen floats, which others may use between runs.
+func (c *Conv) NewExec(team *parallel.Team, scratch []float32) (*Exec, error) {
+	n := team.Workers()
+	if len(scratch) < c.ScratchLen(n) {
+		return nil, fmt.Errorf("winograd: %d floats of scratch, want %d: %w", len(scratch), c.ScratchLen(n), ErrShape)
+	}
+	e := &Exec{c: c, team: team, workers: make([]worker, n)}
+	for i := range e.workers {
+		w := &e.workers[i]
+		w.v, scratch = scratch[:c.vLen], scratch[c.vLen:]
+		w.m, scratch = scratch[:c.mLen], scratch[c.mLen:]
+	}
+	e.item = e.tileMajorItem
+	if c.panelMajor {
+		e.item = e.panelMajorItem
+	}
+	return e, nil
+}
+
+// Run computes dst from src, both blocked, see package layout. They must not
+// overlap. It returns an error if a length is wrong or when ctx ends. It does
+// not allocate.
+func (e *Exec) Run(ctx context.Context, dst, src []float32) error {
+	c := e.c
+	if len(dst) != c.dstLen() || len(src) != c.srcLen() {
+		return fmt.Errorf("winograd: operands of %d and %d floats, want %d and %d: %w", len(dst), len(src), c.dstLen(), c.srcLen(), ErrShape)
+	}
+	e.dst, e.src = dst, src
+	items := c.blocks
+	if c.panelMajor {
+		items *= c.f.panels()
+		for i := range e.workers {
+			e.workers[i].ready = false
+		}
+	}
+	err := e.team.Run(ctx, items, e.item)
+	e.dst, e.src = nil, nil
+	return err
+}
+
+// tileMajorItem does one block of tiles: V of all channels, then each panel.
+func (e *Exec) tileMajorItem(wi, item int) {
+	c, w := e.c, &e.workers[wi]
+	t0 := item * c.block
+	t1 := min(t0+c.block, c.tiles)
+	e.transformInput(w, t0, t1)
+	for panel := range c.f.panels() {
+		e.multiply(w, w.v, panel, t1-t0)
+		e.transformOutput(w, panel, t0, t1)
+	}
+}
+
+// panelMajorItem does one panel for one block of tiles. Each worker has a V of
+// its own: sharing one between cores costs more than computing it twice.
+func (e *Exec) panelMajorItem(wi, item int) {
+	c, w := e.c, &e.workers[wi]
+	if !w.ready {
+		for b := range c.blocks {
+			e.transformInputAt(w, w.v[b*c.block*c.vTile():], b*c.block, min((b+1)*c.block, c.tiles))
+		}
+		w.ready = true
+	}
+	panel, b := item/c.blocks, item%c.blocks
+	t0 := b * c.block
+	t1 := min(t0+c.block, c.tiles)
+	e.multiply(w, w.v[t0*c.vTile():], panel, t1-t0)
+	e.transformOutput(w, panel, t0, t1)
+}
+
+// vTile returns the floats of V of one tile.
+func (c *Conv) vTile() int { return c.f.alpha * c.f.alpha * c.f.cBlocks * 16 }
+
+// multiply sets M = V·U for one panel and the n tiles in v.
+func (e *Exec) multiply(w *worker, v []float32, panel, n int) {
+	c, f := e.c, e.c.f
+	aa, width := f.alpha*f.alpha, f.width(panel)
+	for xi := range aa {
+		u := f.panel(panel, xi)
+		next := u
+		switch {
+		case xi+1 < aa:
+			next = f.panel(panel, xi+1)
+		case panel+1 < f.panels():
+			next = f.panel(panel+1, 0)
+		}
+		for t := 0; t < n; t += c.group {
+			g := min(c.group, n-t)
+			ahead := u // already there: no prefetch
+			if half := len(next) / 2; t == 0 {
+				ahead = next
+			} else if t == c.group {
+				ahead = next[half:]
+			}
+			f.kern.Run(g, width, f.cBlocks, v[t*c.vTile()+xi*g*16:], aa*g*16, u, w.m[xi*c.mStride+t*width:], ahead)
+		}
+	}
+}
+
+// run is a maximal run of adjacent tiles in one row of tiles.
+type run struct {
+	tile    int // of the first tile, over all pictures
+	n       int
+	picture int
+	ty, tx  int
+}
+
+// nextRun returns the run that begins at tile t and ends before end.
+func (c *Conv) nextRun(t, end int) run {
+	tx := t % c.cols
+	ty := t / c.cols % c.rows
+	return run{t, min(c.cols-tx, end-t), t / (c.cols * c.rows), ty, tx}
+}
+
+// transformInput fills w.v with the tiles t0 … t1−1.
+func (e *Exec) transformInput(w *worker, t0, t1 int) { e.transformInputAt(w, w.v, t0, t1) }
+
+// transformInputAt writes V of the tiles t0 … t1−1 to v, group by group.
+func (e *Exec) transformInputAt(w *worker, v []float32, t0, t1 int) {
+	c := e.c
+	for g0 := t0; g0 < t1; g0 += c.group {
+		g1 := min(g0+c.group, t1)
+		group := v[(g0-t0)*c.vTile():]
+		for t := g0; t < g1; {
+			r := c.nextRun(t, g1)
+			e.inputRun(w, group[(t-g0)*16:], (g1-g0)*16, r)
+			t += r.n
+		}
+	}
+}
+
+// inputRun transforms one run for all channels. v is where its first tile's V
+// begins, xi the floats between elements ξ.
+func (e *Exec) inputRun(w *worker, v []float32, xi int, r run) {
+	c, f := e.c, e.c.f
+	y := r.ty*f.m - c.pad
+	plane := c.h * c.w * 16
+	src := e.src[r.picture*f.cBlocks*plane:]
+	inRows := y >= 0 && y+f.alpha <= c.h
+	for i := 0; i < r.n; {
+		x := (r.tx+i)*f.m - c.pad
+		n := 0 // tiles from here that lie inside the picture
+		if inRows && x >= 0 {
+			n = min(r.n-i, max(0, (c.w-f.alpha-x)/f.m+1))
+			if x+f.alpha > c.w {
+				n = 0
+			}
+		}
+		for cb := range f.cBlocks {
+			dst := &v[cb*f.alpha*f.alpha*xi+i*16]
+			if n > 0 {
+				f.tr.input(n, dst, xi, &src[cb*plane+(y*c.w+x)*16], c.w*16)
+				continue
+			}
+			w.fillPatch(src[cb*plane:][:plane], f.alpha, c.h, c.w, y, x)
+			f.tr.input(1, dst, xi, &w.patch[0], f.alpha*16)
+		}
+		i += max(n, 1)
+	}
+}
+
+// fillPatch copies the alpha×alpha pixels at (y, x) of a plane, with zeros
+// outside of it.
+func (w *worker) fillPatch(plane []float32, alpha, ph, pw, y, x int) {
+	clear(w.patch[:])
+	x0, x1 := max(x, 0), min(x+alpha, pw)
+	for i := max(-y, 0); i < alpha && y+i < ph; i++ {
+		if x0 < x1 {
+			copy(w.patch[(i*alpha+x0-x)*16:], plane[((y+i)*pw+x0)*16:((y+i)*pw+x1)*16])
+		}
+	}
+}
+
+// transformOutput writes the outputs of one panel for the tiles t0 … t1−1.
+func (e *Exec) transformOutput(w *worker, panel, t0, t1 int) {
+	c := e.c
+	for t := t0; t < t1; {
+		r := c.nextRun(t, t1)
+		for b := range c.f.width(panel) / 16 {
+			e.outputRun(w, panel, b, w.m[(t-t0)*c.f.width(panel)+b*16:], r)
+		}
+		t += r.n
+	}
+}
+
+// outputRun transforms one run for one block of output channels. m is where the
+// run's M begins.
+func (e *Exec) outputRun(w *worker, panel, b int, m []float32, r run) {
+	c, f := e.c, e.c.f
+	width := f.width(panel)
+	side := f.m // of a tile of the result
+	if c.epilogue.Pool {
+		side = f.m / 2
+	}
+	fn := f.tr.output[c.epilogue.index()]
+	kb := panel*f.kern.KB/16 + b
+	plane := e.dst[(r.picture*layout.Blocks(f.k)+kb)*c.ph*c.pw*16:][:c.ph*c.pw*16]
+	bias := &c.bias[kb*16]
+	y, x := r.ty*side, r.tx*side
+	full := 0 // tiles that lie wholly inside the result
+	if y+side <= c.ph {
+		full = min(r.n, (c.pw-x)/side)
+	}
+	if full > 0 {
+		fn(full, &plane[(y*c.pw+x)*16], c.pw*16, &m[0], c.mStride, width, bias)
+	}
+	for i := full; i < r.n; i++ {
+		fn(1, &w.patch[0], side*16, &m[i*width], c.mStride, width, bias)
+		x := x + i*side
+		cols := min(side, c.pw-x)
+		for row := range min(side, c.ph-y) {
+			if cols > 0 {
+				copy(plane[((y+row)*c.pw+x)*16:][:cols*16], w.patch[row*side*16:])
+			}
+		}
+	}
+}

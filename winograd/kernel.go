@@ -1,0 +1,39 @@
+package winograd
+
+import "github.com/nonet-go/nonet/internal/cpu"
+
+// transforms are the kernels of F(m×m,3×3) on one instruction set.
+type transforms struct {
+	name string
+	isa  cpu.ISA
+	m    int
+
+	// input sets V = Bᵀ·d·B for a run of tiles in one row of tiles, 16 channels.
+	// Element ξ of tile t goes to dst[ξ*xi + t*16]; pixel (y, x) of its patch
+	// comes from src[y*row + (t*m+x)*16].
+	input func(tiles int, dst *float32, xi int, src *float32, row int)
+
+	// output sets Y = Aᵀ·M·A + bias for a run of tiles, 16 channels, and then
+	// applies the epilogue. Element ξ of tile t is src[ξ*xi + t*step], which is
+	// overwritten; output (y, x) goes to dst[y*row + (t*m+x)*16]. With a pool
+	// there are m/2 × m/2 outputs a tile.
+	output [3]outputFunc // by epilogue: none, ReLU, ReLU and pool
+}
+
+type outputFunc func(tiles int, dst *float32, row int, src *float32, xi, step int, bias *float32)
+
+const (
+	outputLinear = iota
+	outputReLU
+	outputPool
+)
+
+// bestTransforms returns the kernels of F(m×m,3×3) that this process prefers.
+func bestTransforms(m int) *transforms {
+	for i := range transformTable {
+		if t := &transformTable[i]; t.m == m && cpu.Has(t.isa) {
+			return t
+		}
+	}
+	return nil
+}

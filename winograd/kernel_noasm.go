@@ -1,0 +1,6 @@
+//go:build purego || !amd64
+
+package winograd
+
+// transformTable lists the kernels in order of preference.
+var transformTable = []transforms{genericTransforms(4), genericTransforms(2)}

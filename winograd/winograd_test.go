@@ -1,0 +1,478 @@
+package winograd
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/nonet-go/nonet/internal/bilinear"
+	"github.com/nonet-go/nonet/internal/cpu"
+	"github.com/nonet-go/nonet/internal/layout"
+	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/internal/product"
+	"github.com/nonet-go/nonet/internal/ref"
+	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/stretchr/testify/require"
+)
+
+// A variant is a product kernel with the transforms of the same instruction set.
+type variant struct {
+	kern *product.Kernel
+	tr   *transforms
+}
+
+func (v variant) String() string { return fmt.Sprintf("F%d_%s", v.tr.m, v.tr.name) }
+
+// variants lists what this machine has.
+func variants() (list []variant) {
+	for i := range transformTable {
+		for j := range product.Kernels {
+			v := variant{&product.Kernels[j], &transformTable[i]}
+			if v.kern.ISA == v.tr.isa && cpu.Has(v.tr.isa) {
+				list = append(list, v)
+			}
+		}
+	}
+	return list
+}
+
+func forEachVariant(t *testing.T, f func(t *testing.T, v variant)) {
+	for _, v := range variants() {
+		t.Run(v.String(), func(t *testing.T) { f(t, v) })
+	}
+}
+
+type problem struct {
+	n, c, h, w, k, pad int
+	e                  Epilogue
+}
+
+func (p problem) String() string {
+	return fmt.Sprintf("n%d c%d h%d w%d k%d pad%d %+v", p.n, p.c, p.h, p.w, p.k, p.pad, p.e)
+}
+
+func (p problem) shape() ref.ConvShape {
+	return ref.ConvShape{N: p.n, C: p.c, H: p.h, W: p.w, K: p.k, KH: 3, KW: 3, Pad: p.pad}
+}
+
+// convolve runs v on NCHW operands with a team of the given size. Everything
+// around and inside the operands is poisoned.
+func convolve(t testing.TB, v variant, p problem, x, w, bias []float32, workers int) []float32 {
+	t.Helper()
+	team := parallel.NewTeam(workers)
+	f, err := newFilter(v.kern, v.tr, v.tr.m, p.c, p.k, w, team)
+	require.NoError(t, err)
+	conv, err := f.NewConv(p.n, p.h, p.w, p.pad, bias, p.e)
+	require.NoError(t, err)
+	scratch := testutil.NaNGuarded(t, conv.ScratchLen(workers))
+	e, err := conv.NewExec(team, scratch)
+	require.NoError(t, err)
+	in, out := layout.Len(p.c, p.h, p.w), layout.Len(p.k, conv.ph, conv.pw)
+	src := testutil.NaNGuarded(t, p.n*in)
+	for i := range p.n {
+		layout.FromNCHW(src[i*in:][:in], x[i*p.c*p.h*p.w:], p.c, p.h, p.w)
+	}
+	dst := testutil.NaNGuarded(t, p.n*out)
+	team.Begin()
+	defer team.End()
+	require.NoError(t, e.Run(context.Background(), dst, src))
+	y := make([]float32, p.n*p.k*conv.ph*conv.pw)
+	for i := range p.n {
+		layout.ToNCHW(y[i*p.k*conv.ph*conv.pw:], dst[i*out:][:out], p.k, conv.ph, conv.pw)
+		for b := range layout.Blocks(p.k) * 16 * conv.ph * conv.pw {
+			if ch := b/(16*conv.ph*conv.pw)*16 + b%16; ch >= p.k {
+				require.Zero(t, dst[i*out+b], "padded channel %d", ch)
+			}
+		}
+	}
+	return y
+}
+
+// finishRef applies the epilogue to the reference and returns, for each result,
+// the bound of the elements it is made from.
+func finishRef(p problem, y []float64, bound func(int) float64) ([]float64, func(int) float64) {
+	if !p.e.ReLU {
+		return y, bound
+	}
+	y = ref.ReLU(y)
+	if !p.e.Pool {
+		return y, bound
+	}
+	s := p.shape()
+	pooled, _ := ref.MaxPool2x2(p.n*p.k, s.OH(), s.OW(), y)
+	bounds := make([]float64, len(y))
+	for i := range bounds {
+		bounds[i] = bound(i)
+	}
+	worst, _ := ref.MaxPool2x2(p.n*p.k, s.OH(), s.OW(), bounds)
+	return pooled, func(i int) float64 { return worst[i] }
+}
+
+// magnitude returns, for each output, the sum of the magnitudes of everything
+// that the algorithm adds up: |Aᵀ|·[Σ_c (|G||g||Gᵀ|) ⊙ (|Bᵀ||d||B|)]·|A| + |b|.
+func magnitude(m int, p problem, x, w, bias []float32) []float64 {
+	alg := bilinear.New(m)
+	a := alg.Alpha
+	abs := func(mat bilinear.Matrix) [][]float64 {
+		f := mat.Float64()
+		for _, row := range f {
+			for j := range row {
+				row[j] = math.Abs(row[j])
+			}
+		}
+		return f
+	}
+	bt, g, at := abs(alg.BT), abs(alg.G), abs(alg.AT)
+	s := p.shape()
+	out := make([]float64, s.OutputLen())
+	both := func(mat [][]float64, n int, get func(i, j int) float64) []float64 { // mat·X·matᵀ
+		r := len(mat)
+		t := make([]float64, r*n)
+		for i := range r {
+			for j := range n {
+				for k := range n {
+					t[i*n+j] += mat[i][k] * get(k, j)
+				}
+			}
+		}
+		y := make([]float64, r*r)
+		for i := range r {
+			for j := range r {
+				for k := range n {
+					y[i*r+j] += t[i*n+k] * mat[j][k]
+				}
+			}
+		}
+		return y
+	}
+	u := make([][]float64, p.k*p.c)
+	for i := range u {
+		u[i] = both(g, 3, func(r, s int) float64 { return math.Abs(float64(w[i*9+r*3+s])) })
+	}
+	for n := range p.n {
+		for ty := 0; ty < s.OH(); ty += m {
+			for tx := 0; tx < s.OW(); tx += m {
+				v := make([][]float64, p.c)
+				for c := range v {
+					v[c] = both(bt, a, func(i, j int) float64 {
+						y, xx := ty+i-p.pad, tx+j-p.pad
+						if y < 0 || xx < 0 || y >= p.h || xx >= p.w {
+							return 0
+						}
+						return math.Abs(float64(x[((n*p.c+c)*p.h+y)*p.w+xx]))
+					})
+				}
+				for k := range p.k {
+					sum := make([]float64, a*a)
+					for c := range p.c {
+						for i := range sum {
+							sum[i] += u[k*p.c+c][i] * v[c][i]
+						}
+					}
+					y := both(at, a, func(i, j int) float64 { return sum[i*a+j] })
+					for i := range min(m, s.OH()-ty) {
+						for j := range min(m, s.OW()-tx) {
+							out[((n*p.k+k)*s.OH()+ty+i)*s.OW()+tx+j] = y[i*m+j] + math.Abs(float64(bias[k]))
+						}
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+// roundings bounds the number of roundings on the way of one term: at most 5 in
+// each of the four one-dimensional transforms, 1 for U, C for the product and 1
+// for the bias.
+func roundings(c int) int { return 4*5 + 1 + layout.Blocks(c)*16 + 1 }
+
+func checkConv(t *testing.T, v variant, seed uint64, p problem, workers int) {
+	t.Helper()
+	s := p.shape()
+	if v.tr.m == 2 {
+		// Integers, and filters of multiples of 4: F(2×2,3×3) is then exact.
+		x := testutil.Ints(seed, s.InputLen(), -4, 4)
+		w := testutil.Ints(seed+1, s.WeightLen(), -4, 4)
+		for i := range w {
+			w[i] *= 4
+		}
+		b := testutil.Ints(seed+2, p.k, -4, 4)
+		want, _ := ref.Conv2D(s, x, w, b)
+		want, _ = finishRef(p, want, func(int) float64 { return 0 })
+		testutil.CheckExact(t, "convolution of integers", p, convolve(t, v, p, x, w, b, workers), want)
+	}
+	x := testutil.Normal(seed, s.InputLen())
+	w := testutil.Normal(seed+1, s.WeightLen())
+	b := testutil.Normal(seed+2, p.k)
+	want, _ := ref.Conv2D(s, x, w, b)
+	want, bound := finishRef(p, want, ref.Bound(roundings(p.c), magnitude(v.tr.m, p, x, w, b)))
+	testutil.Check(t, "convolution", p, convolve(t, v, p, x, w, b, workers), want, bound)
+}
+
+var epilogues = []Epilogue{{}, {ReLU: true}, {ReLU: true, Pool: true}}
+
+// TestConv goes through every size of a tile's remainder, with and without
+// padding, blocks of channels that are full and not, and each epilogue.
+func TestConv(t *testing.T) {
+	t.Parallel()
+	forEachVariant(t, func(t *testing.T, v variant) {
+		t.Parallel()
+		for size := 2; size <= 11; size++ {
+			p := problem{n: 1 + size%2, c: 1 + 13*size%37, h: size, w: 13 - size, k: 1 + 29*size%83, pad: 1, e: epilogues[size%3]}
+			checkConv(t, v, uint64(size), p, 1+size%3)
+			if size >= 4 && size <= 9 {
+				p.pad, p.e = 0, epilogues[(size+1)%3]
+				p.e.Pool = p.e.Pool && size < 9 && size > 4
+				checkConv(t, v, uint64(size), p, 1+size%3)
+			}
+		}
+		checkConv(t, v, 1, problem{n: 1, c: 3, h: 1, w: 1, k: 5, pad: 1}, 1)
+		checkConv(t, v, 2, problem{n: 1, c: 16, h: 1, w: 30, k: 16, pad: 1, e: epilogues[1]}, 2)
+		checkConv(t, v, 3, problem{n: 2, c: 32, h: 20, w: 23, k: 64, pad: 1, e: epilogues[2]}, 2)
+		checkConv(t, v, 4, problem{n: 1, c: 48, h: 9, w: 31, k: 112, pad: 1, e: epilogues[1]}, 3)
+	})
+}
+
+// TestPanelMajor covers the order of loops for filters larger than the cache.
+func TestPanelMajor(t *testing.T) {
+	t.Parallel()
+	forEachVariant(t, func(t *testing.T, v variant) {
+		if v.kern.ISA == cpu.Generic || testing.Short() {
+			t.Skip("needs large channels: too slow for the portable kernels or -short")
+		}
+		p := problem{n: 1, c: 512, h: 14, w: 14, k: 512, pad: 1, e: epilogues[1]}
+		if v.tr.m == 2 {
+			p.h, p.w = 6, 6
+		}
+		f, err := newFilter(v.kern, v.tr, v.tr.m, p.c, p.k, make([]float32, p.shape().WeightLen()), nil)
+		require.NoError(t, err)
+		conv, err := f.NewConv(p.n, p.h, p.w, p.pad, nil, p.e)
+		require.NoError(t, err)
+		require.True(t, conv.panelMajor)
+		s := p.shape()
+		x, w, b := testutil.Normal(1, s.InputLen()), testutil.Normal(2, s.WeightLen()), testutil.Normal(3, p.k)
+		for i := range x {
+			x[i] = max(x[i], 0)
+		}
+		want, mag := ref.Conv2D(s, x, w, b)
+		want, _ = finishRef(p, want, nil)
+		// The magnitude of the definition is at most that of the algorithm.
+		got := convolve(t, v, p, x, w, b, 2)
+		testutil.Check(t, "convolution", p, got, want, ref.Bound(40*roundings(p.c), mag))
+		maxRel, _ := testutil.RelErrors(got, want)
+		require.Less(t, maxRel, 3e-5)
+	})
+}
+
+// TestAccuracy holds the gate of the design: for weights and activations as in
+// a network, the largest error is below 3e-5 and the rms below 1e-6 of the rms
+// of the output.
+func TestAccuracy(t *testing.T) {
+	t.Parallel()
+	forEachVariant(t, func(t *testing.T, v variant) {
+		p := problem{n: 1, c: 128, h: 28, w: 28, k: 64, pad: 1, e: epilogues[1]}
+		if v.kern.ISA == cpu.Generic {
+			p.c, p.k, p.h = 32, 16, 12
+		}
+		s := p.shape()
+		x := testutil.Normal(5, s.InputLen())
+		for i := range x {
+			x[i] = max(x[i], 0)
+		}
+		w, b := testutil.Normal(6, s.WeightLen()), testutil.Normal(7, p.k)
+		for i := range w {
+			w[i] *= float32(math.Sqrt(2 / float64(9*p.c)))
+		}
+		want, _ := ref.Conv2D(s, x, w, b)
+		maxRel, rms := testutil.RelErrors(convolve(t, v, p, x, w, b, 1), ref.ReLU(want))
+		t.Logf("max %.2g rms %.2g", maxRel, rms)
+		require.Less(t, maxRel, 3e-5)
+		require.Less(t, rms, 1e-6)
+	})
+}
+
+// TestSameBits: a picture's result depends on neither the batch nor the workers.
+func TestSameBits(t *testing.T) {
+	t.Parallel()
+	forEachVariant(t, func(t *testing.T, v variant) {
+		p := problem{n: 5, c: 20, h: 18, w: 13, k: 70, pad: 1, e: epilogues[2]}
+		s := p.shape()
+		x, w, b := testutil.Normal(1, s.InputLen()), testutil.Normal(2, s.WeightLen()), testutil.Normal(3, p.k)
+		all := convolve(t, v, p, x, w, b, 1)
+		for workers := 2; workers <= 3; workers++ {
+			testutil.CheckBits(t, "workers", workers, convolve(t, v, p, x, w, b, workers), all)
+		}
+		one := p
+		one.n = 1
+		in, out := len(x)/p.n, len(all)/p.n
+		for i := range p.n {
+			testutil.CheckBits(t, "picture", i, convolve(t, v, one, x[i*in:][:in], w, b, 2), all[i*out:][:out])
+		}
+	})
+}
+
+// TestNaN: a NaN or an infinity reaches the outputs that depend on it, through
+// ReLU and pool, and no output of another tile.
+func TestNaN(t *testing.T) {
+	t.Parallel()
+	forEachVariant(t, func(t *testing.T, v variant) {
+		for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
+			for _, e := range epilogues {
+				p := problem{n: 1, c: 16, h: 24, w: 24, k: 16, pad: 1, e: e}
+				s := p.shape()
+				x, w := testutil.Normal(1, s.InputLen()), testutil.Normal(2, s.WeightLen())
+				x[12*24+12] = bad
+				y := convolve(t, v, p, x, w, make([]float32, p.k), 1)
+				side, at := 24, 12
+				if e.Pool {
+					side, at = 12, 6
+				}
+				require.True(t, math.IsNaN(float64(y[at*side+at])), "%v %v", bad, e)
+				require.False(t, math.IsNaN(float64(y[0])))
+				require.False(t, math.IsNaN(float64(y[side*side-1])))
+			}
+		}
+	})
+}
+
+// TestTransformGuards puts the operands of the transforms against pages that
+// fault.
+func TestTransformGuards(t *testing.T) {
+	t.Parallel()
+	forEachVariant(t, func(t *testing.T, v variant) {
+		m, a := v.tr.m, v.tr.m+2
+		for tiles := 1; tiles <= 3; tiles++ {
+			width := (tiles*m + 2) * 16
+			src := testutil.Normal(1, a*width)
+			want := make([]float32, a*a*tiles*16)
+			v.tr.input(tiles, &want[0], tiles*16, &src[0], width)
+			tail, head := testutil.Guarded[float32](t, len(want)), testutil.GuardedHead[float32](t, len(want))
+			v.tr.input(tiles, &tail[0], tiles*16, &testutil.GuardedCopy(t, src)[0], width)
+			v.tr.input(tiles, &head[0], tiles*16, &testutil.GuardedHeadCopy(t, src)[0], width)
+			testutil.CheckBits(t, "input, tail", tiles, tail, want)
+			testutil.CheckBits(t, "input, head", tiles, head, want)
+
+			bias := testutil.Uniform(2, 16)
+			for i, fn := range v.tr.output {
+				side := m
+				if i == outputPool {
+					side = m / 2
+				}
+				row := tiles * side * 16
+				run := func(out, mm, b []float32) []float32 {
+					fn(tiles, &out[0], row, &mm[0], tiles*16, 16, &b[0])
+					return out
+				}
+				want := run(make([]float32, side*row), append([]float32(nil), tail...), bias)
+				testutil.CheckBits(t, "output, tail", i, run(testutil.Guarded[float32](t, side*row), testutil.GuardedCopy(t, tail), testutil.GuardedCopy(t, bias)), want)
+				testutil.CheckBits(t, "output, head", i, run(testutil.GuardedHead[float32](t, side*row), testutil.GuardedHeadCopy(t, tail), testutil.GuardedHeadCopy(t, bias)), want)
+			}
+		}
+	})
+}
+
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	_, err := NewFilter(3, 1, 1, make([]float32, 9), nil)
+	require.ErrorIs(t, err, ErrShape)
+	_, err = NewFilter(4, 2, 2, make([]float32, 35), nil)
+	require.ErrorIs(t, err, ErrShape)
+	f, err := NewFilter(4, 2, 2, make([]float32, 36), nil)
+	require.NoError(t, err)
+	for _, p := range []problem{{n: 0, h: 4, w: 4, pad: 1}, {n: 1, h: 2, w: 4}, {n: 1, h: 4, w: 4, pad: 2}, {n: 1, h: 1, w: 9, pad: 1, e: epilogues[2]}, {n: 1, h: 4, w: 4, pad: 1, e: Epilogue{Pool: true}}} {
+		_, err = f.NewConv(p.n, p.h, p.w, p.pad, nil, p.e)
+		require.ErrorIs(t, err, ErrShape, "%v", p)
+	}
+	conv, err := f.NewConv(1, 4, 4, 1, nil, Epilogue{})
+	require.NoError(t, err)
+	_, err = conv.NewExec(nil, make([]float32, conv.ScratchLen(1)-1))
+	require.ErrorIs(t, err, ErrShape)
+	e, err := conv.NewExec(nil, make([]float32, conv.ScratchLen(1)))
+	require.NoError(t, err)
+	require.ErrorIs(t, e.Run(context.Background(), make([]float32, 255), make([]float32, 256)), ErrShape)
+	require.ErrorIs(t, e.Run(context.Background(), make([]float32, 256), make([]float32, 255)), ErrShape)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	require.ErrorIs(t, e.Run(ctx, make([]float32, 256), make([]float32, 256)), context.Canceled)
+}
+
+func TestNoAllocation(t *testing.T) {
+	for _, size := range []int{8, 14} {
+		c := 16
+		if size == 14 {
+			c = 512
+		}
+		f, err := NewFilter(4, c, c, make([]float32, c*c*9), nil)
+		require.NoError(t, err)
+		conv, err := f.NewConv(1, size, size, 1, nil, epilogues[2])
+		require.NoError(t, err)
+		team := parallel.NewTeam(2)
+		e, err := conv.NewExec(team, layout.Alloc(conv.ScratchLen(2)))
+		require.NoError(t, err)
+		dst, src := make([]float32, conv.dstLen()), make([]float32, conv.srcLen())
+		require.Zero(t, testing.AllocsPerRun(5, func() {
+			if e.Run(context.Background(), dst, src) != nil {
+				t.Error("unexpected error")
+			}
+		}))
+	}
+}
+
+func FuzzConv(f *testing.F) {
+	f.Add(uint64(1), uint8(1), uint8(16), uint8(9), uint8(9), uint8(16), uint8(5))
+	f.Fuzz(func(t *testing.T, seed uint64, n, c, h, w, k, flags uint8) {
+		p := problem{n: int(n)%3 + 1, c: int(c)%40 + 1, h: int(h)%20 + 3, w: int(w)%20 + 3, k: int(k)%80 + 1, pad: int(flags) & 1, e: epilogues[int(flags>>1)%3]}
+		if s := p.shape(); s.OH() < 2 || s.OW() < 2 {
+			p.e.Pool = false
+		}
+		for _, v := range variants() {
+			checkConv(t, v, seed, p, int(flags>>3)%3+1)
+		}
+	})
+}
+
+// layers are the distinct 3×3 layers of VGG at 224×224 that Winograd computes.
+var layers = []struct {
+	name    string
+	c, k, s int
+	pool    bool
+}{
+	{"conv1_2", 64, 64, 224, true}, {"conv2_1", 64, 128, 112, false}, {"conv2_2", 128, 128, 112, true},
+	{"conv3_1", 128, 256, 56, false}, {"conv3_2", 256, 256, 56, false}, {"conv3_3", 256, 256, 56, true},
+	{"conv4_1", 256, 512, 28, false}, {"conv4_2", 512, 512, 28, false}, {"conv4_3", 512, 512, 28, true},
+	{"conv5_1", 512, 512, 14, false},
+}
+
+func BenchmarkConv(b *testing.B) {
+	for _, l := range layers {
+		for _, v := range variants() {
+			if v.tr.isa == cpu.Generic {
+				continue
+			}
+			for _, workers := range []int{1, 2} {
+				b.Run(fmt.Sprintf("layer=%s/threads=%d/kernel=%v", l.name, workers, v), func(b *testing.B) {
+					f, err := newFilter(v.kern, v.tr, v.tr.m, l.c, l.k, testutil.Uniform(1, l.c*l.k*9), nil)
+					require.NoError(b, err)
+					conv, err := f.NewConv(1, l.s, l.s, 1, nil, Epilogue{ReLU: true, Pool: l.pool})
+					require.NoError(b, err)
+					team := parallel.NewTeam(workers)
+					e, err := conv.NewExec(team, layout.Alloc(conv.ScratchLen(workers)))
+					require.NoError(b, err)
+					src, dst := layout.Alloc(conv.srcLen()), layout.Alloc(conv.dstLen())
+					copy(src, testutil.Uniform(2, len(src)))
+					for b.Loop() {
+						team.Begin()
+						if err := e.Run(context.Background(), dst, src); err != nil {
+							b.Fatal(err)
+						}
+						team.End()
+					}
+					direct := 2 * 9 * float64(l.c*l.k*l.s*l.s)
+					b.ReportMetric(direct*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+				})
+			}
+		}
+	}
+}

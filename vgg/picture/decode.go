@@ -64,33 +64,46 @@ func Decode(name string, r io.Reader, opts ...Option) (image.Image, error) {
 	for _, opt := range opts {
 		opt(&o)
 	}
-	limit := 8*int64(max(o.maxPixels, 0)) + 64<<20
-	data, err := readAll(r, limit)
+	data, err := o.read(r)
 	if err != nil {
 		return nil, fmt.Errorf("picture: %s: %w", name, err)
 	}
-	img, err := decode(data, &o)
+	img, err := o.decode(data)
 	if err != nil {
 		return nil, fmt.Errorf("picture: %s: %w", name, err)
 	}
 	return img, nil
 }
 
-func readAll(r io.Reader, limit int64) ([]byte, error) {
+// read returns all of r. What is no picture, or announces a size over the limit in
+// its first bytes, is refused after these.
+func (o *options) read(r io.Reader) ([]byte, error) {
+	const head = 4096
+	limit := 8*int64(max(o.maxPixels, 0)) + 64<<20
 	var buf bytes.Buffer
 	if f, ok := r.(*os.File); ok { // spare the growing where the length is known
 		if st, err := f.Stat(); err == nil && st.Mode().IsRegular() && st.Size() <= limit {
 			buf.Grow(int(st.Size()) + bytes.MinRead)
 		}
 	}
-	n, err := buf.ReadFrom(io.LimitReader(r, limit+1))
-	if err == nil && n > limit {
+	if _, err := buf.ReadFrom(io.LimitReader(r, head)); err != nil {
+		return nil, err
+	}
+	cfg, _, err := image.DecodeConfig(bytes.NewReader(buf.Bytes()))
+	if err == nil {
+		err = checkSize(cfg.Width, cfg.Height, o.maxPixels)
+	}
+	if errors.Is(err, image.ErrFormat) || errors.Is(err, ErrSize) {
+		return nil, explain(buf.Bytes(), err)
+	}
+	n, err := buf.ReadFrom(io.LimitReader(r, limit-head+1))
+	if err == nil && head+n > limit {
 		err = fmt.Errorf("more than %d bytes: %w", limit, ErrSize)
 	}
 	return buf.Bytes(), err
 }
 
-func decode(data []byte, o *options) (img image.Image, err error) {
+func (o *options) decode(data []byte) (img image.Image, err error) {
 	cfg, format, err := image.DecodeConfig(bytes.NewReader(data))
 	if err != nil {
 		return nil, explain(data, err)

@@ -9,6 +9,7 @@ import (
 	"image/gif"
 	"image/jpeg"
 	"image/png"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -140,14 +141,24 @@ func TestMaxPixels(t *testing.T) {
 	require.ErrorIs(t, err, ErrSize)
 	_, err = Decode("a.png", bytes.NewReader(file), MaxPixels(100))
 	require.NoError(t, err)
-	_, err = Decode("a.png", &zeros{}, MaxPixels(1000)) // an endless stream ends
+	// An endless stream ends: at once if it is no picture, or else at the limit.
+	_, err = Decode("a.png", &zeros{})
+	require.ErrorIs(t, err, ErrFormat)
+	_, err = Decode("a.png", io.MultiReader(bytes.NewReader(file), &zeros{}), MaxPixels(1000))
 	require.ErrorIs(t, err, ErrSize)
+	require.ErrorContains(t, err, "more than 67116864 bytes")
+	_, err = Decode("a.png", io.MultiReader(bytes.NewReader(file), brokenReader{}))
+	require.ErrorIs(t, err, os.ErrClosed)
 }
 
 // zeros never ends.
 type zeros struct{}
 
 func (*zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, os.ErrClosed }
 
 // exifTIFF is a minimal TIFF structure with an orientation.
 func exifTIFF(order binary.AppendByteOrder, magic string, orientation uint16) []byte {

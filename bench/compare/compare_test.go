@@ -238,3 +238,30 @@ func fields(t *testing.T, b []byte) map[int][][]byte {
 	}
 	return out
 }
+
+func TestCharts(t *testing.T) {
+	t.Parallel()
+	layers := [][]layerTime{{{Name: "conv1_1", MS: []float64{9, 1, 2, 3}}, {Name: "fc8", MS: []float64{9, 5, 5, 5}}}}
+	rep := &report{Peak: []peak{{"avx512", 2, 100}}, Results: []result{
+		{Work: "vggD_b1", Threads: 2, Subject: "nonet", Median: 50},
+		{Work: "vggD_b32", Threads: 2, Subject: "nonet", Median: 320},
+		{Work: "vggD_b32", Threads: 2, Subject: "peer", Median: 640},
+		{Work: "sgemm_1x2x3", Threads: 2, Subject: "nonet", GFLOPS: 80},
+		{Work: "vggD_b1_layers", Threads: 2, Subject: "nonet", Layers: layers},
+		{Work: "vggA_b8_train", Threads: 2, Subject: "nonet", Median: 7},
+	}}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "r.json")
+	b, err := json.Marshal(rep)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, b, 0o644))
+	require.NoError(t, plotFile(path))
+	charts := rep.charts()
+	require.Len(t, charts, 4)
+	require.Equal(t, [][]float64{{50}, {10, 20}}, charts[0].values, "milliseconds a picture")
+	for _, c := range charts {
+		svg, err := os.ReadFile(filepath.Join(dir, "r-"+c.file+".svg"))
+		require.NoError(t, err)
+		require.Contains(t, string(svg), c.unit)
+	}
+}

@@ -121,7 +121,9 @@ func (c *chart) draw(file, machine string) error {
 	p.Y.Label.Text = c.unit
 	p.Y.Min = 0
 	p.Legend.Top = true
-	p.Add(plotter.NewGrid())
+	grid := plotter.NewGrid()
+	grid.Vertical.Width = 0
+	p.Add(grid)
 	bar := vg.Points(9)
 	for i, s := range c.subjects {
 		heights := make(plotter.Values, len(c.groups))
@@ -147,8 +149,9 @@ func (c *chart) draw(file, machine string) error {
 		p.Legend.Add("peak of fused multiply-add", line)
 		p.Y.Max = max(p.Y.Max, c.limit)
 	}
-	p.Y.Max *= 1.25 // room for the legend
+	p.Y.Max *= 1.1 + 0.07*float64(len(c.subjects)) // room for the legend
 	p.NominalX(c.groups...)
+	p.X.Min, p.X.Max = -0.6, float64(len(c.groups))-0.4
 	if len(c.groups) > 4 {
 		p.X.Tick.Label.Rotation = 0.5
 		p.X.Tick.Label.XAlign, p.X.Tick.Label.YAlign = -1, -0.5

@@ -39,11 +39,13 @@ type machine struct {
 	GCC      string `json:"gcc"`
 }
 
-// A peak is what a loop of nothing but fused multiply-adds reaches.
+// A peak is what a loop of nothing but fused multiply-adds reaches, or one of
+// nothing but loads.
 type peak struct {
 	ISA     string  `json:"isa"`
 	Threads int     `json:"threads"`
-	GFLOPS  float64 `json:"gflops"`
+	GFLOPS  float64 `json:"gflops,omitempty"`
+	GBytes  float64 `json:"gbytes,omitempty"` // of ISA "read": memory read once, GB/s
 }
 
 func newReport(dir string) *report {
@@ -92,7 +94,7 @@ func (rep *report) measurePeak(dir, cpus string, threads int) error {
 	if cpus == "" {
 		cpus = "0-" + itoa(threads-1)
 	}
-	for _, isa := range []string{"avx512", "avx2"} {
+	for _, isa := range []string{"avx512", "avx2", "read"} {
 		out, err := exec.Command("taskset", "-c", cpus, filepath.Join(dir, "peak"), isa, itoa(threads)).Output()
 		if err != nil {
 			return fmt.Errorf("peak: %w", err)
@@ -123,6 +125,10 @@ func (rep *report) head() string {
 	fmt.Fprintf(&b, "%s, %d CPUs, L2 %s, L3 %s, memory %s, Linux %s, huge pages %s, load %s\n", m.CPU, m.CPUs, m.L2, m.L3, m.Memory, m.Kernel, m.HugePage, m.Load)
 	fmt.Fprintf(&b, "%s, node %s, %s, gcc %s, %s\n", m.Go, m.Node, m.Python, m.GCC, strings.Join(rep.Debian, ", "))
 	for _, p := range rep.Peak {
+		if p.ISA == "read" {
+			fmt.Fprintf(&b, "reading 512 MiB of memory, %d threads: %.1f GB/s\n", p.Threads, p.GBytes)
+			continue
+		}
 		fmt.Fprintf(&b, "peak of fused multiply-add, %s, %d threads: %.0f GFLOP/s\n", p.ISA, p.Threads, p.GFLOPS)
 	}
 	return b.String()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -38,13 +39,19 @@ func serve(d driver, in io.Reader, out io.Writer) error {
 
 // nonetServes tells for which kinds of work nonet has a driver. Without one
 // the peers are compared among themselves.
-func nonetServes(kind string) bool { return false }
+func nonetServes(kind string) bool { return kind == "layers" || kind == "hot" }
 
 // newDriver makes the driver that -driver names.
 func newDriver(o options) (driver, error) {
+	threads, err := strconv.Atoi(o.Threads)
+	if err != nil || threads < 1 {
+		return nil, fmt.Errorf("a driver wants one number of threads, not %q", o.Threads)
+	}
 	switch o.Driver {
 	case "gonum":
 		return gemmDriver{"gonum", gonumSGEMM}, nil
+	case "layers", "hot":
+		return newConvsDriver(o, threads)
 	}
 	return nil, fmt.Errorf("unknown driver %q", o.Driver)
 }

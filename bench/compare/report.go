@@ -199,14 +199,14 @@ func ratio(r result) string {
 // layerTable has a row a layer and a column a subject.
 func layerTable(results []result) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %d threads, median ms of each layer with its pool\n", results[0].Work, results[0].Threads)
+	fmt.Fprintf(&b, "%s, %d threads, median ms of each layer with its pool, for the layers that all have timed\n", results[0].Work, results[0].Threads)
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(t, "layer\t")
 	for _, r := range results {
 		fmt.Fprintf(t, "%s\t", r.Subject)
 	}
 	fmt.Fprintln(t)
-	for _, name := range layerNames(results[0]) {
+	for _, name := range commonLayers(results) {
 		fmt.Fprintf(t, "%s\t", name)
 		for _, r := range results {
 			fmt.Fprintf(t, "%.3f\t", r.layer(name))

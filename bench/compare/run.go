@@ -117,7 +117,7 @@ func (r runner) time(w work, running []*process, results []result) error {
 				return err
 			}
 			if w.kind == "layers" || w.kind == "hot" {
-				a.MS = sumLayers(a.Layers)
+				a.MS = sumLayers(a.Layers, nil)
 				results[j].Layers = append(results[j].Layers, a.Layers)
 			}
 			if len(a.MS) != samples[j]+1 {
@@ -131,10 +131,14 @@ func (r runner) time(w work, running []*process, results []result) error {
 	return nil
 }
 
-// sumLayers adds the layers' times, sample by sample.
-func sumLayers(layers []layerTime) []float64 {
+// sumLayers adds the times of the layers with the given names, or of all,
+// sample by sample.
+func sumLayers(layers []layerTime, names []string) []float64 {
 	var sum []float64
 	for _, l := range layers {
+		if names != nil && !slices.Contains(names, l.Name) {
+			continue
+		}
 		if sum == nil {
 			sum = make([]float64, len(l.MS))
 		}
@@ -143,6 +147,17 @@ func sumLayers(layers []layerTime) []float64 {
 		}
 	}
 	return sum
+}
+
+// commonLayers lists the layers that every subject has timed, in the first
+// one's order. Sums are taken over these alone.
+func commonLayers(results []result) (names []string) {
+	for _, name := range layerNames(results[0]) {
+		if !slices.ContainsFunc(results, func(r result) bool { return !slices.Contains(layerNames(r), name) }) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // The largest error that a subject may show, see errorOf. Winograd's and the
@@ -221,6 +236,14 @@ func errorOf(got, want []float64) (float64, error) {
 
 // summarise fills in the figures that are computed from the samples.
 func summarise(w work, results []result) {
+	if w.kind == "layers" || w.kind == "hot" {
+		names := commonLayers(results)
+		for _, r := range results {
+			for round := range r.Layers {
+				r.Rounds[round] = sumLayers(r.Layers[round], names)[1:]
+			}
+		}
+	}
 	for i := range results {
 		res := &results[i]
 		all := slices.Concat(res.Rounds...)

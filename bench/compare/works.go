@@ -90,7 +90,7 @@ func subjects(dir string, w work) ([]subject, error) {
 			{"oneDNN", "dnnl_sgemm", []string{program("gemm_onednn"), "--threads", t}, openmp},
 			{"OpenBLAS", "", []string{program("gemm_openblas"), "--threads", t}, nil},
 			{"BLIS", "", []string{program("gemm_blis"), "--threads", t}, nil},
-			{"gonum", "", []string{self, "-driver", "gonum"}, []string{"GOMAXPROCS=" + t}},
+			{"gonum", "", []string{self, "-driver", "gonum", "-threads", t}, []string{"GOMAXPROCS=" + t}},
 		}
 		if hasAVX512() {
 			// BLIS 0.9 takes processors made after it for generic ones.

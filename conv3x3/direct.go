@@ -1,0 +1,131 @@
+package conv3x3
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nonet-go/nonet/internal/layout"
+	"github.com/nonet-go/nonet/internal/parallel"
+)
+
+// directFilter holds filters as they are, in panels: [panel][c][3][3][width].
+type directFilter struct {
+	kern *kernel
+	c, k int
+	u    []float32
+}
+
+func newDirectFilter(kern *kernel, c, k int, oihw []float32) *directFilter {
+	f := &directFilter{kern: kern, c: c, k: k, u: layout.Alloc(9 * c * layout.Blocks(k) * 16)}
+	for out := range k {
+		p := out / kern.kb
+		u, width := f.panel(p), f.width(p)
+		for t, w := range oihw[out*9*c:][:9*c] {
+			u[t*width+out%kern.kb] = w
+		}
+	}
+	return f
+}
+
+func (f *directFilter) panels() int { return (f.outputs() + f.kern.kb - 1) / f.kern.kb }
+
+// outputs returns the number of output channels, padded to blocks.
+func (f *directFilter) outputs() int { return layout.Blocks(f.k) * 16 }
+
+func (f *directFilter) width(panel int) int { return min(f.kern.kb, f.outputs()-panel*f.kern.kb) }
+
+func (f *directFilter) panel(p int) []float32 {
+	return f.u[p*f.kern.kb*9*f.c:][:9*f.c*f.width(p)]
+}
+
+// directConv computes one row of one picture an item. It copies the three rows
+// that it needs to a patch with the padding in place, so that the kernel sees no
+// edges.
+type directConv struct {
+	f                      *directFilter
+	n, h, w, pad, oh, ow   int
+	planar                 bool // src is NCHW
+	relu                   bool
+	bias                   []float32
+	offsets                []int // of the taps in a patch
+	rowLen, planes, patchN int   // the patch is [planes][3][rowLen]
+	step                   int   // from pixel to pixel
+	team                   *parallel.Team
+	scratch                []float32
+	item                   func(worker, item int)
+	dst, src               []float32
+}
+
+// patch sets the geometry of the patch.
+func (d *directConv) patch() {
+	d.step, d.planes = layout.Block, layout.Blocks(d.f.c)
+	if d.planar {
+		d.step, d.planes = 1, d.f.c
+	}
+	d.rowLen = (d.w + 2*d.pad) * d.step
+	d.patchN = (d.planes*3*d.rowLen + 15) / 16 * 16
+}
+
+func (d *directConv) scratchLen(workers int) int { return workers * d.patchN }
+
+// bind prepares d for its runs.
+func (d *directConv) bind(team *parallel.Team, scratch, bias []float32) error {
+	if need := d.scratchLen(team.Workers()); len(scratch) < need {
+		return fmt.Errorf("conv3x3: %d floats of scratch, want %d: %w", len(scratch), need, ErrShape)
+	}
+	d.team, d.scratch, d.item = team, scratch, d.row
+	d.bias = make([]float32, d.f.outputs())
+	copy(d.bias, bias)
+	for c := range d.f.c {
+		plane, lane := c, 0
+		if !d.planar {
+			plane, lane = c/layout.Block, c%layout.Block
+		}
+		for i := range 3 {
+			for j := range 3 {
+				d.offsets = append(d.offsets, (plane*3+i)*d.rowLen+j*d.step+lane)
+			}
+		}
+	}
+	return nil
+}
+
+func (d *directConv) srcLen() int {
+	if d.planar {
+		return d.n * d.f.c * d.h * d.w
+	}
+	return d.n * layout.Len(d.f.c, d.h, d.w)
+}
+
+func (d *directConv) run(ctx context.Context, dst, src []float32) error {
+	d.dst, d.src = dst, src
+	err := d.team.Run(ctx, d.n*d.oh, d.item)
+	d.dst, d.src = nil, nil
+	return err
+}
+
+// row computes one row of outputs of one picture.
+func (d *directConv) row(worker, item int) {
+	picture, y := item/d.oh, item%d.oh
+	patch := d.scratch[worker*d.patchN:][:d.patchN]
+	line := d.w * d.step
+	for p := range d.planes {
+		src := d.src[(picture*d.planes+p)*d.h*line:][:d.h*line]
+		for i := range 3 {
+			to := patch[(p*3+i)*d.rowLen:][:d.rowLen]
+			edge := d.pad * d.step
+			clear(to[:edge])
+			clear(to[edge+line:])
+			if from := y + i - d.pad; from >= 0 && from < d.h {
+				copy(to[edge:], src[from*line:][:line])
+			} else {
+				clear(to[edge:][:line])
+			}
+		}
+	}
+	plane := d.oh * d.ow * 16
+	for p := range d.f.panels() {
+		out := d.dst[(picture*layout.Blocks(d.f.k)+p*d.f.kern.kb/16)*plane+y*d.ow*16:]
+		d.f.kern.row(d.ow, d.f.width(p), d.offsets, patch, d.step, d.f.panel(p), d.bias[p*d.f.kern.kb:], out, plane, d.relu)
+	}
+}

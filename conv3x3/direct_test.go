@@ -1,0 +1,209 @@
+package conv3x3
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/nonet-go/nonet/internal/cpu"
+	"github.com/nonet-go/nonet/internal/layout"
+	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/internal/ref"
+	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/stretchr/testify/require"
+)
+
+func forEachKernel(t *testing.T, f func(t *testing.T, kern *kernel)) {
+	for i := range kernels {
+		kern := &kernels[i]
+		t.Run(kern.name, func(t *testing.T) {
+			if !cpu.Has(kern.isa) {
+				t.Skip("this machine lacks the instruction set")
+			}
+			f(t, kern)
+		})
+	}
+}
+
+// A problem is one direct convolution.
+type problem struct {
+	s            Shape
+	planar, relu bool
+}
+
+func (p problem) String() string { return fmt.Sprintf("%+v planar=%v relu=%v", p.s, p.planar, p.relu) }
+
+func (p problem) ref() ref.ConvShape {
+	s := p.s
+	return ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 3, KW: 3, Pad: s.Pad}
+}
+
+// direct runs a kernel on NCHW operands; the memory around them is poisoned.
+func direct(t testing.TB, kern *kernel, p problem, x, w, bias []float32, workers int) []float32 {
+	t.Helper()
+	s := p.s
+	f := &Filter{c: s.C, k: s.K, bias: bias, direct: newDirectFilter(kern, s.C, s.K, w)}
+	spec := Spec{N: s.N, H: s.H, W: s.W, Pad: s.Pad, ReLU: p.relu, Planar: p.planar}
+	n, err := f.ScratchLen(spec, workers)
+	require.NoError(t, err)
+	team := parallel.NewTeam(workers)
+	e, err := f.NewExec(spec, team, testutil.NaNGuarded(t, n))
+	require.NoError(t, err)
+	src := x
+	if !p.planar {
+		src = testutil.NaNGuarded(t, e.srcLen)
+		convertEach(src, x, s.N, s.C, s.H, s.W, layout.FromNCHW)
+	}
+	dst := testutil.NaNGuarded(t, e.dstLen)
+	team.Begin()
+	defer team.End()
+	require.NoError(t, e.Run(context.Background(), dst, src))
+	finite := !slices.ContainsFunc(x, func(v float32) bool { return v-v != 0 })
+	plane := s.OH() * s.OW()
+	for i, v := range dst {
+		if ch := i/(16*plane)%layout.Blocks(s.K)*16 + i%16; ch >= s.K && finite { // 0·Inf is NaN
+			require.Zero(t, v, "padded channel %d", ch)
+		}
+	}
+	y := make([]float32, s.N*s.K*plane)
+	convertEach(y, dst, s.N, s.K, s.OH(), s.OW(), layout.ToNCHW)
+	return y
+}
+
+// testDirect compares a kernel with the reference: integers must come out
+// exactly, other data within the bound of a sum of 9·C+1 terms.
+func testDirect(t *testing.T, kern *kernel, p problem, seed uint64) {
+	t.Helper()
+	s := p.s
+	nx, nw := s.N*s.C*s.H*s.W, s.K*s.C*9
+	finish := func(y []float64) []float64 {
+		if p.relu {
+			return ref.ReLU(y)
+		}
+		return y
+	}
+	x, w, b := testutil.Ints(seed, nx, -4, 4), testutil.Ints(seed+1, nw, -4, 4), testutil.Ints(seed+2, s.K, -4, 4)
+	testutil.Unchanged(t, "src", x)
+	want, _ := ref.Conv2D(p.ref(), x, w, b)
+	testutil.CheckExact(t, "integers", p, direct(t, kern, p, x, w, b, 1), finish(want))
+
+	x, w, b = testutil.Normal(seed, nx), testutil.Normal(seed+1, nw), testutil.Normal(seed+2, s.K)
+	want, mag := ref.Conv2D(p.ref(), x, w, b)
+	testutil.Check(t, "normal", p, direct(t, kern, p, x, w, b, 1), finish(want), ref.Bound(9*s.C+1, mag))
+}
+
+func TestDirectRemainders(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, kern *kernel) {
+		seed := uint64(1)
+		for w := 1; w <= 2*kern.pixels+1; w++ { // every group of pixels
+			for _, k := range []int{1, 16, 17, 48, 64, 70, 130} { // every width of panel
+				for _, planar := range []bool{false, true} {
+					p := problem{Shape{N: 1, C: 3, H: 2, W: w, K: k, Pad: 1}, planar, w%2 == 0}
+					testDirect(t, kern, p, seed)
+					seed += 3
+				}
+			}
+		}
+		for _, s := range []Shape{{2, 1, 1, 1, 1, 1}, {1, 15, 3, 3, 5, 0}, {3, 20, 5, 4, 18, 0}, {2, 33, 6, 9, 16, 1}, {1, 2, 7, 30, 64, 1}} {
+			testDirect(t, kern, problem{s, false, false}, seed)
+			testDirect(t, kern, problem{s, true, true}, seed)
+			seed += 3
+		}
+	})
+}
+
+// TestDirectGuardPages puts the operands of the kernel itself against
+// inaccessible pages, behind and before.
+func TestDirectGuardPages(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, kern *kernel) {
+		const taps, plane = 5, 20 * 16
+		for width := 16; width <= kern.kb; width += 16 {
+			for n := 1; n <= 2*kern.pixels+1; n++ {
+				for _, step := range []int{1, 16} {
+					offsets := []int{0, 3, 1, 7, 9}
+					nx := 9 + (n-1)*step + 1
+					x := testutil.Normal(1, nx)
+					u := testutil.Normal(2, taps*width)
+					bias := testutil.Normal(3, width)
+					var got [2][]float32
+					for i, place := range []func(testing.TB, []float32) []float32{testutil.GuardedCopy[float32], testutil.GuardedHeadCopy[float32]} {
+						out := place(t, make([]float32, (width/16-1)*plane+n*16))
+						kern.row(n, width, offsets, place(t, x), step, place(t, u), place(t, bias), out, plane, true)
+						got[i] = out
+					}
+					testutil.CheckBits(t, "guarded", []int{width, n, step}, got[0], got[1])
+				}
+			}
+		}
+	})
+}
+
+// TestDirectNonFinite pins what a NaN and an infinity do.
+func TestDirectNonFinite(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, kern *kernel) {
+		nan, inf := float32(math.NaN()), float32(math.Inf(1))
+		p := problem{Shape{N: 1, C: 1, H: 1, W: 9, K: 2, Pad: 1}, true, true}
+		x := []float32{1, 0, 0, nan, 0, 0, 0, 0, inf}
+		w := make([]float32, 18)
+		w[4], w[9+4] = 1, -1 // the identity and its negative
+		want := []float64{1, 0, float64(nan), float64(nan), float64(nan), 0, 0, float64(nan), float64(inf),
+			0, 0, float64(nan), float64(nan), float64(nan), 0, 0, float64(nan), 0}
+		testutil.CheckExact(t, "NaN and Inf", p, direct(t, kern, p, x, w, []float32{0, 0}, 1), want)
+	})
+}
+
+// TestDirectWorkers compares the bits of several teams, batches and layouts.
+func TestDirectWorkers(t *testing.T) {
+	p := problem{Shape{N: 3, C: 5, H: 11, W: 13, K: 20, Pad: 1}, false, true}
+	x, w, b := testutil.Normal(1, 3*5*11*13), testutil.Normal(2, 20*5*9), testutil.Normal(3, 20)
+	want := direct(t, best(), p, x, w, b, 1)
+	for _, workers := range []int{2, 3} {
+		testutil.CheckBits(t, "workers", workers, direct(t, best(), p, x, w, b, workers), want)
+	}
+	p.planar = true
+	testutil.CheckBits(t, "planar", p, direct(t, best(), p, x, w, b, 1), want)
+	p.s.N = 1
+	testutil.CheckBits(t, "batch of 1", p, direct(t, best(), p, x[:5*11*13], w, b, 1), want[:len(want)/3])
+}
+
+func FuzzDirect(f *testing.F) {
+	f.Add(uint64(1), uint8(3), uint8(8), uint8(9), uint8(16), uint8(1))
+	f.Fuzz(func(t *testing.T, seed uint64, c, h, w, k, flags uint8) {
+		s := Shape{N: 1, C: 1 + int(c)%20, H: 2 + int(h)%9, W: 2 + int(w)%20, K: 1 + int(k)%80, Pad: 1}
+		for i := range kernels {
+			if cpu.Has(kernels[i].isa) {
+				testDirect(t, &kernels[i], problem{s, flags&1 > 0, flags&2 > 0}, seed)
+			}
+		}
+	})
+}
+
+func BenchmarkDirect(b *testing.B) {
+	for _, l := range []struct {
+		name string
+		s    Shape
+	}{{"conv1_1", Shape{1, 3, 224, 224, 64, 1}}, {"conv3_2", Shape{1, 256, 56, 56, 256, 1}}} {
+		s := l.s
+		x, w := testutil.Normal(1, s.C*s.H*s.W), testutil.Normal(2, s.K*s.C*9)
+		for i := range kernels {
+			kern := &kernels[i]
+			if !cpu.Has(kern.isa) || kern.isa == cpu.Generic && s.C > 3 {
+				continue
+			}
+			b.Run(fmt.Sprintf("layer=%s/kernel=%s", l.name, kern.name), func(b *testing.B) {
+				f := &Filter{c: s.C, k: s.K, bias: make([]float32, s.K), direct: newDirectFilter(kern, s.C, s.K, w)}
+				spec := Spec{N: 1, H: s.H, W: s.W, Pad: 1, ReLU: true, Planar: true}
+				n, _ := f.ScratchLen(spec, 1)
+				e, err := f.NewExec(spec, nil, layout.Alloc(n))
+				require.NoError(b, err)
+				dst := layout.Alloc(e.dstLen)
+				for b.Loop() {
+					require.NoError(b, e.Run(context.Background(), dst, x))
+				}
+				b.ReportMetric(18*float64(s.C*s.K*s.H*s.W)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+			})
+		}
+	}
+}

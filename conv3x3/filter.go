@@ -1,0 +1,212 @@
+package conv3x3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nonet-go/nonet/internal/layout"
+	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/winograd"
+)
+
+// ErrShape is wrapped by errors about sizes that do not fit.
+var ErrShape = errors.New("wrong shape")
+
+// winogradMin is the number of input channels from which on Winograd is used:
+// its products work on whole blocks of 16 channels.
+const winogradMin = layout.Block
+
+// An Option changes how a convolution is computed, or what follows it.
+type Option func(*options)
+
+type options struct {
+	tile       int // m of F(m×m,3×3); 0 is direct, -1 by the shape
+	relu, pool bool
+	workers    int
+}
+
+func collect(opts []Option) options {
+	o := options{tile: -1, workers: 1}
+	for _, f := range opts {
+		f(&o)
+	}
+	return o
+}
+
+// Direct computes the sum of the definition, without Winograd's transforms.
+func Direct(o *options) { o.tile = 0 }
+
+// Winograd computes convolutions of 16 and more input channels by
+// F(m×m,3×3), m = 2 or 4. Those of fewer stay direct.
+func Winograd(m int) Option { return func(o *options) { o.tile = m } }
+
+// ReLU replaces negative results by 0. NaN stays NaN.
+func ReLU(o *options) { o.relu = true }
+
+// Pool takes the maximum of each 2×2 results, with stride 2; an odd last row or
+// column is dropped. It implies ReLU.
+func Pool(o *options) { o.relu, o.pool = true, true }
+
+// Workers sets the number of goroutines that a Plan computes with; 1 if not
+// given. Results are the same bits for any number.
+func Workers(n int) Option { return func(o *options) { o.workers = n } }
+
+// Filter holds the filters and biases of one convolution, packed for the
+// kernels of this machine. It is immutable and may be shared.
+type Filter struct {
+	c, k   int
+	bias   []float32
+	direct *directFilter
+	wino   *winograd.Filter
+	tile   int
+}
+
+// NewFilter packs filters [k][c][3][3] and k biases; bias may be nil. Neither is
+// kept. The workers of team, which may be nil, share the work. Of the options,
+// Direct and Winograd count. Errors wrap ErrShape.
+func NewFilter(c, k int, oihw, bias []float32, team *parallel.Team, opts ...Option) (*Filter, error) {
+	o := collect(opts)
+	switch {
+	case c < 1 || k < 1 || len(oihw) != k*c*9:
+		return nil, fmt.Errorf("conv3x3: %d filter elements, want %d×%d×3×3: %w", len(oihw), k, c, ErrShape)
+	case bias != nil && len(bias) != k:
+		return nil, fmt.Errorf("conv3x3: %d biases for %d outputs: %w", len(bias), k, ErrShape)
+	case o.tile != -1 && o.tile != 0 && o.tile != 2 && o.tile != 4:
+		return nil, fmt.Errorf("conv3x3: Winograd F(%d×%d,3×3), want 2 or 4: %w", o.tile, o.tile, ErrShape)
+	}
+	f := &Filter{c: c, k: k, bias: append([]float32(nil), bias...), tile: o.tile}
+	if len(f.bias) == 0 {
+		f.bias = make([]float32, k)
+	}
+	if f.tile == -1 {
+		f.tile = 4
+	}
+	if c < winogradMin {
+		f.tile = 0
+	}
+	if f.tile == 0 {
+		f.direct = newDirectFilter(best(), c, k, oihw)
+		return f, nil
+	}
+	var err error
+	f.wino, err = winograd.NewFilter(f.tile, c, k, oihw, team)
+	return f, err
+}
+
+// Algorithm names what the filter is packed for: "direct", "F(2×2,3×3)" or
+// "F(4×4,3×3)".
+func (f *Filter) Algorithm() string {
+	if f.tile == 0 {
+		return "direct"
+	}
+	return fmt.Sprintf("F(%d×%d,3×3)", f.tile, f.tile)
+}
+
+// Bytes returns the memory that the packed filters take.
+func (f *Filter) Bytes() int64 {
+	if f.direct != nil {
+		return 4 * int64(len(f.direct.u))
+	}
+	return f.wino.Bytes()
+}
+
+// Fuses reports whether an Exec can take a 2×2 pool into its last step.
+func (f *Filter) Fuses() bool { return f.wino != nil }
+
+// ReadsPlanes reports whether an Exec can read its source as NCHW.
+func (f *Filter) ReadsPlanes() bool { return f.direct != nil }
+
+// Spec says what an Exec computes.
+type Spec struct {
+	N, H, W int  // pictures and their size
+	Pad     int  // zero padding on each side, 0 or 1
+	ReLU    bool // max(x, 0)
+	Pool    bool // 2×2 maximum after the ReLU, if the filter Fuses
+	Planar  bool // the source is NCHW, if the filter ReadsPlanes; else blocked
+}
+
+// Exec is one convolution of n pictures on a team, with scratch memory. One
+// goroutine at a time may use it.
+type Exec struct {
+	run            func(ctx context.Context, dst, src []float32) error
+	dstLen, srcLen int
+}
+
+func (f *Filter) check(s Spec) (oh, ow int, err error) {
+	oh, ow = s.H+2*s.Pad-2, s.W+2*s.Pad-2
+	switch {
+	case s.N < 1 || s.H < 1 || s.W < 1 || s.Pad < 0 || s.Pad > 1 || oh < 1 || ow < 1:
+		err = fmt.Errorf("conv3x3: %d pictures of %d×%d, padding %d: %w", s.N, s.H, s.W, s.Pad, ErrShape)
+	case s.Pool && !f.Fuses(), s.Planar && !f.ReadsPlanes():
+		err = fmt.Errorf("conv3x3: %s neither pools nor reads planes that way: %w", f.Algorithm(), ErrShape)
+	}
+	return oh, ow, err
+}
+
+func (f *Filter) directConv(s Spec, oh, ow int) *directConv {
+	d := &directConv{f: f.direct, n: s.N, h: s.H, w: s.W, pad: s.Pad, oh: oh, ow: ow, planar: s.Planar, relu: s.ReLU}
+	d.patch()
+	return d
+}
+
+// ScratchLen returns the floats of scratch that an Exec needs.
+func (f *Filter) ScratchLen(s Spec, workers int) (int, error) {
+	oh, ow, err := f.check(s)
+	if err != nil {
+		return 0, err
+	}
+	if f.direct != nil {
+		return f.directConv(s, oh, ow).scratchLen(workers), nil
+	}
+	c, err := f.wino.NewConv(s.N, s.H, s.W, s.Pad, f.bias, winograd.Epilogue{ReLU: s.ReLU, Pool: s.Pool})
+	if err != nil {
+		return 0, err
+	}
+	return c.ScratchLen(workers), nil
+}
+
+// NewExec binds the convolution s to a team, which may be nil, and to at least
+// ScratchLen floats of scratch, which others may use between runs.
+func (f *Filter) NewExec(s Spec, team *parallel.Team, scratch []float32) (*Exec, error) {
+	oh, ow, err := f.check(s)
+	if err != nil {
+		return nil, err
+	}
+	e := &Exec{srcLen: s.N * layout.Len(f.c, s.H, s.W), dstLen: s.N * layout.Len(f.k, oh, ow)}
+	if f.direct != nil {
+		d := f.directConv(s, oh, ow)
+		e.run, e.srcLen = d.run, d.srcLen()
+		return e, d.bind(team, scratch, f.bias)
+	}
+	c, err := f.wino.NewConv(s.N, s.H, s.W, s.Pad, f.bias, winograd.Epilogue{ReLU: s.ReLU, Pool: s.Pool})
+	if err != nil {
+		return nil, err
+	}
+	if s.Pool {
+		e.dstLen = s.N * layout.Len(f.k, oh/2, ow/2)
+	}
+	w, err := c.NewExec(team, scratch)
+	if err != nil {
+		return nil, err
+	}
+	e.run = w.Run
+	return e, nil
+}
+
+// Run computes dst, blocked, from src, blocked or NCHW as the Spec says; see
+// package layout. They must not overlap. It returns an error if a length is
+// wrong or when ctx ends. It does not allocate.
+func (e *Exec) Run(ctx context.Context, dst, src []float32) error {
+	if len(dst) != e.dstLen || len(src) != e.srcLen {
+		return fmt.Errorf("conv3x3: operands of %d and %d floats, want %d and %d: %w", len(dst), len(src), e.dstLen, e.srcLen, ErrShape)
+	}
+	return e.run(ctx, dst, src)
+}
+
+// convertEach changes the layout of n pictures.
+func convertEach(dst, src []float32, n, c, h, w int, convert func(dst, src []float32, c, h, w int)) {
+	for i := range n {
+		convert(dst[i*len(dst)/n:][:len(dst)/n], src[i*len(src)/n:][:len(src)/n], c, h, w)
+	}
+}

@@ -1,0 +1,25 @@
+// Package weights reads and writes files of named tensors.
+//
+// Its own format is safetensors: an 8-byte little-endian length, a JSON header
+// that gives each tensor a type, a shape and a range of bytes, and the bytes
+// themselves, little-endian and without gaps
+// (https://github.com/huggingface/safetensors). Files are mapped into memory
+// where the system can, so opening one costs the reading of its header, and
+// a Tensor is a view of the mapping.
+//
+// # Trust
+//
+// A file is data from outside. A reader accepts a header only if it describes
+// every byte of the file exactly once; it refuses anything else with an *Error
+// that names the file and the tensor, never panics, and needs memory in
+// proportion to the header.
+//
+// # Order of use
+//
+//	f, err := weights.Open("vgg16.safetensors")
+//	t, err := f.Tensor("conv1_1.weight") // [64][3][3][3]
+//	w := make([]float32, t.Len())
+//	err = t.Float32s(w)
+//	t.Release() // its pages no longer count as resident
+//	f.Close()
+package weights

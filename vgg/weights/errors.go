@@ -1,0 +1,77 @@
+package weights
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+var (
+	// ErrFormat is wrapped by errors about files that break the rules of their
+	// format, and about tensors and metadata that no such file can hold.
+	ErrFormat = errors.New("bad format")
+	// ErrUnsupported is wrapped by errors about valid content that this package
+	// does not read.
+	ErrUnsupported = errors.New("not supported")
+	// ErrShape is wrapped by errors about tensors that have not the wanted shape,
+	// number of elements or type.
+	ErrShape = errors.New("wrong shape")
+	// ErrNotFound is wrapped by errors about tensors that a file does not have.
+	ErrNotFound = errors.New("no such tensor")
+)
+
+// An Error says what is wrong with which tensor of which file.
+type Error struct {
+	File      string // as given to Open, or the name given to Read
+	Tensor    string // empty if the error is about the file as a whole
+	Detail    string // what was found and what was wanted
+	Want, Got []int  // shapes, if the error is about a shape
+	Err       error  // one of this package's, or one of the file system's
+}
+
+func (e *Error) Error() string {
+	s := "weights: "
+	if e.File != "" {
+		s += e.File + ": "
+	}
+	if e.Tensor != "" {
+		s += "tensor " + quote(e.Tensor) + ": "
+	}
+	if e.Detail != "" {
+		s += e.Detail + ": "
+	}
+	return s + e.Err.Error()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// formatf makes the error of a broken file; its File is filled in by the reader.
+func formatf(tensor, format string, args ...any) error {
+	return &Error{Tensor: tensor, Detail: fmt.Sprintf(format, args...), Err: ErrFormat}
+}
+
+func unsupportedf(tensor, format string, args ...any) error {
+	return &Error{Tensor: tensor, Detail: fmt.Sprintf(format, args...), Err: ErrUnsupported}
+}
+
+// inFile puts the name of the file into an error from a reader.
+func inFile(name string, err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		if e.File == "" {
+			e.File = name
+		}
+		return err
+	}
+	return &Error{File: name, Err: err}
+}
+
+// quote returns s as a Go string, cut to a length that a person reads: names in
+// a broken file may be megabytes long.
+func quote(s string) string {
+	const most = 100
+	if len(s) > most {
+		return strconv.Quote(s[:most]) + "…"
+	}
+	return strconv.Quote(s)
+}

@@ -1,0 +1,194 @@
+package weights
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"unsafe"
+)
+
+// File is an open file of tensors. It implements Source.
+type File struct {
+	name     string
+	format   string
+	names    []string
+	entries  map[string]entry
+	metadata map[string]string
+
+	size   int64
+	data   []byte      // all of the file, or nil if
+	r      io.ReaderAt // it is read on demand
+	mapped bool
+	closer io.Closer    // or nil
+	mu     sync.RWMutex // of data, r, mapped, closer, which Close changes
+}
+
+// entry is where a tensor lies.
+type entry struct {
+	dtype  DType
+	shape  []int
+	offset int64 // from the start of the file
+	length int64 // bytes
+}
+
+var _ Source = (*File)(nil)
+
+// Name returns the name that the file was opened by.
+func (f *File) Name() string { return f.name }
+
+// Format returns the name of the file's format.
+func (f *File) Format() string { return f.format }
+
+// Names lists the tensors in ascending order.
+func (f *File) Names() []string { return slices.Clone(f.names) }
+
+// Metadata returns the file's free text by its keys.
+func (f *File) Metadata() map[string]string { return maps.Clone(f.metadata) }
+
+// Tensor returns the tensor of the given name. If the file is mapped or in
+// memory, Data is a view of it, valid until Close; else Data is read anew by
+// each call, and belongs to the caller. The error wraps ErrNotFound if there is
+// no such tensor.
+func (f *File) Tensor(name string) (Tensor, error) {
+	e, ok := f.entries[name]
+	if !ok {
+		return Tensor{}, &Error{File: f.name, Tensor: name, Err: ErrNotFound,
+			Detail: fmt.Sprintf("the file has %d others", len(f.names))}
+	}
+	data, err := f.section(e.offset, e.length)
+	if err != nil {
+		return Tensor{}, &Error{File: f.name, Tensor: name, Err: err}
+	}
+	return Tensor{Name: name, DType: e.dtype, Shape: slices.Clone(e.shape), Data: data, file: f}, nil
+}
+
+// Release tells the system that no page of the file will be needed soon: see
+// Tensor.Release.
+func (f *File) Release() {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.mapped {
+		release(f.data)
+	}
+}
+
+// releasePart is Release for the part of a mapping that b is a view of. It does
+// nothing if b is no view of the mapping, or is one no more: behind the address
+// may be other memory by now, which the system would discard.
+func (f *File) releasePart(b []byte) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if !f.mapped || len(b) == 0 {
+		return
+	}
+	start, base := uintptr(unsafe.Pointer(&b[0])), uintptr(unsafe.Pointer(&f.data[0]))
+	if start < base || start-base+uintptr(len(b)) > uintptr(len(f.data)) {
+		return
+	}
+	// Whole pages, also where they hold a little of the neighbours.
+	first := int(start-base) / os.Getpagesize() * os.Getpagesize()
+	release(f.data[first : int(start-base)+len(b)])
+}
+
+// Close ends the use of the file. Views of its tensors become invalid: reading
+// one afterwards may crash the program. A second call does nothing.
+func (f *File) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var errs []error
+	if f.mapped {
+		errs = append(errs, unmapFile(f.data))
+	}
+	if f.closer != nil {
+		errs = append(errs, f.closer.Close())
+	}
+	f.data, f.mapped, f.r, f.closer = nil, false, closed{}, nil
+	if err := errors.Join(errs...); err != nil {
+		return inFile(f.name, err)
+	}
+	return nil
+}
+
+// closed is what a closed file reads from.
+type closed struct{}
+
+func (closed) ReadAt([]byte, int64) (int, error) { return 0, fs.ErrClosed }
+
+// section returns bytes of the file, which the caller has checked to be inside.
+func (f *File) section(offset, length int64) ([]byte, error) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.data != nil {
+		return f.data[offset : offset+length : offset+length], nil
+	}
+	if length != int64(int(length)) {
+		return nil, fmt.Errorf("%d bytes are more than memory can hold: %w", length, ErrUnsupported)
+	}
+	b := make([]byte, length)
+	n, err := f.r.ReadAt(b, offset)
+	if int64(n) == length {
+		return b, nil
+	}
+	if err == io.EOF {
+		err = fmt.Errorf("the file ends %d bytes before it should: %w", length-int64(n), ErrFormat)
+	}
+	return nil, err
+}
+
+// setEntries makes f hold the given tensors.
+func (f *File) setEntries(entries map[string]entry) {
+	f.entries = entries
+	f.names = slices.Sorted(maps.Keys(entries))
+}
+
+// openFile opens a regular file, mapped if the system can.
+func openFile(path string) (*File, error) {
+	// Ask before opening: to open a named pipe waits for a writer.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, inFile(path, plain(err))
+	}
+	if err := checkRegular(info); err != nil {
+		return nil, inFile(path, err)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, inFile(path, plain(err))
+	}
+	if info, err = file.Stat(); err == nil {
+		err = checkRegular(info)
+	}
+	if err != nil {
+		file.Close()
+		return nil, inFile(path, plain(err))
+	}
+	f := &File{name: path, size: info.Size(), r: file, closer: file}
+	if f.size > 0 && f.size == int64(int(f.size)) {
+		if data, ok := mapFile(file, int(f.size)); ok {
+			file.Close() // the mapping lives without it
+			f.data, f.mapped, f.r, f.closer = data, true, nil, nil
+		}
+	}
+	return f, nil
+}
+
+func checkRegular(info fs.FileInfo) error {
+	if info.Mode().IsRegular() {
+		return nil
+	}
+	return formatf("", "not a regular file (%v)", info.Mode())
+}
+
+// plain drops the path from an error of package os: ours stands before it.
+func plain(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}

@@ -1,0 +1,118 @@
+package weights
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"io"
+	"slices"
+)
+
+const (
+	maxHeader   = 100_000_000 // bytes of JSON, as in the reference implementation
+	metadataKey = "__metadata__"
+	safetensors = "safetensors"
+)
+
+// Open opens a safetensors file. It reads the header alone; the tensors are
+// mapped into memory on Linux and macOS, and read on demand elsewhere. Errors
+// wrap ErrFormat, or are the file system's.
+func Open(path string) (*File, error) {
+	f, err := openFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return f.parsed((*File).parseSafetensors)
+}
+
+// FromBytes reads a safetensors file that is in memory, for instance embedded
+// in the program. Its tensors are views of data, which must not change. The
+// name stands in errors.
+func FromBytes(name string, data []byte) (*File, error) {
+	f := &File{name: name, size: int64(len(data)), data: data, r: bytes.NewReader(data)}
+	return f.parsed((*File).parseSafetensors)
+}
+
+// Read reads a safetensors file of size bytes from r: the header at once, each
+// tensor when it is asked for. r is used until Close, which does not close it.
+func Read(name string, r io.ReaderAt, size int64) (*File, error) {
+	f := &File{name: name, size: size, r: r}
+	return f.parsed((*File).parseSafetensors)
+}
+
+// parsed runs parse, and closes f if that fails.
+func (f *File) parsed(parse func(*File) error) (*File, error) {
+	if err := parse(f); err != nil {
+		f.Close()
+		return nil, inFile(f.name, err)
+	}
+	return f, nil
+}
+
+func (f *File) parseSafetensors() error {
+	if f.size < 8 {
+		return formatf("", "%d bytes, want at least the 8 of the header's length", f.size)
+	}
+	prefix, err := f.section(0, 8)
+	if err != nil {
+		return err
+	}
+	length := binary.LittleEndian.Uint64(prefix)
+	if length > maxHeader || int64(length) > f.size-8 {
+		return formatf("", "header of %d bytes in a file of %d, want at most %d", length, f.size, maxHeader)
+	}
+	text, err := f.section(8, int64(length))
+	if err != nil {
+		return err
+	}
+	h, err := parseHeader(text)
+	if err != nil {
+		return err
+	}
+	if err := h.checkLayout(f.size - 8 - int64(length)); err != nil {
+		return err
+	}
+	entries := make(map[string]entry, len(h.tensors))
+	for _, t := range h.tensors {
+		t.entry.offset += 8 + int64(length)
+		entries[t.name] = t.entry
+	}
+	f.format, f.metadata = safetensors, h.metadata
+	f.setEntries(entries)
+	return nil
+}
+
+// header is the JSON of a file. Offsets count from the end of the header.
+type header struct {
+	tensors  []named
+	metadata map[string]string
+}
+
+type named struct {
+	name string
+	entry
+}
+
+// checkLayout checks that the tensors fill size bytes, each byte once, and sorts
+// them by their place.
+func (h *header) checkLayout(size int64) error {
+	slices.SortFunc(h.tensors, func(a, b named) int {
+		return cmp.Or(cmp.Compare(a.offset, b.offset), cmp.Compare(a.length, b.length), cmp.Compare(a.name, b.name))
+	})
+	end := int64(0)
+	for _, t := range h.tensors {
+		switch {
+		case t.offset > size || t.length > size-t.offset:
+			return formatf(t.name, "bytes %d to %d of %d", t.offset, t.offset+t.length, size)
+		case t.offset < end:
+			return formatf(t.name, "begins at byte %d, inside the tensor before it, which ends at %d", t.offset, end)
+		case t.offset > end:
+			return formatf(t.name, "begins at byte %d, want %d: there is a gap", t.offset, end)
+		}
+		end = t.offset + t.length
+	}
+	if end != size {
+		return formatf("", "tensors take %d bytes, the file has %d", end, size)
+	}
+	return nil
+}

@@ -1,0 +1,221 @@
+package weights
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"unsafe"
+
+	"github.com/nonet-go/nonet/internal/half"
+)
+
+// A Tensor is an array in a file. Its shape counts elements, the last dimension
+// varying fastest. A Tensor is a value; copies share Data.
+type Tensor struct {
+	Name  string
+	DType DType
+	Shape []int // empty for a scalar
+	// Data holds the elements, little-endian. It may be a read-only view of the
+	// file: it must not be written to, nor used after the file is closed.
+	Data []byte
+
+	file *File // nil if made elsewhere
+}
+
+// Len returns the number of elements, 1 for a scalar.
+func (t Tensor) Len() int {
+	n := 1
+	for _, d := range t.Shape {
+		n *= d
+	}
+	return n
+}
+
+// CheckShape returns nil if t has exactly the given shape, and else an *Error
+// with both, which wraps ErrShape.
+func (t Tensor) CheckShape(want ...int) error {
+	if slices.Equal(t.Shape, want) {
+		return nil
+	}
+	return &Error{File: t.fileName(), Tensor: t.Name, Want: want, Got: t.Shape, Err: ErrShape,
+		Detail: fmt.Sprintf("shape is %v, want %v", t.Shape, want)}
+}
+
+// Float32s converts all elements to float32, rounding F64 to nearest even. dst
+// has t.Len() elements and does not overlap Data. It does not allocate. The
+// error wraps ErrShape if dst has another length or the elements are no floats.
+//
+// If the file was cut short after it was opened, the error wraps ErrFormat and
+// dst is partly written.
+func (t Tensor) Float32s(dst []float32) error {
+	if err := t.checkDst(len(dst)); err != nil {
+		return err
+	}
+	if err := guard(func() { float32s(dst, t.DType, t.Data) }); err != nil {
+		return &Error{File: t.fileName(), Tensor: t.Name, Err: err}
+	}
+	return nil
+}
+
+// Float64s is Float32s for float64.
+func (t Tensor) Float64s(dst []float64) error {
+	if err := t.checkDst(len(dst)); err != nil {
+		return err
+	}
+	if err := guard(func() { float64s(dst, t.DType, t.Data) }); err != nil {
+		return &Error{File: t.fileName(), Tensor: t.Name, Err: err}
+	}
+	return nil
+}
+
+func (t Tensor) checkDst(n int) error {
+	switch {
+	case !t.DType.IsFloat():
+		return &Error{File: t.fileName(), Tensor: t.Name, Err: ErrShape,
+			Detail: fmt.Sprintf("elements are %s, want F32, F16, BF16 or F64", t.DType)}
+	case n != t.Len() || n*t.DType.Size() != len(t.Data):
+		return &Error{File: t.fileName(), Tensor: t.Name, Err: ErrShape,
+			Detail: fmt.Sprintf("shape is %v, %d elements in %d bytes, want %d elements", t.Shape, t.Len(), len(t.Data), n)}
+	}
+	return nil
+}
+
+// Float32View returns Data itself as float32s, without a copy, or false if the
+// elements are not F32, lie at an address that is not a multiple of 4, or the
+// machine is big-endian; Float32s works for all of these. The view is valid as
+// long as Data, and as little to be written to.
+//
+// To read through a view after another process has cut the file short crashes
+// the program, as it does for every mapped file. WriteFile replaces files
+// whole, so those who read the old one keep it.
+func (t Tensor) Float32View() ([]float32, bool) {
+	p := unsafe.Pointer(unsafe.SliceData(t.Data))
+	if t.DType != F32 || !littleEndian || uintptr(p)%4 != 0 {
+		return nil, false
+	}
+	if len(t.Data) == 0 {
+		return nil, true
+	}
+	return unsafe.Slice((*float32)(p), len(t.Data)/4), true
+}
+
+// Release tells the system that the tensor's pages will not be needed soon.
+// They leave the process's resident memory and are read again from the file if
+// touched. It is a hint, and does nothing for tensors that are not mapped.
+func (t Tensor) Release() {
+	if t.file != nil {
+		t.file.releasePart(t.Data)
+	}
+}
+
+func (t Tensor) fileName() string {
+	if t.file == nil {
+		return ""
+	}
+	return t.file.name
+}
+
+// littleEndian is constant-folded.
+var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
+
+// float32s converts a whole tensor; lengths were checked.
+func float32s(dst []float32, d DType, src []byte) {
+	switch d {
+	case F32:
+		if littleEndian {
+			copy(floatBytes(dst), src)
+			return
+		}
+		for i := range dst {
+			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:]))
+		}
+	case F16:
+		for i := range dst {
+			dst[i] = half.ToFloat32(binary.LittleEndian.Uint16(src[2*i:]))
+		}
+	case BF16:
+		for i := range dst {
+			dst[i] = half.BToFloat32(binary.LittleEndian.Uint16(src[2*i:]))
+		}
+	case F64:
+		for i := range dst {
+			dst[i] = float32(math.Float64frombits(binary.LittleEndian.Uint64(src[8*i:])))
+		}
+	}
+}
+
+func float64s(dst []float64, d DType, src []byte) {
+	switch d {
+	case F32:
+		for i := range dst {
+			dst[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:])))
+		}
+	case F16:
+		for i := range dst {
+			dst[i] = float64(half.ToFloat32(binary.LittleEndian.Uint16(src[2*i:])))
+		}
+	case BF16:
+		for i := range dst {
+			dst[i] = float64(half.BToFloat32(binary.LittleEndian.Uint16(src[2*i:])))
+		}
+	case F64:
+		for i := range dst {
+			dst[i] = math.Float64frombits(binary.LittleEndian.Uint64(src[8*i:]))
+		}
+	}
+}
+
+// putFloats stores src as elements of type d, which is a float type.
+func putFloats(dst []byte, d DType, src []float32) {
+	switch d {
+	case F32:
+		if littleEndian {
+			copy(dst, floatBytes(src))
+			return
+		}
+		for i, x := range src {
+			binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(x))
+		}
+	case F16:
+		for i, x := range src {
+			binary.LittleEndian.PutUint16(dst[2*i:], half.FromFloat32(x))
+		}
+	case BF16:
+		for i, x := range src {
+			binary.LittleEndian.PutUint16(dst[2*i:], half.BFromFloat32(x))
+		}
+	case F64:
+		for i, x := range src {
+			binary.LittleEndian.PutUint64(dst[8*i:], math.Float64bits(float64(x)))
+		}
+	}
+}
+
+// floatBytes returns the memory of f.
+func floatBytes(f []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(f))), 4*len(f))
+}
+
+// guard runs f, which reads Data, and turns the fault of a mapped file that was
+// cut short into an error.
+func guard(f func()) (err error) {
+	old := debug.SetPanicOnFault(true)
+	defer func() {
+		debug.SetPanicOnFault(old)
+		switch r := recover().(type) {
+		case nil:
+		case interface {
+			runtime.Error
+			Addr() uintptr
+		}:
+			err = fmt.Errorf("the file was cut short after it was opened: %w", ErrFormat)
+		default:
+			panic(r)
+		}
+	}()
+	f()
+	return nil
+}

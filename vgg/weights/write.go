@@ -1,0 +1,197 @@
+package weights
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"unicode/utf8"
+)
+
+// Out is a tensor to be written, from either Data or Floats.
+type Out struct {
+	Name   string
+	DType  DType
+	Shape  []int
+	Data   []byte    // elements, little-endian; it may be the Data of a Tensor
+	Floats []float32 // values, rounded to DType, which is F32, F16, BF16 or F64
+}
+
+// Write writes a safetensors file. Tensors stand in it by descending size of an
+// element, so that each is aligned, and otherwise in the order given; the bytes
+// depend on nothing but the arguments. It needs memory for the header and a
+// buffer. Errors about what it is to write come before the first byte; they
+// wrap ErrFormat, or ErrShape if a tensor has not as many elements as its shape.
+func Write(w io.Writer, tensors []Out, metadata map[string]string) error {
+	tensors = slices.Clone(tensors)
+	slices.SortStableFunc(tensors, func(a, b Out) int { return cmp.Compare(b.DType.Size(), a.DType.Size()) })
+	head, err := encodeHeader(tensors, metadata)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(head); err != nil {
+		return err
+	}
+	buf := make([]byte, 1<<18)
+	for _, t := range tensors {
+		if err := t.writeTo(w, buf); err != nil {
+			return &Error{Tensor: t.Name, Err: err}
+		}
+	}
+	return nil
+}
+
+// WriteFile writes a safetensors file in one step: path names the old file, or
+// none, until the new one is whole and on the disk. A program that is killed on
+// the way leaves a file beside it, called .<name>.<number>.tmp. A symbolic link
+// is replaced, not followed.
+func WriteFile(path string, tensors []Out, metadata map[string]string) error {
+	err := writeFile(path, func(w io.Writer) error { return Write(w, tensors, metadata) })
+	if err != nil {
+		return inFile(path, plain(err))
+	}
+	return nil
+}
+
+func writeFile(path string, write func(io.Writer) error) (err error) {
+	dir, base := filepath.Split(path)
+	temp := filepath.Join(dir, fmt.Sprintf(".%s.%016x.tmp", base, rand.Uint64()))
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close() // a second time after most errors, which is harmless
+			os.Remove(temp)
+		}
+	}()
+	w := bufio.NewWriterSize(f, 1<<20)
+	if err := write(w); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Clean(dir)) // of "" is "."
+}
+
+// encodeHeader returns the length and the JSON, padded with spaces to a
+// multiple of 8 bytes.
+func encodeHeader(tensors []Out, metadata map[string]string) ([]byte, error) {
+	b := make([]byte, 8, 1024)
+	b = append(b, '{')
+	if len(metadata) > 0 {
+		b = append(appendString(b, metadataKey), ':', '{')
+		for i, key := range slices.Sorted(maps.Keys(metadata)) {
+			if !utf8.ValidString(key) || !utf8.ValidString(metadata[key]) {
+				return nil, formatf("", "metadata %s is not UTF-8", quote(key))
+			}
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(appendString(b, key), ':')
+			b = appendString(b, metadata[key])
+		}
+		b = append(b, '}')
+	}
+	seen := map[string]bool{}
+	offset := int64(0)
+	for i, t := range tensors {
+		length, err := t.check()
+		if err != nil {
+			return nil, err
+		}
+		if seen[t.Name] {
+			return nil, formatf(t.Name, "stands twice among those to be written")
+		}
+		seen[t.Name] = true
+		if i > 0 || len(metadata) > 0 {
+			b = append(b, ',')
+		}
+		b = append(appendString(b, t.Name), ':')
+		shape, _ := json.Marshal(append([]int{}, t.Shape...)) // never null
+		b = fmt.Appendf(b, `{"dtype":"%s","shape":%s,"data_offsets":[%d,%d]}`, t.DType, shape, offset, offset+length)
+		offset += length
+	}
+	b = append(b, '}')
+	for len(b)%8 != 0 {
+		b = append(b, ' ')
+	}
+	if len(b)-8 > maxHeader {
+		return nil, formatf("", "header of %d bytes, want at most %d", len(b)-8, maxHeader)
+	}
+	binary.LittleEndian.PutUint64(b, uint64(len(b)-8))
+	return b, nil
+}
+
+// appendString appends s as JSON; s is UTF-8.
+func appendString(b []byte, s string) []byte {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(s) // a string always encodes
+	return append(b, bytes.TrimSuffix(text.Bytes(), []byte("\n"))...)
+}
+
+// check returns the number of bytes of t, if it is fit to be written.
+func (t Out) check() (int64, error) {
+	length, ok := byteLen(t.DType, t.Shape)
+	switch {
+	case !utf8.ValidString(t.Name) || t.Name == metadataKey:
+		return 0, formatf(t.Name, "no name for a tensor")
+	case t.DType.Size() == 0:
+		return 0, formatf(t.Name, "unknown dtype %s", quote(string(t.DType)))
+	case !ok:
+		return 0, t.shapeErrorf("shape is %v", t.Shape)
+	case t.Data != nil && t.Floats != nil:
+		return 0, t.shapeErrorf("both Data and Floats are given")
+	case t.Floats != nil && !t.DType.IsFloat():
+		return 0, t.shapeErrorf("elements are %s, want F32, F16, BF16 or F64 for Floats", t.DType)
+	case t.Floats != nil && int64(len(t.Floats))*int64(t.DType.Size()) != length:
+		return 0, t.shapeErrorf("shape is %v, but there are %d elements", t.Shape, len(t.Floats))
+	case t.Floats == nil && int64(len(t.Data)) != length:
+		return 0, t.shapeErrorf("%s of shape %v takes %d bytes, but there are %d", t.DType, t.Shape, length, len(t.Data))
+	}
+	return length, nil
+}
+
+func (t Out) shapeErrorf(format string, args ...any) error {
+	return &Error{Tensor: t.Name, Detail: fmt.Sprintf(format, args...), Got: t.Shape, Err: ErrShape}
+}
+
+// writeTo writes the elements of t, converting Floats by way of buf.
+func (t Out) writeTo(w io.Writer, buf []byte) (err error) {
+	if t.Floats == nil {
+		// Data may be a view of a mapped file.
+		if fault := guard(func() { _, err = w.Write(t.Data) }); fault != nil {
+			return fault
+		}
+		return err
+	}
+	size := t.DType.Size()
+	for chunk := range slices.Chunk(t.Floats, len(buf)/size) {
+		putFloats(buf, t.DType, chunk)
+		if _, err := w.Write(buf[:len(chunk)*size]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -50,7 +50,6 @@ func checkEncoding(e encoding) error {
 }
 
 func TestEncodings(t *testing.T) {
-	t.Parallel()
 	for _, e := range encodings {
 		require.NoError(t, checkEncoding(e))
 	}
@@ -59,7 +58,6 @@ func TestEncodings(t *testing.T) {
 // TestEncodingsMutated proves that checkEncoding sees mistakes: any single
 // wrong bit of any word, a swap of any two names, and a wrong shape.
 func TestEncodingsMutated(t *testing.T) {
-	t.Parallel()
 	for i, e := range encodings {
 		for bit := range 32 {
 			bad := e
@@ -81,7 +79,6 @@ func TestEncodingsMutated(t *testing.T) {
 
 // TestSwappedRegisters proves that the comparison sees operands in the wrong order.
 func TestSwappedRegisters(t *testing.T) {
-	t.Parallel()
 	for _, e := range encodings {
 		got, err := disassemble(e.word(3, 0, 5, 7))
 		require.NoError(t, err)

@@ -84,7 +84,6 @@ var native = []struct {
 // TestNative assembles every instruction and reads it back in GNU syntax. An
 // instruction that became two, as with an offset that does not fit, fails too.
 func TestNative(t *testing.T) {
-	t.Parallel()
 	c := NewContext()
 	c.Function("f")
 	var want []string
@@ -99,7 +98,6 @@ func TestNative(t *testing.T) {
 
 // TestWords assembles every WORD and finds each in the object file.
 func TestWords(t *testing.T) {
-	t.Parallel()
 	c := NewContext()
 	c.Function("f")
 	for op := range encodings {
@@ -116,7 +114,6 @@ func TestWords(t *testing.T) {
 
 // TestFile compares a small file and its stub with what they must look like.
 func TestFile(t *testing.T) {
-	t.Parallel()
 	c := NewContext()
 	c.Function("scaleNEON")
 	c.Doc("scaleNEON sets x[i] *= s for n vectors.")
@@ -177,7 +174,6 @@ func scaleNEON(n int, s float32, x *float32)
 
 // TestMistakes lists what a generator must not do.
 func TestMistakes(t *testing.T) {
-	t.Parallel()
 	for name, emit := range map[string]func(c *Context){
 		"PRFM 252 would become 248":  func(c *Context) { c.PRFM(Mem{1, 252}, "PLDL1KEEP") },
 		"PRFM below":                 func(c *Context) { c.PRFM(Mem{1, -8}, "PLDL1KEEP") },
@@ -221,7 +217,6 @@ func TestMistakes(t *testing.T) {
 
 // TestRegisters: the allocator hands out every register that is ours, once.
 func TestRegisters(t *testing.T) {
-	t.Parallel()
 	c := NewContext()
 	c.Function("f")
 	seen := ""

@@ -24,11 +24,11 @@ func directKernels(c *build.Context) {
 }
 
 // directRun emits the convolution of groups of adjacent pixels of one row to
-// vecs·lanes output channels. Its Go form is conv3x3.directGeneric.
+// vecs·lanes output channels. Its Go form is direct.generic.
 func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	kb := vecs * isa.lanes
 	c.Function(fmt.Sprintf("direct%dx%d%s", pixels, kb, isa.suffix))
-	c.Doc(fmt.Sprintf("direct%dx%d%s convolves groups of %d pixels to %d channels; see directFunc.", pixels, kb, isa.suffix, pixels, kb))
+	c.Doc(fmt.Sprintf("direct%dx%d%s convolves groups of %d pixels to %d channels; see rowFunc.", pixels, kb, isa.suffix, pixels, kb))
 	c.Pragma("noescape")
 	c.SignatureExpr("func(groups, taps int, offsets *int, x *float32, step int, u, bias, out *float32, plane, relu int)")
 	load := func(name string, r reg.Register) reg.GPPhysical {

@@ -28,7 +28,7 @@ type target struct {
 
 // amd64Targets lists the generated files for amd64, one line each.
 var amd64Targets = []target{
-	{"conv3x3", "direct_gen_amd64", "conv3x3", directKernels},
+	{"internal/direct", "direct_gen_amd64", "direct", directKernels},
 	{"internal/product", "product_gen_amd64", "product", productKernels},
 	{"winograd", "transform_gen_amd64", "winograd", winogradTransforms},
 }

@@ -4,38 +4,39 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/layout"
 	"github.com/nonet-go/nonet/internal/parallel"
 )
 
 // directFilter holds filters as they are, in panels: [panel][c][3][3][width].
 type directFilter struct {
-	kern *kernel
+	kern *direct.Kernel
 	c, k int
 	u    []float32
 }
 
-func newDirectFilter(kern *kernel, c, k int, oihw []float32) *directFilter {
+func newDirectFilter(kern *direct.Kernel, c, k int, oihw []float32) *directFilter {
 	f := &directFilter{kern: kern, c: c, k: k, u: layout.Alloc(9 * c * layout.Blocks(k) * 16)}
 	for out := range k {
-		p := out / kern.kb
+		p := out / kern.KB
 		u, width := f.panel(p), f.width(p)
 		for t, w := range oihw[out*9*c:][:9*c] {
-			u[t*width+out%kern.kb] = w
+			u[t*width+out%kern.KB] = w
 		}
 	}
 	return f
 }
 
-func (f *directFilter) panels() int { return (f.outputs() + f.kern.kb - 1) / f.kern.kb }
+func (f *directFilter) panels() int { return (f.outputs() + f.kern.KB - 1) / f.kern.KB }
 
 // outputs returns the number of output channels, padded to blocks.
 func (f *directFilter) outputs() int { return layout.Blocks(f.k) * 16 }
 
-func (f *directFilter) width(panel int) int { return min(f.kern.kb, f.outputs()-panel*f.kern.kb) }
+func (f *directFilter) width(panel int) int { return min(f.kern.KB, f.outputs()-panel*f.kern.KB) }
 
 func (f *directFilter) panel(p int) []float32 {
-	return f.u[p*f.kern.kb*9*f.c:][:9*f.c*f.width(p)]
+	return f.u[p*f.kern.KB*9*f.c:][:9*f.c*f.width(p)]
 }
 
 // directConv computes one row of one picture an item. It copies the three rows
@@ -125,7 +126,7 @@ func (d *directConv) row(worker, item int) {
 	}
 	plane := d.oh * d.ow * 16
 	for p := range d.f.panels() {
-		out := d.dst[(picture*layout.Blocks(d.f.k)+p*d.f.kern.kb/16)*plane+y*d.ow*16:]
-		d.f.kern.row(d.ow, d.f.width(p), d.offsets, patch, d.step, d.f.panel(p), d.bias[p*d.f.kern.kb:], out, plane, d.relu)
+		out := d.dst[(picture*layout.Blocks(d.f.k)+p*d.f.kern.KB/16)*plane+y*d.ow*16:]
+		d.f.kern.Row(d.ow, d.f.width(p), d.offsets, patch, d.step, d.f.panel(p), d.bias[p*d.f.kern.KB:], out, plane, d.relu)
 	}
 }

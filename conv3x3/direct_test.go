@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/nonet-go/nonet/internal/cpu"
+	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/layout"
 	"github.com/nonet-go/nonet/internal/parallel"
 	"github.com/nonet-go/nonet/internal/ref"
@@ -15,11 +16,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func forEachKernel(t *testing.T, f func(t *testing.T, kern *kernel)) {
-	for i := range kernels {
-		kern := &kernels[i]
-		t.Run(kern.name, func(t *testing.T) {
-			if !cpu.Has(kern.isa) {
+func forEachKernel(t *testing.T, f func(t *testing.T, kern *direct.Kernel)) {
+	for i := range direct.Kernels {
+		kern := &direct.Kernels[i]
+		t.Run(kern.Name, func(t *testing.T) {
+			if !cpu.Has(kern.ISA) {
 				t.Skip("this machine lacks the instruction set")
 			}
 			f(t, kern)
@@ -40,8 +41,8 @@ func (p problem) ref() ref.ConvShape {
 	return ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 3, KW: 3, Pad: s.Pad}
 }
 
-// direct runs a kernel on NCHW operands; the memory around them is poisoned.
-func direct(t testing.TB, kern *kernel, p problem, x, w, bias []float32, workers int) []float32 {
+// convolve runs a kernel on NCHW operands; the memory around them is poisoned.
+func convolve(t testing.TB, kern *direct.Kernel, p problem, x, w, bias []float32, workers int) []float32 {
 	t.Helper()
 	s := p.s
 	f := &Filter{c: s.C, k: s.K, bias: bias, direct: newDirectFilter(kern, s.C, s.K, w)}
@@ -74,7 +75,7 @@ func direct(t testing.TB, kern *kernel, p problem, x, w, bias []float32, workers
 
 // testDirect compares a kernel with the reference: integers must come out
 // exactly, other data within the bound of a sum of 9·C+1 terms.
-func testDirect(t *testing.T, kern *kernel, p problem, seed uint64) {
+func testDirect(t *testing.T, kern *direct.Kernel, p problem, seed uint64) {
 	t.Helper()
 	s := p.s
 	nx, nw := s.N*s.C*s.H*s.W, s.K*s.C*9
@@ -87,17 +88,17 @@ func testDirect(t *testing.T, kern *kernel, p problem, seed uint64) {
 	x, w, b := testutil.Ints(seed, nx, -4, 4), testutil.Ints(seed+1, nw, -4, 4), testutil.Ints(seed+2, s.K, -4, 4)
 	testutil.Unchanged(t, "src", x)
 	want, _ := ref.Conv2D(p.ref(), x, w, b)
-	testutil.CheckExact(t, "integers", p, direct(t, kern, p, x, w, b, 1), finish(want))
+	testutil.CheckExact(t, "integers", p, convolve(t, kern, p, x, w, b, 1), finish(want))
 
 	x, w, b = testutil.Normal(seed, nx), testutil.Normal(seed+1, nw), testutil.Normal(seed+2, s.K)
 	want, mag := ref.Conv2D(p.ref(), x, w, b)
-	testutil.Check(t, "normal", p, direct(t, kern, p, x, w, b, 1), finish(want), ref.Bound(9*s.C+1, mag))
+	testutil.Check(t, "normal", p, convolve(t, kern, p, x, w, b, 1), finish(want), ref.Bound(9*s.C+1, mag))
 }
 
 func TestDirectRemainders(t *testing.T) {
-	forEachKernel(t, func(t *testing.T, kern *kernel) {
+	forEachKernel(t, func(t *testing.T, kern *direct.Kernel) {
 		seed := uint64(1)
-		for w := 1; w <= 2*kern.pixels+1; w++ { // every group of pixels
+		for w := 1; w <= 2*kern.Pixels+1; w++ { // every group of pixels
 			for _, k := range []int{1, 16, 17, 48, 64, 70, 130} { // every width of panel
 				for _, planar := range []bool{false, true} {
 					p := problem{Shape{N: 1, C: 3, H: 2, W: w, K: k, Pad: 1}, planar, w%2 == 0}
@@ -114,35 +115,9 @@ func TestDirectRemainders(t *testing.T) {
 	})
 }
 
-// TestDirectGuardPages puts the operands of the kernel itself against
-// inaccessible pages, behind and before.
-func TestDirectGuardPages(t *testing.T) {
-	forEachKernel(t, func(t *testing.T, kern *kernel) {
-		const taps, plane = 5, 20 * 16
-		for width := 16; width <= kern.kb; width += 16 {
-			for n := 1; n <= 2*kern.pixels+1; n++ {
-				for _, step := range []int{1, 16} {
-					offsets := []int{0, 3, 1, 7, 9}
-					nx := 9 + (n-1)*step + 1
-					x := testutil.Normal(1, nx)
-					u := testutil.Normal(2, taps*width)
-					bias := testutil.Normal(3, width)
-					var got [2][]float32
-					for i, place := range []func(testing.TB, []float32) []float32{testutil.GuardedCopy[float32], testutil.GuardedHeadCopy[float32]} {
-						out := place(t, make([]float32, (width/16-1)*plane+n*16))
-						kern.row(n, width, offsets, place(t, x), step, place(t, u), place(t, bias), out, plane, true)
-						got[i] = out
-					}
-					testutil.CheckBits(t, "guarded", []int{width, n, step}, got[0], got[1])
-				}
-			}
-		}
-	})
-}
-
 // TestDirectNonFinite pins what a NaN and an infinity do.
 func TestDirectNonFinite(t *testing.T) {
-	forEachKernel(t, func(t *testing.T, kern *kernel) {
+	forEachKernel(t, func(t *testing.T, kern *direct.Kernel) {
 		nan, inf := float32(math.NaN()), float32(math.Inf(1))
 		p := problem{Shape{N: 1, C: 1, H: 1, W: 9, K: 2, Pad: 1}, true, true}
 		x := []float32{1, 0, 0, nan, 0, 0, 0, 0, inf}
@@ -150,7 +125,7 @@ func TestDirectNonFinite(t *testing.T) {
 		w[4], w[9+4] = 1, -1 // the identity and its negative
 		want := []float64{1, 0, float64(nan), float64(nan), float64(nan), 0, 0, float64(nan), float64(inf),
 			0, 0, float64(nan), float64(nan), float64(nan), 0, 0, float64(nan), 0}
-		testutil.CheckExact(t, "NaN and Inf", p, direct(t, kern, p, x, w, []float32{0, 0}, 1), want)
+		testutil.CheckExact(t, "NaN and Inf", p, convolve(t, kern, p, x, w, []float32{0, 0}, 1), want)
 	})
 }
 
@@ -158,23 +133,23 @@ func TestDirectNonFinite(t *testing.T) {
 func TestDirectWorkers(t *testing.T) {
 	p := problem{Shape{N: 3, C: 5, H: 11, W: 13, K: 20, Pad: 1}, false, true}
 	x, w, b := testutil.Normal(1, 3*5*11*13), testutil.Normal(2, 20*5*9), testutil.Normal(3, 20)
-	want := direct(t, best(), p, x, w, b, 1)
+	want := convolve(t, direct.Best(), p, x, w, b, 1)
 	for _, workers := range []int{2, 3} {
-		testutil.CheckBits(t, "workers", workers, direct(t, best(), p, x, w, b, workers), want)
+		testutil.CheckBits(t, "workers", workers, convolve(t, direct.Best(), p, x, w, b, workers), want)
 	}
 	p.planar = true
-	testutil.CheckBits(t, "planar", p, direct(t, best(), p, x, w, b, 1), want)
+	testutil.CheckBits(t, "planar", p, convolve(t, direct.Best(), p, x, w, b, 1), want)
 	p.s.N = 1
-	testutil.CheckBits(t, "batch of 1", p, direct(t, best(), p, x[:5*11*13], w, b, 1), want[:len(want)/3])
+	testutil.CheckBits(t, "batch of 1", p, convolve(t, direct.Best(), p, x[:5*11*13], w, b, 1), want[:len(want)/3])
 }
 
 func FuzzDirect(f *testing.F) {
 	f.Add(uint64(1), uint8(3), uint8(8), uint8(9), uint8(16), uint8(1))
 	f.Fuzz(func(t *testing.T, seed uint64, c, h, w, k, flags uint8) {
 		s := Shape{N: 1, C: 1 + int(c)%20, H: 2 + int(h)%9, W: 2 + int(w)%20, K: 1 + int(k)%80, Pad: 1}
-		for i := range kernels {
-			if cpu.Has(kernels[i].isa) {
-				testDirect(t, &kernels[i], problem{s, flags&1 > 0, flags&2 > 0}, seed)
+		for i := range direct.Kernels {
+			if cpu.Has(direct.Kernels[i].ISA) {
+				testDirect(t, &direct.Kernels[i], problem{s, flags&1 > 0, flags&2 > 0}, seed)
 			}
 		}
 	})
@@ -187,12 +162,12 @@ func BenchmarkDirect(b *testing.B) {
 	}{{"conv1_1", Shape{1, 3, 224, 224, 64, 1}}, {"conv3_2", Shape{1, 256, 56, 56, 256, 1}}} {
 		s := l.s
 		x, w := testutil.Normal(1, s.C*s.H*s.W), testutil.Normal(2, s.K*s.C*9)
-		for i := range kernels {
-			kern := &kernels[i]
-			if !cpu.Has(kern.isa) || kern.isa == cpu.Generic && s.C > 3 {
+		for i := range direct.Kernels {
+			kern := &direct.Kernels[i]
+			if !cpu.Has(kern.ISA) || kern.ISA == cpu.Generic && s.C > 3 {
 				continue
 			}
-			b.Run(fmt.Sprintf("layer=%s/kernel=%s", l.name, kern.name), func(b *testing.B) {
+			b.Run(fmt.Sprintf("layer=%s/kernel=%s", l.name, kern.Name), func(b *testing.B) {
 				f := &Filter{c: s.C, k: s.K, bias: make([]float32, s.K), direct: newDirectFilter(kern, s.C, s.K, w)}
 				spec := Spec{N: 1, H: s.H, W: s.W, Pad: 1, ReLU: true, Planar: true}
 				n, _ := f.ScratchLen(spec, 1)

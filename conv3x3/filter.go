@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/layout"
 	"github.com/nonet-go/nonet/internal/parallel"
 	"github.com/nonet-go/nonet/winograd"
@@ -86,7 +87,7 @@ func NewFilter(c, k int, oihw, bias []float32, team *parallel.Team, opts ...Opti
 		f.tile = 0
 	}
 	if f.tile == 0 {
-		f.direct = newDirectFilter(best(), c, k, oihw)
+		f.direct = newDirectFilter(direct.Best(), c, k, oihw)
 		return f, nil
 	}
 	var err error

@@ -1,0 +1,6 @@
+//go:build purego || !amd64
+
+package direct
+
+// Kernels lists the kernels in order of preference.
+var Kernels = []Kernel{genericKernel()}

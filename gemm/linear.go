@@ -1,0 +1,242 @@
+package gemm
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nonet-go/nonet/internal/layout"
+	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/internal/product"
+)
+
+// Linear holds the weights and biases of a fully connected layer, packed for the
+// kernels of this machine. It is immutable and may be shared.
+type Linear struct {
+	out, in int // in counts packed columns
+	blocks  int // of 16 columns
+	kern    *product.Kernel
+	u       []float32 // [panel][blocks*16][width]
+	bias    []float32
+	relu    bool
+}
+
+// A LinearOption changes how a Linear is packed, or what follows it.
+type LinearOption func(*linearOptions)
+
+type linearOptions struct {
+	team    *parallel.Team
+	columns []int32
+	relu    bool
+}
+
+// PackWith shares the work of packing among the workers of a team.
+func PackWith(team *parallel.Team) LinearOption { return func(o *linearOptions) { o.team = team } }
+
+// Columns makes inputs of len(perm) elements, of which element i meets column
+// perm[i] of the weights, or none if perm[i] is −1. A network uses it to read
+// blocked activations where the weights were made for CHW.
+func Columns(perm []int32) LinearOption { return func(o *linearOptions) { o.columns = perm } }
+
+// LinearReLU replaces negative results by 0. NaN stays NaN.
+func LinearReLU(o *linearOptions) { o.relu = true }
+
+// NewLinear packs weights [out][in] and out biases, which may be nil. Neither is
+// kept. Errors wrap ErrShape.
+func NewLinear(out, in int, weights, bias []float32, opts ...LinearOption) (*Linear, error) {
+	return newLinear(product.Best(), out, in, weights, bias, opts...)
+}
+
+func newLinear(kern *product.Kernel, out, in int, weights, bias []float32, opts ...LinearOption) (*Linear, error) {
+	var o linearOptions
+	for _, f := range opts {
+		f(&o)
+	}
+	if out < 1 || in < 1 || len(weights) != out*in || bias != nil && len(bias) != out {
+		return nil, fmt.Errorf("gemm: %d weights and %d biases, want %d×%d and %d: %w", len(weights), len(bias), out, in, out, ErrShape)
+	}
+	packed := in
+	if o.columns != nil {
+		packed = len(o.columns)
+	}
+	for i, col := range o.columns {
+		if col < -1 || int(col) >= in {
+			return nil, fmt.Errorf("gemm: column %d is taken from %d of %d: %w", i, col, in, ErrShape)
+		}
+	}
+	if packed == 0 {
+		return nil, fmt.Errorf("gemm: no columns: %w", ErrShape)
+	}
+	l := &Linear{out: out, in: packed, blocks: layout.Blocks(packed), kern: kern, relu: o.relu}
+	l.bias = make([]float32, l.outputs())
+	copy(l.bias, bias)
+	l.u = layout.Alloc(l.outputs() * l.blocks * 16)
+	// The error is a context's, and this one never ends.
+	_ = o.team.Run(context.Background(), l.panels()*l.chunks(), func(_, item int) {
+		l.pack(item/l.chunks(), item%l.chunks(), weights, in, o.columns)
+	})
+	return l, nil
+}
+
+// chunkBlocks is how many blocks of 16 columns are summed in one chain. The sums
+// of the chunks are added in their order, whatever the number of inputs, so that
+// bits do not depend on it. A chunk of a panel, 64×512 weights, takes 128 KiB:
+// it stays in the second-level cache while all inputs meet it.
+const chunkBlocks = 32
+
+func (l *Linear) chunks() int { return (l.blocks + chunkBlocks - 1) / chunkBlocks }
+
+// outputs returns the number of outputs, padded to blocks.
+func (l *Linear) outputs() int { return layout.Blocks(l.out) * 16 }
+
+func (l *Linear) panels() int { return (l.outputs() + l.kern.KB - 1) / l.kern.KB }
+
+func (l *Linear) width(panel int) int { return min(l.kern.KB, l.outputs()-panel*l.kern.KB) }
+
+// panel returns the packed weights of a panel: [blocks*16][width].
+func (l *Linear) panel(p int) []float32 {
+	return l.u[p*l.kern.KB*l.blocks*16:][:l.blocks*16*l.width(p)]
+}
+
+// pack copies one chunk of the columns of one panel.
+func (l *Linear) pack(panel, chunk int, weights []float32, in int, columns []int32) {
+	u, width := l.panel(panel), l.width(panel)
+	i0 := chunk * chunkBlocks * 16
+	i1 := min(i0+chunkBlocks*16, l.in)
+	for lane := range min(width, l.out-panel*l.kern.KB) {
+		row := weights[(panel*l.kern.KB+lane)*in:][:in]
+		to := u[i0*width+lane:]
+		if columns == nil {
+			for i, w := range row[i0:i1] {
+				to[i*width] = w
+			}
+			continue
+		}
+		for i, col := range columns[i0:i1] {
+			if col >= 0 {
+				to[i*width] = row[col]
+			}
+		}
+	}
+}
+
+// Bytes returns the memory that the packed weights take.
+func (l *Linear) Bytes() int64 { return 4 * int64(len(l.u)) }
+
+// LinearExec computes a Linear on a team, for up to batch inputs at a time. One
+// goroutine at a time may use it.
+type LinearExec struct {
+	l       *Linear
+	team    *parallel.Team
+	batch   int
+	packed  []float32 // inputs as [blocks][n][16]
+	scratch []linearScratch
+	sums    []float32 // of each worker: [batch][KB]
+	n       int
+	dst, x  []float32
+	src     []float32
+	item    func(worker, item int)
+	reorder func(worker, item int)
+}
+
+// linearScratch is a worker's result of one kernel call.
+type linearScratch struct {
+	tile [7 * 64]float32
+	_    [64]byte
+}
+
+// NewExec plans l for up to batch inputs at a time on a team, which may be nil.
+func (l *Linear) NewExec(team *parallel.Team, batch int) (*LinearExec, error) {
+	if batch < 1 {
+		return nil, fmt.Errorf("gemm: batch of %d: %w", batch, ErrShape)
+	}
+	e := &LinearExec{l: l, team: team, batch: batch}
+	if batch > 1 || l.in%16 != 0 {
+		e.packed = layout.Alloc(batch * l.blocks * 16)
+	}
+	e.scratch = make([]linearScratch, team.Workers())
+	e.sums = layout.Alloc(team.Workers() * batch * l.kern.KB)
+	e.item, e.reorder = e.panel, e.block
+	return e, nil
+}
+
+// Run computes dst [n][out] from src [n][in], n at most the batch. They must not
+// overlap. The results for one input are the same bits for any n and any number
+// of workers. It returns an error if a length is wrong or when ctx ends. It does
+// not allocate.
+func (e *LinearExec) Run(ctx context.Context, dst, src []float32, n int) error {
+	l := e.l
+	if n < 1 || n > e.batch || len(dst) != n*l.out || len(src) != n*l.in {
+		return fmt.Errorf("gemm: operands of %d and %d floats for %d inputs, want %d×%d and %d×%d, up to %d inputs: %w",
+			len(dst), len(src), n, n, l.out, n, l.in, e.batch, ErrShape)
+	}
+	e.n, e.dst, e.src, e.x = n, dst, src, src
+	defer func() { e.dst, e.src, e.x = nil, nil, nil }()
+	if n > 1 || l.in%16 != 0 {
+		e.x = e.packed[:n*l.blocks*16]
+		if err := e.team.Run(ctx, (l.blocks+reorderBlocks-1)/reorderBlocks, e.reorder); err != nil {
+			return err
+		}
+	}
+	return e.team.Run(ctx, l.panels(), e.item)
+}
+
+// reorderBlocks is how many blocks an item of the reordering copies.
+const reorderBlocks = 64
+
+// block copies some blocks of all inputs to where the kernel reads them.
+func (e *LinearExec) block(_, item int) {
+	l := e.l
+	for b := item * reorderBlocks; b < min((item+1)*reorderBlocks, l.blocks); b++ {
+		valid := min(16, l.in-b*16)
+		for i := range e.n {
+			to := e.x[(b*e.n+i)*16:][:16]
+			clear(to[copy(to, e.src[i*l.in+b*16:][:valid]):])
+		}
+	}
+}
+
+// panel computes the outputs of one panel for all inputs.
+func (e *LinearExec) panel(worker, p int) {
+	l, n := e.l, e.n
+	width, u := l.width(p), l.panel(p)
+	sums := e.sums[worker*e.batch*l.kern.KB:][:n*width]
+	for i := range n {
+		copy(sums[i*width:], l.bias[p*l.kern.KB:][:width])
+	}
+	tile := e.scratch[worker].tile[:]
+	group := evenly(n, l.kern.Tiles)
+	for b := 0; b < l.blocks; b += chunkBlocks {
+		blocks := min(chunkBlocks, l.blocks-b)
+		chunk, ahead := u[b*16*width:], u
+		if b+2*blocks <= l.blocks {
+			ahead = chunk[blocks*16*width:]
+		} else if p+1 < l.panels() {
+			ahead = l.panel(p + 1)
+		}
+		for t := 0; t < n; t += group {
+			g := min(group, n-t)
+			l.kern.Run(g, width, blocks, e.x[(b*n+t)*16:], n*16, chunk, tile, ahead)
+			for i, v := range tile[:g*width] {
+				sums[t*width+i] += v
+			}
+			ahead = ahead[min(blocks*8*width, len(ahead)/2):] // each call fetches half of it
+		}
+	}
+	valid := min(width, l.out-p*l.kern.KB)
+	for i := range n {
+		out := e.dst[i*l.out+p*l.kern.KB:][:valid]
+		for j, v := range sums[i*width:][:valid] {
+			if l.relu {
+				v = max(v, 0)
+			}
+			out[j] = v
+		}
+	}
+}
+
+// evenly returns the size of groups of at most limit that n is split into with
+// the least difference.
+func evenly(n, limit int) int {
+	groups := (n + limit - 1) / limit
+	return (n + groups - 1) / groups
+}

@@ -1,0 +1,189 @@
+package gemm
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/nonet-go/nonet/internal/cpu"
+	"github.com/nonet-go/nonet/internal/layout"
+	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/internal/product"
+	"github.com/nonet-go/nonet/internal/ref"
+	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/stretchr/testify/require"
+)
+
+func forEachProduct(t *testing.T, f func(t *testing.T, kern *product.Kernel)) {
+	for i := range product.Kernels {
+		kern := &product.Kernels[i]
+		t.Run(kern.Name, func(t *testing.T) {
+			if !cpu.Has(kern.ISA) {
+				t.Skip("this machine lacks the instruction set")
+			}
+			f(t, kern)
+		})
+	}
+}
+
+// linear runs a kernel; the memory around the operands is poisoned.
+func linear(t testing.TB, kern *product.Kernel, n, out, in int, x, w, bias []float32, workers int, opts ...LinearOption) []float32 {
+	t.Helper()
+	team := parallel.NewTeam(workers)
+	l, err := newLinear(kern, out, in, w, bias, append(opts, PackWith(team))...)
+	require.NoError(t, err)
+	e, err := l.NewExec(team, n)
+	require.NoError(t, err)
+	testutil.Poison(e.packed)
+	testutil.Poison(e.sums)
+	src := testutil.NaNGuarded(t, len(x))
+	copy(src, x)
+	dst := testutil.NaNGuarded(t, n*out)
+	team.Begin()
+	defer team.End()
+	require.NoError(t, e.Run(context.Background(), dst, src, n))
+	testutil.CheckBits(t, "src", n, src, x)
+	return append([]float32(nil), dst...)
+}
+
+func testLinear(t *testing.T, kern *product.Kernel, n, out, in int, seed uint64) {
+	t.Helper()
+	shape := fmt.Sprintf("n%d out%d in%d", n, out, in)
+	x, w, b := testutil.Ints(seed, n*in, -4, 4), testutil.Ints(seed+1, out*in, -4, 4), testutil.Ints(seed+2, out, -4, 4)
+	want, _ := ref.Linear(n, in, out, x, w, b)
+	testutil.CheckExact(t, "integers", shape, linear(t, kern, n, out, in, x, w, b, 1), want)
+
+	x, w, b = testutil.Normal(seed, n*in), testutil.Normal(seed+1, out*in), testutil.Normal(seed+2, out)
+	want, mag := ref.Linear(n, in, out, x, w, b)
+	chunks := (in + chunkBlocks*16 - 1) / (chunkBlocks * 16)
+	testutil.Check(t, "normal", shape, linear(t, kern, n, out, in, x, w, b, 1, LinearReLU), ref.ReLU(want), ref.Bound(in+chunks+1, mag))
+}
+
+func TestLinearRemainders(t *testing.T) {
+	forEachProduct(t, func(t *testing.T, kern *product.Kernel) {
+		seed := uint64(1)
+		for n := 1; n <= 2*kern.Tiles+1; n++ {
+			for _, out := range []int{1, 16, 47, 64, 65, 130} {
+				testLinear(t, kern, n, out, 40, seed)
+				seed += 3
+			}
+		}
+		for _, in := range []int{1, 15, 16, 17, 512, 513, 1100} {
+			testLinear(t, kern, 1, 20, in, seed)
+			testLinear(t, kern, 3, 20, in, seed)
+			seed += 3
+		}
+	})
+}
+
+// TestLinearBits compares batches and workers bit for bit.
+func TestLinearBits(t *testing.T) {
+	forEachProduct(t, func(t *testing.T, kern *product.Kernel) {
+		const n, out, in = 9, 70, 1040
+		x, w, b := testutil.Normal(1, n*in), testutil.Normal(2, out*in), testutil.Normal(3, out)
+		want := linear(t, kern, n, out, in, x, w, b, 1)
+		for i := range n {
+			testutil.CheckBits(t, "one input", i, linear(t, kern, 1, out, in, x[i*in:][:in], w, b, 2), want[i*out:][:out])
+		}
+		testutil.CheckBits(t, "3 workers", n, linear(t, kern, n, out, in, x, w, b, 3), want)
+	})
+}
+
+// TestLinearColumns permutes columns, drops one and adds a zero one.
+func TestLinearColumns(t *testing.T) {
+	const n, out, in = 2, 5, 7
+	perm := []int32{3, -1, 0, 6, 5, 2, 4, -1}
+	w, x := testutil.Ints(1, out*in, -4, 4), testutil.Ints(2, n*len(perm), -4, 4)
+	straight := make([]float32, n*in) // x in the order of w's columns
+	for i := range n {
+		for j, c := range perm {
+			if c >= 0 {
+				straight[i*in+int(c)] = x[i*len(perm)+j]
+			}
+		}
+	}
+	want, _ := ref.Linear(n, in, out, straight, w, nil)
+	testutil.CheckExact(t, "columns", perm, linear(t, product.Best(), n, out, in, x, w, nil, 1, Columns(perm)), want)
+}
+
+func TestLinearNonFinite(t *testing.T) {
+	forEachProduct(t, func(t *testing.T, kern *product.Kernel) {
+		nan, inf := float32(math.NaN()), float32(math.Inf(1))
+		got := linear(t, kern, 3, 1, 2, []float32{nan, 1, inf, 1, -inf, 1}, []float32{1, 1}, nil, 1, LinearReLU)
+		testutil.CheckExact(t, "NaN and Inf", "3×1×2", got, []float64{math.NaN(), math.Inf(1), 0})
+	})
+}
+
+func TestLinearErrors(t *testing.T) {
+	_, err := NewLinear(2, 3, make([]float32, 5), nil)
+	require.ErrorIs(t, err, ErrShape)
+	_, err = NewLinear(2, 3, make([]float32, 6), make([]float32, 3))
+	require.ErrorIs(t, err, ErrShape)
+	_, err = NewLinear(2, 3, make([]float32, 6), nil, Columns([]int32{3}))
+	require.ErrorIs(t, err, ErrShape)
+	l, err := NewLinear(2, 3, make([]float32, 6), nil)
+	require.NoError(t, err)
+	_, err = l.NewExec(nil, 0)
+	require.ErrorIs(t, err, ErrShape)
+	e, err := l.NewExec(nil, 2)
+	require.NoError(t, err)
+	require.ErrorIs(t, e.Run(context.Background(), make([]float32, 6), make([]float32, 9), 3), ErrShape)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	require.ErrorIs(t, e.Run(ctx, make([]float32, 2), make([]float32, 3), 1), context.Canceled)
+}
+
+func TestLinearAllocates(t *testing.T) {
+	team := parallel.NewTeam(2)
+	l, err := NewLinear(70, 100, testutil.Normal(1, 7000), nil)
+	require.NoError(t, err)
+	e, err := l.NewExec(team, 3)
+	require.NoError(t, err)
+	dst, src := make([]float32, 210), make([]float32, 300)
+	ctx := context.Background()
+	require.Zero(t, testing.AllocsPerRun(20, func() { _ = e.Run(ctx, dst, src, 3) }))
+}
+
+func FuzzLinear(f *testing.F) {
+	f.Add(uint64(1), uint8(7), uint8(64), uint16(40))
+	f.Fuzz(func(t *testing.T, seed uint64, n, out uint8, in uint16) {
+		for i := range product.Kernels {
+			if cpu.Has(product.Kernels[i].ISA) {
+				testLinear(t, &product.Kernels[i], 1+int(n)%16, 1+int(out), 1+int(in)%1200, seed)
+			}
+		}
+	})
+}
+
+func BenchmarkLinear(b *testing.B) {
+	const out, in = 4096, 25088
+	w := testutil.Uniform(1, out*in)
+	for i := range product.Kernels {
+		kern := &product.Kernels[i]
+		if !cpu.Has(kern.ISA) || kern.ISA == cpu.Generic {
+			continue
+		}
+		team := parallel.NewTeam(4)
+		l, err := newLinear(kern, out, in, w, nil, PackWith(team))
+		require.NoError(b, err)
+		for _, n := range []int{1, 8, 32} {
+			for _, workers := range []int{1, 2} {
+				b.Run(fmt.Sprintf("layer=fc6/n=%d/workers=%d/kernel=%s", n, workers, kern.Name), func(b *testing.B) {
+					team := parallel.NewTeam(workers)
+					e, err := l.NewExec(team, n)
+					require.NoError(b, err)
+					dst, src := layout.Alloc(n*out), layout.Alloc(n*in)
+					team.Begin()
+					defer team.End()
+					for b.Loop() {
+						require.NoError(b, e.Run(context.Background(), dst, src, n))
+					}
+					seconds := b.Elapsed().Seconds() / float64(b.N)
+					b.ReportMetric(2*float64(n*out*in)/seconds/1e9, "GFLOP/s")
+					b.ReportMetric(4*float64(out*in)/seconds/1e9, "GB/s")
+				})
+			}
+		}
+	}
+}

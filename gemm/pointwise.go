@@ -1,0 +1,117 @@
+package gemm
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nonet-go/nonet/internal/direct"
+	"github.com/nonet-go/nonet/internal/layout"
+	"github.com/nonet-go/nonet/internal/parallel"
+)
+
+// Pointwise holds the filters and biases of a 1×1 convolution on blocked
+// activations, packed for the kernels of this machine. It is immutable and may
+// be shared.
+type Pointwise struct {
+	c, k int
+	kern *direct.Kernel
+	u    []float32 // [panel][c][width]
+	bias []float32
+}
+
+// NewPointwise packs filters [k][c] and k biases, which may be nil. Neither is
+// kept. Errors wrap ErrShape.
+func NewPointwise(c, k int, weights, bias []float32) (*Pointwise, error) {
+	return newPointwise(direct.Best(), c, k, weights, bias)
+}
+
+func newPointwise(kern *direct.Kernel, c, k int, weights, bias []float32) (*Pointwise, error) {
+	if c < 1 || k < 1 || len(weights) != k*c || bias != nil && len(bias) != k {
+		return nil, fmt.Errorf("gemm: %d weights and %d biases, want %d×%d and %d: %w", len(weights), len(bias), k, c, k, ErrShape)
+	}
+	p := &Pointwise{c: c, k: k, kern: kern}
+	p.u = layout.Alloc(c * p.outputs())
+	p.bias = make([]float32, p.outputs())
+	copy(p.bias, bias)
+	for out := range k {
+		panel := out / kern.KB
+		u, width := p.panel(panel), p.width(panel)
+		for in, w := range weights[out*c:][:c] {
+			u[in*width+out%kern.KB] = w
+		}
+	}
+	return p, nil
+}
+
+// Bytes returns the memory that the packed filters take.
+func (p *Pointwise) Bytes() int64 { return 4 * int64(len(p.u)) }
+
+// outputs returns the number of output channels, padded to blocks.
+func (p *Pointwise) outputs() int { return layout.Blocks(p.k) * 16 }
+
+func (p *Pointwise) panels() int { return (p.outputs() + p.kern.KB - 1) / p.kern.KB }
+
+func (p *Pointwise) width(panel int) int { return min(p.kern.KB, p.outputs()-panel*p.kern.KB) }
+
+func (p *Pointwise) panel(i int) []float32 { return p.u[i*p.kern.KB*p.c:][:p.c*p.width(i)] }
+
+// PointwiseExec computes a Pointwise for n pictures on a team. One goroutine at
+// a time may use it.
+type PointwiseExec struct {
+	p        *Pointwise
+	team     *parallel.Team
+	n, plane int
+	relu     bool
+	runs     int   // of a picture
+	run      int   // pixels
+	offsets  []int // of the input channels of a pixel
+	item     func(worker, item int)
+	dst, src []float32
+}
+
+// runPixels is the most pixels of one item: their 512 channels, 448 KiB, stay in
+// the second-level cache while all panels meet them.
+const runPixels = 224
+
+// NewExec plans p for n pictures of h×w on a team, which may be nil.
+func (p *Pointwise) NewExec(n, h, w int, relu bool, team *parallel.Team) (*PointwiseExec, error) {
+	if n < 1 || h < 1 || w < 1 {
+		return nil, fmt.Errorf("gemm: %d pictures of %d×%d: %w", n, h, w, ErrShape)
+	}
+	e := &PointwiseExec{p: p, team: team, n: n, plane: h * w, relu: relu}
+	e.runs = (e.plane + runPixels - 1) / runPixels
+	e.run = (evenly(e.plane, runPixels) + p.kern.Pixels - 1) / p.kern.Pixels * p.kern.Pixels
+	e.runs = (e.plane + e.run - 1) / e.run
+	e.offsets = make([]int, p.c)
+	for c := range e.offsets {
+		e.offsets[c] = c/layout.Block*e.plane*layout.Block + c%layout.Block
+	}
+	e.item = e.pixels
+	return e, nil
+}
+
+// Run computes dst from src, both blocked, see package layout. They must not
+// overlap. It returns an error if a length is wrong or when ctx ends. It does
+// not allocate.
+func (e *PointwiseExec) Run(ctx context.Context, dst, src []float32) error {
+	in, out := e.n*layout.Blocks(e.p.c)*16*e.plane, e.n*e.p.outputs()*e.plane
+	if len(dst) != out || len(src) != in {
+		return fmt.Errorf("gemm: operands of %d and %d floats, want %d and %d: %w", len(dst), len(src), out, in, ErrShape)
+	}
+	e.dst, e.src = dst, src
+	err := e.team.Run(ctx, e.n*e.runs, e.item)
+	e.dst, e.src = nil, nil
+	return err
+}
+
+// pixels computes all channels of one run of pixels.
+func (e *PointwiseExec) pixels(_, item int) {
+	p := e.p
+	picture, at := item/e.runs, item%e.runs*e.run
+	src := e.src[picture*layout.Blocks(p.c)*16*e.plane+at*16:]
+	dst := e.dst[picture*p.outputs()*e.plane+at*16:]
+	for panel := range p.panels() {
+		p.kern.Row(min(e.run, e.plane-at), p.width(panel), e.offsets, src, layout.Block, p.panel(panel),
+			p.bias[panel*p.kern.KB:], dst[panel*p.kern.KB*e.plane:], e.plane*16, e.relu)
+	}
+}

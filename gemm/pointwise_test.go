@@ -1,0 +1,119 @@
+package gemm
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/nonet-go/nonet/internal/cpu"
+	"github.com/nonet-go/nonet/internal/direct"
+	"github.com/nonet-go/nonet/internal/layout"
+	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/internal/ref"
+	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/stretchr/testify/require"
+)
+
+type pointwiseShape struct{ n, c, h, w, k int }
+
+// pointwise runs a kernel on NCHW operands; the memory around the blocked ones
+// is poisoned.
+func pointwise(t testing.TB, kern *direct.Kernel, s pointwiseShape, x, w, bias []float32, relu bool, workers int) []float32 {
+	t.Helper()
+	p, err := newPointwise(kern, s.c, s.k, w, bias)
+	require.NoError(t, err)
+	team := parallel.NewTeam(workers)
+	e, err := p.NewExec(s.n, s.h, s.w, relu, team)
+	require.NoError(t, err)
+	in, out := layout.Len(s.c, s.h, s.w), layout.Len(s.k, s.h, s.w)
+	src, dst := testutil.NaNGuarded(t, s.n*in), testutil.NaNGuarded(t, s.n*out)
+	for i := range s.n {
+		layout.FromNCHW(src[i*in:][:in], x[i*s.c*s.h*s.w:], s.c, s.h, s.w)
+	}
+	team.Begin()
+	defer team.End()
+	require.NoError(t, e.Run(context.Background(), dst, src))
+	y := make([]float32, s.n*s.k*s.h*s.w)
+	for i := range s.n {
+		layout.ToNCHW(y[i*s.k*s.h*s.w:], dst[i*out:][:out], s.k, s.h, s.w)
+	}
+	for i, v := range dst {
+		if ch := i/(16*s.h*s.w)%layout.Blocks(s.k)*16 + i%16; ch >= s.k {
+			require.Zero(t, v, "padded channel %d", ch)
+		}
+	}
+	return y
+}
+
+func testPointwise(t *testing.T, kern *direct.Kernel, s pointwiseShape, seed uint64) {
+	t.Helper()
+	shape := ref.ConvShape{N: s.n, C: s.c, H: s.h, W: s.w, K: s.k, KH: 1, KW: 1}
+	x, w, b := testutil.Ints(seed, s.n*s.c*s.h*s.w, -4, 4), testutil.Ints(seed+1, s.k*s.c, -4, 4), testutil.Ints(seed+2, s.k, -4, 4)
+	want, _ := ref.Conv2D(shape, x, w, b)
+	testutil.CheckExact(t, "integers", s, pointwise(t, kern, s, x, w, b, false, 1), want)
+
+	x, w, b = testutil.Normal(seed, len(x)), testutil.Normal(seed+1, len(w)), testutil.Normal(seed+2, len(b))
+	want, mag := ref.Conv2D(shape, x, w, b)
+	got := pointwise(t, kern, s, x, w, b, true, 1)
+	testutil.Check(t, "normal", s, got, ref.ReLU(want), ref.Bound(s.c+1, mag))
+	testutil.CheckBits(t, "workers", s, pointwise(t, kern, s, x, w, b, true, 3), got)
+}
+
+func TestPointwise(t *testing.T) {
+	for i := range direct.Kernels {
+		kern := &direct.Kernels[i]
+		t.Run(kern.Name, func(t *testing.T) {
+			if !cpu.Has(kern.ISA) {
+				t.Skip("this machine lacks the instruction set")
+			}
+			for j, s := range []pointwiseShape{{1, 1, 1, 1, 1}, {2, 16, 3, 5, 16}, {3, 20, 4, 4, 70}, {1, 33, 1, 9, 48}, {1, 3, 20, 25, 3}, {2, 64, 15, 16, 130}} {
+				testPointwise(t, kern, s, uint64(3*j))
+			}
+		})
+	}
+}
+
+func TestPointwiseErrors(t *testing.T) {
+	_, err := NewPointwise(2, 3, make([]float32, 5), nil)
+	require.ErrorIs(t, err, ErrShape)
+	p, err := NewPointwise(2, 3, make([]float32, 6), nil)
+	require.NoError(t, err)
+	_, err = p.NewExec(1, 0, 1, false, nil)
+	require.ErrorIs(t, err, ErrShape)
+	e, err := p.NewExec(1, 1, 1, false, nil)
+	require.NoError(t, err)
+	require.ErrorIs(t, e.Run(context.Background(), make([]float32, 16), make([]float32, 15)), ErrShape)
+}
+
+func FuzzPointwise(f *testing.F) {
+	f.Add(uint64(1), uint8(16), uint8(7), uint8(64))
+	f.Fuzz(func(t *testing.T, seed uint64, c, hw, k uint8) {
+		for i := range direct.Kernels {
+			if cpu.Has(direct.Kernels[i].ISA) {
+				testPointwise(t, &direct.Kernels[i], pointwiseShape{1, 1 + int(c)%40, 1 + int(hw)%7, 1 + int(hw)/7, 1 + int(k)%140}, seed)
+			}
+		}
+	})
+}
+
+func BenchmarkPointwise(b *testing.B) {
+	for _, s := range []pointwiseShape{{1, 256, 56, 56, 256}, {1, 512, 28, 28, 512}, {1, 512, 14, 14, 512}} {
+		for i := range direct.Kernels {
+			kern := &direct.Kernels[i]
+			if !cpu.Has(kern.ISA) || kern.ISA == cpu.Generic {
+				continue
+			}
+			b.Run(fmt.Sprintf("c=%d/h=%d/k=%d/kernel=%s", s.c, s.h, s.k, kern.Name), func(b *testing.B) {
+				p, err := newPointwise(kern, s.c, s.k, testutil.Normal(1, s.c*s.k), nil)
+				require.NoError(b, err)
+				e, err := p.NewExec(s.n, s.h, s.w, true, nil)
+				require.NoError(b, err)
+				dst, src := layout.Alloc(layout.Len(s.k, s.h, s.w)), layout.Alloc(layout.Len(s.c, s.h, s.w))
+				for b.Loop() {
+					require.NoError(b, e.Run(context.Background(), dst, src))
+				}
+				b.ReportMetric(2*float64(s.c*s.k*s.h*s.w)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+			})
+		}
+	}
+}

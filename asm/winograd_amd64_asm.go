@@ -14,7 +14,7 @@ import (
 // package bilinear applied to the rows of a tile and then to its columns, on 16
 // channels at a time.
 func winogradTransforms(c *build.Context) {
-	for _, isa := range []vecISA{{"AVX2", 8, ymm}, {"AVX512", 16, zmm}} {
+	for _, isa := range vecISAs {
 		for _, m := range []int{2, 4} {
 			alg := bilinear.New(m)
 			t := &transform{c: c, isa: isa, alg: alg}

@@ -1,0 +1,201 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/nonet-go/nonet/internal/cpu"
+	"github.com/nonet-go/nonet/internal/layout"
+	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/internal/ref"
+	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/stretchr/testify/require"
+)
+
+func forEachKernel(t *testing.T, f func(t *testing.T, kern *kernel)) {
+	for i := range kernels {
+		t.Run(kernels[i].name, func(t *testing.T) {
+			if !cpu.Has(kernels[i].isa) {
+				t.Skip("this machine lacks the instruction set")
+			}
+			f(t, &kernels[i])
+		})
+	}
+}
+
+type shape struct{ n, c, h, w int }
+
+// blocked runs f on the blocked form of x, with poisoned memory around it, and
+// returns the n×c×oh×ow result as NCHW.
+func blocked(t testing.TB, s shape, oh, ow int, x []float32, f func(dst, src []float32) error) []float32 {
+	t.Helper()
+	in, out := layout.Len(s.c, s.h, s.w), layout.Len(s.c, oh, ow)
+	src, dst := testutil.NaNGuarded(t, s.n*in), testutil.NaNGuarded(t, s.n*out)
+	for i := range s.n {
+		layout.FromNCHW(src[i*in:][:in], x[i*s.c*s.h*s.w:], s.c, s.h, s.w)
+	}
+	require.NoError(t, f(dst, src))
+	y := make([]float32, s.n*s.c*oh*ow)
+	for i := range s.n {
+		layout.ToNCHW(y[i*s.c*oh*ow:], dst[i*out:][:out], s.c, oh, ow)
+	}
+	for i, v := range dst {
+		if ch := i/(16*oh*ow)%layout.Blocks(s.c)*16 + i%16; ch >= s.c {
+			require.Zero(t, v, "padded channel %d", ch)
+		}
+	}
+	return y
+}
+
+func maxPool(t testing.TB, kern *kernel, s shape, x []float32, workers int) []float32 {
+	t.Helper()
+	team := parallel.NewTeam(workers)
+	e, err := NewMaxPool(s.n, s.c, s.h, s.w, team)
+	require.NoError(t, err)
+	e.kern = kern
+	team.Begin()
+	defer team.End()
+	return blocked(t, s, s.h/2, s.w/2, x, func(dst, src []float32) error { return e.Run(context.Background(), dst, src) })
+}
+
+func testMaxPool(t *testing.T, kern *kernel, s shape, seed uint64) {
+	t.Helper()
+	x := testutil.Normal(seed, s.n*s.c*s.h*s.w)
+	x[len(x)/2], x[len(x)/3] = float32(math.NaN()), float32(math.Inf(-1))
+	want, _ := ref.MaxPool2x2(s.n*s.c, s.h, s.w, x)
+	got := maxPool(t, kern, s, x, 1)
+	testutil.CheckExact(t, "maximum", s, got, want)
+	testutil.CheckBits(t, "3 workers", s, maxPool(t, kern, s, x, 3), got)
+}
+
+var shapes = []shape{{1, 1, 2, 2}, {1, 16, 3, 5}, {2, 20, 4, 7}, {3, 33, 9, 2}, {1, 64, 14, 14}}
+
+func TestMaxPool(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, kern *kernel) {
+		for i, s := range shapes {
+			testMaxPool(t, kern, s, uint64(i))
+		}
+	})
+}
+
+// TestMaxPoolNaN puts a NaN at each of the four places.
+func TestMaxPoolNaN(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, kern *kernel) {
+		for i := range 4 {
+			x := []float32{1, 2, 3, 4}
+			x[i] = float32(math.NaN())
+			testutil.CheckExact(t, "NaN", i, maxPool(t, kern, shape{1, 1, 2, 2}, x, 1), []float64{math.NaN()})
+		}
+	})
+}
+
+func lrnRunOn(t testing.TB, kern *kernel, s shape, x []float32, workers int) []float32 {
+	t.Helper()
+	team := parallel.NewTeam(workers)
+	e, err := NewLRN(s.n, s.c, s.h, s.w, team)
+	require.NoError(t, err)
+	e.kern = kern
+	team.Begin()
+	defer team.End()
+	return blocked(t, s, s.h, s.w, x, func(dst, src []float32) error { return e.Run(context.Background(), dst, src) })
+}
+
+// lrnUlps bounds the rounding errors of one result. The sum s = k + α·Σa² has
+// five squares, four additions and a product with a rounded α, all of positive
+// terms: 7 of them, of which the power 3/4 leaves 5.25; then two roots, one of
+// which halves the error of the other, a product and a quotient: 3.5.
+const lrnUlps = 9
+
+func testLRN(t *testing.T, kern *kernel, s shape, seed uint64) {
+	t.Helper()
+	x := testutil.Normal(seed, s.n*s.c*s.h*s.w)
+	for i := range x {
+		x[i] *= 100 // so that the sum matters beside k
+	}
+	want := ref.LRN(ref.VGGLRN, s.n, s.c, s.h*s.w, x)
+	got := lrnRunOn(t, kern, s, x, 1)
+	testutil.Check(t, "normalisation", s, got, want, func(i int) float64 { return lrnUlps * 0x1p-24 * math.Abs(want[i]) })
+	testutil.CheckBits(t, "3 workers", s, lrnRunOn(t, kern, s, x, 3), got)
+}
+
+func TestLRN(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, kern *kernel) {
+		for i, s := range shapes {
+			testLRN(t, kern, s, uint64(i))
+		}
+		testLRN(t, kern, shape{1, 17, 40, 60}, 9) // several runs
+	})
+}
+
+// TestGuardPages puts the operands of each kernel against inaccessible pages.
+func TestGuardPages(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, kern *kernel) {
+		for _, place := range []func(testing.TB, []float32) []float32{testutil.GuardedCopy[float32], testutil.GuardedHeadCopy[float32]} {
+			for n := 1; n <= 5; n++ {
+				pixels := func(n int) *float32 { return &place(t, testutil.Normal(uint64(n), n*16))[0] }
+				const gap = 7 * 16
+				kern.maxRow(n, pixels(n), &place(t, testutil.Normal(1, gap+n*32))[0], gap)
+				kern.lrn(n, pixels(n), pixels(n), pixels(n), pixels(1), 16, 0, lrnAlpha, lrnK)
+				kern.lrn(n, pixels(n), pixels(n), pixels(1), pixels(n), 0, 16, lrnAlpha, lrnK)
+			}
+		}
+	})
+}
+
+func TestErrors(t *testing.T) {
+	_, err := NewMaxPool(1, 1, 1, 2, nil)
+	require.ErrorIs(t, err, ErrShape)
+	_, err = NewLRN(0, 1, 1, 2, nil)
+	require.ErrorIs(t, err, ErrShape)
+	m, err := NewMaxPool(1, 1, 2, 2, nil)
+	require.NoError(t, err)
+	require.ErrorIs(t, m.Run(context.Background(), make([]float32, 15), make([]float32, 64)), ErrShape)
+	l, err := NewLRN(1, 1, 2, 2, nil)
+	require.NoError(t, err)
+	require.ErrorIs(t, l.Run(context.Background(), make([]float32, 64), make([]float32, 63)), ErrShape)
+}
+
+func FuzzPool(f *testing.F) {
+	f.Add(uint64(1), uint8(17), uint8(4), uint8(9))
+	f.Fuzz(func(t *testing.T, seed uint64, c, h, w uint8) {
+		s := shape{1, 1 + int(c)%50, 2 + int(h)%10, 2 + int(w)%20}
+		for i := range kernels {
+			if cpu.Has(kernels[i].isa) {
+				testMaxPool(t, &kernels[i], s, seed)
+				testLRN(t, &kernels[i], s, seed)
+			}
+		}
+	})
+}
+
+func BenchmarkPool(b *testing.B) {
+	s := shape{1, 64, 224, 224}
+	src, dst := layout.Alloc(layout.Len(s.c, s.h, s.w)), layout.Alloc(layout.Len(s.c, s.h, s.w))
+	copy(src, testutil.Normal(1, len(src)))
+	for i := range kernels {
+		kern := &kernels[i]
+		if !cpu.Has(kern.isa) {
+			continue
+		}
+		b.Run(fmt.Sprintf("op=max/layer=pool1/kernel=%s", kern.name), func(b *testing.B) {
+			e, err := NewMaxPool(s.n, s.c, s.h, s.w, nil)
+			require.NoError(b, err)
+			e.kern = kern
+			b.SetBytes(int64(4 * len(src)))
+			for b.Loop() {
+				require.NoError(b, e.Run(context.Background(), dst[:len(src)/4], src))
+			}
+		})
+		b.Run(fmt.Sprintf("op=lrn/layer=lrn1/kernel=%s", kern.name), func(b *testing.B) {
+			e, err := NewLRN(s.n, s.c, s.h, s.w, nil)
+			require.NoError(b, err)
+			e.kern = kern
+			b.SetBytes(int64(4 * len(src)))
+			for b.Loop() {
+				require.NoError(b, e.Run(context.Background(), dst, src))
+			}
+		})
+	}
+}

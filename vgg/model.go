@@ -1,0 +1,245 @@
+package vgg
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+
+	"github.com/nonet-go/nonet/conv3x3"
+	"github.com/nonet-go/nonet/gemm"
+	"github.com/nonet-go/nonet/internal/layout"
+	"github.com/nonet-go/nonet/internal/parallel"
+)
+
+// A Source gives the tensors of a network by name, as Config.Params lists them.
+type Source interface {
+	// Name says where the tensors come from, for error messages: a file's path.
+	Name() string
+	// Tensor returns a tensor's elements. It refuses one whose shape is not
+	// want with a *TensorError. The slice is read only and is not kept.
+	Tensor(name string, want []int) ([]float32, error)
+	// Release says that the tensors given so far are not needed any more.
+	Release()
+}
+
+// Model is a network with its weights, packed for the kernels of this machine.
+// It is immutable: any number of goroutines and sessions may share it.
+type Model struct {
+	cfg    Config
+	opts   modelOptions
+	layers []packedLayer // one for each layer of cfg
+	mu     sync.Mutex
+	free   []*Session // idle sessions of Classify and Features
+}
+
+// packedLayer holds the one of its fields that its layer's kind needs.
+type packedLayer struct {
+	conv      *conv3x3.Filter
+	pointwise *gemm.Pointwise
+	linear    *gemm.Linear
+}
+
+type modelOptions struct {
+	algorithm []conv3x3.Option
+	labels    []string
+	picture   Picture
+}
+
+// An Option changes how a Model is made.
+type Option func(*modelOptions)
+
+// Direct forbids Winograd: every 3×3 convolution is computed from the
+// definition. Slower, and for comparisons.
+func Direct() Option {
+	return func(o *modelOptions) { o.algorithm = []conv3x3.Option{conv3x3.Direct} }
+}
+
+// Winograd computes the 3×3 convolutions of 16 and more input channels by
+// F(m×m, 3×3), m = 2 or 4. Without this option nonet chooses by the shape.
+func Winograd(m int) Option {
+	return func(o *modelOptions) { o.algorithm = []conv3x3.Option{conv3x3.Winograd(m)} }
+}
+
+// Labels names the classes. There must be as many as the network has.
+func Labels(labels []string) Option { return func(o *modelOptions) { o.labels = labels } }
+
+// Pictures says how the network wants its pictures.
+func Pictures(p Picture) Option { return func(o *modelOptions) { o.picture = p } }
+
+// New packs the tensors of src for the network cfg. It returns an error that
+// wraps ErrConfig, ErrShape or what src reports, and keeps nothing of src.
+func New(cfg Config, src Source, opts ...Option) (*Model, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	m := &Model{cfg: cfg, opts: modelOptions{picture: DefaultPicture(cfg.Size)}}
+	for _, o := range opts {
+		o(&m.opts)
+	}
+	if n := len(m.opts.labels); n > 0 && n != cfg.Classes() {
+		return nil, fmt.Errorf("vgg: %d labels for %d classes: %w", n, cfg.Classes(), ErrShape)
+	}
+	team := parallel.NewTeam(runtime.GOMAXPROCS(0))
+	team.Begin()
+	defer team.End()
+	shapes, err := cfg.Shapes(cfg.Size, cfg.Size)
+	if err != nil {
+		return nil, err
+	}
+	in := Shape{cfg.Channels, cfg.Size, cfg.Size}
+	for i, l := range cfg.Layers {
+		p, err := m.pack(l, in, src, team)
+		if err != nil {
+			return nil, err
+		}
+		m.layers = append(m.layers, p)
+		src.Release()
+		in = shapes[i]
+	}
+	return m, nil
+}
+
+// pack reads and packs the tensors of one layer with input in.
+func (m *Model) pack(l Layer, in Shape, src Source, team *parallel.Team) (p packedLayer, err error) {
+	var shape []int
+	switch l.Kind {
+	case Conv:
+		shape = []int{l.Out, in.C, l.Kernel, l.Kernel}
+	case FC:
+		shape = []int{l.Out, in.Len()}
+	default:
+		return p, nil
+	}
+	weight, err := src.Tensor(l.Name+".weight", shape)
+	if err != nil {
+		return p, err
+	}
+	bias, err := src.Tensor(l.Name+".bias", []int{l.Out})
+	if err != nil {
+		return p, err
+	}
+	switch {
+	case l.Kind == FC:
+		opts := []gemm.LinearOption{gemm.PackWith(team)}
+		if in.H*in.W > 1 || in.C%layout.Block != 0 {
+			opts = append(opts, gemm.Columns(blockedColumns(in)))
+		}
+		if l.ReLU {
+			opts = append(opts, gemm.LinearReLU)
+		}
+		p.linear, err = gemm.NewLinear(l.Out, in.Len(), weight, bias, opts...)
+	case l.Kernel == 1:
+		p.pointwise, err = gemm.NewPointwise(in.C, l.Out, weight, bias)
+	default:
+		p.conv, err = conv3x3.NewFilter(in.C, l.Out, weight, bias, team, m.opts.algorithm...)
+	}
+	if err != nil {
+		err = fmt.Errorf("vgg: %s: %s: %w", src.Name(), l.Name, err)
+	}
+	return p, err
+}
+
+// blockedColumns maps each element of a blocked activation to its place in CHW
+// order, which the columns of a fully connected layer's weights have. Padded
+// channels map to -1.
+func blockedColumns(s Shape) []int32 {
+	cols := make([]int32, layout.Len(s.C, s.H, s.W))
+	plane := s.H * s.W
+	for i := range cols {
+		lane, pixel, block := i%layout.Block, i/layout.Block%plane, i/layout.Block/plane
+		cols[i] = -1
+		if c := block*layout.Block + lane; c < s.C {
+			cols[i] = int32(c*plane + pixel)
+		}
+	}
+	return cols
+}
+
+// Config returns the network's configuration.
+func (m *Model) Config() Config { return m.cfg }
+
+// Labels returns the names of the classes, or nil. The slice must not be
+// changed.
+func (m *Model) Labels() []string { return m.opts.labels }
+
+// Picture says how the model wants its pictures.
+func (m *Model) Picture() Picture { return m.opts.picture }
+
+// Bytes returns the memory that the packed weights take.
+func (m *Model) Bytes() int64 {
+	n := int64(0)
+	for _, p := range m.layers {
+		switch {
+		case p.conv != nil:
+			n += p.conv.Bytes()
+		case p.pointwise != nil:
+			n += p.pointwise.Bytes()
+		case p.linear != nil:
+			n += p.linear.Bytes()
+		}
+	}
+	return n
+}
+
+// Summary is Config.Summary with the algorithm of each layer.
+func (m *Model) Summary() Summary {
+	sum, _ := m.cfg.Summary() // the configuration has been validated
+	for i, p := range m.layers {
+		if p.conv != nil {
+			sum.Layers[i].Algorithm = p.conv.Algorithm()
+		}
+	}
+	return sum
+}
+
+// layerIndex finds a layer by its name. relu3_2 and relu6 are other names for
+// conv3_2 and fc6, whose activations are taken after the ReLU.
+func (c Config) layerIndex(name string) (int, error) {
+	for i, l := range c.Layers {
+		if l.Name == name {
+			return i, nil
+		}
+		if n, ok := strings.CutPrefix(name, "relu"); ok && l.ReLU && (l.Name == "conv"+n || l.Name == "fc"+n) {
+			return i, nil
+		}
+	}
+	return 0, c.unknownLayer(name)
+}
+
+// borrow returns a session for one picture that ends with the named layer.
+func (m *Model) borrow(h, w int, layer string) (*Session, error) {
+	m.mu.Lock()
+	for i := len(m.free) - 1; i >= 0; i-- {
+		if s := m.free[i]; s.h == h && s.w == w && s.layer == layer {
+			m.free = append(m.free[:i], m.free[i+1:]...)
+			m.mu.Unlock()
+			return s, nil
+		}
+	}
+	m.mu.Unlock()
+	return m.NewSession(InputSize(h, w), Output(layer))
+}
+
+// giveBack keeps s for the next borrower. The number of idle sessions is
+// bounded, since each holds its activations.
+func (m *Model) giveBack(s *Session) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.free = append(m.free, s); len(m.free) > runtime.GOMAXPROCS(0) {
+		m.free = m.free[1:]
+	}
+}
+
+// runOne runs one prepared input [C][h][w] through the network to a layer.
+func (m *Model) runOne(ctx context.Context, input []float32, h, w int, layer string) ([]float32, Shape, error) {
+	s, err := m.borrow(h, w, layer)
+	if err != nil {
+		return nil, Shape{}, err
+	}
+	defer m.giveBack(s)
+	out := make([]float32, s.OutputShape().Len())
+	err = s.Run(ctx, out, input)
+	return out, s.OutputShape(), err
+}

@@ -1,0 +1,42 @@
+package vgg
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/nonet-go/nonet/internal/seeded"
+)
+
+// Seeded is a Source of random weights: He's uniform distribution for the
+// weights, ±0.05 for the biases. The same seed gives the same network anywhere.
+func Seeded(cfg Config, seed uint64) (Source, error) {
+	params, err := cfg.Params()
+	if err != nil {
+		return nil, err
+	}
+	return &seededSource{params, seed}, nil
+}
+
+type seededSource struct {
+	params []Param
+	seed   uint64
+}
+
+func (s *seededSource) Name() string { return fmt.Sprintf("random weights of seed %d", s.seed) }
+func (s *seededSource) Release()     {}
+
+func (s *seededSource) Tensor(name string, want []int) ([]float32, error) {
+	i := slices.IndexFunc(s.params, func(p Param) bool { return p.Name == name })
+	if i < 0 || !slices.Equal(s.params[i].Shape, want) {
+		return nil, &TensorError{File: s.Name(), Tensor: name, Want: want, Err: ErrShape}
+	}
+	p := s.params[i]
+	bound := 0.05
+	if len(p.Shape) > 1 {
+		bound = math.Sqrt(6 / float64(p.FanIn))
+	}
+	w := make([]float32, p.Len())
+	seeded.Fill(w, s.seed, uint64(i), bound)
+	return w, nil
+}

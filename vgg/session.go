@@ -1,0 +1,381 @@
+package vgg
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/nonet-go/nonet/conv3x3"
+	"github.com/nonet-go/nonet/internal/layout"
+	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/pool"
+)
+
+// chunk is how many pictures the convolutions take at a time. More share each
+// read of the packed filters of conv4 and conv5, which do not fit the caches;
+// fewer keep the activations in them. Results do not depend on it.
+const chunk = 4
+
+// Session computes a network for batches of one size. It owns all scratch
+// memory, so that Run allocates nothing. One goroutine at a time may use it;
+// sessions of one Model may run at the same time.
+type Session struct {
+	model *Model
+	layer string
+	batch int
+	h, w  int
+	team  *parallel.Team
+
+	output Shape // of one picture
+
+	stack    []stack   // for each number of pictures up to chunk that occurs
+	features []float32 // the last convolutional activation of the whole batch, blocked
+	featLen  int       // of one picture
+	fc       []step
+	last     Shape // the shape of features
+	times    []time.Duration
+}
+
+// stack is the convolutional part for a number of pictures at a time.
+type stack struct {
+	pictures int
+	steps    []step
+}
+
+// step is one call into a kernel package.
+type step struct {
+	layer    int // in Config.Layers, for the times
+	run      func(ctx context.Context, dst, src []float32) error
+	dst, src []float32 // nil: the stack's result, the stack's input
+}
+
+type sessionOptions struct {
+	batch, workers, h, w int
+	layer                string
+}
+
+// A SessionOption changes what a Session computes and with what.
+type SessionOption func(*sessionOptions)
+
+// Batch sets the number of pictures of a Run; 1 if not given.
+func Batch(n int) SessionOption { return func(o *sessionOptions) { o.batch = n } }
+
+// Workers sets how many goroutines compute; GOMAXPROCS if not given. Results
+// are the same bits for any number.
+func Workers(n int) SessionOption { return func(o *sessionOptions) { o.workers = n } }
+
+// InputSize sets the size of the input pictures; the configuration's if not
+// given. A network that ends with a fully connected layer takes no other.
+func InputSize(h, w int) SessionOption {
+	return func(o *sessionOptions) { o.h, o.w = h, w }
+}
+
+// Output ends the computation with a layer of the configuration: conv3_2,
+// pool5, fc7. The activations of convolutions and fully connected layers are
+// taken after their ReLU, and relu3_2 is another name of conv3_2's.
+func Output(layer string) SessionOption { return func(o *sessionOptions) { o.layer = layer } }
+
+// NewSession plans a computation and allocates its memory. Errors wrap ErrShape
+// or ErrConfig.
+func (m *Model) NewSession(opts ...SessionOption) (*Session, error) {
+	o := sessionOptions{batch: 1, workers: runtime.GOMAXPROCS(0), h: m.cfg.Size, w: m.cfg.Size}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	end := len(m.cfg.Layers) - 1
+	if o.layer != "" {
+		var err error
+		if end, err = m.cfg.layerIndex(o.layer); err != nil {
+			return nil, err
+		}
+	}
+	if o.batch < 1 || o.workers < 1 {
+		return nil, fmt.Errorf("vgg: batch of %d on %d workers, want at least 1: %w", o.batch, o.workers, ErrShape)
+	}
+	shapes, err := m.cfg.Shapes(o.h, o.w)
+	if err != nil {
+		// What comes after the output does not matter.
+		cut := m.cfg
+		cut.Layers = cut.Layers[:end+1]
+		if shapes, err = cut.Shapes(o.h, o.w); err != nil {
+			return nil, err
+		}
+	}
+	s := &Session{
+		model: m, layer: o.layer, batch: o.batch, h: o.h, w: o.w,
+		team:   parallel.NewTeam(o.workers),
+		output: shapes[end],
+		times:  make([]time.Duration, len(m.cfg.Layers)),
+	}
+	return s, s.plan(end, shapes)
+}
+
+// OutputShape returns the shape of one picture's result.
+func (s *Session) OutputShape() Shape { return s.output }
+
+// plan builds the steps up to and including layer end.
+func (s *Session) plan(end int, shapes []Shape) error {
+	layers := s.model.cfg.Layers
+	convs := 0 // layers before the first fully connected one
+	for convs <= end && layers[convs].Kind != FC {
+		convs++
+	}
+	s.last = Shape{s.model.cfg.Channels, s.h, s.w}
+	if convs > 0 {
+		s.last = shapes[convs-1]
+	}
+	if convs <= end {
+		nominal, err := s.model.cfg.Shapes(s.model.cfg.Size, s.model.cfg.Size)
+		if err != nil {
+			return err
+		}
+		want := Shape{s.model.cfg.Channels, s.model.cfg.Size, s.model.cfg.Size}
+		if convs > 0 {
+			want = nominal[convs-1]
+		}
+		if s.last != want {
+			return fmt.Errorf("vgg: %s takes %v, which an input of %d×%d does not give (it gives %v); the network's input is %d×%d: %w",
+				layers[convs].Name, want, s.h, s.w, s.last, s.model.cfg.Size, s.model.cfg.Size, ErrShape)
+		}
+	}
+	s.featLen = layout.Len(s.last.C, s.last.H, s.last.W)
+	s.features = layout.Alloc(s.batch * s.featLen)
+
+	b := builder{s: s, shapes: shapes[:convs]}
+	sizes := []int{min(s.batch, chunk)}
+	if rest := s.batch % chunk; s.batch > chunk && rest > 0 {
+		sizes = append(sizes, rest)
+	}
+	if err := b.measure(sizes[0]); err != nil {
+		return err
+	}
+	for _, n := range sizes {
+		steps, err := b.stack(n)
+		if err != nil {
+			return err
+		}
+		s.stack = append(s.stack, stack{n, steps})
+	}
+	return s.planFC(convs, end)
+}
+
+// planFC adds the fully connected layers from first to end, on the whole batch.
+func (s *Session) planFC(first, end int) error {
+	widest := 0
+	for i := first; i < end; i++ {
+		widest = max(widest, s.model.cfg.Layers[i].Out)
+	}
+	var bufs [2][]float32
+	for i := range bufs {
+		bufs[i] = layout.Alloc(s.batch * widest)
+	}
+	src := s.features
+	for i := first; i <= end; i++ {
+		e, err := s.model.layers[i].linear.NewExec(s.team, s.batch)
+		if err != nil {
+			return fmt.Errorf("vgg: %s: %w", s.model.cfg.Layers[i].Name, err)
+		}
+		st := step{layer: i, src: src, run: func(ctx context.Context, dst, src []float32) error {
+			return e.Run(ctx, dst, src, s.batch)
+		}}
+		if i < end {
+			st.dst = bufs[i%2][:s.batch*s.model.cfg.Layers[i].Out]
+		}
+		s.fc = append(s.fc, st)
+		src = st.dst
+	}
+	return nil
+}
+
+// builder makes the convolutional steps. All of them share two activation
+// buffers, which they use in turn, and one scratch.
+type builder struct {
+	s       *Session
+	shapes  []Shape
+	buf     [2][]float32
+	scratch []float32
+}
+
+// measure allocates the buffers for n pictures.
+func (b *builder) measure(n int) error {
+	in := Shape{b.s.model.cfg.Channels, b.s.h, b.s.w}
+	size := layout.Len(in.C, in.H, in.W)
+	need := 0
+	for i, out := range b.shapes {
+		p := b.s.model.layers[i]
+		l := b.s.model.cfg.Layers[i]
+		if p.conv != nil {
+			scratch, err := p.conv.ScratchLen(b.spec(n, i, in), b.s.team.Workers())
+			if err != nil {
+				return fmt.Errorf("vgg: %s: %w", l.Name, err)
+			}
+			need = max(need, scratch)
+		}
+		if !b.fused(i) {
+			size = max(size, layout.Len(out.C, out.H, out.W))
+		}
+		in = out
+	}
+	for i := range b.buf {
+		b.buf[i] = layout.Alloc(n * size)
+	}
+	b.scratch = layout.Alloc(need)
+	return nil
+}
+
+// fused reports whether layer i is a convolution that takes the pool after it
+// into its own last step.
+func (b *builder) fused(i int) bool {
+	layers, p := b.s.model.cfg.Layers, b.s.model.layers[i]
+	return p.conv != nil && p.conv.Fuses() && layers[i].ReLU && i+1 < len(b.shapes) && layers[i+1].Kind == Pool
+}
+
+// spec describes the 3×3 convolution of layer i. The very first one may read
+// the pictures as they come.
+func (b *builder) spec(n, i int, in Shape) conv3x3.Spec {
+	return conv3x3.Spec{N: n, H: in.H, W: in.W, Pad: b.s.model.cfg.Pad, ReLU: b.s.model.cfg.Layers[i].ReLU,
+		Pool: b.fused(i), Planar: i == 0 && b.s.model.layers[i].conv.ReadsPlanes()}
+}
+
+// stack builds the steps for n pictures. Every step's source is what the one
+// before has written; the first one's is the pictures, NCHW.
+func (b *builder) stack(n int) ([]step, error) {
+	var steps []step
+	var src []float32
+	turn := 0
+	in := Shape{b.s.model.cfg.Channels, b.s.h, b.s.w}
+	add := func(layer int, out Shape, run func(ctx context.Context, dst, src []float32) error) {
+		dst := b.buf[turn][:n*layout.Len(out.C, out.H, out.W)]
+		turn = 1 - turn
+		steps = append(steps, step{layer, run, dst, src})
+		src, in = dst, out
+	}
+	if len(b.shapes) == 0 || b.s.model.layers[0].conv == nil || !b.s.model.layers[0].conv.ReadsPlanes() {
+		add(0, in, blockEach(n, in))
+	}
+	for i := 0; i < len(b.shapes); i++ {
+		run, err := b.exec(n, i, in)
+		if err != nil {
+			return nil, fmt.Errorf("vgg: %s: %w", b.s.model.cfg.Layers[i].Name, err)
+		}
+		layer := i
+		if b.fused(i) {
+			i++ // the pool is done as well
+		}
+		add(layer, b.shapes[i], run)
+	}
+	steps[len(steps)-1].dst = nil // straight into the session's features
+	return steps, nil
+}
+
+// exec makes the computation of layer i, with the pool after it if they are fused.
+func (b *builder) exec(n, i int, in Shape) (func(ctx context.Context, dst, src []float32) error, error) {
+	l, p := b.s.model.cfg.Layers[i], b.s.model.layers[i]
+	switch {
+	case p.conv != nil:
+		e, err := p.conv.NewExec(b.spec(n, i, in), b.s.team, b.scratch)
+		return e.Run, err
+	case p.pointwise != nil:
+		e, err := p.pointwise.NewExec(n, in.H, in.W, l.ReLU, b.s.team)
+		return e.Run, err
+	case l.Kind == Pool:
+		e, err := pool.NewMaxPool(n, in.C, in.H, in.W, b.s.team)
+		return e.Run, err
+	default:
+		e, err := pool.NewLRN(n, in.C, in.H, in.W, b.s.team)
+		return e.Run, err
+	}
+}
+
+// blockEach converts n pictures of shape s from NCHW to blocks.
+func blockEach(n int, s Shape) func(context.Context, []float32, []float32) error {
+	return func(_ context.Context, dst, src []float32) error {
+		for i := range n {
+			layout.FromNCHW(dst[i*len(dst)/n:][:len(dst)/n], src[i*s.Len():][:s.Len()], s.C, s.H, s.W)
+		}
+		return nil
+	}
+}
+
+// Run computes the network for one batch.
+//
+// src holds the prepared pictures as [batch][3][h][w], see package picture. dst
+// receives [batch] results of OutputShape, in CHW order: logits, without
+// softmax, or the activations of the chosen layer. Both have exactly these
+// lengths, else Run returns an error that wraps ErrShape. dst and src must not
+// overlap.
+//
+// When ctx ends Run returns its error within milliseconds and dst's content is
+// undefined; the session stays usable. Run allocates nothing. A picture's
+// result depends on neither the other pictures nor the number of workers, bit
+// for bit.
+func (s *Session) Run(ctx context.Context, dst, src []float32) error {
+	inLen := s.model.cfg.Channels * s.h * s.w
+	if len(src) != s.batch*inLen {
+		return fmt.Errorf("vgg: input of %d elements, want %d×%d×%d×%d = %d: %w",
+			len(src), s.batch, s.model.cfg.Channels, s.h, s.w, s.batch*inLen, ErrShape)
+	}
+	if len(dst) != s.batch*s.output.Len() {
+		return fmt.Errorf("vgg: output of %d elements, want %d×%v = %d: %w", len(dst), s.batch, s.output, s.batch*s.output.Len(), ErrShape)
+	}
+	s.team.Begin()
+	defer s.team.End()
+	clear(s.times)
+	for begin := 0; begin < s.batch; {
+		st := &s.stack[0]
+		if left := s.batch - begin; left < st.pictures {
+			st = &s.stack[1]
+		}
+		if err := s.runSteps(ctx, st.steps, s.features[begin*s.featLen:][:st.pictures*s.featLen], src[begin*inLen:][:st.pictures*inLen]); err != nil {
+			return err
+		}
+		begin += st.pictures
+	}
+	if len(s.fc) > 0 {
+		return s.runSteps(ctx, s.fc, dst, nil)
+	}
+	n := len(dst) / s.batch
+	for i := range s.batch {
+		layout.ToNCHW(dst[i*n:][:n], s.features[i*s.featLen:], s.last.C, s.last.H, s.last.W)
+	}
+	return ctx.Err()
+}
+
+func (s *Session) runSteps(ctx context.Context, steps []step, dst, src []float32) error {
+	for i := range steps {
+		st := &steps[i]
+		from, to := st.src, st.dst
+		if from == nil {
+			from = src
+		}
+		if to == nil {
+			to = dst
+		}
+		start := time.Now()
+		if err := st.run(ctx, to, from); err != nil {
+			return err
+		}
+		s.times[st.layer] += time.Since(start)
+	}
+	return nil
+}
+
+// LayerTime is the time that a layer took.
+type LayerTime struct {
+	Layer string
+	Time  time.Duration
+}
+
+// LayerTimes returns the time of each layer in the last Run, in the order of
+// computation. A pool that was computed by the convolution before it counts
+// there and has no entry.
+func (s *Session) LayerTimes() []LayerTime {
+	var list []LayerTime
+	for i, d := range s.times {
+		if d > 0 {
+			list = append(list, LayerTime{s.model.cfg.Layers[i].Name, d})
+		}
+	}
+	return list
+}

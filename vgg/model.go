@@ -1,7 +1,6 @@
 package vgg
 
 import (
-	"context"
 	"fmt"
 	"runtime"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/nonet-go/nonet/gemm"
 	"github.com/nonet-go/nonet/internal/layout"
 	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/vgg/picture"
 )
 
 // A Source gives the tensors of a network by name, as Config.Params lists them.
@@ -42,6 +42,7 @@ type packedLayer struct {
 }
 
 type modelOptions struct {
+	config    *Config
 	algorithm []conv3x3.Option
 	labels    []string
 	picture   Picture
@@ -209,17 +210,17 @@ func (c Config) layerIndex(name string) (int, error) {
 }
 
 // borrow returns a session for one picture that ends with the named layer.
-func (m *Model) borrow(h, w int, layer string) (*Session, error) {
+func (m *Model) borrow(layer string) (*Session, error) {
 	m.mu.Lock()
 	for i := len(m.free) - 1; i >= 0; i-- {
-		if s := m.free[i]; s.h == h && s.w == w && s.layer == layer {
+		if s := m.free[i]; s.layer == layer {
 			m.free = append(m.free[:i], m.free[i+1:]...)
 			m.mu.Unlock()
 			return s, nil
 		}
 	}
 	m.mu.Unlock()
-	return m.NewSession(InputSize(h, w), Output(layer))
+	return m.NewSession(Output(layer))
 }
 
 // giveBack keeps s for the next borrower. The number of idle sessions is
@@ -232,14 +233,7 @@ func (m *Model) giveBack(s *Session) {
 	}
 }
 
-// runOne runs one prepared input [C][h][w] through the network to a layer.
-func (m *Model) runOne(ctx context.Context, input []float32, h, w int, layer string) ([]float32, Shape, error) {
-	s, err := m.borrow(h, w, layer)
-	if err != nil {
-		return nil, Shape{}, err
-	}
-	defer m.giveBack(s)
-	out := make([]float32, s.OutputShape().Len())
-	err = s.Run(ctx, out, input)
-	return out, s.OutputShape(), err
+// transform returns what prepares one picture at a time.
+func (m *Model) transform() *picture.Transform {
+	return &picture.Transform{Side: m.opts.picture.Side, Size: m.cfg.Size, Preset: m.opts.picture.Preset}
 }

@@ -18,11 +18,11 @@ const (
 	KeyWidths  = "nonet.widths"  // output channels of each layer: 64,64,128
 	KeyClasses = "nonet.classes" // number of classes
 	KeyLabels  = "nonet.labels"  // their names: a JSON array of strings, or one a line
-	KeyPreset  = "nonet.preset"  // how pictures are prepared: torch, caffe or none
+	KeyPreset  = "nonet.preset"  // how pictures are prepared: torch, caffe, unit or none
 	KeySize    = "nonet.size"    // side of the crop, pixels
 	KeyResize  = "nonet.resize"  // shorter side before the crop, pixels
-	KeyMean    = "nonet.mean"    // subtracted from each channel: 0.485,0.456,0.406
-	KeyStd     = "nonet.std"     // each channel is divided by it
+	KeyMean    = "nonet.mean"    // instead of the preset's: 0.485,0.456,0.406
+	KeyStd     = "nonet.std"     // likewise
 	KeyPad     = "nonet.pad"     // zero padding of the 3×3 convolutions: 1, or 0 for none
 )
 
@@ -30,7 +30,8 @@ const (
 const (
 	PresetTorch = "torch" // RGB in [0, 1], less the mean, divided by the deviation
 	PresetCaffe = "caffe" // BGR in [0, 255], less the mean
-	PresetNone  = "none"  // RGB in [0, 1]
+	PresetUnit  = "unit"  // RGB in [0, 1]
+	PresetNone  = "none"  // RGB in [0, 255]
 )
 
 // Meta is what our own files say about the network that their tensors belong
@@ -158,8 +159,8 @@ func (m Meta) Validate() error {
 		}
 	}
 	switch {
-	case !slices.Contains([]string{"", PresetTorch, PresetCaffe, PresetNone}, m.Preset):
-		return metaErrorf(KeyPreset, "%s, want torch, caffe or none", quote(m.Preset))
+	case !slices.Contains([]string{"", PresetTorch, PresetCaffe, PresetUnit, PresetNone}, m.Preset):
+		return metaErrorf(KeyPreset, "%s, want torch, caffe, unit or none", quote(m.Preset))
 	case len(m.Labels) > maxClasses:
 		return metaErrorf(KeyLabels, "%d labels, want at most %d", len(m.Labels), maxClasses)
 	case m.Labels != nil && m.Classes != 0 && len(m.Labels) != m.Classes:

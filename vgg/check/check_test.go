@@ -1,0 +1,40 @@
+package check
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/nonet-go/nonet/vgg"
+	"github.com/stretchr/testify/require"
+)
+
+func requirePassed(t *testing.T, rows []Row, err error) {
+	t.Helper()
+	require.NoError(t, err)
+	var table strings.Builder
+	require.NoError(t, WriteTable(&table, rows))
+	require.True(t, Passed(rows), table.String())
+}
+
+func TestNetworks(t *testing.T) {
+	for _, name := range vgg.Names() {
+		rows, err := Networks(context.Background(), name, false)
+		requirePassed(t, rows, err)
+	}
+}
+
+func TestGolden(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(testutil.Shared(t, "data", "golden"), "*.safetensors"))
+	require.NoError(t, err)
+	require.Len(t, files, 12)
+	for _, f := range files {
+		if testing.Short() && strings.Contains(f, "full_") {
+			continue
+		}
+		rows, _, err := Golden(context.Background(), f)
+		requirePassed(t, rows, err)
+	}
+}

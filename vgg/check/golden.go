@@ -1,0 +1,204 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/nonet-go/nonet/vgg"
+	"github.com/nonet-go/nonet/vgg/weights"
+)
+
+// golden is a file of another framework's results: metadata that describe a
+// seeded network, and tensors input, logits64, act.<layer> or probe.<layer>, …
+type golden struct {
+	file    *weights.File
+	cfg     vgg.Config
+	src     vgg.Source
+	batch   int
+	variant string
+	rows    []Row
+}
+
+// Golden compares a network with a file of results of another framework. The
+// notes say, in words for the user, what of the file was not compared.
+//
+// The metadata config, seed, size and, unless they are the paper's, div and
+// classes describe a network with the weights of vgg.Seeded. input is
+// [batch][3][size][size]; logits64 [batch][classes]; act.<layer> the activation
+// of the batch; probe.<layer> its mean, mean of squares and first values.
+func Golden(ctx context.Context, path string) (rows []Row, notes []string, err error) {
+	file, err := weights.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer file.Close()
+	g := &golden{file: file, variant: filepath.Base(path)}
+	if err := g.describe(); err != nil {
+		return nil, nil, fmt.Errorf("check: %s: %w", path, err)
+	}
+	m, err := vgg.New(g.cfg, g.src)
+	if err != nil {
+		return nil, nil, err
+	}
+	input, err := g.floats("input", g.batch, g.cfg.Channels, g.cfg.Size, g.cfg.Size)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := g.forward(ctx, m, weights32(input)); err != nil {
+		return nil, nil, err
+	}
+	notes, err = g.training()
+	return g.rows, notes, err
+}
+
+// describe reads the metadata.
+func (g *golden) describe() error {
+	meta := g.file.Metadata()
+	number := func(key string, missing int) (n int, err error) {
+		if v, ok := meta[key]; ok {
+			if n, err = strconv.Atoi(v); err != nil || n < 1 || n > 1<<20 {
+				return 0, fmt.Errorf("metadata %s is %q, want a number: %w", key, v, weights.ErrFormat)
+			}
+			return n, nil
+		}
+		return missing, nil
+	}
+	cfg, err := vgg.Lookup(meta["config"])
+	if err != nil {
+		return err
+	}
+	var values [5]int
+	for i, key := range []string{"div", "classes", "size", "seed", "batch"} {
+		if values[i], err = number(key, []int{1, 1000, 224, 1, 1}[i]); err != nil {
+			return err
+		}
+	}
+	g.cfg = cfg.Divide(values[0]).WithClasses(values[1]).WithSize(values[2])
+	g.batch = values[4]
+	if err := g.cfg.Validate(); err != nil {
+		return err
+	}
+	g.src, err = vgg.Seeded(g.cfg, uint64(values[3]))
+	return err
+}
+
+// floats reads a tensor of the given shape.
+func (g *golden) floats(name string, shape ...int) ([]float64, error) {
+	t, err := g.file.Tensor(name)
+	if err != nil {
+		return nil, err
+	}
+	if len(shape) > 0 {
+		if err := t.CheckShape(shape...); err != nil {
+			return nil, err
+		}
+	}
+	x := make([]float64, t.Len())
+	return x, t.Float64s(x)
+}
+
+func weights32(x []float64) []float32 {
+	y := make([]float32, len(x))
+	for i, v := range x {
+		y[i] = float32(v)
+	}
+	return y
+}
+
+// forward compares logits and activations.
+func (g *golden) forward(ctx context.Context, m *vgg.Model, input []float32) error {
+	logits, err := g.floats("logits64", g.batch, g.cfg.Classes())
+	if err != nil {
+		return err
+	}
+	got, err := run(ctx, m, "", g.batch, input)
+	if err != nil {
+		return err
+	}
+	g.rows = append(g.rows, logitsRow(g.cfg.Name, g.variant, "logits", got, logits))
+	for _, name := range g.file.Names() {
+		kind, layer, ok := strings.Cut(name, ".")
+		if !ok || kind != "act" && kind != "probe" {
+			continue
+		}
+		got, err := run(ctx, m, layer, g.batch, input)
+		if err != nil {
+			return err
+		}
+		want, err := g.floats(name)
+		if err != nil {
+			return err
+		}
+		if kind == "probe" {
+			g.rows = append(g.rows, g.probeRow(name, got, want))
+		} else {
+			g.rows = append(g.rows, newRow(g.cfg.Name, g.variant, name, got, want))
+		}
+	}
+	return nil
+}
+
+// probeRow compares the first values, relative to the root mean square that the
+// probe gives, and the two means.
+func (g *golden) probeRow(name string, got []float32, probe []float64) Row {
+	r := Row{Config: g.cfg.Name, Variant: g.variant, What: name, MaxBound: maxBound, RMSBound: rmsBound}
+	if len(probe) < 3 || len(got) < len(probe)-2 {
+		r.Max, r.RMS = math.Inf(1), math.Inf(1)
+		return r
+	}
+	mean, squares := 0.0, 0.0
+	for _, v := range got {
+		mean += float64(v)
+		squares += float64(v) * float64(v)
+	}
+	mean, squares = mean/float64(len(got)), squares/float64(len(got))
+	rms := math.Sqrt(probe[1])
+	n := len(probe) - 2
+	r.Max, r.RMS = errorsOf(got[:n], probe[2:], rms)
+	// Means are sums of many: their errors average out, and stay below the bound
+	// of one.
+	r.Max = max(r.Max, math.Abs(mean-probe[0])/rms, math.Abs(squares-probe[1])/probe[1])
+	r.OK = r.Max <= r.MaxBound && r.RMS <= r.RMSBound
+	return r
+}
+
+// training looks at what the file holds of training.
+func (g *golden) training() (notes []string, err error) {
+	if !slices.ContainsFunc(g.file.Names(), func(n string) bool { return strings.HasPrefix(n, "grad64.") }) {
+		return nil, nil
+	}
+	if err := g.finalWeights(); err != nil {
+		return nil, err
+	}
+	return []string{g.variant + ": gradients (grad., grad64.) and training steps (step1.) were not compared"}, nil
+}
+
+// finalWeights compares the weights of the file, which are those after its two
+// steps, with the last step's: they are the same tensors, bit for bit.
+func (g *golden) finalWeights() error {
+	params, err := g.cfg.Params()
+	if err != nil {
+		return err
+	}
+	r := Row{Config: g.cfg.Name, Variant: g.variant, What: "weights = step2"}
+	for _, p := range params {
+		w, err := g.floats(p.Name, p.Shape...)
+		if err != nil {
+			return err
+		}
+		last, err := g.floats("step2."+p.Name, p.Shape...)
+		if err != nil {
+			return err
+		}
+		largest, rms := errorsOf(weights32(w), last, 1)
+		r.Max, r.RMS = max(r.Max, largest), max(r.RMS, rms)
+	}
+	r.OK = r.Max == 0
+	g.rows = append(g.rows, r)
+	return nil
+}

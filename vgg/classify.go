@@ -1,0 +1,103 @@
+package vgg
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"image"
+	"math"
+	"slices"
+	"strconv"
+)
+
+// Prediction is one class of a picture.
+type Prediction struct {
+	Class       int     `json:"class"`
+	Label       string  `json:"label"` // the class's number if the model has no labels
+	Probability float64 `json:"probability"`
+}
+
+// Tensor is the activation of a layer for one picture, in CHW order.
+type Tensor struct {
+	Shape Shape
+	Data  []float32
+}
+
+// Prepare resizes and crops a picture, and converts it to the network's input:
+// [channels][size][size] into dst, which has exactly that length. It returns an
+// error that wraps ErrShape for another length, or package picture's for an
+// empty picture. A network with other than three channels has no preparation.
+func (m *Model) Prepare(dst []float32, img image.Image) error {
+	if m.cfg.Channels != 3 {
+		return fmt.Errorf("vgg: the network takes %d channels, a picture has 3: %w", m.cfg.Channels, ErrShape)
+	}
+	t := m.transform()
+	return t.Apply(dst, img)
+}
+
+// Classify returns the top most probable classes of a picture, best first.
+func (m *Model) Classify(ctx context.Context, img image.Image, top int) ([]Prediction, error) {
+	if m.cfg.Classes() == 0 {
+		return nil, fmt.Errorf("vgg: configuration %s ends with %s and has no classes: %w", m.cfg.Name, m.cfg.Layers[len(m.cfg.Layers)-1].Name, ErrConfig)
+	}
+	out, err := m.Features(ctx, img, "")
+	if err != nil {
+		return nil, err
+	}
+	return m.Top(out.Data, top), nil
+}
+
+// Features returns the activation of a layer for a picture: conv3_2, relu5_1,
+// pool5, fc7 …, or the network's result if layer is empty. What convolutions and
+// fully connected layers give is taken after their ReLU; the last one has none.
+func (m *Model) Features(ctx context.Context, img image.Image, layer string) (Tensor, error) {
+	input := make([]float32, m.cfg.Channels*m.cfg.Size*m.cfg.Size)
+	if err := m.Prepare(input, img); err != nil {
+		return Tensor{}, err
+	}
+	s, err := m.borrow(layer)
+	if err != nil {
+		return Tensor{}, err
+	}
+	defer m.giveBack(s)
+	out := Tensor{s.OutputShape(), make([]float32, s.OutputShape().Len())}
+	return out, s.Run(ctx, out.Data, input)
+}
+
+// Top returns the n most probable classes for the logits of one picture, best
+// first.
+func (m *Model) Top(logits []float32, n int) []Prediction {
+	p := make([]float64, len(logits))
+	Softmax(p, logits)
+	list := make([]Prediction, len(p))
+	for i, v := range p {
+		list[i] = Prediction{Class: i, Label: m.Label(i), Probability: v}
+	}
+	// Equal probabilities in the order of the classes; NaN last.
+	slices.SortStableFunc(list, func(a, b Prediction) int { return cmp.Compare(b.Probability, a.Probability) })
+	return list[:min(max(n, 0), len(list))]
+}
+
+// Label returns the name of a class, or its number if the model has no labels.
+func (m *Model) Label(class int) string {
+	if class < len(m.opts.labels) {
+		return m.opts.labels[class]
+	}
+	return strconv.Itoa(class)
+}
+
+// Softmax sets dst[i] = exp(logits[i]) / Σ exp(logits[j]), in float64 and without
+// overflow. dst has as many elements as logits.
+func Softmax(dst []float64, logits []float32) {
+	if len(logits) == 0 {
+		return
+	}
+	largest, sum := float64(slices.Max(logits)), 0.0
+	for i, v := range logits {
+		dst[i] = math.Exp(float64(v) - largest)
+		sum += dst[i]
+	}
+	for i := range logits {
+		dst[i] /= sum
+	}
+}

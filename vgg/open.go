@@ -1,0 +1,203 @@
+package vgg
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/nonet-go/nonet/vgg/picture"
+	"github.com/nonet-go/nonet/vgg/weights"
+)
+
+// Configuration says what network a file holds, instead of what the file says
+// or shows of itself.
+func Configuration(cfg Config) Option { return func(o *modelOptions) { o.config = &cfg } }
+
+// Open reads a network from a file of weights: ours, or another's with the
+// tensor names of torchvision (features.0.weight) or of the paper's layers
+// (conv1_1.weight). The configuration comes from the option Configuration, from
+// the file's metadata, or from the tensors' names and shapes; labels and the way
+// of preparing pictures come from options or metadata.
+//
+// Errors name the file, the tensor and both shapes; they wrap ErrShape,
+// ErrConfig, or those of package weights. The file is not needed afterwards.
+func Open(path string, opts ...Option) (*Model, error) {
+	file, err := weights.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("vgg: %w", err)
+	}
+	m, err := FromFile(file, opts...)
+	return m, errors.Join(err, file.Close())
+}
+
+// FromFile is Open for a file that is open already. It does not close it.
+func FromFile(file weights.Source, opts ...Option) (*Model, error) {
+	cfg, src, fromFile, err := Describe(file, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return New(cfg, src, append(fromFile, opts...)...)
+}
+
+// Describe says what network a file holds, without reading its weights: the
+// configuration, the tensors under our names, and options for New with the
+// labels and the preparation of pictures that the metadata gives.
+func Describe(file weights.Source, opts ...Option) (Config, Source, []Option, error) {
+	var o modelOptions
+	for _, f := range opts {
+		f(&o)
+	}
+	fail := func(err error) (Config, Source, []Option, error) { return Config{}, nil, nil, err }
+	meta, err := weights.ParseMeta(file.Metadata())
+	if err != nil {
+		return fail(fmt.Errorf("vgg: %s: %w", file.Name(), err))
+	}
+	layers, err := findLayers(file)
+	if err != nil {
+		return fail(err)
+	}
+	var cfg Config
+	switch {
+	case o.config != nil:
+		cfg = *o.config
+	case meta.Layers != "" || meta.Config != "":
+		cfg, err = metaConfig(meta)
+	default:
+		cfg, err = inferConfig(file.Name(), layers)
+	}
+	if err != nil {
+		return fail(fmt.Errorf("vgg: %s: %w", file.Name(), err))
+	}
+	if err := cfg.Validate(); err != nil {
+		return fail(fmt.Errorf("%w (in %s)", err, file.Name()))
+	}
+	pic, err := metaPicture(meta, cfg.Size)
+	if err != nil {
+		return fail(fmt.Errorf("vgg: %s: %w", file.Name(), err))
+	}
+	fromFile := []Option{Pictures(pic)}
+	if meta.Labels != nil {
+		fromFile = append(fromFile, Labels(meta.Labels))
+	}
+	return cfg, &fileSource{file, fileNames(cfg, layers)}, fromFile, nil
+}
+
+// metaConfig reads the configuration that our own files name.
+func metaConfig(meta weights.Meta) (Config, error) {
+	cfg := Config{Name: meta.Config, Channels: 3, Size: 224, Pad: 1}
+	var err error
+	if meta.Layers != "" {
+		cfg.Layers, err = ParseLayers(meta.Layers)
+	} else {
+		cfg, err = Lookup(meta.Config)
+	}
+	if err != nil {
+		return cfg, err
+	}
+	if cfg.Name == "" {
+		cfg.Name = knownName(cfg)
+	}
+	if meta.Size != 0 {
+		cfg.Size = meta.Size
+	}
+	if meta.Unpadded {
+		cfg.Pad = 0
+	}
+	if meta.Classes != 0 {
+		cfg = cfg.WithClasses(meta.Classes)
+	}
+	return cfg, nil
+}
+
+// metaPicture reads how a file wants its pictures.
+func metaPicture(meta weights.Meta, size int) (Picture, error) {
+	pic := DefaultPicture(size)
+	if meta.Resize != 0 {
+		pic.Side = meta.Resize
+	}
+	if meta.Preset != "" {
+		var err error
+		if pic.Preset, err = picture.ParsePreset(meta.Preset); err != nil {
+			return pic, err
+		}
+	}
+	for _, own := range []struct {
+		from []float64
+		to   *[3]float32
+	}{{meta.Mean, &pic.Preset.Mean}, {meta.Std, &pic.Preset.Std}} {
+		switch len(own.from) {
+		case 0:
+		case 3:
+			pic.Preset.Name = ""
+			*own.to = [3]float32{float32(own.from[0]), float32(own.from[1]), float32(own.from[2])}
+		default:
+			return pic, fmt.Errorf("%d means or deviations of channels, want 3: %w", len(own.from), weights.ErrFormat)
+		}
+	}
+	return pic, nil
+}
+
+// pictureMeta is the inverse of metaPicture.
+func pictureMeta(meta *weights.Meta, pic Picture) error {
+	meta.Resize = pic.Side
+	p := pic.Preset
+	if p.Name != "" {
+		meta.Preset = p.Name
+		return nil
+	}
+	switch {
+	case p.BGR && p.Unit:
+		return fmt.Errorf("vgg: a file cannot name a preset of BGR in [0, 1]: %w", ErrConfig)
+	case p.BGR:
+		meta.Preset = weights.PresetCaffe
+	case p.Unit:
+		meta.Preset = weights.PresetUnit
+	default:
+		meta.Preset = weights.PresetNone
+	}
+	for c := range 3 {
+		std := p.Std[c]
+		if std == 0 {
+			std = 1
+		}
+		meta.Mean, meta.Std = append(meta.Mean, float64(p.Mean[c])), append(meta.Std, float64(std))
+	}
+	return nil
+}
+
+// Save writes the tensors of src as a safetensors file with everything that Open
+// wants to know: configuration, labels, preparation of pictures. half stores
+// weights in IEEE half precision, and biases in full. path names the old file,
+// or none, until the new one is whole and on the disk. Of the options, Labels
+// and Pictures count.
+func Save(path string, cfg Config, src Source, half bool, opts ...Option) error {
+	o := modelOptions{picture: DefaultPicture(cfg.Size)}
+	for _, f := range opts {
+		f(&o)
+	}
+	params, err := cfg.Params()
+	if err != nil {
+		return err
+	}
+	about := weights.Meta{Config: cfg.Name, Layers: cfg.LayerString(), Labels: o.labels, Size: cfg.Size, Unpadded: cfg.Pad == 0}
+	if err := pictureMeta(&about, o.picture); err != nil {
+		return err
+	}
+	meta, err := about.Encode()
+	if err != nil {
+		return err
+	}
+	meta["format"] = "pt" // what other readers of safetensors look for
+	var out []weights.Out
+	for _, p := range params {
+		w, err := src.Tensor(p.Name, p.Shape)
+		if err != nil {
+			return err
+		}
+		t := weights.Out{Name: p.Name, DType: weights.F32, Shape: p.Shape, Floats: w}
+		if half && len(p.Shape) > 1 {
+			t.DType = weights.F16
+		}
+		out = append(out, t)
+	}
+	return weights.WriteFile(path, out, meta)
+}

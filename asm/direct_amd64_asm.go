@@ -8,6 +8,12 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
+// The bits of mode: those of package direct, which the generator must not import.
+const (
+	modeReLU       = 1
+	modeAccumulate = 2
+)
+
 // directKernels emits the direct convolution of 1 … isa.tiles pixels at a time.
 // Its register budgets are those of the blocked product, see productISA.
 func directKernels(c *build.Context) {
@@ -30,7 +36,7 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	c.Function(fmt.Sprintf("direct%dx%d%s", pixels, kb, isa.suffix))
 	c.Doc(fmt.Sprintf("direct%dx%d%s convolves groups of %d pixels to %d channels; see rowFunc.", pixels, kb, isa.suffix, pixels, kb))
 	c.Pragma("noescape")
-	c.SignatureExpr("func(groups, taps int, offsets *int, x *float32, step int, u, bias, out *float32, plane, relu int)")
+	c.SignatureExpr("func(groups, taps int, offsets *int, x *float32, step int, u, bias, out *float32, pixel, plane, mode int)")
 	load := func(name string, r reg.Register) reg.GPPhysical {
 		return c.Load(c.Param(name), r).(reg.GPPhysical)
 	}
@@ -41,22 +47,14 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	bias := load("bias", reg.R10)
 	out := load("out", reg.R11)
 	plane := load("plane", reg.R12)
-	relu := load("relu", reg.R13)
+	mode := load("mode", reg.R13)
 	c.SHLQ(Imm(2), step)
 	c.SHLQ(Imm(2), plane)
 	step3, step5 := reg.R8, reg.R9
 	c.LEAQ(Mem{Base: step, Index: step, Scale: 2}, step3)
 	c.LEAQ(Mem{Base: step, Index: step, Scale: 4}, step5)
 	at := reg.RAX
-	pixel := []Mem{ // the pixels of a group for one tap
-		{Base: at},
-		{Base: at, Index: step, Scale: 1},
-		{Base: at, Index: step, Scale: 2},
-		{Base: at, Index: step3, Scale: 1},
-		{Base: at, Index: step, Scale: 4},
-		{Base: at, Index: step5, Scale: 1},
-		{Base: at, Index: step3, Scale: 2},
-	}
+	in := strided(at, step, step3, step5)
 	held := vecs // vectors of U in registers
 	if pixels*vecs+vecs+1 > 32 {
 		held--
@@ -69,12 +67,38 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	acc := func(t, v int) reg.VecPhysical { return isa.vec(t*vecs + v) }
 	taps, tap, u := reg.RCX, reg.RBX, reg.R14
 
+	// eachOut visits the results of a group; between two groups the registers
+	// that count the taps are free to hold multiples of the distance of pixels.
+	eachOut := func(f func(r reg.VecPhysical, m Mem)) {
+		c.Load(c.Param("pixel"), taps)
+		c.SHLQ(Imm(2), taps)
+		c.LEAQ(Mem{Base: taps, Index: taps, Scale: 2}, tap)
+		c.LEAQ(Mem{Base: taps, Index: taps, Scale: 4}, u)
+		c.MOVQ(out, at)
+		for v := range vecs {
+			off := 4 * isa.lanes * v % 64
+			if v > 0 && off == 0 {
+				c.ADDQ(plane, at)
+			}
+			for t, m := range strided(at, taps, tap, u)[:pixels] {
+				m.Disp = off
+				f(acc(t, v), m)
+			}
+		}
+	}
+
 	c.Label("group")
+	c.TESTQ(U32(modeAccumulate), mode)
+	c.JZ(LabelRef("bias"))
+	eachOut(func(r reg.VecPhysical, m Mem) { c.VMOVUPS(m, r) })
+	c.JMP(LabelRef("start"))
+	c.Label("bias")
 	for t := range pixels {
 		for v := range vecs {
 			c.VMOVUPS(Mem{Base: bias, Disp: 4 * isa.lanes * v}, acc(t, v))
 		}
 	}
+	c.Label("start")
 	c.Load(c.Param("taps"), taps)
 	c.Load(c.Param("u"), u)
 	c.MOVQ(offsets, tap)
@@ -87,7 +111,7 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 		c.VMOVUPS(Mem{Base: u, Disp: 4 * isa.lanes * v}, uv[v])
 	}
 	for t := range pixels {
-		c.VBROADCASTSS(pixel[t], xv)
+		c.VBROADCASTSS(in[t], xv)
 		for v := range vecs {
 			if v < held {
 				c.VFMADD231PS(uv[v], xv, acc(t, v))
@@ -101,7 +125,7 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	c.DECQ(taps)
 	c.JNZ(LabelRef("tap"))
 
-	c.TESTQ(relu, relu)
+	c.TESTQ(U32(modeReLU), mode)
 	c.JZ(LabelRef("store"))
 	c.Comment("The maximum returns its second source if that is a NaN")
 	zero(c, xv)
@@ -111,22 +135,27 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 		}
 	}
 	c.Label("store")
-	c.MOVQ(out, at)
-	for v := range vecs {
-		off := 4 * isa.lanes * v % 64
-		if v > 0 && off == 0 {
-			c.ADDQ(plane, at)
-		}
-		for t := range pixels {
-			c.VMOVUPS(acc(t, v), Mem{Base: at, Disp: 64*t + off})
-		}
-	}
-	c.ADDQ(U32(uint32(64*pixels)), out)
-	c.MOVQ(U32(uint32(pixels)), at)
-	c.IMULQ(step, at)
+	eachOut(func(r reg.VecPhysical, m Mem) { c.VMOVUPS(r, m) })
+	c.IMUL3Q(Imm(uint64(pixels)), taps, at)
+	c.ADDQ(at, out)
+	c.IMUL3Q(Imm(uint64(pixels)), step, at)
 	c.ADDQ(at, x)
 	c.DECQ(groups)
 	c.JNZ(LabelRef("group"))
 	c.VZEROUPPER()
 	c.RET()
+}
+
+// strided returns the addresses at, at + s, … at + 6·s, where s3 and s5 hold
+// multiples of s.
+func strided(at, s, s3, s5 reg.Register) []Mem {
+	return []Mem{
+		{Base: at},
+		{Base: at, Index: s, Scale: 1},
+		{Base: at, Index: s, Scale: 2},
+		{Base: at, Index: s3, Scale: 1},
+		{Base: at, Index: s, Scale: 4},
+		{Base: at, Index: s5, Scale: 1},
+		{Base: at, Index: s3, Scale: 2},
+	}
 }

@@ -125,8 +125,14 @@ func (d *directConv) row(worker, item int) {
 		}
 	}
 	plane := d.oh * d.ow * 16
+	kb := d.f.kern.KB
+	o := direct.Operands{Offsets: d.offsets, X: patch, Step: d.step, Pixel: 16, Plane: plane}
+	if d.relu {
+		o.Mode = direct.ModeReLU
+	}
 	for p := range d.f.panels() {
-		out := d.dst[(picture*layout.Blocks(d.f.k)+p*d.f.kern.KB/16)*plane+y*d.ow*16:]
-		d.f.kern.Row(d.ow, d.f.width(p), d.offsets, patch, d.step, d.f.panel(p), d.bias[p*d.f.kern.KB:], out, plane, d.relu)
+		o.U, o.Bias = d.f.panel(p), d.bias[p*kb:]
+		o.Out = d.dst[(picture*layout.Blocks(d.f.k)+p*kb/16)*plane+y*d.ow*16:]
+		d.f.kern.Row(d.ow, d.f.width(p), &o)
 	}
 }

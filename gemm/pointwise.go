@@ -110,8 +110,12 @@ func (e *PointwiseExec) pixels(_, item int) {
 	picture, at := item/e.runs, item%e.runs*e.run
 	src := e.src[picture*layout.Blocks(p.c)*16*e.plane+at*16:]
 	dst := e.dst[picture*p.outputs()*e.plane+at*16:]
+	o := direct.Operands{Offsets: e.offsets, X: src, Step: layout.Block, Pixel: 16, Plane: e.plane * 16}
+	if e.relu {
+		o.Mode = direct.ModeReLU
+	}
 	for panel := range p.panels() {
-		p.kern.Row(min(e.run, e.plane-at), p.width(panel), e.offsets, src, layout.Block, p.panel(panel),
-			p.bias[panel*p.kern.KB:], dst[panel*p.kern.KB*e.plane:], e.plane*16, e.relu)
+		o.U, o.Bias, o.Out = p.panel(panel), p.bias[panel*p.kern.KB:], dst[panel*p.kern.KB*e.plane:]
+		p.kern.Row(min(e.run, e.plane-at), p.width(panel), &o)
 	}
 }

@@ -2,23 +2,45 @@
 
 //go:build !purego
 
-// func direct6x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct6x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, FMA3
-TEXT ·direct6x16AVX2(SB), $0-80
+TEXT ·direct6x16AVX2(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX)(CX*1), Y2
+	VMOVUPS (AX)(CX*2), Y4
+	VMOVUPS (AX)(BX*1), Y6
+	VMOVUPS (AX)(CX*4), Y8
+	VMOVUPS (AX)(R14*1), Y10
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 32(AX)(CX*1), Y3
+	VMOVUPS 32(AX)(CX*2), Y5
+	VMOVUPS 32(AX)(BX*1), Y7
+	VMOVUPS 32(AX)(CX*4), Y9
+	VMOVUPS 32(AX)(R14*1), Y11
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Y0
 	VMOVUPS 32(R10), Y1
 	VMOVUPS (R10), Y2
@@ -31,6 +53,8 @@ group:
 	VMOVUPS 32(R10), Y9
 	VMOVUPS (R10), Y10
 	VMOVUPS 32(R10), Y11
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -64,7 +88,7 @@ tap:
 	ADDQ         $0x00000040, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -83,45 +107,69 @@ tap:
 	VMAXPS Y11, Y14, Y11
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
-	VMOVUPS Y2, 64(AX)
-	VMOVUPS Y4, 128(AX)
-	VMOVUPS Y6, 192(AX)
-	VMOVUPS Y8, 256(AX)
-	VMOVUPS Y10, 320(AX)
+	VMOVUPS Y2, (AX)(CX*1)
+	VMOVUPS Y4, (AX)(CX*2)
+	VMOVUPS Y6, (AX)(BX*1)
+	VMOVUPS Y8, (AX)(CX*4)
+	VMOVUPS Y10, (AX)(R14*1)
 	VMOVUPS Y1, 32(AX)
-	VMOVUPS Y3, 96(AX)
-	VMOVUPS Y5, 160(AX)
-	VMOVUPS Y7, 224(AX)
-	VMOVUPS Y9, 288(AX)
-	VMOVUPS Y11, 352(AX)
-	ADDQ    $0x00000180, R11
-	MOVQ    $0x00000006, AX
-	IMULQ   DX, AX
+	VMOVUPS Y3, 32(AX)(CX*1)
+	VMOVUPS Y5, 32(AX)(CX*2)
+	VMOVUPS Y7, 32(AX)(BX*1)
+	VMOVUPS Y9, 32(AX)(CX*4)
+	VMOVUPS Y11, 32(AX)(R14*1)
+	IMUL3Q  $0x06, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x06, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct5x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct5x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, FMA3
-TEXT ·direct5x16AVX2(SB), $0-80
+TEXT ·direct5x16AVX2(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX)(CX*1), Y2
+	VMOVUPS (AX)(CX*2), Y4
+	VMOVUPS (AX)(BX*1), Y6
+	VMOVUPS (AX)(CX*4), Y8
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 32(AX)(CX*1), Y3
+	VMOVUPS 32(AX)(CX*2), Y5
+	VMOVUPS 32(AX)(BX*1), Y7
+	VMOVUPS 32(AX)(CX*4), Y9
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Y0
 	VMOVUPS 32(R10), Y1
 	VMOVUPS (R10), Y2
@@ -132,6 +180,8 @@ group:
 	VMOVUPS 32(R10), Y7
 	VMOVUPS (R10), Y8
 	VMOVUPS 32(R10), Y9
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -162,7 +212,7 @@ tap:
 	ADDQ         $0x00000040, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -179,43 +229,65 @@ tap:
 	VMAXPS Y9, Y12, Y9
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
-	VMOVUPS Y2, 64(AX)
-	VMOVUPS Y4, 128(AX)
-	VMOVUPS Y6, 192(AX)
-	VMOVUPS Y8, 256(AX)
+	VMOVUPS Y2, (AX)(CX*1)
+	VMOVUPS Y4, (AX)(CX*2)
+	VMOVUPS Y6, (AX)(BX*1)
+	VMOVUPS Y8, (AX)(CX*4)
 	VMOVUPS Y1, 32(AX)
-	VMOVUPS Y3, 96(AX)
-	VMOVUPS Y5, 160(AX)
-	VMOVUPS Y7, 224(AX)
-	VMOVUPS Y9, 288(AX)
-	ADDQ    $0x00000140, R11
-	MOVQ    $0x00000005, AX
-	IMULQ   DX, AX
+	VMOVUPS Y3, 32(AX)(CX*1)
+	VMOVUPS Y5, 32(AX)(CX*2)
+	VMOVUPS Y7, 32(AX)(BX*1)
+	VMOVUPS Y9, 32(AX)(CX*4)
+	IMUL3Q  $0x05, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x05, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct4x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct4x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, FMA3
-TEXT ·direct4x16AVX2(SB), $0-80
+TEXT ·direct4x16AVX2(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX)(CX*1), Y2
+	VMOVUPS (AX)(CX*2), Y4
+	VMOVUPS (AX)(BX*1), Y6
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 32(AX)(CX*1), Y3
+	VMOVUPS 32(AX)(CX*2), Y5
+	VMOVUPS 32(AX)(BX*1), Y7
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Y0
 	VMOVUPS 32(R10), Y1
 	VMOVUPS (R10), Y2
@@ -224,6 +296,8 @@ group:
 	VMOVUPS 32(R10), Y5
 	VMOVUPS (R10), Y6
 	VMOVUPS 32(R10), Y7
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -251,7 +325,7 @@ tap:
 	ADDQ         $0x00000040, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -266,47 +340,69 @@ tap:
 	VMAXPS Y7, Y10, Y7
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
-	VMOVUPS Y2, 64(AX)
-	VMOVUPS Y4, 128(AX)
-	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y2, (AX)(CX*1)
+	VMOVUPS Y4, (AX)(CX*2)
+	VMOVUPS Y6, (AX)(BX*1)
 	VMOVUPS Y1, 32(AX)
-	VMOVUPS Y3, 96(AX)
-	VMOVUPS Y5, 160(AX)
-	VMOVUPS Y7, 224(AX)
-	ADDQ    $0x00000100, R11
-	MOVQ    $0x00000004, AX
-	IMULQ   DX, AX
+	VMOVUPS Y3, 32(AX)(CX*1)
+	VMOVUPS Y5, 32(AX)(CX*2)
+	VMOVUPS Y7, 32(AX)(BX*1)
+	IMUL3Q  $0x04, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x04, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct3x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct3x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, FMA3
-TEXT ·direct3x16AVX2(SB), $0-80
+TEXT ·direct3x16AVX2(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX)(CX*1), Y2
+	VMOVUPS (AX)(CX*2), Y4
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 32(AX)(CX*1), Y3
+	VMOVUPS 32(AX)(CX*2), Y5
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Y0
 	VMOVUPS 32(R10), Y1
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMOVUPS (R10), Y4
 	VMOVUPS 32(R10), Y5
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -331,7 +427,7 @@ tap:
 	ADDQ         $0x00000040, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -344,43 +440,63 @@ tap:
 	VMAXPS Y5, Y8, Y5
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
-	VMOVUPS Y2, 64(AX)
-	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y2, (AX)(CX*1)
+	VMOVUPS Y4, (AX)(CX*2)
 	VMOVUPS Y1, 32(AX)
-	VMOVUPS Y3, 96(AX)
-	VMOVUPS Y5, 160(AX)
-	ADDQ    $0x000000c0, R11
-	MOVQ    $0x00000003, AX
-	IMULQ   DX, AX
+	VMOVUPS Y3, 32(AX)(CX*1)
+	VMOVUPS Y5, 32(AX)(CX*2)
+	IMUL3Q  $0x03, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x03, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct2x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct2x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, FMA3
-TEXT ·direct2x16AVX2(SB), $0-80
+TEXT ·direct2x16AVX2(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX)(CX*1), Y2
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 32(AX)(CX*1), Y3
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Y0
 	VMOVUPS 32(R10), Y1
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -402,7 +518,7 @@ tap:
 	ADDQ         $0x00000040, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -413,39 +529,57 @@ tap:
 	VMAXPS Y3, Y6, Y3
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
-	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y2, (AX)(CX*1)
 	VMOVUPS Y1, 32(AX)
-	VMOVUPS Y3, 96(AX)
-	ADDQ    $0x00000080, R11
-	MOVQ    $0x00000002, AX
-	IMULQ   DX, AX
+	VMOVUPS Y3, 32(AX)(CX*1)
+	IMUL3Q  $0x02, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x02, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct1x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct1x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, FMA3
-TEXT ·direct1x16AVX2(SB), $0-80
+TEXT ·direct1x16AVX2(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Y0
 	VMOVUPS 32(R10), Y1
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -464,7 +598,7 @@ tap:
 	ADDQ         $0x00000040, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -473,35 +607,80 @@ tap:
 	VMAXPS Y1, Y4, Y1
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
-	ADDQ    $0x00000040, R11
-	MOVQ    $0x00000001, AX
-	IMULQ   DX, AX
+	IMUL3Q  $0x01, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x01, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct7x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct7x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct7x64AVX512(SB), $0-80
+TEXT ·direct7x64AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z4
+	VMOVUPS (AX)(CX*2), Z8
+	VMOVUPS (AX)(BX*1), Z12
+	VMOVUPS (AX)(CX*4), Z16
+	VMOVUPS (AX)(R14*1), Z20
+	VMOVUPS (AX)(BX*2), Z24
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX)(CX*1), Z5
+	VMOVUPS (AX)(CX*2), Z9
+	VMOVUPS (AX)(BX*1), Z13
+	VMOVUPS (AX)(CX*4), Z17
+	VMOVUPS (AX)(R14*1), Z21
+	VMOVUPS (AX)(BX*2), Z25
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(CX*1), Z6
+	VMOVUPS (AX)(CX*2), Z10
+	VMOVUPS (AX)(BX*1), Z14
+	VMOVUPS (AX)(CX*4), Z18
+	VMOVUPS (AX)(R14*1), Z22
+	VMOVUPS (AX)(BX*2), Z26
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z3
+	VMOVUPS (AX)(CX*1), Z7
+	VMOVUPS (AX)(CX*2), Z11
+	VMOVUPS (AX)(BX*1), Z15
+	VMOVUPS (AX)(CX*4), Z19
+	VMOVUPS (AX)(R14*1), Z23
+	VMOVUPS (AX)(BX*2), Z27
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	VMOVUPS 128(R10), Z2
@@ -530,6 +709,8 @@ group:
 	VMOVUPS 64(R10), Z25
 	VMOVUPS 128(R10), Z26
 	VMOVUPS 192(R10), Z27
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -581,7 +762,7 @@ tap:
 	ADDQ         $0x00000100, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -616,64 +797,105 @@ tap:
 	VMAXPS Z27, Z31, Z27
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z4, 64(AX)
-	VMOVUPS Z8, 128(AX)
-	VMOVUPS Z12, 192(AX)
-	VMOVUPS Z16, 256(AX)
-	VMOVUPS Z20, 320(AX)
-	VMOVUPS Z24, 384(AX)
+	VMOVUPS Z4, (AX)(CX*1)
+	VMOVUPS Z8, (AX)(CX*2)
+	VMOVUPS Z12, (AX)(BX*1)
+	VMOVUPS Z16, (AX)(CX*4)
+	VMOVUPS Z20, (AX)(R14*1)
+	VMOVUPS Z24, (AX)(BX*2)
 	ADDQ    R12, AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z5, 64(AX)
-	VMOVUPS Z9, 128(AX)
-	VMOVUPS Z13, 192(AX)
-	VMOVUPS Z17, 256(AX)
-	VMOVUPS Z21, 320(AX)
-	VMOVUPS Z25, 384(AX)
+	VMOVUPS Z5, (AX)(CX*1)
+	VMOVUPS Z9, (AX)(CX*2)
+	VMOVUPS Z13, (AX)(BX*1)
+	VMOVUPS Z17, (AX)(CX*4)
+	VMOVUPS Z21, (AX)(R14*1)
+	VMOVUPS Z25, (AX)(BX*2)
 	ADDQ    R12, AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z6, 64(AX)
-	VMOVUPS Z10, 128(AX)
-	VMOVUPS Z14, 192(AX)
-	VMOVUPS Z18, 256(AX)
-	VMOVUPS Z22, 320(AX)
-	VMOVUPS Z26, 384(AX)
+	VMOVUPS Z6, (AX)(CX*1)
+	VMOVUPS Z10, (AX)(CX*2)
+	VMOVUPS Z14, (AX)(BX*1)
+	VMOVUPS Z18, (AX)(CX*4)
+	VMOVUPS Z22, (AX)(R14*1)
+	VMOVUPS Z26, (AX)(BX*2)
 	ADDQ    R12, AX
 	VMOVUPS Z3, (AX)
-	VMOVUPS Z7, 64(AX)
-	VMOVUPS Z11, 128(AX)
-	VMOVUPS Z15, 192(AX)
-	VMOVUPS Z19, 256(AX)
-	VMOVUPS Z23, 320(AX)
-	VMOVUPS Z27, 384(AX)
-	ADDQ    $0x000001c0, R11
-	MOVQ    $0x00000007, AX
-	IMULQ   DX, AX
+	VMOVUPS Z7, (AX)(CX*1)
+	VMOVUPS Z11, (AX)(CX*2)
+	VMOVUPS Z15, (AX)(BX*1)
+	VMOVUPS Z19, (AX)(CX*4)
+	VMOVUPS Z23, (AX)(R14*1)
+	VMOVUPS Z27, (AX)(BX*2)
+	IMUL3Q  $0x07, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x07, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct6x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct6x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct6x64AVX512(SB), $0-80
+TEXT ·direct6x64AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z4
+	VMOVUPS (AX)(CX*2), Z8
+	VMOVUPS (AX)(BX*1), Z12
+	VMOVUPS (AX)(CX*4), Z16
+	VMOVUPS (AX)(R14*1), Z20
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX)(CX*1), Z5
+	VMOVUPS (AX)(CX*2), Z9
+	VMOVUPS (AX)(BX*1), Z13
+	VMOVUPS (AX)(CX*4), Z17
+	VMOVUPS (AX)(R14*1), Z21
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(CX*1), Z6
+	VMOVUPS (AX)(CX*2), Z10
+	VMOVUPS (AX)(BX*1), Z14
+	VMOVUPS (AX)(CX*4), Z18
+	VMOVUPS (AX)(R14*1), Z22
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z3
+	VMOVUPS (AX)(CX*1), Z7
+	VMOVUPS (AX)(CX*2), Z11
+	VMOVUPS (AX)(BX*1), Z15
+	VMOVUPS (AX)(CX*4), Z19
+	VMOVUPS (AX)(R14*1), Z23
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	VMOVUPS 128(R10), Z2
@@ -698,6 +920,8 @@ group:
 	VMOVUPS 64(R10), Z21
 	VMOVUPS 128(R10), Z22
 	VMOVUPS 192(R10), Z23
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -745,7 +969,7 @@ tap:
 	ADDQ         $0x00000100, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -776,60 +1000,97 @@ tap:
 	VMAXPS Z23, Z28, Z23
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z4, 64(AX)
-	VMOVUPS Z8, 128(AX)
-	VMOVUPS Z12, 192(AX)
-	VMOVUPS Z16, 256(AX)
-	VMOVUPS Z20, 320(AX)
+	VMOVUPS Z4, (AX)(CX*1)
+	VMOVUPS Z8, (AX)(CX*2)
+	VMOVUPS Z12, (AX)(BX*1)
+	VMOVUPS Z16, (AX)(CX*4)
+	VMOVUPS Z20, (AX)(R14*1)
 	ADDQ    R12, AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z5, 64(AX)
-	VMOVUPS Z9, 128(AX)
-	VMOVUPS Z13, 192(AX)
-	VMOVUPS Z17, 256(AX)
-	VMOVUPS Z21, 320(AX)
+	VMOVUPS Z5, (AX)(CX*1)
+	VMOVUPS Z9, (AX)(CX*2)
+	VMOVUPS Z13, (AX)(BX*1)
+	VMOVUPS Z17, (AX)(CX*4)
+	VMOVUPS Z21, (AX)(R14*1)
 	ADDQ    R12, AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z6, 64(AX)
-	VMOVUPS Z10, 128(AX)
-	VMOVUPS Z14, 192(AX)
-	VMOVUPS Z18, 256(AX)
-	VMOVUPS Z22, 320(AX)
+	VMOVUPS Z6, (AX)(CX*1)
+	VMOVUPS Z10, (AX)(CX*2)
+	VMOVUPS Z14, (AX)(BX*1)
+	VMOVUPS Z18, (AX)(CX*4)
+	VMOVUPS Z22, (AX)(R14*1)
 	ADDQ    R12, AX
 	VMOVUPS Z3, (AX)
-	VMOVUPS Z7, 64(AX)
-	VMOVUPS Z11, 128(AX)
-	VMOVUPS Z15, 192(AX)
-	VMOVUPS Z19, 256(AX)
-	VMOVUPS Z23, 320(AX)
-	ADDQ    $0x00000180, R11
-	MOVQ    $0x00000006, AX
-	IMULQ   DX, AX
+	VMOVUPS Z7, (AX)(CX*1)
+	VMOVUPS Z11, (AX)(CX*2)
+	VMOVUPS Z15, (AX)(BX*1)
+	VMOVUPS Z19, (AX)(CX*4)
+	VMOVUPS Z23, (AX)(R14*1)
+	IMUL3Q  $0x06, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x06, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct5x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct5x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct5x64AVX512(SB), $0-80
+TEXT ·direct5x64AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z4
+	VMOVUPS (AX)(CX*2), Z8
+	VMOVUPS (AX)(BX*1), Z12
+	VMOVUPS (AX)(CX*4), Z16
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX)(CX*1), Z5
+	VMOVUPS (AX)(CX*2), Z9
+	VMOVUPS (AX)(BX*1), Z13
+	VMOVUPS (AX)(CX*4), Z17
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(CX*1), Z6
+	VMOVUPS (AX)(CX*2), Z10
+	VMOVUPS (AX)(BX*1), Z14
+	VMOVUPS (AX)(CX*4), Z18
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z3
+	VMOVUPS (AX)(CX*1), Z7
+	VMOVUPS (AX)(CX*2), Z11
+	VMOVUPS (AX)(BX*1), Z15
+	VMOVUPS (AX)(CX*4), Z19
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	VMOVUPS 128(R10), Z2
@@ -850,6 +1111,8 @@ group:
 	VMOVUPS 64(R10), Z17
 	VMOVUPS 128(R10), Z18
 	VMOVUPS 192(R10), Z19
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -892,7 +1155,7 @@ tap:
 	ADDQ         $0x00000100, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -919,56 +1182,89 @@ tap:
 	VMAXPS Z19, Z24, Z19
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z4, 64(AX)
-	VMOVUPS Z8, 128(AX)
-	VMOVUPS Z12, 192(AX)
-	VMOVUPS Z16, 256(AX)
+	VMOVUPS Z4, (AX)(CX*1)
+	VMOVUPS Z8, (AX)(CX*2)
+	VMOVUPS Z12, (AX)(BX*1)
+	VMOVUPS Z16, (AX)(CX*4)
 	ADDQ    R12, AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z5, 64(AX)
-	VMOVUPS Z9, 128(AX)
-	VMOVUPS Z13, 192(AX)
-	VMOVUPS Z17, 256(AX)
+	VMOVUPS Z5, (AX)(CX*1)
+	VMOVUPS Z9, (AX)(CX*2)
+	VMOVUPS Z13, (AX)(BX*1)
+	VMOVUPS Z17, (AX)(CX*4)
 	ADDQ    R12, AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z6, 64(AX)
-	VMOVUPS Z10, 128(AX)
-	VMOVUPS Z14, 192(AX)
-	VMOVUPS Z18, 256(AX)
+	VMOVUPS Z6, (AX)(CX*1)
+	VMOVUPS Z10, (AX)(CX*2)
+	VMOVUPS Z14, (AX)(BX*1)
+	VMOVUPS Z18, (AX)(CX*4)
 	ADDQ    R12, AX
 	VMOVUPS Z3, (AX)
-	VMOVUPS Z7, 64(AX)
-	VMOVUPS Z11, 128(AX)
-	VMOVUPS Z15, 192(AX)
-	VMOVUPS Z19, 256(AX)
-	ADDQ    $0x00000140, R11
-	MOVQ    $0x00000005, AX
-	IMULQ   DX, AX
+	VMOVUPS Z7, (AX)(CX*1)
+	VMOVUPS Z11, (AX)(CX*2)
+	VMOVUPS Z15, (AX)(BX*1)
+	VMOVUPS Z19, (AX)(CX*4)
+	IMUL3Q  $0x05, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x05, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct4x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct4x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct4x64AVX512(SB), $0-80
+TEXT ·direct4x64AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z4
+	VMOVUPS (AX)(CX*2), Z8
+	VMOVUPS (AX)(BX*1), Z12
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX)(CX*1), Z5
+	VMOVUPS (AX)(CX*2), Z9
+	VMOVUPS (AX)(BX*1), Z13
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(CX*1), Z6
+	VMOVUPS (AX)(CX*2), Z10
+	VMOVUPS (AX)(BX*1), Z14
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z3
+	VMOVUPS (AX)(CX*1), Z7
+	VMOVUPS (AX)(CX*2), Z11
+	VMOVUPS (AX)(BX*1), Z15
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	VMOVUPS 128(R10), Z2
@@ -985,6 +1281,8 @@ group:
 	VMOVUPS 64(R10), Z13
 	VMOVUPS 128(R10), Z14
 	VMOVUPS 192(R10), Z15
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -1022,7 +1320,7 @@ tap:
 	ADDQ         $0x00000100, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -1045,52 +1343,81 @@ tap:
 	VMAXPS Z15, Z20, Z15
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z4, 64(AX)
-	VMOVUPS Z8, 128(AX)
-	VMOVUPS Z12, 192(AX)
+	VMOVUPS Z4, (AX)(CX*1)
+	VMOVUPS Z8, (AX)(CX*2)
+	VMOVUPS Z12, (AX)(BX*1)
 	ADDQ    R12, AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z5, 64(AX)
-	VMOVUPS Z9, 128(AX)
-	VMOVUPS Z13, 192(AX)
+	VMOVUPS Z5, (AX)(CX*1)
+	VMOVUPS Z9, (AX)(CX*2)
+	VMOVUPS Z13, (AX)(BX*1)
 	ADDQ    R12, AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z6, 64(AX)
-	VMOVUPS Z10, 128(AX)
-	VMOVUPS Z14, 192(AX)
+	VMOVUPS Z6, (AX)(CX*1)
+	VMOVUPS Z10, (AX)(CX*2)
+	VMOVUPS Z14, (AX)(BX*1)
 	ADDQ    R12, AX
 	VMOVUPS Z3, (AX)
-	VMOVUPS Z7, 64(AX)
-	VMOVUPS Z11, 128(AX)
-	VMOVUPS Z15, 192(AX)
-	ADDQ    $0x00000100, R11
-	MOVQ    $0x00000004, AX
-	IMULQ   DX, AX
+	VMOVUPS Z7, (AX)(CX*1)
+	VMOVUPS Z11, (AX)(CX*2)
+	VMOVUPS Z15, (AX)(BX*1)
+	IMUL3Q  $0x04, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x04, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct3x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct3x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct3x64AVX512(SB), $0-80
+TEXT ·direct3x64AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z4
+	VMOVUPS (AX)(CX*2), Z8
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX)(CX*1), Z5
+	VMOVUPS (AX)(CX*2), Z9
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(CX*1), Z6
+	VMOVUPS (AX)(CX*2), Z10
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z3
+	VMOVUPS (AX)(CX*1), Z7
+	VMOVUPS (AX)(CX*2), Z11
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	VMOVUPS 128(R10), Z2
@@ -1103,6 +1430,8 @@ group:
 	VMOVUPS 64(R10), Z9
 	VMOVUPS 128(R10), Z10
 	VMOVUPS 192(R10), Z11
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -1135,7 +1464,7 @@ tap:
 	ADDQ         $0x00000100, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -1154,48 +1483,73 @@ tap:
 	VMAXPS Z11, Z16, Z11
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z4, 64(AX)
-	VMOVUPS Z8, 128(AX)
+	VMOVUPS Z4, (AX)(CX*1)
+	VMOVUPS Z8, (AX)(CX*2)
 	ADDQ    R12, AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z5, 64(AX)
-	VMOVUPS Z9, 128(AX)
+	VMOVUPS Z5, (AX)(CX*1)
+	VMOVUPS Z9, (AX)(CX*2)
 	ADDQ    R12, AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z6, 64(AX)
-	VMOVUPS Z10, 128(AX)
+	VMOVUPS Z6, (AX)(CX*1)
+	VMOVUPS Z10, (AX)(CX*2)
 	ADDQ    R12, AX
 	VMOVUPS Z3, (AX)
-	VMOVUPS Z7, 64(AX)
-	VMOVUPS Z11, 128(AX)
-	ADDQ    $0x000000c0, R11
-	MOVQ    $0x00000003, AX
-	IMULQ   DX, AX
+	VMOVUPS Z7, (AX)(CX*1)
+	VMOVUPS Z11, (AX)(CX*2)
+	IMUL3Q  $0x03, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x03, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct2x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct2x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct2x64AVX512(SB), $0-80
+TEXT ·direct2x64AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z4
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX)(CX*1), Z5
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(CX*1), Z6
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z3
+	VMOVUPS (AX)(CX*1), Z7
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	VMOVUPS 128(R10), Z2
@@ -1204,6 +1558,8 @@ group:
 	VMOVUPS 64(R10), Z5
 	VMOVUPS 128(R10), Z6
 	VMOVUPS 192(R10), Z7
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -1231,7 +1587,7 @@ tap:
 	ADDQ         $0x00000100, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -1246,48 +1602,71 @@ tap:
 	VMAXPS Z7, Z12, Z7
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z4, 64(AX)
+	VMOVUPS Z4, (AX)(CX*1)
 	ADDQ    R12, AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z5, 64(AX)
+	VMOVUPS Z5, (AX)(CX*1)
 	ADDQ    R12, AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z6, 64(AX)
+	VMOVUPS Z6, (AX)(CX*1)
 	ADDQ    R12, AX
 	VMOVUPS Z3, (AX)
-	VMOVUPS Z7, 64(AX)
-	ADDQ    $0x00000080, R11
-	MOVQ    $0x00000002, AX
-	IMULQ   DX, AX
+	VMOVUPS Z7, (AX)(CX*1)
+	IMUL3Q  $0x02, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x02, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct1x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct1x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct1x64AVX512(SB), $0-80
+TEXT ·direct1x64AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z1
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z2
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z3
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	VMOVUPS 128(R10), Z2
 	VMOVUPS 192(R10), Z3
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -1310,7 +1689,7 @@ tap:
 	ADDQ         $0x00000100, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -1321,6 +1700,10 @@ tap:
 	VMAXPS Z3, Z8, Z3
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    R12, AX
@@ -1329,32 +1712,65 @@ store:
 	VMOVUPS Z2, (AX)
 	ADDQ    R12, AX
 	VMOVUPS Z3, (AX)
-	ADDQ    $0x00000040, R11
-	MOVQ    $0x00000001, AX
-	IMULQ   DX, AX
+	IMUL3Q  $0x01, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x01, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct7x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct7x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct7x48AVX512(SB), $0-80
+TEXT ·direct7x48AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z3
+	VMOVUPS (AX)(CX*2), Z6
+	VMOVUPS (AX)(BX*1), Z9
+	VMOVUPS (AX)(CX*4), Z12
+	VMOVUPS (AX)(R14*1), Z15
+	VMOVUPS (AX)(BX*2), Z18
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX)(CX*1), Z4
+	VMOVUPS (AX)(CX*2), Z7
+	VMOVUPS (AX)(BX*1), Z10
+	VMOVUPS (AX)(CX*4), Z13
+	VMOVUPS (AX)(R14*1), Z16
+	VMOVUPS (AX)(BX*2), Z19
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(CX*1), Z5
+	VMOVUPS (AX)(CX*2), Z8
+	VMOVUPS (AX)(BX*1), Z11
+	VMOVUPS (AX)(CX*4), Z14
+	VMOVUPS (AX)(R14*1), Z17
+	VMOVUPS (AX)(BX*2), Z20
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	VMOVUPS 128(R10), Z2
@@ -1376,6 +1792,8 @@ group:
 	VMOVUPS (R10), Z18
 	VMOVUPS 64(R10), Z19
 	VMOVUPS 128(R10), Z20
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -1420,7 +1838,7 @@ tap:
 	ADDQ         $0x000000c0, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -1448,56 +1866,90 @@ tap:
 	VMAXPS Z20, Z24, Z20
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z3, 64(AX)
-	VMOVUPS Z6, 128(AX)
-	VMOVUPS Z9, 192(AX)
-	VMOVUPS Z12, 256(AX)
-	VMOVUPS Z15, 320(AX)
-	VMOVUPS Z18, 384(AX)
+	VMOVUPS Z3, (AX)(CX*1)
+	VMOVUPS Z6, (AX)(CX*2)
+	VMOVUPS Z9, (AX)(BX*1)
+	VMOVUPS Z12, (AX)(CX*4)
+	VMOVUPS Z15, (AX)(R14*1)
+	VMOVUPS Z18, (AX)(BX*2)
 	ADDQ    R12, AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z4, 64(AX)
-	VMOVUPS Z7, 128(AX)
-	VMOVUPS Z10, 192(AX)
-	VMOVUPS Z13, 256(AX)
-	VMOVUPS Z16, 320(AX)
-	VMOVUPS Z19, 384(AX)
+	VMOVUPS Z4, (AX)(CX*1)
+	VMOVUPS Z7, (AX)(CX*2)
+	VMOVUPS Z10, (AX)(BX*1)
+	VMOVUPS Z13, (AX)(CX*4)
+	VMOVUPS Z16, (AX)(R14*1)
+	VMOVUPS Z19, (AX)(BX*2)
 	ADDQ    R12, AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z5, 64(AX)
-	VMOVUPS Z8, 128(AX)
-	VMOVUPS Z11, 192(AX)
-	VMOVUPS Z14, 256(AX)
-	VMOVUPS Z17, 320(AX)
-	VMOVUPS Z20, 384(AX)
-	ADDQ    $0x000001c0, R11
-	MOVQ    $0x00000007, AX
-	IMULQ   DX, AX
+	VMOVUPS Z5, (AX)(CX*1)
+	VMOVUPS Z8, (AX)(CX*2)
+	VMOVUPS Z11, (AX)(BX*1)
+	VMOVUPS Z14, (AX)(CX*4)
+	VMOVUPS Z17, (AX)(R14*1)
+	VMOVUPS Z20, (AX)(BX*2)
+	IMUL3Q  $0x07, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x07, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct6x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct6x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct6x48AVX512(SB), $0-80
+TEXT ·direct6x48AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z3
+	VMOVUPS (AX)(CX*2), Z6
+	VMOVUPS (AX)(BX*1), Z9
+	VMOVUPS (AX)(CX*4), Z12
+	VMOVUPS (AX)(R14*1), Z15
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX)(CX*1), Z4
+	VMOVUPS (AX)(CX*2), Z7
+	VMOVUPS (AX)(BX*1), Z10
+	VMOVUPS (AX)(CX*4), Z13
+	VMOVUPS (AX)(R14*1), Z16
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(CX*1), Z5
+	VMOVUPS (AX)(CX*2), Z8
+	VMOVUPS (AX)(BX*1), Z11
+	VMOVUPS (AX)(CX*4), Z14
+	VMOVUPS (AX)(R14*1), Z17
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	VMOVUPS 128(R10), Z2
@@ -1516,6 +1968,8 @@ group:
 	VMOVUPS (R10), Z15
 	VMOVUPS 64(R10), Z16
 	VMOVUPS 128(R10), Z17
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -1556,7 +2010,7 @@ tap:
 	ADDQ         $0x000000c0, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -1581,53 +2035,84 @@ tap:
 	VMAXPS Z17, Z21, Z17
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z3, 64(AX)
-	VMOVUPS Z6, 128(AX)
-	VMOVUPS Z9, 192(AX)
-	VMOVUPS Z12, 256(AX)
-	VMOVUPS Z15, 320(AX)
+	VMOVUPS Z3, (AX)(CX*1)
+	VMOVUPS Z6, (AX)(CX*2)
+	VMOVUPS Z9, (AX)(BX*1)
+	VMOVUPS Z12, (AX)(CX*4)
+	VMOVUPS Z15, (AX)(R14*1)
 	ADDQ    R12, AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z4, 64(AX)
-	VMOVUPS Z7, 128(AX)
-	VMOVUPS Z10, 192(AX)
-	VMOVUPS Z13, 256(AX)
-	VMOVUPS Z16, 320(AX)
+	VMOVUPS Z4, (AX)(CX*1)
+	VMOVUPS Z7, (AX)(CX*2)
+	VMOVUPS Z10, (AX)(BX*1)
+	VMOVUPS Z13, (AX)(CX*4)
+	VMOVUPS Z16, (AX)(R14*1)
 	ADDQ    R12, AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z5, 64(AX)
-	VMOVUPS Z8, 128(AX)
-	VMOVUPS Z11, 192(AX)
-	VMOVUPS Z14, 256(AX)
-	VMOVUPS Z17, 320(AX)
-	ADDQ    $0x00000180, R11
-	MOVQ    $0x00000006, AX
-	IMULQ   DX, AX
+	VMOVUPS Z5, (AX)(CX*1)
+	VMOVUPS Z8, (AX)(CX*2)
+	VMOVUPS Z11, (AX)(BX*1)
+	VMOVUPS Z14, (AX)(CX*4)
+	VMOVUPS Z17, (AX)(R14*1)
+	IMUL3Q  $0x06, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x06, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct5x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct5x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct5x48AVX512(SB), $0-80
+TEXT ·direct5x48AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z3
+	VMOVUPS (AX)(CX*2), Z6
+	VMOVUPS (AX)(BX*1), Z9
+	VMOVUPS (AX)(CX*4), Z12
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX)(CX*1), Z4
+	VMOVUPS (AX)(CX*2), Z7
+	VMOVUPS (AX)(BX*1), Z10
+	VMOVUPS (AX)(CX*4), Z13
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(CX*1), Z5
+	VMOVUPS (AX)(CX*2), Z8
+	VMOVUPS (AX)(BX*1), Z11
+	VMOVUPS (AX)(CX*4), Z14
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	VMOVUPS 128(R10), Z2
@@ -1643,6 +2128,8 @@ group:
 	VMOVUPS (R10), Z12
 	VMOVUPS 64(R10), Z13
 	VMOVUPS 128(R10), Z14
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -1679,7 +2166,7 @@ tap:
 	ADDQ         $0x000000c0, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -1701,50 +2188,78 @@ tap:
 	VMAXPS Z14, Z18, Z14
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z3, 64(AX)
-	VMOVUPS Z6, 128(AX)
-	VMOVUPS Z9, 192(AX)
-	VMOVUPS Z12, 256(AX)
+	VMOVUPS Z3, (AX)(CX*1)
+	VMOVUPS Z6, (AX)(CX*2)
+	VMOVUPS Z9, (AX)(BX*1)
+	VMOVUPS Z12, (AX)(CX*4)
 	ADDQ    R12, AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z4, 64(AX)
-	VMOVUPS Z7, 128(AX)
-	VMOVUPS Z10, 192(AX)
-	VMOVUPS Z13, 256(AX)
+	VMOVUPS Z4, (AX)(CX*1)
+	VMOVUPS Z7, (AX)(CX*2)
+	VMOVUPS Z10, (AX)(BX*1)
+	VMOVUPS Z13, (AX)(CX*4)
 	ADDQ    R12, AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z5, 64(AX)
-	VMOVUPS Z8, 128(AX)
-	VMOVUPS Z11, 192(AX)
-	VMOVUPS Z14, 256(AX)
-	ADDQ    $0x00000140, R11
-	MOVQ    $0x00000005, AX
-	IMULQ   DX, AX
+	VMOVUPS Z5, (AX)(CX*1)
+	VMOVUPS Z8, (AX)(CX*2)
+	VMOVUPS Z11, (AX)(BX*1)
+	VMOVUPS Z14, (AX)(CX*4)
+	IMUL3Q  $0x05, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x05, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct4x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct4x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct4x48AVX512(SB), $0-80
+TEXT ·direct4x48AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z3
+	VMOVUPS (AX)(CX*2), Z6
+	VMOVUPS (AX)(BX*1), Z9
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX)(CX*1), Z4
+	VMOVUPS (AX)(CX*2), Z7
+	VMOVUPS (AX)(BX*1), Z10
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(CX*1), Z5
+	VMOVUPS (AX)(CX*2), Z8
+	VMOVUPS (AX)(BX*1), Z11
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	VMOVUPS 128(R10), Z2
@@ -1757,6 +2272,8 @@ group:
 	VMOVUPS (R10), Z9
 	VMOVUPS 64(R10), Z10
 	VMOVUPS 128(R10), Z11
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -1789,7 +2306,7 @@ tap:
 	ADDQ         $0x000000c0, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -1808,47 +2325,72 @@ tap:
 	VMAXPS Z11, Z15, Z11
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z3, 64(AX)
-	VMOVUPS Z6, 128(AX)
-	VMOVUPS Z9, 192(AX)
+	VMOVUPS Z3, (AX)(CX*1)
+	VMOVUPS Z6, (AX)(CX*2)
+	VMOVUPS Z9, (AX)(BX*1)
 	ADDQ    R12, AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z4, 64(AX)
-	VMOVUPS Z7, 128(AX)
-	VMOVUPS Z10, 192(AX)
+	VMOVUPS Z4, (AX)(CX*1)
+	VMOVUPS Z7, (AX)(CX*2)
+	VMOVUPS Z10, (AX)(BX*1)
 	ADDQ    R12, AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z5, 64(AX)
-	VMOVUPS Z8, 128(AX)
-	VMOVUPS Z11, 192(AX)
-	ADDQ    $0x00000100, R11
-	MOVQ    $0x00000004, AX
-	IMULQ   DX, AX
+	VMOVUPS Z5, (AX)(CX*1)
+	VMOVUPS Z8, (AX)(CX*2)
+	VMOVUPS Z11, (AX)(BX*1)
+	IMUL3Q  $0x04, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x04, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct3x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct3x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct3x48AVX512(SB), $0-80
+TEXT ·direct3x48AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z3
+	VMOVUPS (AX)(CX*2), Z6
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX)(CX*1), Z4
+	VMOVUPS (AX)(CX*2), Z7
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(CX*1), Z5
+	VMOVUPS (AX)(CX*2), Z8
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	VMOVUPS 128(R10), Z2
@@ -1858,6 +2400,8 @@ group:
 	VMOVUPS (R10), Z6
 	VMOVUPS 64(R10), Z7
 	VMOVUPS 128(R10), Z8
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -1886,7 +2430,7 @@ tap:
 	ADDQ         $0x000000c0, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -1902,50 +2446,74 @@ tap:
 	VMAXPS Z8, Z12, Z8
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z3, 64(AX)
-	VMOVUPS Z6, 128(AX)
+	VMOVUPS Z3, (AX)(CX*1)
+	VMOVUPS Z6, (AX)(CX*2)
 	ADDQ    R12, AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z4, 64(AX)
-	VMOVUPS Z7, 128(AX)
+	VMOVUPS Z4, (AX)(CX*1)
+	VMOVUPS Z7, (AX)(CX*2)
 	ADDQ    R12, AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z5, 64(AX)
-	VMOVUPS Z8, 128(AX)
-	ADDQ    $0x000000c0, R11
-	MOVQ    $0x00000003, AX
-	IMULQ   DX, AX
+	VMOVUPS Z5, (AX)(CX*1)
+	VMOVUPS Z8, (AX)(CX*2)
+	IMUL3Q  $0x03, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x03, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct2x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct2x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct2x48AVX512(SB), $0-80
+TEXT ·direct2x48AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z3
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX)(CX*1), Z4
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(CX*1), Z5
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	VMOVUPS 128(R10), Z2
 	VMOVUPS (R10), Z3
 	VMOVUPS 64(R10), Z4
 	VMOVUPS 128(R10), Z5
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -1970,7 +2538,7 @@ tap:
 	ADDQ         $0x000000c0, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -1983,44 +2551,65 @@ tap:
 	VMAXPS Z5, Z9, Z5
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z3, 64(AX)
+	VMOVUPS Z3, (AX)(CX*1)
 	ADDQ    R12, AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z4, 64(AX)
+	VMOVUPS Z4, (AX)(CX*1)
 	ADDQ    R12, AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z5, 64(AX)
-	ADDQ    $0x00000080, R11
-	MOVQ    $0x00000002, AX
-	IMULQ   DX, AX
+	VMOVUPS Z5, (AX)(CX*1)
+	IMUL3Q  $0x02, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x02, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct1x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct1x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct1x48AVX512(SB), $0-80
+TEXT ·direct1x48AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z1
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z2
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	VMOVUPS 128(R10), Z2
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -2041,7 +2630,7 @@ tap:
 	ADDQ         $0x000000c0, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -2051,38 +2640,67 @@ tap:
 	VMAXPS Z2, Z6, Z2
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    R12, AX
 	VMOVUPS Z1, (AX)
 	ADDQ    R12, AX
 	VMOVUPS Z2, (AX)
-	ADDQ    $0x00000040, R11
-	MOVQ    $0x00000001, AX
-	IMULQ   DX, AX
+	IMUL3Q  $0x01, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x01, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct7x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct7x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct7x32AVX512(SB), $0-80
+TEXT ·direct7x32AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z2
+	VMOVUPS (AX)(CX*2), Z4
+	VMOVUPS (AX)(BX*1), Z6
+	VMOVUPS (AX)(CX*4), Z8
+	VMOVUPS (AX)(R14*1), Z10
+	VMOVUPS (AX)(BX*2), Z12
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX)(CX*1), Z3
+	VMOVUPS (AX)(CX*2), Z5
+	VMOVUPS (AX)(BX*1), Z7
+	VMOVUPS (AX)(CX*4), Z9
+	VMOVUPS (AX)(R14*1), Z11
+	VMOVUPS (AX)(BX*2), Z13
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	VMOVUPS (R10), Z2
@@ -2097,6 +2715,8 @@ group:
 	VMOVUPS 64(R10), Z11
 	VMOVUPS (R10), Z12
 	VMOVUPS 64(R10), Z13
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -2133,7 +2753,7 @@ tap:
 	ADDQ         $0x00000080, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -2154,48 +2774,75 @@ tap:
 	VMAXPS Z13, Z16, Z13
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z2, 64(AX)
-	VMOVUPS Z4, 128(AX)
-	VMOVUPS Z6, 192(AX)
-	VMOVUPS Z8, 256(AX)
-	VMOVUPS Z10, 320(AX)
-	VMOVUPS Z12, 384(AX)
+	VMOVUPS Z2, (AX)(CX*1)
+	VMOVUPS Z4, (AX)(CX*2)
+	VMOVUPS Z6, (AX)(BX*1)
+	VMOVUPS Z8, (AX)(CX*4)
+	VMOVUPS Z10, (AX)(R14*1)
+	VMOVUPS Z12, (AX)(BX*2)
 	ADDQ    R12, AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z3, 64(AX)
-	VMOVUPS Z5, 128(AX)
-	VMOVUPS Z7, 192(AX)
-	VMOVUPS Z9, 256(AX)
-	VMOVUPS Z11, 320(AX)
-	VMOVUPS Z13, 384(AX)
-	ADDQ    $0x000001c0, R11
-	MOVQ    $0x00000007, AX
-	IMULQ   DX, AX
+	VMOVUPS Z3, (AX)(CX*1)
+	VMOVUPS Z5, (AX)(CX*2)
+	VMOVUPS Z7, (AX)(BX*1)
+	VMOVUPS Z9, (AX)(CX*4)
+	VMOVUPS Z11, (AX)(R14*1)
+	VMOVUPS Z13, (AX)(BX*2)
+	IMUL3Q  $0x07, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x07, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct6x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct6x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct6x32AVX512(SB), $0-80
+TEXT ·direct6x32AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z2
+	VMOVUPS (AX)(CX*2), Z4
+	VMOVUPS (AX)(BX*1), Z6
+	VMOVUPS (AX)(CX*4), Z8
+	VMOVUPS (AX)(R14*1), Z10
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX)(CX*1), Z3
+	VMOVUPS (AX)(CX*2), Z5
+	VMOVUPS (AX)(BX*1), Z7
+	VMOVUPS (AX)(CX*4), Z9
+	VMOVUPS (AX)(R14*1), Z11
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	VMOVUPS (R10), Z2
@@ -2208,6 +2855,8 @@ group:
 	VMOVUPS 64(R10), Z9
 	VMOVUPS (R10), Z10
 	VMOVUPS 64(R10), Z11
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -2241,7 +2890,7 @@ tap:
 	ADDQ         $0x00000080, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -2260,46 +2909,71 @@ tap:
 	VMAXPS Z11, Z14, Z11
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z2, 64(AX)
-	VMOVUPS Z4, 128(AX)
-	VMOVUPS Z6, 192(AX)
-	VMOVUPS Z8, 256(AX)
-	VMOVUPS Z10, 320(AX)
+	VMOVUPS Z2, (AX)(CX*1)
+	VMOVUPS Z4, (AX)(CX*2)
+	VMOVUPS Z6, (AX)(BX*1)
+	VMOVUPS Z8, (AX)(CX*4)
+	VMOVUPS Z10, (AX)(R14*1)
 	ADDQ    R12, AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z3, 64(AX)
-	VMOVUPS Z5, 128(AX)
-	VMOVUPS Z7, 192(AX)
-	VMOVUPS Z9, 256(AX)
-	VMOVUPS Z11, 320(AX)
-	ADDQ    $0x00000180, R11
-	MOVQ    $0x00000006, AX
-	IMULQ   DX, AX
+	VMOVUPS Z3, (AX)(CX*1)
+	VMOVUPS Z5, (AX)(CX*2)
+	VMOVUPS Z7, (AX)(BX*1)
+	VMOVUPS Z9, (AX)(CX*4)
+	VMOVUPS Z11, (AX)(R14*1)
+	IMUL3Q  $0x06, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x06, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct5x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct5x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct5x32AVX512(SB), $0-80
+TEXT ·direct5x32AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z2
+	VMOVUPS (AX)(CX*2), Z4
+	VMOVUPS (AX)(BX*1), Z6
+	VMOVUPS (AX)(CX*4), Z8
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX)(CX*1), Z3
+	VMOVUPS (AX)(CX*2), Z5
+	VMOVUPS (AX)(BX*1), Z7
+	VMOVUPS (AX)(CX*4), Z9
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	VMOVUPS (R10), Z2
@@ -2310,6 +2984,8 @@ group:
 	VMOVUPS 64(R10), Z7
 	VMOVUPS (R10), Z8
 	VMOVUPS 64(R10), Z9
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -2340,7 +3016,7 @@ tap:
 	ADDQ         $0x00000080, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -2357,44 +3033,67 @@ tap:
 	VMAXPS Z9, Z12, Z9
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z2, 64(AX)
-	VMOVUPS Z4, 128(AX)
-	VMOVUPS Z6, 192(AX)
-	VMOVUPS Z8, 256(AX)
+	VMOVUPS Z2, (AX)(CX*1)
+	VMOVUPS Z4, (AX)(CX*2)
+	VMOVUPS Z6, (AX)(BX*1)
+	VMOVUPS Z8, (AX)(CX*4)
 	ADDQ    R12, AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z3, 64(AX)
-	VMOVUPS Z5, 128(AX)
-	VMOVUPS Z7, 192(AX)
-	VMOVUPS Z9, 256(AX)
-	ADDQ    $0x00000140, R11
-	MOVQ    $0x00000005, AX
-	IMULQ   DX, AX
+	VMOVUPS Z3, (AX)(CX*1)
+	VMOVUPS Z5, (AX)(CX*2)
+	VMOVUPS Z7, (AX)(BX*1)
+	VMOVUPS Z9, (AX)(CX*4)
+	IMUL3Q  $0x05, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x05, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct4x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct4x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct4x32AVX512(SB), $0-80
+TEXT ·direct4x32AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z2
+	VMOVUPS (AX)(CX*2), Z4
+	VMOVUPS (AX)(BX*1), Z6
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX)(CX*1), Z3
+	VMOVUPS (AX)(CX*2), Z5
+	VMOVUPS (AX)(BX*1), Z7
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	VMOVUPS (R10), Z2
@@ -2403,6 +3102,8 @@ group:
 	VMOVUPS 64(R10), Z5
 	VMOVUPS (R10), Z6
 	VMOVUPS 64(R10), Z7
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -2430,7 +3131,7 @@ tap:
 	ADDQ         $0x00000080, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -2445,48 +3146,71 @@ tap:
 	VMAXPS Z7, Z10, Z7
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z2, 64(AX)
-	VMOVUPS Z4, 128(AX)
-	VMOVUPS Z6, 192(AX)
+	VMOVUPS Z2, (AX)(CX*1)
+	VMOVUPS Z4, (AX)(CX*2)
+	VMOVUPS Z6, (AX)(BX*1)
 	ADDQ    R12, AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z3, 64(AX)
-	VMOVUPS Z5, 128(AX)
-	VMOVUPS Z7, 192(AX)
-	ADDQ    $0x00000100, R11
-	MOVQ    $0x00000004, AX
-	IMULQ   DX, AX
+	VMOVUPS Z3, (AX)(CX*1)
+	VMOVUPS Z5, (AX)(CX*2)
+	VMOVUPS Z7, (AX)(BX*1)
+	IMUL3Q  $0x04, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x04, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct3x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct3x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct3x32AVX512(SB), $0-80
+TEXT ·direct3x32AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z2
+	VMOVUPS (AX)(CX*2), Z4
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX)(CX*1), Z3
+	VMOVUPS (AX)(CX*2), Z5
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	VMOVUPS (R10), Z2
 	VMOVUPS 64(R10), Z3
 	VMOVUPS (R10), Z4
 	VMOVUPS 64(R10), Z5
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -2511,7 +3235,7 @@ tap:
 	ADDQ         $0x00000080, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -2524,44 +3248,65 @@ tap:
 	VMAXPS Z5, Z8, Z5
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z2, 64(AX)
-	VMOVUPS Z4, 128(AX)
+	VMOVUPS Z2, (AX)(CX*1)
+	VMOVUPS Z4, (AX)(CX*2)
 	ADDQ    R12, AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z3, 64(AX)
-	VMOVUPS Z5, 128(AX)
-	ADDQ    $0x000000c0, R11
-	MOVQ    $0x00000003, AX
-	IMULQ   DX, AX
+	VMOVUPS Z3, (AX)(CX*1)
+	VMOVUPS Z5, (AX)(CX*2)
+	IMUL3Q  $0x03, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x03, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct2x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct2x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct2x32AVX512(SB), $0-80
+TEXT ·direct2x32AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z2
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX)(CX*1), Z3
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	VMOVUPS (R10), Z2
 	VMOVUPS 64(R10), Z3
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -2583,7 +3328,7 @@ tap:
 	ADDQ         $0x00000080, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -2594,40 +3339,59 @@ tap:
 	VMAXPS Z3, Z6, Z3
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z2, 64(AX)
+	VMOVUPS Z2, (AX)(CX*1)
 	ADDQ    R12, AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z3, 64(AX)
-	ADDQ    $0x00000080, R11
-	MOVQ    $0x00000002, AX
-	IMULQ   DX, AX
+	VMOVUPS Z3, (AX)(CX*1)
+	IMUL3Q  $0x02, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x02, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct1x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct1x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct1x32AVX512(SB), $0-80
+TEXT ·direct1x32AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	ADDQ    R12, AX
+	VMOVUPS (AX), Z1
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -2646,7 +3410,7 @@ tap:
 	ADDQ         $0x00000080, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -2655,36 +3419,57 @@ tap:
 	VMAXPS Z1, Z4, Z1
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    R12, AX
 	VMOVUPS Z1, (AX)
-	ADDQ    $0x00000040, R11
-	MOVQ    $0x00000001, AX
-	IMULQ   DX, AX
+	IMUL3Q  $0x01, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x01, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct7x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct7x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct7x16AVX512(SB), $0-80
+TEXT ·direct7x16AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z1
+	VMOVUPS (AX)(CX*2), Z2
+	VMOVUPS (AX)(BX*1), Z3
+	VMOVUPS (AX)(CX*4), Z4
+	VMOVUPS (AX)(R14*1), Z5
+	VMOVUPS (AX)(BX*2), Z6
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS (R10), Z1
 	VMOVUPS (R10), Z2
@@ -2692,6 +3477,8 @@ group:
 	VMOVUPS (R10), Z4
 	VMOVUPS (R10), Z5
 	VMOVUPS (R10), Z6
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -2720,7 +3507,7 @@ tap:
 	ADDQ         $0x00000040, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -2734,46 +3521,68 @@ tap:
 	VMAXPS Z6, Z8, Z6
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	VMOVUPS Z2, 128(AX)
-	VMOVUPS Z3, 192(AX)
-	VMOVUPS Z4, 256(AX)
-	VMOVUPS Z5, 320(AX)
-	VMOVUPS Z6, 384(AX)
-	ADDQ    $0x000001c0, R11
-	MOVQ    $0x00000007, AX
-	IMULQ   DX, AX
+	VMOVUPS Z1, (AX)(CX*1)
+	VMOVUPS Z2, (AX)(CX*2)
+	VMOVUPS Z3, (AX)(BX*1)
+	VMOVUPS Z4, (AX)(CX*4)
+	VMOVUPS Z5, (AX)(R14*1)
+	VMOVUPS Z6, (AX)(BX*2)
+	IMUL3Q  $0x07, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x07, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct6x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct6x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct6x16AVX512(SB), $0-80
+TEXT ·direct6x16AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z1
+	VMOVUPS (AX)(CX*2), Z2
+	VMOVUPS (AX)(BX*1), Z3
+	VMOVUPS (AX)(CX*4), Z4
+	VMOVUPS (AX)(R14*1), Z5
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS (R10), Z1
 	VMOVUPS (R10), Z2
 	VMOVUPS (R10), Z3
 	VMOVUPS (R10), Z4
 	VMOVUPS (R10), Z5
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -2800,7 +3609,7 @@ tap:
 	ADDQ         $0x00000040, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -2813,44 +3622,65 @@ tap:
 	VMAXPS Z5, Z7, Z5
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	VMOVUPS Z2, 128(AX)
-	VMOVUPS Z3, 192(AX)
-	VMOVUPS Z4, 256(AX)
-	VMOVUPS Z5, 320(AX)
-	ADDQ    $0x00000180, R11
-	MOVQ    $0x00000006, AX
-	IMULQ   DX, AX
+	VMOVUPS Z1, (AX)(CX*1)
+	VMOVUPS Z2, (AX)(CX*2)
+	VMOVUPS Z3, (AX)(BX*1)
+	VMOVUPS Z4, (AX)(CX*4)
+	VMOVUPS Z5, (AX)(R14*1)
+	IMUL3Q  $0x06, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x06, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct5x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct5x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct5x16AVX512(SB), $0-80
+TEXT ·direct5x16AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z1
+	VMOVUPS (AX)(CX*2), Z2
+	VMOVUPS (AX)(BX*1), Z3
+	VMOVUPS (AX)(CX*4), Z4
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS (R10), Z1
 	VMOVUPS (R10), Z2
 	VMOVUPS (R10), Z3
 	VMOVUPS (R10), Z4
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -2875,7 +3705,7 @@ tap:
 	ADDQ         $0x00000040, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -2887,42 +3717,62 @@ tap:
 	VMAXPS Z4, Z6, Z4
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	VMOVUPS Z2, 128(AX)
-	VMOVUPS Z3, 192(AX)
-	VMOVUPS Z4, 256(AX)
-	ADDQ    $0x00000140, R11
-	MOVQ    $0x00000005, AX
-	IMULQ   DX, AX
+	VMOVUPS Z1, (AX)(CX*1)
+	VMOVUPS Z2, (AX)(CX*2)
+	VMOVUPS Z3, (AX)(BX*1)
+	VMOVUPS Z4, (AX)(CX*4)
+	IMUL3Q  $0x05, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x05, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct4x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct4x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct4x16AVX512(SB), $0-80
+TEXT ·direct4x16AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z1
+	VMOVUPS (AX)(CX*2), Z2
+	VMOVUPS (AX)(BX*1), Z3
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS (R10), Z1
 	VMOVUPS (R10), Z2
 	VMOVUPS (R10), Z3
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -2945,7 +3795,7 @@ tap:
 	ADDQ         $0x00000040, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -2956,40 +3806,59 @@ tap:
 	VMAXPS Z3, Z5, Z3
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	VMOVUPS Z2, 128(AX)
-	VMOVUPS Z3, 192(AX)
-	ADDQ    $0x00000100, R11
-	MOVQ    $0x00000004, AX
-	IMULQ   DX, AX
+	VMOVUPS Z1, (AX)(CX*1)
+	VMOVUPS Z2, (AX)(CX*2)
+	VMOVUPS Z3, (AX)(BX*1)
+	IMUL3Q  $0x04, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x04, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct3x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct3x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct3x16AVX512(SB), $0-80
+TEXT ·direct3x16AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z1
+	VMOVUPS (AX)(CX*2), Z2
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS (R10), Z1
 	VMOVUPS (R10), Z2
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -3010,7 +3879,7 @@ tap:
 	ADDQ         $0x00000040, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -3020,38 +3889,56 @@ tap:
 	VMAXPS Z2, Z4, Z2
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	VMOVUPS Z2, 128(AX)
-	ADDQ    $0x000000c0, R11
-	MOVQ    $0x00000003, AX
-	IMULQ   DX, AX
+	VMOVUPS Z1, (AX)(CX*1)
+	VMOVUPS Z2, (AX)(CX*2)
+	IMUL3Q  $0x03, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x03, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct2x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct2x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct2x16AVX512(SB), $0-80
+TEXT ·direct2x16AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z1
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
 	VMOVUPS (R10), Z1
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -3070,7 +3957,7 @@ tap:
 	ADDQ         $0x00000040, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -3079,36 +3966,53 @@ tap:
 	VMAXPS Z1, Z3, Z1
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	ADDQ    $0x00000080, R11
-	MOVQ    $0x00000002, AX
-	IMULQ   DX, AX
+	VMOVUPS Z1, (AX)(CX*1)
+	IMUL3Q  $0x02, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x02, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct1x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, plane int, relu int)
+// func direct1x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct1x16AVX512(SB), $0-80
+TEXT ·direct1x16AVX512(SB), $0-88
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ bias+48(FP), R10
 	MOVQ out+56(FP), R11
-	MOVQ plane+64(FP), R12
-	MOVQ relu+72(FP), R13
+	MOVQ plane+72(FP), R12
+	MOVQ mode+80(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
 
 group:
+	TESTQ   $0x00000002, R13
+	JZ      bias
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
+	MOVQ    R11, AX
+	VMOVUPS (AX), Z0
+	JMP     start
+
+bias:
 	VMOVUPS (R10), Z0
+
+start:
 	MOVQ    taps+8(FP), CX
 	MOVQ    u+40(FP), R14
 	MOVQ    SI, BX
@@ -3125,7 +4029,7 @@ tap:
 	ADDQ         $0x00000040, R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        R13, R13
+	TESTQ        $0x00000001, R13
 	JZ           store
 
 	// The maximum returns its second source if that is a NaN
@@ -3133,11 +4037,15 @@ tap:
 	VMAXPS Z0, Z2, Z0
 
 store:
+	MOVQ    pixel+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	ADDQ    $0x00000040, R11
-	MOVQ    $0x00000001, AX
-	IMULQ   DX, AX
+	IMUL3Q  $0x01, CX, AX
+	ADDQ    AX, R11
+	IMUL3Q  $0x01, DX, AX
 	ADDQ    AX, DI
 	DECQ    R15
 	JNZ     group

@@ -1,7 +1,13 @@
-// Package direct holds the micro-kernel of convolutions that are computed from
-// their definition: the 3×3 convolution of few input channels or by request, and
-// the 1×1 convolution. It knows nothing of filters; a table of offsets says
-// where the taps of a pixel lie.
+// Package direct holds a micro-kernel for sums over a list of places: the
+// convolutions that are computed from their definition (3×3 of few channels or
+// by request, and 1×1), the sums over tiles of Winograd's weight gradient, and
+// the blocked matrix product. All of them are
+//
+//	out[p][k] = bias[k] + Σ_t x[offsets[t] + p·step] · u[t][k]
+//
+// and differ in the table of offsets: what the kernel calls a tap is a tap of a
+// filter and an input channel, a tile, or a column of a matrix; what it calls a
+// pixel is a pixel, an input channel, or a row.
 package direct
 
 import (
@@ -10,14 +16,22 @@ import (
 	"github.com/nonet-go/nonet/internal/cpu"
 )
 
-// A rowFunc convolves groups·pixels adjacent pixels of one row, where pixels
-// is the function's own number, to width output channels:
+// A rowFunc computes groups·pixels pixels, where pixels is the function's own
+// number, of width outputs:
 //
-//	out[(k/16)*plane + p*16 + k%16] = bias[k] + Σ_t x[offsets[t] + p*step] · u[t*width + k]
+//	out[(k/16)*plane + p*pixel + k%16] = bias[k] + Σ_t x[offsets[t] + p*step] · u[t*width + k]
 //
-// and, unless relu is 0, the maximum of that and 0, where NaN stays NaN. groups
-// and taps must be positive: the loops test at their end.
-type rowFunc func(groups, taps int, offsets *int, x *float32, step int, u, bias, out *float32, plane, relu int)
+// With ModeAccumulate the sum starts from out instead of bias; with ModeReLU the
+// result is the maximum of it and 0, where NaN stays NaN. Every output is one
+// chain of fused multiply-adds in the order of t. groups and taps must be
+// positive: the loops test at their end.
+type rowFunc func(groups, taps int, offsets *int, x *float32, step int, u, bias, out *float32, pixel, plane, mode int)
+
+// The bits of a rowFunc's mode.
+const (
+	ModeReLU       = 1
+	ModeAccumulate = 2
+)
 
 // Kernel is the direct convolution on one instruction set.
 type Kernel struct {
@@ -38,32 +52,44 @@ func Best() *Kernel {
 	panic("direct: no kernel") // the generic one runs everywhere
 }
 
-// Row convolves n adjacent pixels: whole groups first, and what remains in one
-// smaller group. The operands are those of rowFunc; the tap furthest on stands
-// last in offsets.
-func (kern *Kernel) Row(n, width int, offsets []int, x []float32, step int, u, bias, out []float32, plane int, relu bool) {
+// Operands are what Row works on. The slices reach as far as it needs.
+type Operands struct {
+	Offsets      []int // the largest stands last
+	X            []float32
+	Step         int
+	U            []float32 // [len(Offsets)][width]
+	Bias         []float32 // nil with ModeAccumulate
+	Out          []float32
+	Pixel, Plane int
+	Mode         int
+}
+
+// Row computes n pixels of width outputs, a multiple of 16 up to KB: whole groups
+// first, and what remains in one smaller group. See rowFunc.
+func (kern *Kernel) Row(n, width int, o *Operands) {
 	// The bounds of everything that the kernel touches.
-	_ = x[offsets[len(offsets)-1]+(n-1)*step]
-	_ = u[len(offsets)*width-1]
-	_ = bias[width-1]
-	_ = out[(width/16-1)*plane+n*16-1]
-	flag := 0
-	if relu {
-		flag = 1
-	}
-	run := func(groups, pixels, at int) {
-		kern.funcs[width/16-1][pixels-1](groups, len(offsets), &offsets[0], &x[at*step], step,
-			&u[0], unsafe.SliceData(bias), &out[at*16], plane, flag)
+	taps := len(o.Offsets)
+	_ = o.X[o.Offsets[taps-1]+(n-1)*o.Step]
+	_ = o.U[taps*width-1]
+	_ = o.Out[(width/16-1)*o.Plane+(n-1)*o.Pixel+15]
+	if o.Mode&ModeAccumulate == 0 {
+		_ = o.Bias[width-1]
 	}
 	// A call cannot be interrupted, so a long row takes several.
-	most := max(1, callWork/(len(offsets)*kern.Pixels*width))
+	most := max(1, callWork/(taps*kern.Pixels*width))
 	groups := n / kern.Pixels
 	for g := 0; g < groups; g += most {
-		run(min(most, groups-g), kern.Pixels, g*kern.Pixels)
+		kern.call(min(most, groups-g), kern.Pixels, g*kern.Pixels, width, o)
 	}
 	if rest := n % kern.Pixels; rest > 0 {
-		run(1, rest, n-rest)
+		kern.call(1, rest, n-rest, width, o)
 	}
+}
+
+// call computes groups of pixels from pixel p on.
+func (kern *Kernel) call(groups, pixels, p, width int, o *Operands) {
+	kern.funcs[width/16-1][pixels-1](groups, len(o.Offsets), &o.Offsets[0], &o.X[p*o.Step], o.Step,
+		&o.U[0], unsafe.SliceData(o.Bias), &o.Out[p*o.Pixel], o.Pixel, o.Plane, o.Mode)
 }
 
 // callWork bounds the multiply-adds of one call: 60 µs at 70 GFLOP/s.
@@ -71,16 +97,19 @@ const callWork = 2 << 20
 
 // generic is the portable form.
 func generic(pixels, width int) rowFunc {
-	return func(groups, taps int, offsets *int, x *float32, step int, u, bias, out *float32, plane, relu int) {
+	return func(groups, taps int, offsets *int, x *float32, step int, u, bias, out *float32, pixel, plane, mode int) {
 		offs := unsafe.Slice(offsets, taps)
 		n := groups * pixels
 		xs := unsafe.Slice(x, offs[taps-1]+(n-1)*step+1)
 		us := unsafe.Slice(u, taps*width)
-		bs := unsafe.Slice(bias, width)
-		outs := unsafe.Slice(out, (width/16-1)*plane+n*16)
+		outs := unsafe.Slice(out, (width/16-1)*plane+(n-1)*pixel+16)
 		for p := range n {
 			for b := range width / 16 {
-				acc := [16]float32(bs[b*16:])
+				to := outs[b*plane+p*pixel:][:16]
+				acc := [16]float32(to)
+				if mode&ModeAccumulate == 0 {
+					acc = [16]float32(unsafe.Slice(bias, width)[b*16:])
+				}
 				for t, off := range offs {
 					v := xs[off+p*step]
 					row := us[t*width+b*16:][:16]
@@ -88,12 +117,12 @@ func generic(pixels, width int) rowFunc {
 						acc[l] += v * row[l]
 					}
 				}
-				if relu != 0 {
+				if mode&ModeReLU != 0 {
 					for l := range acc {
 						acc[l] = max(acc[l], 0)
 					}
 				}
-				copy(outs[b*plane+p*16:], acc[:])
+				copy(to, acc[:])
 			}
 		}
 	}

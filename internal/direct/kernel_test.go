@@ -18,34 +18,57 @@ func forEachKernel(t *testing.T, f func(t *testing.T, kern *Kernel)) {
 	}
 }
 
-// TestRow compares the kernels with the loop of rowFunc's comment, on integers,
-// for which any order of sums is exact.
+// sum is the loop of rowFunc's comment.
+func sum(n, width int, o *Operands) []float64 {
+	want := make([]float64, n*width)
+	for p := range n {
+		for k := range width {
+			y := float64(0)
+			if o.Mode&ModeAccumulate != 0 {
+				y = float64(o.Out[k/16*o.Plane+p*o.Pixel+k%16])
+			} else {
+				y = float64(o.Bias[k])
+			}
+			for t, off := range o.Offsets {
+				y += float64(o.X[off+p*o.Step]) * float64(o.U[t*width+k])
+			}
+			if o.Mode&ModeReLU != 0 {
+				y = max(y, 0)
+			}
+			want[p*width+k] = y
+		}
+	}
+	return want
+}
+
+// gather reads the results of a row.
+func gather(n, width int, o *Operands) []float32 {
+	got := make([]float32, n*width)
+	for i := range got {
+		p, k := i/width, i%width
+		got[i] = o.Out[k/16*o.Plane+p*o.Pixel+k%16]
+	}
+	return got
+}
+
+// TestRow compares the kernels with the reference on integers, for which any
+// order of sums is exact: every number of pixels and every width.
 func TestRow(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, kern *Kernel) {
-		const taps, plane = 7, 40 * 16
-		offsets := []int{5, 0, 3, 3, 30, 12, 40}
 		for width := 16; width <= kern.KB; width += 16 {
 			for n := 1; n <= 3*kern.Pixels+1; n++ {
-				for _, step := range []int{1, 3, 16} {
-					x := testutil.Ints(uint64(n), 41+(n-1)*step, -4, 4)
-					u := testutil.Ints(2, taps*width, -4, 4)
-					bias := testutil.Ints(3, width, -4, 4)
-					out := testutil.NaNGuarded(t, (width/16-1)*plane+n*16)
-					kern.Row(n, width, offsets, x, step, u, bias, out, plane, step == 3)
-					got, want := make([]float32, n*width), make([]float64, n*width)
-					for p := range n {
-						for k := range width {
-							y := bias[k]
-							for t, off := range offsets {
-								y += x[off+p*step] * u[t*width+k]
-							}
-							if step == 3 {
-								y = max(y, 0)
-							}
-							got[p*width+k], want[p*width+k] = out[k/16*plane+p*16+k%16], float64(y)
-						}
+				for i, geometry := range []struct{ step, pixel, plane int }{{1, 16, 40 * 16}, {3, 16, 40 * 16}, {16, 80, 16}} {
+					o := Operands{Offsets: []int{5, 0, 3, 3, 30, 12, 40}, Step: geometry.step, Pixel: geometry.pixel, Plane: geometry.plane, Mode: (n + i) % 4}
+					o.X = testutil.Ints(uint64(n), 41+(n-1)*o.Step, -4, 4)
+					o.U = testutil.Ints(2, 7*width, -4, 4)
+					if o.Mode&ModeAccumulate == 0 {
+						o.Bias = testutil.Ints(3, width, -4, 4)
 					}
-					testutil.CheckExact(t, "row", []int{width, n, step}, got, want)
+					o.Out = testutil.NaNGuarded(t, (width/16-1)*o.Plane+(n-1)*o.Pixel+16)
+					copy(o.Out, testutil.Ints(4, len(o.Out), -9, 9))
+					want := sum(n, width, &o)
+					kern.Row(n, width, &o)
+					testutil.CheckExact(t, "row", []int{width, n, o.Step, o.Mode}, gather(n, width, &o), want)
 				}
 			}
 		}
@@ -56,47 +79,58 @@ func TestRow(t *testing.T) {
 func TestLongRow(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, kern *Kernel) {
 		taps, n := 1+callWork/(2*kern.Pixels*16), 5*kern.Pixels+1
-		x, u := testutil.Ints(1, taps+n-1, -1, 1), testutil.Ints(2, taps*16, -1, 1)
-		offsets := make([]int, taps)
-		for i := range offsets {
-			offsets[i] = i
+		o := Operands{Offsets: make([]int, taps), X: testutil.Ints(1, taps+n-1, -1, 1), Step: 1, U: testutil.Ints(2, taps*16, -1, 1),
+			Bias: make([]float32, 16), Out: make([]float32, n*16), Pixel: 16}
+		for i := range o.Offsets {
+			o.Offsets[i] = i
 		}
-		out := make([]float32, n*16)
-		kern.Row(n, 16, offsets, x, 1, u, make([]float32, 16), out, 0, false)
-		want := make([]float64, n*16)
-		for p := range n {
-			for t := range taps {
-				for k := range 16 {
-					want[p*16+k] += float64(x[t+p] * u[t*16+k])
-				}
-			}
-		}
-		testutil.CheckExact(t, "long row", taps, out, want)
+		kern.Row(n, 16, &o)
+		testutil.CheckExact(t, "long row", taps, gather(n, 16, &o), sum(n, 16, &o))
 	})
 }
 
-// TestGuardPages puts the operands of the kernel itself against
-// inaccessible pages, behind and before.
+// TestGuardPages puts the operands against inaccessible pages, behind and before.
 func TestGuardPages(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, kern *Kernel) {
-		const taps, plane = 5, 20 * 16
+		const plane = 20 * 16
 		for width := 16; width <= kern.KB; width += 16 {
 			for n := 1; n <= 2*kern.Pixels+1; n++ {
 				for _, step := range []int{1, 16} {
-					offsets := []int{0, 3, 1, 7, 9}
-					nx := 9 + (n-1)*step + 1
-					x := testutil.Normal(1, nx)
-					u := testutil.Normal(2, taps*width)
-					bias := testutil.Normal(3, width)
 					var got [2][]float32
 					for i, place := range []func(testing.TB, []float32) []float32{testutil.GuardedCopy[float32], testutil.GuardedHeadCopy[float32]} {
-						out := place(t, make([]float32, (width/16-1)*plane+n*16))
-						kern.Row(n, width, offsets, place(t, x), step, place(t, u), place(t, bias), out, plane, true)
-						got[i] = out
+						o := Operands{Offsets: []int{0, 3, 1, 7, 9}, X: place(t, testutil.Normal(1, 9+(n-1)*step+1)), Step: step,
+							U: place(t, testutil.Normal(2, 5*width)), Bias: place(t, testutil.Normal(3, width)),
+							Out: place(t, make([]float32, (width/16-1)*plane+n*16)), Pixel: 16, Plane: plane}
+						kern.Row(n, width, &o)
+						o.Bias, o.Mode = nil, ModeAccumulate|ModeReLU
+						kern.Row(n, width, &o)
+						got[i] = o.Out
 					}
 					testutil.CheckBits(t, "guarded", []int{width, n, step}, got[0], got[1])
 				}
 			}
+		}
+	})
+}
+
+func FuzzRow(f *testing.F) {
+	f.Add(uint64(1), uint8(9), uint8(3), uint8(30), uint8(2), uint8(1))
+	f.Fuzz(func(t *testing.T, seed uint64, n, blocks, taps, step, mode uint8) {
+		for i := range Kernels {
+			kern := &Kernels[i]
+			if !cpu.Has(kern.ISA) {
+				continue
+			}
+			n, width, taps := 1+int(n)%30, 16*(1+int(blocks)%(kern.KB/16)), 1+int(taps)
+			o := Operands{Offsets: make([]int, taps), Step: 1 + int(step), Pixel: 16, Plane: n * 16, Mode: int(mode) % 4}
+			for j := range o.Offsets {
+				o.Offsets[j] = j * 7
+			}
+			o.X, o.U = testutil.Ints(seed, (taps-1)*7+(n-1)*o.Step+1, -3, 3), testutil.Ints(seed+1, taps*width, -3, 3)
+			o.Bias, o.Out = testutil.Ints(seed+2, width, -3, 3), testutil.Ints(seed+3, n*width, -3, 3)
+			want := sum(n, width, &o)
+			kern.Row(n, width, &o)
+			testutil.CheckExact(t, "row", []int{n, width, taps}, gather(n, width, &o), want)
 		}
 	})
 }

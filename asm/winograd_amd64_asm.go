@@ -19,6 +19,9 @@ func winogradTransforms(c *build.Context) {
 			alg := bilinear.New(m)
 			t := &transform{c: c, isa: isa, alg: alg}
 			t.input()
+			if m == 4 {
+				t.gradient()
+			}
 			for _, e := range []epilogue{{"", false, false}, {"ReLU", true, false}, {"Pool", true, true}} {
 				t.output(e)
 			}
@@ -56,25 +59,43 @@ func (t *transform) take() reg.VecPhysical {
 func (t *transform) put(r reg.VecPhysical) { t.free = append(t.free, r) }
 
 // input emits the transform V = Bᵀ·d·B of a run of tiles in one row.
+func (t *transform) input() {
+	a := t.alg.Alpha
+	name := fmt.Sprintf("input%dx%d%s", t.alg.M, t.alg.M, t.isa.suffix)
+	t.c.Function(name)
+	t.c.Doc(fmt.Sprintf("%s sets V = Bᵀ·d·B for tiles of %d×%d pixels and 16 channels; see transforms.input.", name, a, a))
+	t.expand(t.alg.BT)
+}
+
+// gradient emits the transform D = A·dY·Aᵀ of a run of tiles in one row.
+func (t *transform) gradient() {
+	m := t.alg.M
+	name := fmt.Sprintf("gradient%dx%d%s", m, m, t.isa.suffix)
+	t.c.Function(name)
+	t.c.Doc(fmt.Sprintf("%s sets D = A·dY·Aᵀ for tiles of %d×%d outputs and 16 channels; see transforms.gradient.", name, m, m))
+	t.expand(t.alg.AT.Transpose())
+}
+
+// expand emits V = X·d·Xᵀ, where X has alpha rows.
 //
 //	tiles   number of tiles, at least 1
-//	dst     V of the first tile; the next tile's follows after 16 floats
+//	dst     V of the first tile
 //	xi      floats between V's elements of one tile
+//	step    floats between tiles of V
 //	src     the first tile's pixel (0, 0); the next tile's is m pixels on
 //	row     floats between rows of pixels
-func (t *transform) input() {
-	c, a := t.c, t.alg.Alpha
-	name := fmt.Sprintf("input%dx%d%s", t.alg.M, t.alg.M, t.isa.suffix)
-	c.Function(name)
-	c.Doc(fmt.Sprintf("%s sets V = Bᵀ·d·B for tiles of %d×%d pixels and 16 channels; see transforms.input.", name, a, a))
+func (t *transform) expand(x bilinear.Matrix) {
+	c, a, n := t.c, t.alg.Alpha, len(x[0])
 	c.Pragma("noescape")
-	c.SignatureExpr("func(tiles int, dst *float32, xi int, src *float32, row int)")
+	c.SignatureExpr("func(tiles int, dst *float32, xi, step int, src *float32, row int)")
 	tiles := c.Load(c.Param("tiles"), reg.RCX).(reg.Register)
 	dst := c.Load(c.Param("dst"), reg.RDI).(reg.Register)
 	xi := c.Load(c.Param("xi"), reg.RDX).(reg.Register)
+	step := c.Load(c.Param("step"), reg.R14).(reg.Register)
 	src := c.Load(c.Param("src"), reg.RSI).(reg.Register)
 	row := c.Load(c.Param("row"), reg.RBX).(reg.Register)
 	c.SHLQ(Imm(2), xi)
+	c.SHLQ(Imm(2), step)
 	c.SHLQ(Imm(2), row)
 	v := t.strides(xi, a, reg.R8, reg.R9, reg.R10, reg.R11, reg.R12)
 
@@ -86,14 +107,14 @@ func (t *transform) input() {
 		t.free = append([]reg.VecPhysical(nil), t.isa.regs...)
 		// The rows that fit stay in registers between the two passes, the
 		// others wait where their results will stand.
-		held := max(0, min(a, (len(t.free)-2*a)/a))
-		tile := make([][]reg.VecPhysical, a)
-		c.Comment("Rows: t[i] = Bᵀ·d[i]")
+		held := max(0, min(n, (len(t.free)-2*a)/a))
+		tile := make([][]reg.VecPhysical, n)
+		c.Comment("Rows: t[i] = X·d[i]")
 		c.MOVQ(src, at)
 		c.MOVQ(dst, to)
-		prog := bilinear.Compile(t.alg.BT)
-		for i := range a {
-			in := make([]reg.VecPhysical, a)
+		prog := bilinear.Compile(x)
+		for i := range n {
+			in := make([]reg.VecPhysical, n)
 			for j := range in {
 				in[j] = t.take()
 				c.VMOVUPS(Mem{Base: at, Disp: 64*j + off}, in[j])
@@ -105,7 +126,7 @@ func (t *transform) input() {
 				}
 			}
 			out := t.emit(prog, in)
-			if i >= a-held {
+			if i >= n-held {
 				tile[i] = out
 			} else {
 				for j, r := range out {
@@ -113,15 +134,15 @@ func (t *transform) input() {
 					t.put(r)
 				}
 			}
-			if i < a-1 {
+			if i < n-1 {
 				c.ADDQ(row, at)
 				c.ADDQ(v.whole, to)
 			}
 		}
-		c.Comment("Columns: V[.][j] = Bᵀ·t[.][j]")
+		c.Comment("Columns: V[.][j] = X·t[.][j]")
 		c.MOVQ(dst, to)
 		for j := range a {
-			in := make([]reg.VecPhysical, a)
+			in := make([]reg.VecPhysical, n)
 			for i := range in {
 				if tile[i] != nil {
 					in[i] = tile[i][j]
@@ -140,7 +161,7 @@ func (t *transform) input() {
 		}
 	}
 	c.ADDQ(U32(uint32(64*t.alg.M)), src)
-	c.ADDQ(Imm(64), dst)
+	c.ADDQ(step, dst)
 	c.DECQ(tiles)
 	c.JNZ(LabelRef("tile"))
 	c.VZEROUPPER()

@@ -3,6 +3,7 @@ package winograd
 import (
 	"context"
 	"fmt"
+	"unsafe"
 
 	"github.com/nonet-go/nonet/internal/layout"
 	"github.com/nonet-go/nonet/internal/parallel"
@@ -29,6 +30,7 @@ type Conv struct {
 	f           *Filter
 	n, h, w     int
 	pad         int
+	side        int // of the patch of a tile, pixels
 	oh, ow      int // of the convolution
 	ph, pw      int // of the result: after the pool, if there is one
 	epilogue    Epilogue
@@ -56,12 +58,12 @@ const (
 )
 
 // NewConv describes the convolution of n pictures of c×h×w, zero padded by pad
-// (0 or 1) on each side. bias has one element for each output channel, or is
+// (0 or 1; an input gradient has 2) on each side. bias has one element for each output channel, or is
 // nil. Errors wrap ErrShape.
 func (f *Filter) NewConv(n, h, w, pad int, bias []float32, e Epilogue) (*Conv, error) {
-	c := &Conv{f: f, n: n, h: h, w: w, pad: pad, epilogue: e, oh: h + 2*pad - 2, ow: w + 2*pad - 2}
+	c := &Conv{f: f, n: n, h: h, w: w, pad: pad, side: f.alpha, epilogue: e, oh: h + 2*pad - 2, ow: w + 2*pad - 2}
 	switch {
-	case n < 1 || h < 1 || w < 1 || pad < 0 || pad > 1 || c.oh < 1 || c.ow < 1:
+	case n < 1 || h < 1 || w < 1 || pad < 0 || pad > 2 || c.oh < 1 || c.ow < 1:
 		return nil, fmt.Errorf("winograd: %d pictures of %d×%d, padding %d: %w", n, h, w, pad, ErrShape)
 	case bias != nil && len(bias) != f.k:
 		return nil, fmt.Errorf("winograd: %d biases for %d outputs: %w", len(bias), f.k, ErrShape)
@@ -279,28 +281,31 @@ func (e *Exec) transformInputAt(w *worker, v []float32, t0, t1 int) {
 // inputRun transforms one run for all channels. v is where its first tile's V
 // begins, xi the floats between elements ξ.
 func (e *Exec) inputRun(w *worker, v []float32, xi int, r run) {
-	c, f := e.c, e.c.f
+	f := e.c.f
+	for cb := range f.cBlocks {
+		w.expandRun(e.c, f.tr.input, &v[cb*f.alpha*f.alpha*xi], xi, 16, e.src, cb, r)
+	}
+}
+
+// expandRun transforms one run of tiles of block cb of src by fn, whose patches
+// are c.side pixels wide. Tiles that reach over the edge are copied first.
+func (w *worker) expandRun(c *Conv, fn expandFunc, dst *float32, xi, step int, src []float32, cb int, r run) {
+	f := c.f
+	plane := src[(r.picture*f.cBlocks+cb)*c.h*c.w*16:][:c.h*c.w*16]
 	y := r.ty*f.m - c.pad
-	plane := c.h * c.w * 16
-	src := e.src[r.picture*f.cBlocks*plane:]
-	inRows := y >= 0 && y+f.alpha <= c.h
+	inRows := y >= 0 && y+c.side <= c.h
 	for i := 0; i < r.n; {
 		x := (r.tx+i)*f.m - c.pad
 		n := 0 // tiles from here that lie inside the picture
-		if inRows && x >= 0 {
-			n = min(r.n-i, max(0, (c.w-f.alpha-x)/f.m+1))
-			if x+f.alpha > c.w {
-				n = 0
-			}
+		if inRows && x >= 0 && x+c.side <= c.w {
+			n = min(r.n-i, (c.w-c.side-x)/f.m+1)
 		}
-		for cb := range f.cBlocks {
-			dst := &v[cb*f.alpha*f.alpha*xi+i*16]
-			if n > 0 {
-				f.tr.input(n, dst, xi, &src[cb*plane+(y*c.w+x)*16], c.w*16)
-				continue
-			}
-			w.fillPatch(src[cb*plane:][:plane], f.alpha, c.h, c.w, y, x)
-			f.tr.input(1, dst, xi, &w.patch[0], f.alpha*16)
+		to := (*float32)(unsafe.Add(unsafe.Pointer(dst), 4*i*step))
+		if n > 0 {
+			fn(n, to, xi, step, &plane[(y*c.w+x)*16], c.w*16)
+		} else {
+			w.fillPatch(plane, c.side, c.h, c.w, y, x)
+			fn(1, to, xi, step, &w.patch[0], c.side*16)
 		}
 		i += max(n, 1)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nonet-go/nonet/internal/bilinear"
 	"github.com/nonet-go/nonet/internal/layout"
@@ -23,6 +24,7 @@ type Filter struct {
 	m, alpha int
 	c, k     int // input and output channels
 	cBlocks  int
+	rotated  bool
 	kern     *product.Kernel
 	tr       *transforms
 	u        []float32 // [panel][ξ][cBlocks*16][width]
@@ -32,23 +34,39 @@ type Filter struct {
 // [k][c][3][3] and is not kept. The transform G·g·Gᵀ is computed in float64 and
 // rounded once. The workers of team, which may be nil, share the work.
 func NewFilter(m, c, k int, oihw []float32, team *parallel.Team) (*Filter, error) {
-	return newFilter(product.Best(), bestTransforms(m), m, c, k, oihw, team)
+	return newFilter(product.Best(), bestTransforms(m), m, c, k, false, oihw, team)
 }
 
-func newFilter(kern *product.Kernel, tr *transforms, m, c, k int, oihw []float32, team *parallel.Team) (*Filter, error) {
+// NewInputGradFilter transforms the same filters for the gradient with respect
+// to the input, which is a convolution itself: of the k channels of dY to the c
+// of dX, with the filters turned by 180° and, for a padding of p, 2−p.
+func NewInputGradFilter(m, c, k int, oihw []float32, team *parallel.Team) (*Filter, error) {
+	return newFilter(product.Best(), bestTransforms(m), m, k, c, true, oihw, team)
+}
+
+// Repack replaces the filters by others of the same shape. Only the owner of a
+// filter that no one else uses may do that: training, after each step.
+func (f *Filter) Repack(oihw []float32, team *parallel.Team) error {
+	if len(oihw) != f.k*f.c*9 {
+		return fmt.Errorf("winograd: %d filter elements, want %d×%d×3×3: %w", len(oihw), f.k, f.c, ErrShape)
+	}
+	g := bilinear.New(f.m).G.Float64()
+	return team.Run(context.Background(), f.panels()*f.cBlocks, func(_, item int) {
+		f.pack(item/f.cBlocks, item%f.cBlocks, oihw, g)
+	})
+}
+
+func newFilter(kern *product.Kernel, tr *transforms, m, c, k int, rotated bool, oihw []float32, team *parallel.Team) (*Filter, error) {
 	if tr == nil {
 		return nil, fmt.Errorf("winograd: F(%d×%d,3×3), want m of 2 or 4: %w", m, m, ErrShape)
 	}
 	if c < 1 || k < 1 || len(oihw) != k*c*9 {
 		return nil, fmt.Errorf("winograd: %d filter elements, want %d×%d×3×3: %w", len(oihw), k, c, ErrShape)
 	}
-	f := &Filter{m: m, alpha: m + bilinear.R - 1, c: c, k: k, cBlocks: layout.Blocks(c), kern: kern, tr: tr}
+	f := &Filter{m: m, alpha: m + bilinear.R - 1, c: c, k: k, cBlocks: layout.Blocks(c), rotated: rotated, kern: kern, tr: tr}
 	f.u = layout.Alloc(f.alpha * f.alpha * f.cBlocks * 16 * layout.Blocks(k) * 16)
-	g := bilinear.New(m).G.Float64()
 	// The error is a context's, and this one never ends.
-	_ = team.Run(context.Background(), f.panels()*f.cBlocks, func(_, item int) {
-		f.pack(item/f.cBlocks, item%f.cBlocks, oihw, g)
-	})
+	_ = f.Repack(oihw, team)
 	return f, nil
 }
 
@@ -83,7 +101,11 @@ func (f *Filter) pack(panel, cBlock int, oihw []float32, g [][]float64) {
 			if k >= f.k {
 				break
 			}
-			transformFilter(g, oihw[(k*f.c+c)*9:][:9], &out)
+			w := oihw[(k*f.c+c)*9:]
+			if f.rotated {
+				w = oihw[(c*f.k+k)*9:]
+			}
+			transformFilter(g, [9]float32(w), f.rotated, &out)
 			for xi := range f.alpha * f.alpha {
 				u[xi*size+c*width+lane] = out[xi]
 			}
@@ -91,9 +113,11 @@ func (f *Filter) pack(panel, cBlock int, oihw []float32, g [][]float64) {
 	}
 }
 
-// transformFilter sets out = G·w·Gᵀ.
-func transformFilter(g [][]float64, w []float32, out *[maxAlpha * maxAlpha]float32) {
-	w = w[:9]
+// transformFilter sets out = G·w·Gᵀ, with w turned by 180° if rotated.
+func transformFilter(g [][]float64, w [9]float32, rotated bool, out *[maxAlpha * maxAlpha]float32) {
+	if rotated {
+		slices.Reverse(w[:])
+	}
 	var t [maxAlpha][3]float64
 	for i, r := range g {
 		r = r[:3]

@@ -9,9 +9,13 @@ type transforms struct {
 	m    int
 
 	// input sets V = Bᵀ·d·B for a run of tiles in one row of tiles, 16 channels.
-	// Element ξ of tile t goes to dst[ξ*xi + t*16]; pixel (y, x) of its patch
+	// Element ξ of tile t goes to dst[ξ*xi + t*step]; pixel (y, x) of its patch
 	// comes from src[y*row + (t*m+x)*16].
-	input func(tiles int, dst *float32, xi int, src *float32, row int)
+	input expandFunc
+
+	// gradient sets D = A·dY·Aᵀ the same way: its patch has m×m pixels. Only
+	// F(4×4,3×3) has it.
+	gradient expandFunc
 
 	// output sets Y = Aᵀ·M·A + bias for a run of tiles, 16 channels, and then
 	// applies the epilogue. Element ξ of tile t is src[ξ*xi + t*step], which is
@@ -19,6 +23,8 @@ type transforms struct {
 	// there are m/2 × m/2 outputs a tile.
 	output [3]outputFunc // by epilogue: none, ReLU, ReLU and pool
 }
+
+type expandFunc func(tiles int, dst *float32, xi, step int, src *float32, row int)
 
 type outputFunc func(tiles int, dst *float32, row int, src *float32, xi, step int, bias *float32)
 

@@ -11,10 +11,10 @@ import (
 // channels of a block at a time.
 func genericTransforms(m int) transforms {
 	alg := bilinear.New(m)
-	bt, at := bilinear.Compile(alg.BT), bilinear.Compile(alg.AT)
-	t := transforms{name: "generic", isa: cpu.Generic, m: m}
-	t.input = func(tiles int, dst *float32, xi int, src *float32, row int) {
-		inputGeneric(alg, bt, tiles, dst, xi, src, row)
+	at := bilinear.Compile(alg.AT)
+	t := transforms{name: "generic", isa: cpu.Generic, m: m, input: expandGeneric(alg, alg.BT)}
+	if m == 4 {
+		t.gradient = expandGeneric(alg, alg.AT.Transpose())
 	}
 	for e := range t.output {
 		t.output[e] = func(tiles int, dst *float32, row int, src *float32, xi, step int, bias *float32) {
@@ -60,27 +60,30 @@ func at(p *float32, i int) *lanes {
 	return (*lanes)(unsafe.Add(unsafe.Pointer(p), 4*i))
 }
 
-func inputGeneric(alg bilinear.Algorithm, p bilinear.Program, tiles int, dst *float32, xi int, src *float32, row int) {
-	a := alg.Alpha
-	var val [vectors]lanes
-	var tile [6 * 6]lanes
-	for t := range tiles {
-		for i := range a {
+// expandGeneric returns V = X·d·Xᵀ.
+func expandGeneric(alg bilinear.Algorithm, x bilinear.Matrix) expandFunc {
+	a, n, p := len(x), len(x[0]), bilinear.Compile(x)
+	return func(tiles int, dst *float32, xi, step int, src *float32, row int) {
+		var val [vectors]lanes
+		var tile [6 * 6]lanes
+		for t := range tiles {
+			for i := range n {
+				for j := range n {
+					val[j] = *at(src, i*row+(t*alg.M+j)*16)
+				}
+				interpret(p, &val)
+				for j, o := range p.Outputs {
+					tile[i*a+j] = val[o]
+				}
+			}
 			for j := range a {
-				val[j] = *at(src, i*row+(t*alg.M+j)*16)
-			}
-			interpret(p, &val)
-			for j, o := range p.Outputs {
-				tile[i*a+j] = val[o]
-			}
-		}
-		for j := range a {
-			for i := range a {
-				val[i] = tile[i*a+j]
-			}
-			interpret(p, &val)
-			for i, o := range p.Outputs {
-				*at(dst, (i*a+j)*xi+t*16) = val[o]
+				for i := range n {
+					val[i] = tile[i*a+j]
+				}
+				interpret(p, &val)
+				for i, o := range p.Outputs {
+					*at(dst, (i*a+j)*xi+t*step) = val[o]
+				}
 			}
 		}
 	}

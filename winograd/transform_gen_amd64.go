@@ -7,7 +7,7 @@ package winograd
 // input2x2AVX2 sets V = Bᵀ·d·B for tiles of 4×4 pixels and 16 channels; see transforms.input.
 //
 //go:noescape
-func input2x2AVX2(tiles int, dst *float32, xi int, src *float32, row int)
+func input2x2AVX2(tiles int, dst *float32, xi int, step int, src *float32, row int)
 
 // output2x2AVX2 sets Y = Aᵀ·M·A + bias for tiles of 2×2 outputs and 16 channels; see transforms.output.
 //
@@ -27,7 +27,12 @@ func output2x2PoolAVX2(tiles int, dst *float32, row int, src *float32, xi int, s
 // input4x4AVX2 sets V = Bᵀ·d·B for tiles of 6×6 pixels and 16 channels; see transforms.input.
 //
 //go:noescape
-func input4x4AVX2(tiles int, dst *float32, xi int, src *float32, row int)
+func input4x4AVX2(tiles int, dst *float32, xi int, step int, src *float32, row int)
+
+// gradient4x4AVX2 sets D = A·dY·Aᵀ for tiles of 4×4 outputs and 16 channels; see transforms.gradient.
+//
+//go:noescape
+func gradient4x4AVX2(tiles int, dst *float32, xi int, step int, src *float32, row int)
 
 // output4x4AVX2 sets Y = Aᵀ·M·A + bias for tiles of 4×4 outputs and 16 channels; see transforms.output.
 //
@@ -47,7 +52,7 @@ func output4x4PoolAVX2(tiles int, dst *float32, row int, src *float32, xi int, s
 // input2x2AVX512 sets V = Bᵀ·d·B for tiles of 4×4 pixels and 16 channels; see transforms.input.
 //
 //go:noescape
-func input2x2AVX512(tiles int, dst *float32, xi int, src *float32, row int)
+func input2x2AVX512(tiles int, dst *float32, xi int, step int, src *float32, row int)
 
 // output2x2AVX512 sets Y = Aᵀ·M·A + bias for tiles of 2×2 outputs and 16 channels; see transforms.output.
 //
@@ -67,7 +72,12 @@ func output2x2PoolAVX512(tiles int, dst *float32, row int, src *float32, xi int,
 // input4x4AVX512 sets V = Bᵀ·d·B for tiles of 6×6 pixels and 16 channels; see transforms.input.
 //
 //go:noescape
-func input4x4AVX512(tiles int, dst *float32, xi int, src *float32, row int)
+func input4x4AVX512(tiles int, dst *float32, xi int, step int, src *float32, row int)
+
+// gradient4x4AVX512 sets D = A·dY·Aᵀ for tiles of 4×4 outputs and 16 channels; see transforms.gradient.
+//
+//go:noescape
+func gradient4x4AVX512(tiles int, dst *float32, xi int, step int, src *float32, row int)
 
 // output4x4AVX512 sets Y = Aᵀ·M·A + bias for tiles of 4×4 outputs and 16 channels; see transforms.output.
 //

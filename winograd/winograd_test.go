@@ -61,7 +61,7 @@ func (p problem) shape() ref.ConvShape {
 func convolve(t testing.TB, v variant, p problem, x, w, bias []float32, workers int) []float32 {
 	t.Helper()
 	team := parallel.NewTeam(workers)
-	f, err := newFilter(v.kern, v.tr, v.tr.m, p.c, p.k, w, team)
+	f, err := newFilter(v.kern, v.tr, v.tr.m, p.c, p.k, false, w, team)
 	require.NoError(t, err)
 	conv, err := f.NewConv(p.n, p.h, p.w, p.pad, bias, p.e)
 	require.NoError(t, err)
@@ -246,7 +246,7 @@ func TestPanelMajor(t *testing.T) {
 		if v.tr.m == 2 {
 			p.h, p.w = 6, 6
 		}
-		f, err := newFilter(v.kern, v.tr, v.tr.m, p.c, p.k, make([]float32, p.shape().WeightLen()), nil)
+		f, err := newFilter(v.kern, v.tr, v.tr.m, p.c, p.k, false, make([]float32, p.shape().WeightLen()), nil)
 		require.NoError(t, err)
 		conv, err := f.NewConv(p.n, p.h, p.w, p.pad, nil, p.e)
 		require.NoError(t, err)
@@ -347,10 +347,10 @@ func TestTransformGuards(t *testing.T) {
 			width := (tiles*m + 2) * 16
 			src := testutil.Normal(1, a*width)
 			want := make([]float32, a*a*tiles*16)
-			v.tr.input(tiles, &want[0], tiles*16, &src[0], width)
+			v.tr.input(tiles, &want[0], tiles*16, 16, &src[0], width)
 			tail, head := testutil.Guarded[float32](t, len(want)), testutil.GuardedHead[float32](t, len(want))
-			v.tr.input(tiles, &tail[0], tiles*16, &testutil.GuardedCopy(t, src)[0], width)
-			v.tr.input(tiles, &head[0], tiles*16, &testutil.GuardedHeadCopy(t, src)[0], width)
+			v.tr.input(tiles, &tail[0], tiles*16, 16, &testutil.GuardedCopy(t, src)[0], width)
+			v.tr.input(tiles, &head[0], tiles*16, 16, &testutil.GuardedHeadCopy(t, src)[0], width)
 			testutil.CheckBits(t, "input, tail", tiles, tail, want)
 			testutil.CheckBits(t, "input, head", tiles, head, want)
 
@@ -381,7 +381,7 @@ func TestErrors(t *testing.T) {
 	require.ErrorIs(t, err, ErrShape)
 	f, err := NewFilter(4, 2, 2, make([]float32, 36), nil)
 	require.NoError(t, err)
-	for _, p := range []problem{{n: 0, h: 4, w: 4, pad: 1}, {n: 1, h: 2, w: 4}, {n: 1, h: 4, w: 4, pad: 2}, {n: 1, h: 1, w: 9, pad: 1, e: epilogues[2]}, {n: 1, h: 4, w: 4, pad: 1, e: Epilogue{Pool: true}}} {
+	for _, p := range []problem{{n: 0, h: 4, w: 4, pad: 1}, {n: 1, h: 2, w: 4}, {n: 1, h: 4, w: 4, pad: 3}, {n: 1, h: 1, w: 9, pad: 1, e: epilogues[2]}, {n: 1, h: 4, w: 4, pad: 1, e: Epilogue{Pool: true}}} {
 		_, err = f.NewConv(p.n, p.h, p.w, p.pad, nil, p.e)
 		require.ErrorIs(t, err, ErrShape, "%v", p)
 	}
@@ -453,7 +453,7 @@ func BenchmarkConv(b *testing.B) {
 			}
 			for _, workers := range []int{1, 2} {
 				b.Run(fmt.Sprintf("layer=%s/threads=%d/kernel=%v", l.name, workers, v), func(b *testing.B) {
-					f, err := newFilter(v.kern, v.tr, v.tr.m, l.c, l.k, testutil.Uniform(1, l.c*l.k*9), nil)
+					f, err := newFilter(v.kern, v.tr, v.tr.m, l.c, l.k, false, testutil.Uniform(1, l.c*l.k*9), nil)
 					require.NoError(b, err)
 					conv, err := f.NewConv(1, l.s, l.s, 1, nil, Epilogue{ReLU: true, Pool: l.pool})
 					require.NoError(b, err)

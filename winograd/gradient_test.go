@@ -1,0 +1,228 @@
+package winograd
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/nonet-go/nonet/internal/cpu"
+	"github.com/nonet-go/nonet/internal/direct"
+	"github.com/nonet-go/nonet/internal/layout"
+	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/internal/product"
+	"github.com/nonet-go/nonet/internal/ref"
+	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/stretchr/testify/require"
+)
+
+// A gradVariant is what the weight gradient computes with.
+type gradVariant struct {
+	kern *direct.Kernel
+	tr   *transforms
+}
+
+func forEachGradVariant(t testing.TB, f func(v gradVariant)) {
+	for i := range transformTable {
+		for j := range direct.Kernels {
+			v := gradVariant{&direct.Kernels[j], &transformTable[i]}
+			if v.tr.m == 4 && v.kern.ISA == v.tr.isa && cpu.Has(v.tr.isa) {
+				f(v)
+			}
+		}
+	}
+}
+
+// blockedCopy converts n pictures to blocks, with poison around them.
+func blockedCopy(t testing.TB, x []float32, n, c, h, w int) []float32 {
+	b := testutil.NaNGuarded(t, n*layout.Len(c, h, w))
+	for i := range n {
+		layout.FromNCHW(b[i*layout.Len(c, h, w):], x[i*c*h*w:], c, h, w)
+	}
+	return b
+}
+
+// weightGrad runs a variant; chunk, if positive, replaces the planned one.
+func weightGrad(t testing.TB, v gradVariant, p problem, x, dy []float32, chunk, workers int) []float32 {
+	t.Helper()
+	g, err := newWeightGrad(v.kern, v.tr, p.n, p.c, p.h, p.w, p.k, p.pad)
+	require.NoError(t, err)
+	if chunk > 0 {
+		g.chunk = min(chunk, g.conv.tiles)
+	}
+	team := parallel.NewTeam(workers)
+	e, err := g.NewExec(team, testutil.NaNGuarded(t, g.ScratchLen()))
+	require.NoError(t, err)
+	dw := testutil.NaNGuarded(t, p.k*p.c*9)
+	team.Begin()
+	defer team.End()
+	s := p.shape()
+	require.NoError(t, e.Run(context.Background(), dw, blockedCopy(t, x, p.n, p.c, p.h, p.w), blockedCopy(t, dy, p.n, p.k, s.OH(), s.OW())))
+	return append([]float32(nil), dw...)
+}
+
+var gradProblems = []problem{
+	{1, 1, 4, 4, 1, 1, Epilogue{}}, {1, 16, 3, 3, 16, 0, Epilogue{}}, {2, 17, 5, 9, 20, 1, Epilogue{}},
+	{3, 40, 7, 6, 70, 0, Epilogue{}}, {1, 5, 14, 14, 130, 1, Epilogue{}}, {2, 64, 13, 10, 64, 1, Epilogue{}},
+}
+
+// The gate of a gradient: its largest error relative to its root mean square.
+const gradBound = 3e-5
+
+func testWeightGrad(t *testing.T, v gradVariant, p problem, seed uint64) {
+	t.Helper()
+	s := p.shape()
+	x, dy := testutil.Normal(seed, p.n*p.c*p.h*p.w), testutil.Normal(seed+1, s.OutputLen())
+	want, _ := ref.Conv2DWeightGrad(s, x, dy)
+	got := weightGrad(t, v, p, x, dy, 0, 1)
+	largest, _ := testutil.RelErrors(got, want)
+	require.Less(t, largest, gradBound, "%v %v", v.tr.name, p)
+	testutil.CheckBits(t, "3 workers", p, weightGrad(t, v, p, x, dy, 0, 3), got)
+
+	largest, _ = testutil.RelErrors(weightGrad(t, v, p, x, dy, 3, 2), want) // several chunks
+	require.Less(t, largest, gradBound, "%v %v", v.tr.name, p)
+}
+
+func TestWeightGrad(t *testing.T) {
+	forEachGradVariant(t, func(v gradVariant) {
+		for i, p := range gradProblems {
+			testWeightGrad(t, v, p, uint64(2*i))
+		}
+	})
+}
+
+// TestInputGrad compares the convolution with turned filters with the reference
+// gradient, for both paddings and algorithms.
+func TestInputGrad(t *testing.T) {
+	forEachVariant(t, func(t *testing.T, v variant) {
+		for i, p := range gradProblems {
+			s := p.shape()
+			w, dy := testutil.Normal(uint64(i), p.k*p.c*9), testutil.Normal(uint64(i+9), s.OutputLen())
+			want, _ := ref.Conv2DInputGrad(s, dy, w)
+			f, err := newFilter(v.kern, v.tr, v.tr.m, p.k, p.c, true, make([]float32, len(w)), nil)
+			require.NoError(t, err)
+			require.NoError(t, f.Repack(w, nil))
+			conv, err := f.NewConv(p.n, s.OH(), s.OW(), 2-p.pad, nil, Epilogue{})
+			require.NoError(t, err)
+			e, err := conv.NewExec(nil, testutil.NaNGuarded(t, conv.ScratchLen(1)))
+			require.NoError(t, err)
+			dst := testutil.NaNGuarded(t, p.n*layout.Len(p.c, p.h, p.w))
+			require.NoError(t, e.Run(context.Background(), dst, blockedCopy(t, dy, p.n, p.k, s.OH(), s.OW())))
+			dx := make([]float32, p.n*p.c*p.h*p.w)
+			for j := range p.n {
+				layout.ToNCHW(dx[j*p.c*p.h*p.w:], dst[j*layout.Len(p.c, p.h, p.w):], p.c, p.h, p.w)
+			}
+			largest, _ := testutil.RelErrors(dx, want)
+			require.Less(t, largest, gradBound, "%v", p)
+		}
+	})
+}
+
+// TestAdjoint checks ⟨conv(x), y⟩ = ⟨w, weightGrad(x, y)⟩ on the kernels themselves.
+func TestAdjoint(t *testing.T) {
+	p := problem{2, 20, 9, 11, 33, 1, Epilogue{}}
+	x, w := testutil.Normal(1, p.n*p.c*p.h*p.w), testutil.Normal(2, p.k*p.c*9)
+	y := testutil.Normal(3, p.shape().OutputLen())
+	forEachVariant(t, func(t *testing.T, v variant) {
+		if v.tr.m != 4 {
+			t.Skip("the gradient is the transpose of F(4×4,3×3)")
+		}
+		forward := ref.Dot(convolve(t, v, p, x, w, nil, 1), y)
+		forEachGradVariant(t, func(g gradVariant) {
+			require.InEpsilon(t, forward, ref.Dot(w, weightGrad(t, g, p, x, y, 0, 1)), 1e-5)
+		})
+	})
+}
+
+// TestGradientGuards puts the operands of the transform of dY against pages that
+// fault.
+func TestGradientGuards(t *testing.T) {
+	forEachGradVariant(t, func(v gradVariant) {
+		for tiles := 1; tiles <= 3; tiles++ {
+			width := tiles * 4 * 16
+			src := testutil.Normal(1, 4*width)
+			const step = 32
+			n := 36*tiles*step - 16
+			want := make([]float32, n)
+			v.tr.gradient(tiles, &want[0], tiles*step, step, &src[0], width)
+			tail, head := testutil.Guarded[float32](t, n), testutil.GuardedHead[float32](t, n)
+			v.tr.gradient(tiles, &tail[0], tiles*step, step, &testutil.GuardedCopy(t, src)[0], width)
+			v.tr.gradient(tiles, &head[0], tiles*step, step, &testutil.GuardedHeadCopy(t, src)[0], width)
+			testutil.CheckBits(t, "tail", tiles, tail, want)
+			testutil.CheckBits(t, "head", tiles, head, want)
+		}
+	})
+}
+
+func TestWeightGradErrors(t *testing.T) {
+	_, err := NewWeightGrad(1, 16, 2, 2, 16, 0)
+	require.ErrorIs(t, err, ErrShape)
+	g, err := NewWeightGrad(1, 16, 4, 4, 16, 1)
+	require.NoError(t, err)
+	_, err = g.NewExec(nil, make([]float32, g.ScratchLen()-1))
+	require.ErrorIs(t, err, ErrShape)
+	e, err := g.NewExec(nil, make([]float32, g.ScratchLen()))
+	require.NoError(t, err)
+	require.ErrorIs(t, e.Run(context.Background(), make([]float32, 1), make([]float32, 256), make([]float32, 256)), ErrShape)
+	f, err := NewFilter(4, 16, 16, make([]float32, 16*16*9), nil)
+	require.NoError(t, err)
+	require.ErrorIs(t, f.Repack(make([]float32, 9), nil), ErrShape)
+}
+
+func FuzzWeightGrad(f *testing.F) {
+	f.Add(uint64(1), uint8(17), uint8(5), uint8(9), uint8(20), uint8(1))
+	f.Fuzz(func(t *testing.T, seed uint64, c, h, w, k, pad uint8) {
+		p := problem{1, 1 + int(c)%40, 3 + int(h)%12, 3 + int(w)%12, 1 + int(k)%80, int(pad) % 2, Epilogue{}}
+		forEachGradVariant(t, func(v gradVariant) { testWeightGrad(t, v, p, seed) })
+	})
+}
+
+// BenchmarkGradients measures both gradients of VGG's layers, and the forward
+// convolution for comparison.
+func BenchmarkGradients(b *testing.B) {
+	for _, l := range []struct {
+		name       string
+		c, size, k int
+	}{{"conv1_2", 64, 224, 64}, {"conv2_2", 128, 112, 128}, {"conv3_2", 256, 56, 256}, {"conv4_2", 512, 28, 512}, {"conv5_1", 512, 14, 512}} {
+		const n = 4
+		x, dy := layout.Alloc(n*layout.Len(l.c, l.size, l.size)), layout.Alloc(n*layout.Len(l.k, l.size, l.size))
+		copy(x, testutil.Normal(1, len(x)))
+		copy(dy, testutil.Normal(2, len(dy)))
+		weights := testutil.Normal(3, l.c*l.k*9)
+		for _, workers := range []int{1, 2} {
+			team := parallel.NewTeam(workers)
+			run := func(op string, f func() error) {
+				b.Run(fmt.Sprintf("layer=%s/op=%s/workers=%d/kernel=%s", l.name, op, workers, product.Best().Name), func(b *testing.B) {
+					team.Begin()
+					defer team.End()
+					for b.Loop() {
+						require.NoError(b, f())
+					}
+					b.ReportMetric(b.Elapsed().Seconds()*1e3/float64(b.N)/n, "ms/picture")
+				})
+			}
+			for _, op := range []string{"forward", "input"} {
+				filter, k := NewFilter, l.k
+				if op == "input" {
+					filter, k = NewInputGradFilter, l.c
+				}
+				f, err := filter(4, l.c, l.k, weights, team)
+				require.NoError(b, err)
+				conv, err := f.NewConv(n, l.size, l.size, 1, nil, Epilogue{})
+				require.NoError(b, err)
+				e, err := conv.NewExec(team, layout.Alloc(conv.ScratchLen(workers)))
+				require.NoError(b, err)
+				src, dst := x, layout.Alloc(n*layout.Len(k, l.size, l.size))
+				if op == "input" {
+					src = dy
+				}
+				run(op, func() error { return e.Run(context.Background(), dst, src) })
+			}
+			g, err := NewWeightGrad(n, l.c, l.size, l.size, l.k, 1)
+			require.NoError(b, err)
+			e, err := g.NewExec(team, layout.Alloc(g.ScratchLen()))
+			require.NoError(b, err)
+			dw := make([]float32, len(weights))
+			run("weight", func() error { return e.Run(context.Background(), dw, x, dy) })
+		}
+	}
+}

@@ -1,0 +1,235 @@
+package winograd
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nonet-go/nonet/internal/bilinear"
+	"github.com/nonet-go/nonet/internal/direct"
+	"github.com/nonet-go/nonet/internal/layout"
+	"github.com/nonet-go/nonet/internal/parallel"
+)
+
+// WeightGrad computes the gradient of a 3×3 convolution with respect to its
+// filters, by the transpose of F(4×4,3×3), which is an F(3×3,4×4):
+//
+//	dW = Gᵀ · [ Σ_tiles (Bᵀ·d·B) ⊙ (A·dY·Aᵀ) ] · G
+//
+// The sum over tiles is a matrix product for each of the 36 elements,
+// dU[c][k] += Σ_t V[t][c]·D[t][k]. Tiles are done in chunks whose V and D stay
+// in the last-level cache. Each dU belongs to one item, which adds the chunks in
+// their order, so that the result does not depend on the number of workers.
+type WeightGrad struct {
+	conv   *Conv // the geometry of the tiles, and of d
+	dy     *Conv // of dY: tiles of m×m without overlap
+	kern   *direct.Kernel
+	tr     *transforms
+	c, k   int
+	cb, kb int // blocks of 16 channels
+	chunk  int // tiles
+	g      [][]float64
+}
+
+// gradScratch bounds the V and D of a chunk, in bytes: half of the last-level
+// cache of the machines measured.
+const gradScratch = 16 << 20
+
+// NewWeightGrad describes the gradient for n pictures of c×h×w, convolved to k
+// channels with padding pad. Errors wrap ErrShape.
+func NewWeightGrad(n, c, h, w, k, pad int) (*WeightGrad, error) {
+	return newWeightGrad(direct.Best(), bestTransforms(4), n, c, h, w, k, pad)
+}
+
+func newWeightGrad(kern *direct.Kernel, tr *transforms, n, c, h, w, k, pad int) (*WeightGrad, error) {
+	g := &WeightGrad{kern: kern, tr: tr, c: c, k: k, cb: layout.Blocks(c), kb: layout.Blocks(k), g: bilinear.New(4).G.Float64()}
+	if c < 1 || k < 1 || n < 1 || h < 1 || w < 1 || pad < 0 || pad > 1 || h+2*pad < 3 || w+2*pad < 3 {
+		return nil, fmt.Errorf("winograd: weight gradient of %d pictures of %d×%d×%d to %d channels, padding %d: %w", n, c, h, w, k, pad, ErrShape)
+	}
+	g.conv = gradGeometry(c, tr, n, h, w, h+2*pad-2, w+2*pad-2, pad, 6)
+	g.dy = gradGeometry(k, tr, n, h+2*pad-2, w+2*pad-2, h+2*pad-2, w+2*pad-2, 0, 4)
+	perTile := 4 * 36 * 16 * (g.cb + g.kb)
+	g.chunk = min(max(16, gradScratch/perTile), g.conv.tiles)
+	g.chunk = evenChunk(g.conv.tiles, g.chunk)
+	return g, nil
+}
+
+// evenChunk splits n into as few parts of at most limit as it needs, all of the
+// same size but for the last.
+func evenChunk(n, limit int) int {
+	parts := (n + limit - 1) / limit
+	return (n + parts - 1) / parts
+}
+
+// gradGeometry is a Conv that only transforms tiles: of side pixels each, 4
+// pixels apart, over the oh×ow outputs.
+func gradGeometry(c int, tr *transforms, n, h, w, oh, ow, pad, side int) *Conv {
+	f := &Filter{m: 4, alpha: 6, c: c, cBlocks: layout.Blocks(c), tr: tr}
+	v := &Conv{f: f, n: n, h: h, w: w, pad: pad, oh: oh, ow: ow, side: side}
+	v.rows, v.cols = (oh+3)/4, (ow+3)/4
+	v.tiles = n * v.rows * v.cols
+	return v
+}
+
+func (g *WeightGrad) vLen() int { return 36 * g.cb * 16 * g.chunk }
+func (g *WeightGrad) dLen() int { return 36 * g.kb * 16 * g.chunk }
+func (g *WeightGrad) uLen() int { return 36 * g.cb * 16 * g.kb * 16 }
+
+// ScratchLen returns the number of floats of scratch that an exec needs.
+func (g *WeightGrad) ScratchLen() int { return g.vLen() + g.dLen() + g.uLen() }
+
+// WeightGradExec runs a WeightGrad on a team. One goroutine at a time may use it.
+type WeightGradExec struct {
+	g           *WeightGrad
+	team        *parallel.Team
+	v, d, u     []float32
+	patches     []worker
+	offsets     []int // of the tiles of a chunk in V
+	zero        []float32
+	t0, t1      int // the tiles of the chunk
+	dw, src, dy []float32
+	transform   func(worker, item int)
+	multiply    func(worker, item int)
+	finish      func(worker, item int)
+}
+
+// NewExec binds g to a team, which may be nil, and to at least ScratchLen floats
+// of scratch, which others may use between runs.
+func (g *WeightGrad) NewExec(team *parallel.Team, scratch []float32) (*WeightGradExec, error) {
+	if len(scratch) < g.ScratchLen() {
+		return nil, fmt.Errorf("winograd: %d floats of scratch, want %d: %w", len(scratch), g.ScratchLen(), ErrShape)
+	}
+	e := &WeightGradExec{g: g, team: team, patches: make([]worker, team.Workers())}
+	e.u, scratch = scratch[:g.uLen()], scratch[g.uLen():]
+	e.v, scratch = scratch[:g.vLen()], scratch[g.vLen():]
+	e.d = scratch[:g.dLen()]
+	e.offsets = make([]int, g.chunk)
+	for t := range e.offsets {
+		e.offsets[t] = t * 16
+	}
+	e.zero = make([]float32, g.kern.KB)
+	e.transform, e.multiply, e.finish = e.transformItem, e.multiplyItem, e.finishItem
+	return e, nil
+}
+
+// Run sets dw [k][c][3][3] to the gradient for src and dy, both blocked, see
+// package layout: the convolution's input, and the gradient of its output
+// without bias, which is what the layer after it hands back. It returns an error
+// if a length is wrong or when ctx ends. It does not allocate.
+//
+// The largest error is some 1e-5 of the gradient's root mean square.
+func (e *WeightGradExec) Run(ctx context.Context, dw, src, dy []float32) error {
+	g := e.g
+	if len(dw) != g.k*g.c*9 || len(src) != g.conv.srcLen() || len(dy) != g.dy.srcLen() {
+		return fmt.Errorf("winograd: operands of %d, %d and %d floats, want %d, %d and %d: %w",
+			len(dw), len(src), len(dy), g.k*g.c*9, g.conv.srcLen(), g.dy.srcLen(), ErrShape)
+	}
+	e.dw, e.src, e.dy = dw, src, dy
+	defer func() { e.dw, e.src, e.dy = nil, nil, nil }()
+	for e.t0 = 0; e.t0 < g.conv.tiles; e.t0 = e.t1 {
+		e.t1 = min(e.t0+g.chunk, g.conv.tiles)
+		if err := e.team.Run(ctx, e.runs()*2, e.transform); err != nil {
+			return err
+		}
+		if err := e.team.Run(ctx, 36*e.panels(), e.multiply); err != nil {
+			return err
+		}
+	}
+	return e.team.Run(ctx, g.c, e.finish)
+}
+
+// gradRun is how many tiles an item transforms.
+const gradRun = 32
+
+// runs returns the number of runs of tiles of the chunk.
+func (e *WeightGradExec) runs() int { return (e.t1 - e.t0 + gradRun - 1) / gradRun }
+
+func (e *WeightGradExec) panels() int {
+	return (e.g.kb*16 + e.g.kern.KB - 1) / e.g.kern.KB
+}
+
+func (e *WeightGradExec) width(panel int) int {
+	return min(e.g.kern.KB, e.g.kb*16-panel*e.g.kern.KB)
+}
+
+// transformItem fills V or D for one run of tiles:
+//
+//	V[ξ][c/16][t][16], D[ξ][panel][t][width]
+func (e *WeightGradExec) transformItem(wi, item int) {
+	g, n := e.g, e.t1-e.t0
+	run := item / 2
+	t0 := e.t0 + run*gradRun
+	t1 := min(t0+gradRun, e.t1)
+	for t := t0; t < t1; {
+		r := g.conv.nextRun(t, t1)
+		at := t - e.t0
+		if item%2 == 0 {
+			for b := range g.cb {
+				e.patches[wi].expandRun(g.conv, g.tr.input, &e.v[(b*n+at)*16], g.cb*16*n, 16, e.src, b, r)
+			}
+		} else {
+			for b := range g.kb {
+				panel := b * 16 / g.kern.KB
+				width := e.width(panel)
+				to := panel*g.kern.KB*n + at*width + b*16%g.kern.KB
+				e.patches[wi].expandRun(g.dy, g.tr.gradient, &e.d[to], g.kb*16*n, width, e.dy, b, r)
+			}
+		}
+		t += r.n
+	}
+}
+
+// multiplyItem adds the chunk to dU[ξ][panel][c][width].
+func (e *WeightGradExec) multiplyItem(_, item int) {
+	g, n := e.g, e.t1-e.t0
+	xi, panel := item/e.panels(), item%e.panels()
+	width := e.width(panel)
+	o := direct.Operands{Offsets: e.offsets[:n], Step: 1, Bias: e.zero, Pixel: width, Plane: 16,
+		U: e.d[xi*g.kb*16*n+panel*g.kern.KB*n:]}
+	if e.t0 > 0 {
+		o.Mode = direct.ModeAccumulate
+	}
+	for b := range g.cb {
+		o.X = e.v[(xi*g.cb+b)*16*n:]
+		o.Out = e.u[(xi*g.kb*16+panel*g.kern.KB)*g.cb*16+b*16*width:]
+		g.kern.Row(16, width, &o)
+	}
+}
+
+// finishItem sets dW = Gᵀ·dU·G for one input channel.
+func (e *WeightGradExec) finishItem(_, c int) {
+	g := e.g
+	var m [36]float64
+	for k := range g.k {
+		panel := k / g.kern.KB
+		width := e.width(panel)
+		at := panel*g.kern.KB*g.cb*16 + c*width + k%g.kern.KB
+		for xi := range m {
+			m[xi] = float64(e.u[xi*g.kb*16*g.cb*16+at])
+		}
+		transformGradient(g.g, &m, (*[9]float32)(e.dw[(k*g.c+c)*9:]))
+	}
+}
+
+// transformGradient sets dw = Gᵀ·m·G.
+func transformGradient(g [][]float64, m *[36]float64, dw *[9]float32) {
+	var t [3][6]float64
+	for i, r := range g {
+		r := [3]float64(r)
+		for j := range 6 {
+			v := m[i*6+j]
+			t[0][j] += r[0] * v
+			t[1][j] += r[1] * v
+			t[2][j] += r[2] * v
+		}
+	}
+	for i := range t {
+		var s [3]float64
+		for j, r := range g {
+			r := [3]float64(r)
+			s[0] += t[i][j] * r[0]
+			s[1] += t[i][j] * r[1]
+			s[2] += t[i][j] * r[2]
+		}
+		dw[i*3], dw[i*3+1], dw[i*3+2] = float32(s[0]), float32(s[1]), float32(s[2])
+	}
+}

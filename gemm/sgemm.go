@@ -1,0 +1,288 @@
+package gemm
+
+import (
+	"context"
+	"sync"
+
+	"github.com/nonet-go/nonet/internal/direct"
+	"github.com/nonet-go/nonet/internal/layout"
+	"github.com/nonet-go/nonet/internal/parallel"
+)
+
+// The blocks of the product, as BLIS names them. A panel of B, KC×64 floats, is
+// 128 KiB; together with a block of A, MC×KC, it takes 384 KiB of a second-level
+// cache of 1 MiB. The packed NC columns of B, 8 MiB, are shared by all workers in
+// the last level.
+const (
+	kc = 512
+	mc = 126 // a multiple of the 7 and 6 rows of the kernels
+	nc = 4096
+)
+
+// SGEMM sets C = alpha·op(A)·op(B) + beta·C, where op(X) is X or, with its trans
+// flag, Xᵀ. op(A) is m×k, op(B) k×n and C m×n, all row-major with leading
+// dimensions in elements: lda is at least k, or m if A is transposed; ldb n or k;
+// ldc n.
+//
+// C must not overlap A or B. If beta is 0, C is not read: it may hold NaN. If k or
+// alpha is 0, C = beta·C. If m or n is 0 nothing happens. Each element of the
+// product is within Gamma(k+k/512+3)·|alpha|·|A|·|B| of the exact value; its bits
+// do not depend on m, n or the leading dimensions.
+//
+// SGEMM panics if a size is negative, if a leading dimension is too small, or if
+// a slice is shorter than its matrix. It uses one core; see Multiplier for more.
+func SGEMM(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+	g := multipliers.Get().(*Multiplier)
+	_ = g.SGEMM(context.Background(), transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) // the context never ends
+	multipliers.Put(g)
+}
+
+var multipliers = sync.Pool{New: func() any { return NewMultiplier(nil) }}
+
+// Multiplier computes products on a team of workers and keeps the memory for
+// packed operands. One goroutine at a time may use it.
+type Multiplier struct {
+	kern   *direct.Kernel
+	team   *parallel.Team
+	b      []float32 // [panel][kc][width]
+	work   []multiplierScratch
+	iota   []int
+	pack   func(worker, item int)
+	block  func(worker, item int)
+	transA bool
+	transB bool
+	m, n   int
+	alpha  float32
+	beta   float32
+	a, bm  []float32
+	lda    int
+	ldb    int
+	c      []float32
+	ldc    int
+	// The block that is being computed: columns jc … jc+nb, inner pc … pc+kb.
+	jc, nb, pc, kb int
+	groups         int // of panels, per block of rows
+}
+
+// multiplierScratch is what a worker packs and computes into.
+type multiplierScratch struct {
+	a    []float32 // [mc][kc+16]
+	tile []float32 // [mc][KB], of a last panel that reaches over the edge
+}
+
+// rowPad keeps the rows of packed A out of each other's cache sets.
+const rowPad = 16
+
+// NewMultiplier returns a Multiplier for a team, which may be nil.
+func NewMultiplier(team *parallel.Team) *Multiplier { return newMultiplier(direct.Best(), team) }
+
+func newMultiplier(kern *direct.Kernel, team *parallel.Team) *Multiplier {
+	g := &Multiplier{kern: kern, team: team, work: make([]multiplierScratch, team.Workers()), iota: make([]int, kc)}
+	for i := range g.iota {
+		g.iota[i] = i
+	}
+	g.pack, g.block = g.packPanel, g.blockItem
+	return g
+}
+
+// zeros is the bias of sums that start at nothing.
+var zeros [64]float32
+
+// SGEMM is the function of that name on the Multiplier's team. It returns an
+// error only when ctx ends; C is then undefined. After the largest product it
+// does not allocate.
+func (g *Multiplier) SGEMM(ctx context.Context, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) error {
+	check(transA, transB, m, n, k, a, lda, b, ldb, c, ldc)
+	if m == 0 || n == 0 {
+		return nil
+	}
+	if k == 0 || alpha == 0 {
+		scale(m, n, beta, c, ldc)
+		return nil
+	}
+	if beta != 0 && beta != 1 {
+		scale(m, n, beta, c, ldc)
+	}
+	g.transA, g.transB, g.m, g.n, g.alpha, g.beta = transA, transB, m, n, alpha, beta
+	g.a, g.lda, g.bm, g.ldb, g.c, g.ldc = a, lda, b, ldb, c, ldc
+	defer func() { g.a, g.bm, g.c = nil, nil, nil }()
+	g.reserve(m, n, k)
+	for g.jc = 0; g.jc < n; g.jc += nc {
+		g.nb = min(nc, n-g.jc)
+		rows := (m + mc - 1) / mc
+		// Few rows: the workers share the columns as well.
+		g.groups = min(g.panels(), max(1, (4*g.team.Workers()+rows-1)/rows))
+		for g.pc = 0; g.pc < k; g.pc += kc {
+			g.kb = min(kc, k-g.pc)
+			if err := g.team.Run(ctx, g.panels(), g.pack); err != nil {
+				return err
+			}
+			if err := g.team.Run(ctx, rows*g.groups, g.block); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func check(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int) {
+	ra, ca, rb, cb := m, k, k, n
+	if transA {
+		ra, ca = k, m
+	}
+	if transB {
+		rb, cb = n, k
+	}
+	short := func(x []float32, rows, cols, ld int) bool { return rows > 0 && cols > 0 && len(x) < (rows-1)*ld+cols }
+	switch {
+	case m < 0 || n < 0 || k < 0:
+		panic("gemm: negative size")
+	case lda < max(1, ca):
+		panic("gemm: leading dimension of A is too small")
+	case ldb < max(1, cb):
+		panic("gemm: leading dimension of B is too small")
+	case ldc < max(1, n):
+		panic("gemm: leading dimension of C is too small")
+	case short(a, ra, ca, lda):
+		panic("gemm: slice of A is too short")
+	case short(b, rb, cb, ldb):
+		panic("gemm: slice of B is too short")
+	case short(c, m, n, ldc):
+		panic("gemm: slice of C is too short")
+	case overlap(c, a) || overlap(c, b):
+		panic("gemm: C overlaps A or B")
+	}
+}
+
+// scale sets C = beta·C, and does not read C for 0.
+func scale(m, n int, beta float32, c []float32, ldc int) {
+	if beta == 1 {
+		return
+	}
+	for i := range m {
+		row := c[i*ldc:][:n]
+		if beta == 0 {
+			clear(row)
+			continue
+		}
+		for j := range row {
+			row[j] *= beta
+		}
+	}
+}
+
+// reserve makes room for the packed operands.
+func (g *Multiplier) reserve(m, n, k int) {
+	columns := (min(n, nc) + 15) / 16 * 16
+	if need := columns * min(k, kc); len(g.b) < need {
+		g.b = layout.Alloc(need)
+	}
+	rows := min(m, mc)
+	for i := range g.work {
+		w := &g.work[i]
+		if need := rows * (min(k, kc) + rowPad); len(w.a) < need {
+			w.a = layout.Alloc(need)
+		}
+		if need := rows * g.kern.KB; len(w.tile) < need {
+			w.tile = layout.Alloc(need)
+		}
+	}
+}
+
+func (g *Multiplier) panels() int { return (g.nb + g.kern.KB - 1) / g.kern.KB }
+
+// width returns the columns of a panel, of which those beyond nb are zeros.
+func (g *Multiplier) width(panel int) int {
+	return min(g.kern.KB, (g.nb-panel*g.kern.KB+15)/16*16)
+}
+
+func (g *Multiplier) panel(p int) []float32 {
+	return g.b[p*g.kern.KB*g.kb:][:g.kb*g.width(p)]
+}
+
+// packPanel copies alpha·op(B) to one panel.
+func (g *Multiplier) packPanel(_, p int) {
+	width, out := g.width(p), g.panel(p)
+	j0 := g.jc + p*g.kern.KB
+	valid := min(width, g.n-j0)
+	if !g.transB {
+		for i := range g.kb {
+			to := out[i*width:][:width]
+			clear(to[copy(to, g.bm[(g.pc+i)*g.ldb+j0:][:valid]):])
+			if g.alpha != 1 {
+				for j := range to {
+					to[j] *= g.alpha
+				}
+			}
+		}
+		return
+	}
+	for j := range width {
+		if j >= valid {
+			for i := range g.kb {
+				out[i*width+j] = 0
+			}
+			continue
+		}
+		for i, v := range g.bm[(j0+j)*g.ldb+g.pc:][:g.kb] {
+			out[i*width+j] = g.alpha * v
+		}
+	}
+}
+
+// blockItem computes one block of rows for one group of panels.
+func (g *Multiplier) blockItem(worker, item int) {
+	ic := item / g.groups * mc
+	rows := min(mc, g.m-ic)
+	w := &g.work[worker]
+	o := direct.Operands{Offsets: g.iota[:g.kb], Pixel: g.ldc, Plane: 16, Bias: zeros[:]}
+	o.X, o.Step = g.rows(w, ic, rows)
+	accumulate := g.pc > 0 || g.beta != 0
+	if accumulate {
+		o.Mode = direct.ModeAccumulate
+	}
+	group, panels := item%g.groups, g.panels()
+	for p := group * panels / g.groups; p < (group+1)*panels/g.groups; p++ {
+		width := g.width(p)
+		j := g.jc + p*g.kern.KB
+		o.U = g.panel(p)
+		if j+width <= g.n {
+			o.Out = g.c[ic*g.ldc+j:]
+			g.kern.Row(rows, width, &o)
+			continue
+		}
+		edge := o
+		edge.Out, edge.Pixel, edge.Mode = w.tile, width, 0
+		g.kern.Row(rows, width, &edge)
+		for i := range rows {
+			to := g.c[(ic+i)*g.ldc+j:][:g.n-j]
+			for l, v := range w.tile[i*width:][:len(to)] {
+				if accumulate {
+					v += to[l]
+				}
+				to[l] = v
+			}
+		}
+	}
+}
+
+// rows returns the rows ic … of op(A) for the kernel, and their distance: packed,
+// or as they are where too few columns would pay for the copy.
+func (g *Multiplier) rows(w *multiplierScratch, ic, rows int) ([]float32, int) {
+	ld := g.kb + rowPad
+	switch {
+	case g.transA:
+		for i := range g.kb {
+			for r, v := range g.a[(g.pc+i)*g.lda+ic:][:rows] {
+				w.a[r*ld+i] = v
+			}
+		}
+	case g.n <= 4*g.kern.KB:
+		return g.a[ic*g.lda+g.pc:], g.lda
+	default:
+		for r := range rows {
+			copy(w.a[r*ld:], g.a[(ic+r)*g.lda+g.pc:][:g.kb])
+		}
+	}
+	return w.a, ld
+}

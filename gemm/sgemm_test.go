@@ -1,0 +1,197 @@
+package gemm
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/nonet-go/nonet/internal/cpu"
+	"github.com/nonet-go/nonet/internal/direct"
+	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/internal/ref"
+	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/stretchr/testify/require"
+)
+
+func forEachDirect(t *testing.T, f func(t *testing.T, kern *direct.Kernel)) {
+	for i := range direct.Kernels {
+		kern := &direct.Kernels[i]
+		t.Run(kern.Name, func(t *testing.T) {
+			if !cpu.Has(kern.ISA) {
+				t.Skip("this machine lacks the instruction set")
+			}
+			f(t, kern)
+		})
+	}
+}
+
+// sgemmCase is one call; pad is added to the leading dimensions.
+type sgemmCase struct {
+	transA, transB bool
+	m, n, k, pad   int
+	alpha, beta    float32
+}
+
+func (s sgemmCase) sizes() (la, lda, lb, ldb, lc, ldc int) {
+	ra, ca, rb, cb := s.m, s.k, s.k, s.n
+	if s.transA {
+		ra, ca = ca, ra
+	}
+	if s.transB {
+		rb, cb = cb, rb
+	}
+	lda, ldb, ldc = max(1, ca+s.pad), max(1, cb+s.pad), max(1, s.n+s.pad)
+	length := func(r, c, ld int) int {
+		if r == 0 || c == 0 {
+			return 0
+		}
+		return (r-1)*ld + c
+	}
+	return length(ra, ca, lda), lda, length(rb, cb, ldb), ldb, length(s.m, s.n, ldc), ldc
+}
+
+// run computes s into a copy of c with poison around it.
+func (s sgemmCase) run(t testing.TB, kern *direct.Kernel, a, b, c []float32, workers int) []float32 {
+	_, lda, _, ldb, _, ldc := s.sizes()
+	team := parallel.NewTeam(workers)
+	team.Begin()
+	defer team.End()
+	g := newMultiplier(kern, team)
+	dst := testutil.NaNGuarded(t, len(c))
+	copy(dst, c)
+	require.NoError(t, g.SGEMM(context.Background(), s.transA, s.transB, s.m, s.n, s.k, s.alpha, a, lda, b, ldb, s.beta, dst, ldc))
+	return dst
+}
+
+// testSGEMM compares with the reference: integers exactly, other data within the
+// derived bound, and everything between the rows of C untouched.
+func testSGEMM(t *testing.T, kern *direct.Kernel, s sgemmCase, seed uint64) {
+	t.Helper()
+	la, lda, lb, ldb, lc, ldc := s.sizes()
+	for _, data := range []struct {
+		name  string
+		make  func(seed uint64, n int) []float32
+		exact bool
+	}{{"integers", func(seed uint64, n int) []float32 { return testutil.Ints(seed, n, -4, 4) }, true}, {"normal", testutil.Normal, false}} {
+		a, b, c := data.make(seed, la), data.make(seed+1, lb), data.make(seed+2, lc)
+		want, mag := ref.Gemm(s.transA, s.transB, s.m, s.n, s.k, float64(s.alpha), a, lda, b, ldb, float64(s.beta), c, ldc)
+		full := s.run(t, kern, a, b, c, 1)
+		got := make([]float32, s.m*s.n)
+		for i := range s.m {
+			copy(got[i*s.n:], full[i*ldc:][:s.n])
+			if i < s.m-1 && s.n > 0 {
+				testutil.CheckBits(t, "between rows", s, full[i*ldc+s.n:(i+1)*ldc], c[i*ldc+s.n:(i+1)*ldc])
+			}
+		}
+		if data.exact && s.alpha == float32(int(s.alpha)) && s.beta == float32(int(s.beta)) {
+			testutil.CheckExact(t, data.name, s, got, want)
+		} else {
+			testutil.Check(t, data.name, s, got, want, ref.Bound(s.k+s.k/kc+4, mag))
+		}
+		testutil.CheckBits(t, "3 workers", s, s.run(t, kern, a, b, c, 3), full)
+	}
+}
+
+func TestSGEMM(t *testing.T) {
+	forEachDirect(t, func(t *testing.T, kern *direct.Kernel) {
+		seed := uint64(1)
+		for m := 1; m <= 2*kern.Pixels+1; m++ { // every remainder of rows
+			for _, n := range []int{1, 15, 16, 17, 63, 64, 65, 130} {
+				s := sgemmCase{m%2 == 0, n%2 == 0, m, n, 9, m % 3, float32(1 + m%2), float32(m % 3)}
+				testSGEMM(t, kern, s, seed)
+				seed += 3
+			}
+		}
+		for _, s := range []sgemmCase{
+			{false, false, 130, 300, 20, 1, 1, 0}, // several blocks of rows, packed A
+			{true, true, 127, 270, 33, 2, -2, 1},
+			{false, true, 3, 20, 1030, 0, 0.5, 0.25}, // several inner blocks
+			{true, false, 9, 4100, 3, 0, 1, 1},       // several blocks of columns
+		} {
+			testSGEMM(t, kern, s, seed)
+			seed += 3
+		}
+	})
+}
+
+// TestSGEMMEmpty covers sizes of 0, alpha of 0, and a C of NaN with beta 0.
+func TestSGEMMEmpty(t *testing.T) {
+	nan := float32(math.NaN())
+	SGEMM(false, false, 0, 3, 2, 1, nil, 2, make([]float32, 6), 3, 0, nil, 3)
+	SGEMM(false, false, 3, 0, 2, 1, make([]float32, 6), 2, nil, 1, 0, nil, 1)
+	c := []float32{nan, 3}
+	SGEMM(false, false, 1, 1, 0, 1, nil, 1, nil, 1, 0, c, 1)
+	require.Equal(t, []float32{0, 3}, c)
+	SGEMM(false, false, 1, 1, 1, 0, []float32{nan}, 1, []float32{nan}, 1, 2, c[1:], 1)
+	require.Equal(t, []float32{0, 6}, c)
+	c[0] = nan
+	SGEMM(false, false, 1, 1, 1, 1, []float32{2}, 1, []float32{5}, 1, 0, c, 1)
+	require.Equal(t, []float32{10, 6}, c)
+}
+
+func TestSGEMMPanics(t *testing.T) {
+	x := make([]float32, 100)
+	y := make([]float32, 100)
+	z := make([]float32, 100)
+	for message, f := range map[string]func(){
+		"gemm: negative size":                       func() { SGEMM(false, false, -1, 1, 1, 1, x, 1, y, 1, 0, z, 1) },
+		"gemm: leading dimension of A is too small": func() { SGEMM(true, false, 3, 1, 1, 1, x, 2, y, 1, 0, z, 1) },
+		"gemm: leading dimension of B is too small": func() { SGEMM(false, true, 1, 1, 3, 1, x, 3, y, 2, 0, z, 1) },
+		"gemm: leading dimension of C is too small": func() { SGEMM(false, false, 1, 2, 1, 1, x, 1, y, 2, 0, z, 1) },
+		"gemm: slice of A is too short":             func() { SGEMM(false, false, 2, 1, 2, 1, x[:3], 2, y, 1, 0, z, 1) },
+		"gemm: slice of B is too short":             func() { SGEMM(false, false, 1, 2, 2, 1, x, 2, y[:3], 2, 0, z, 2) },
+		"gemm: slice of C is too short":             func() { SGEMM(false, false, 2, 2, 1, 1, x, 1, y, 2, 0, z[:3], 2) },
+		"gemm: C overlaps A or B":                   func() { SGEMM(false, false, 2, 2, 1, 1, x[:10], 1, y, 2, 0, x[9:], 2) },
+	} {
+		require.PanicsWithValue(t, message, f)
+	}
+}
+
+// TestSGEMMIdentity compares C·t with A·(B·t).
+func TestSGEMMIdentity(t *testing.T) {
+	const m, n, k = 70, 90, 600
+	a, b, x := testutil.Ints(1, m*k, -2, 2), testutil.Ints(2, k*n, -2, 2), testutil.Ints(3, n, -2, 2)
+	c, bx, abx, cx := make([]float32, m*n), make([]float32, k), make([]float32, m), make([]float32, m)
+	SGEMM(false, false, m, n, k, 1, a, k, b, n, 0, c, n)
+	SGEMM(false, false, k, 1, n, 1, b, n, x, 1, 0, bx, 1)
+	SGEMM(false, false, m, 1, k, 1, a, k, bx, 1, 0, abx, 1)
+	SGEMM(false, false, m, 1, n, 1, c, n, x, 1, 0, cx, 1)
+	require.Equal(t, abx, cx)
+}
+
+func FuzzSGEMM(f *testing.F) {
+	f.Add(uint64(1), uint8(7), uint8(64), uint16(40), uint8(0))
+	f.Fuzz(func(t *testing.T, seed uint64, m, n uint8, k uint16, flags uint8) {
+		s := sgemmCase{flags&1 > 0, flags&2 > 0, int(m), int(n), int(k) % 1200, int(flags >> 6), float32(flags >> 2 & 3), float32(flags >> 4 & 3)}
+		for i := range direct.Kernels {
+			if cpu.Has(direct.Kernels[i].ISA) {
+				testSGEMM(t, &direct.Kernels[i], s, seed)
+			}
+		}
+	})
+}
+
+func BenchmarkSGEMM(b *testing.B) {
+	for _, s := range []struct{ m, n, k int }{{512, 512, 512}, {1024, 1024, 1024}, {2048, 2048, 2048}, {3136, 256, 2304}, {49, 512, 512}, {32, 4096, 25088}} {
+		for i := range direct.Kernels {
+			kern := &direct.Kernels[i]
+			if !cpu.Has(kern.ISA) || kern.ISA == cpu.Generic {
+				continue
+			}
+			for _, workers := range []int{1, 2} {
+				b.Run(fmt.Sprintf("m=%d/n=%d/k=%d/workers=%d/kernel=%s", s.m, s.n, s.k, workers, kern.Name), func(b *testing.B) {
+					team := parallel.NewTeam(workers)
+					team.Begin()
+					defer team.End()
+					g := newMultiplier(kern, team)
+					x, y, z := testutil.Uniform(1, s.m*s.k), testutil.Uniform(2, s.k*s.n), make([]float32, s.m*s.n)
+					for b.Loop() {
+						_ = g.SGEMM(context.Background(), false, false, s.m, s.n, s.k, 1, x, s.k, y, s.n, 0, z, s.n)
+					}
+					b.ReportMetric(2*float64(s.m)*float64(s.n)*float64(s.k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+				})
+			}
+		}
+	}
+}

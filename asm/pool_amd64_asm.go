@@ -12,6 +12,7 @@ var vecISAs = []vecISA{{"AVX2", 8, ymm}, {"AVX512", 16, zmm}}
 func poolKernels(c *build.Context) {
 	for _, isa := range vecISAs {
 		maxPool(c, isa)
+		maxPoolGrad(c, isa)
 		lrn(c, isa)
 	}
 }
@@ -56,6 +57,64 @@ func maxPool(c *build.Context, isa vecISA) {
 	c.RET()
 }
 
+// maxPoolGrad emits the gradient of the 2×2 maximum along one row: dy goes to the
+// first of the four that equals y, and 0 to the others. Its Go form is
+// pool.maxGradRowGeneric.
+func maxPoolGrad(c *build.Context, isa vecISA) {
+	c.Function("maxGradRow" + isa.suffix)
+	c.Doc("maxGradRow" + isa.suffix + " is the gradient of the 2×2 maximum for n pixels of a row; see kernel.maxGradRow.")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(n int, dx, x, y, dy *float32, row int, floor float32)")
+	n := c.Load(c.Param("n"), reg.RCX).(reg.Register)
+	dx := c.Load(c.Param("dx"), reg.RDI).(reg.Register)
+	x := c.Load(c.Param("x"), reg.RSI).(reg.Register)
+	y := c.Load(c.Param("y"), reg.R8).(reg.Register)
+	dy := c.Load(c.Param("dy"), reg.R9).(reg.Register)
+	row := c.Load(c.Param("row"), reg.RDX).(reg.Register)
+	dxRow, xRow := reg.R10, reg.R11
+	c.LEAQ(Mem{Base: dx, Index: row, Scale: 4}, dxRow)
+	c.LEAQ(Mem{Base: x, Index: row, Scale: 4}, xRow)
+	r := isa.regs
+	floor, vy, left, mask, out := r[0], r[1], r[2], r[3], r[4]
+	broadcast(c, "floor", floor)
+	c.Label("pixel")
+	isa.each(func(off int) {
+		c.VMOVUPS(Mem{Base: y, Disp: off}, vy)
+		c.VMOVUPS(Mem{Base: dy, Disp: off}, left)
+		c.Comment("left is what no pixel has taken yet: nothing if y is not above the floor")
+		if isa.lanes == 16 {
+			c.VCMPPS(Imm(30), floor, vy, reg.K1)
+			c.VMOVAPS_Z(left, reg.K1, left)
+		} else {
+			c.VCMPPS(Imm(30), floor, vy, mask)
+			c.VANDPS(mask, left, left)
+		}
+		for _, p := range []struct{ in, out reg.Register }{{x, dx}, {xRow, dxRow}} {
+			for d := 0; d < 128; d += 64 {
+				if isa.lanes == 16 {
+					c.VCMPPS(Imm(0), Mem{Base: p.in, Disp: off + d}, vy, reg.K1)
+					c.VMOVAPS_Z(left, reg.K1, out)
+					c.VPXORD(left, left, reg.K1, left)
+				} else {
+					c.VCMPPS(Imm(0), Mem{Base: p.in, Disp: off + d}, vy, mask)
+					c.VANDPS(left, mask, out)
+					c.VANDNPS(left, mask, left)
+				}
+				c.VMOVUPS(out, Mem{Base: p.out, Disp: off + d})
+			}
+		}
+	})
+	c.ADDQ(Imm(64), y)
+	c.ADDQ(Imm(64), dy)
+	for _, p := range []reg.Register{x, xRow, dx, dxRow} {
+		c.ADDQ(U32(128), p)
+	}
+	c.DECQ(n)
+	c.JNZ(LabelRef("pixel"))
+	c.VZEROUPPER()
+	c.RET()
+}
+
 // lrn emits the local response normalisation of a run of pixels of one block of
 // 16 channels. Its Go form is pool.lrnGeneric.
 func lrn(c *build.Context, isa vecISA) {
@@ -74,16 +133,8 @@ func lrn(c *build.Context, isa vecISA) {
 	c.SHLQ(Imm(2), aboveStep)
 	r := isa.regs
 	alpha, k := r[14], r[15]
-	for _, p := range []struct {
-		name string
-		to   reg.VecPhysical
-	}{{"alpha", alpha}, {"k", k}} {
-		m, err := c.Param(p.name).Resolve()
-		if err != nil {
-			panic(err)
-		}
-		c.VBROADCASTSS(m.Addr, p.to)
-	}
+	broadcast(c, "alpha", alpha)
+	broadcast(c, "k", k)
 	// Squares of the vectors below, of the block itself, and above.
 	vecs := 16 / isa.lanes
 	sq := r[:vecs+2]

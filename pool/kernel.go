@@ -17,6 +17,11 @@ type kernel struct {
 	// either may be.
 	maxRow func(n int, dst, src *float32, row int)
 
+	// maxGradRow sets the 2×2 pixels of dx that belong to n pixels of y and dy:
+	// dy where x is the first to equal y, 0 elsewhere, and 0 for all four unless
+	// y > floor. Rows of x and dx are row floats apart.
+	maxGradRow func(n int, dx, x, y, dy *float32, row int, floor float32)
+
 	// lrn normalises n pixels of a block, src to dst. below and above are the
 	// same pixels of the blocks before and after it, their pixels step floats
 	// apart: 16, or 0 for a pixel of zeros where there is no such block.
@@ -33,7 +38,7 @@ func best() *kernel {
 	panic("pool: no kernel") // the generic ones run everywhere
 }
 
-var generic = kernel{"generic", cpu.Generic, maxRowGeneric, lrnGeneric}
+var generic = kernel{"generic", cpu.Generic, maxRowGeneric, maxGradRowGeneric, lrnGeneric}
 
 func maxRowGeneric(n int, dst, src *float32, row int) {
 	d := unsafe.Slice(dst, n*16)
@@ -42,6 +47,25 @@ func maxRowGeneric(n int, dst, src *float32, row int) {
 		for l := range 16 {
 			i := p*32 + l
 			d[p*16+l] = max(s[i], s[i+16], s[row+i], s[row+i+16])
+		}
+	}
+}
+
+func maxGradRowGeneric(n int, dx, x, y, dy *float32, row int, floor float32) {
+	d, s := unsafe.Slice(dx, row+n*32), unsafe.Slice(x, row+n*32)
+	ys, dys := unsafe.Slice(y, n*16), unsafe.Slice(dy, n*16)
+	for p := range n {
+		for l := range 16 {
+			top, left := ys[p*16+l], dys[p*16+l]
+			if !(top > floor) {
+				left = 0
+			}
+			for _, i := range [4]int{p*32 + l, p*32 + l + 16, row + p*32 + l, row + p*32 + l + 16} {
+				d[i] = 0
+				if s[i] == top {
+					d[i], left = left, 0
+				}
+			}
 		}
 	}
 }

@@ -9,6 +9,11 @@ package pool
 //go:noescape
 func maxRowAVX2(n int, dst *float32, src *float32, row int)
 
+// maxGradRowAVX2 is the gradient of the 2×2 maximum for n pixels of a row; see kernel.maxGradRow.
+//
+//go:noescape
+func maxGradRowAVX2(n int, dx *float32, x *float32, y *float32, dy *float32, row int, floor float32)
+
 // lrnAVX2 normalises n pixels; see kernel.lrn.
 //
 //go:noescape
@@ -18,6 +23,11 @@ func lrnAVX2(n int, dst *float32, src *float32, below *float32, above *float32, 
 //
 //go:noescape
 func maxRowAVX512(n int, dst *float32, src *float32, row int)
+
+// maxGradRowAVX512 is the gradient of the 2×2 maximum for n pixels of a row; see kernel.maxGradRow.
+//
+//go:noescape
+func maxGradRowAVX512(n int, dx *float32, x *float32, y *float32, dy *float32, row int, floor float32)
 
 // lrnAVX512 normalises n pixels; see kernel.lrn.
 //

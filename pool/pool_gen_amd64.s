@@ -48,6 +48,75 @@ pixel:
 	VZEROUPPER
 	RET
 
+// func maxGradRowAVX2(n int, dx *float32, x *float32, y *float32, dy *float32, row int, floor float32)
+// Requires: AVX
+TEXT ·maxGradRowAVX2(SB), $0-52
+	MOVQ         n+0(FP), CX
+	MOVQ         dx+8(FP), DI
+	MOVQ         x+16(FP), SI
+	MOVQ         y+24(FP), R8
+	MOVQ         dy+32(FP), R9
+	MOVQ         row+40(FP), DX
+	LEAQ         (DI)(DX*4), R10
+	LEAQ         (SI)(DX*4), R11
+	VBROADCASTSS floor+48(FP), Y0
+
+pixel:
+	VMOVUPS (R8), Y1
+	VMOVUPS (R9), Y2
+
+	// left is what no pixel has taken yet: nothing if y is not above the floor
+	VCMPPS  $0x1e, Y0, Y1, Y3
+	VANDPS  Y3, Y2, Y2
+	VCMPPS  $0x00, (SI), Y1, Y3
+	VANDPS  Y2, Y3, Y4
+	VANDNPS Y2, Y3, Y2
+	VMOVUPS Y4, (DI)
+	VCMPPS  $0x00, 64(SI), Y1, Y3
+	VANDPS  Y2, Y3, Y4
+	VANDNPS Y2, Y3, Y2
+	VMOVUPS Y4, 64(DI)
+	VCMPPS  $0x00, (R11), Y1, Y3
+	VANDPS  Y2, Y3, Y4
+	VANDNPS Y2, Y3, Y2
+	VMOVUPS Y4, (R10)
+	VCMPPS  $0x00, 64(R11), Y1, Y3
+	VANDPS  Y2, Y3, Y4
+	VANDNPS Y2, Y3, Y2
+	VMOVUPS Y4, 64(R10)
+	VMOVUPS 32(R8), Y1
+	VMOVUPS 32(R9), Y2
+
+	// left is what no pixel has taken yet: nothing if y is not above the floor
+	VCMPPS  $0x1e, Y0, Y1, Y3
+	VANDPS  Y3, Y2, Y2
+	VCMPPS  $0x00, 32(SI), Y1, Y3
+	VANDPS  Y2, Y3, Y4
+	VANDNPS Y2, Y3, Y2
+	VMOVUPS Y4, 32(DI)
+	VCMPPS  $0x00, 96(SI), Y1, Y3
+	VANDPS  Y2, Y3, Y4
+	VANDNPS Y2, Y3, Y2
+	VMOVUPS Y4, 96(DI)
+	VCMPPS  $0x00, 32(R11), Y1, Y3
+	VANDPS  Y2, Y3, Y4
+	VANDNPS Y2, Y3, Y2
+	VMOVUPS Y4, 32(R10)
+	VCMPPS  $0x00, 96(R11), Y1, Y3
+	VANDPS  Y2, Y3, Y4
+	VANDNPS Y2, Y3, Y2
+	VMOVUPS Y4, 96(R10)
+	ADDQ    $0x40, R8
+	ADDQ    $0x40, R9
+	ADDQ    $0x00000080, SI
+	ADDQ    $0x00000080, R11
+	ADDQ    $0x00000080, DI
+	ADDQ    $0x00000080, R10
+	DECQ    CX
+	JNZ     pixel
+	VZEROUPPER
+	RET
+
 // func lrnAVX2(n int, dst *float32, src *float32, below *float32, above *float32, belowStep int, aboveStep int, alpha float32, k float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·lrnAVX2(SB), $0-64
@@ -152,6 +221,53 @@ pixel:
 	ADDQ    $0x00000080, DX
 	DECQ    CX
 	JNZ     pixel
+	VZEROUPPER
+	RET
+
+// func maxGradRowAVX512(n int, dx *float32, x *float32, y *float32, dy *float32, row int, floor float32)
+// Requires: AVX, AVX512F
+TEXT ·maxGradRowAVX512(SB), $0-52
+	MOVQ         n+0(FP), CX
+	MOVQ         dx+8(FP), DI
+	MOVQ         x+16(FP), SI
+	MOVQ         y+24(FP), R8
+	MOVQ         dy+32(FP), R9
+	MOVQ         row+40(FP), DX
+	LEAQ         (DI)(DX*4), R10
+	LEAQ         (SI)(DX*4), R11
+	VBROADCASTSS floor+48(FP), Z0
+
+pixel:
+	VMOVUPS (R8), Z1
+	VMOVUPS (R9), Z2
+
+	// left is what no pixel has taken yet: nothing if y is not above the floor
+	VCMPPS    $0x1e, Z0, Z1, K1
+	VMOVAPS.Z Z2, K1, Z2
+	VCMPPS    $0x00, (SI), Z1, K1
+	VMOVAPS.Z Z2, K1, Z4
+	VPXORD    Z2, Z2, K1, Z2
+	VMOVUPS   Z4, (DI)
+	VCMPPS    $0x00, 64(SI), Z1, K1
+	VMOVAPS.Z Z2, K1, Z4
+	VPXORD    Z2, Z2, K1, Z2
+	VMOVUPS   Z4, 64(DI)
+	VCMPPS    $0x00, (R11), Z1, K1
+	VMOVAPS.Z Z2, K1, Z4
+	VPXORD    Z2, Z2, K1, Z2
+	VMOVUPS   Z4, (R10)
+	VCMPPS    $0x00, 64(R11), Z1, K1
+	VMOVAPS.Z Z2, K1, Z4
+	VPXORD    Z2, Z2, K1, Z2
+	VMOVUPS   Z4, 64(R10)
+	ADDQ      $0x40, R8
+	ADDQ      $0x40, R9
+	ADDQ      $0x00000080, SI
+	ADDQ      $0x00000080, R11
+	ADDQ      $0x00000080, DI
+	ADDQ      $0x00000080, R10
+	DECQ      CX
+	JNZ       pixel
 	VZEROUPPER
 	RET
 

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// elementwiseKernels emits the loops of training that are bound by memory. n
+// counts blocks of 16 floats.
+func elementwiseKernels(c *build.Context) {
+	for _, isa := range vecISAs {
+		reluGrad(c, isa)
+		sumPixels(c, isa)
+		sgdStep(c, isa)
+	}
+}
+
+// each prints body for every vector of a block of 16 floats.
+func (isa vecISA) each(body func(off int)) {
+	for off := 0; off < 64; off += 4 * isa.lanes {
+		body(off)
+	}
+}
+
+// keepPositive sets d to d where x > 0 and to 0 elsewhere; zero holds zeros.
+func keepPositive(c *build.Context, isa vecISA, d, x, zero, mask reg.VecPhysical) {
+	if isa.lanes == 16 {
+		c.VCMPPS(Imm(30), zero, x, reg.K1) // x > 0, ordered, quiet
+		c.VMOVAPS_Z(d, reg.K1, d)
+		return
+	}
+	c.VCMPPS(Imm(30), zero, x, mask)
+	c.VANDPS(mask, d, d)
+}
+
+// reluGrad emits dx = dx where x > 0, else 0. Its Go form is reluGradGeneric.
+func reluGrad(c *build.Context, isa vecISA) {
+	c.Function("reluGrad" + isa.suffix)
+	c.Doc("reluGrad" + isa.suffix + " zeroes dx where x is not positive, n blocks of 16; see kernel.reluGrad.")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(n int, dx, x *float32)")
+	n := c.Load(c.Param("n"), reg.RCX).(reg.Register)
+	dx := c.Load(c.Param("dx"), reg.RDI).(reg.Register)
+	x := c.Load(c.Param("x"), reg.RSI).(reg.Register)
+	r := isa.regs
+	zero(c, r[0])
+	c.Label("block")
+	isa.each(func(off int) {
+		c.VMOVUPS(Mem{Base: x, Disp: off}, r[1])
+		c.VMOVUPS(Mem{Base: dx, Disp: off}, r[2])
+		keepPositive(c, isa, r[2], r[1], r[0], r[3])
+		c.VMOVUPS(r[2], Mem{Base: dx, Disp: off})
+	})
+	c.ADDQ(Imm(64), dx)
+	c.ADDQ(Imm(64), x)
+	c.DECQ(n)
+	c.JNZ(LabelRef("block"))
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// sumPixels emits sum[l] = Σ x[p][l] over n pixels. Its Go form is
+// sumPixelsGeneric.
+func sumPixels(c *build.Context, isa vecISA) {
+	c.Function("sumPixels" + isa.suffix)
+	c.Doc("sumPixels" + isa.suffix + " adds up n pixels of 16 channels; see kernel.sumPixels.")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(n int, sum, x *float32)")
+	n := c.Load(c.Param("n"), reg.RCX).(reg.Register)
+	sum := c.Load(c.Param("sum"), reg.RDI).(reg.Register)
+	x := c.Load(c.Param("x"), reg.RSI).(reg.Register)
+	vecs := 16 / isa.lanes
+	acc := isa.regs[:vecs]
+	for _, a := range acc {
+		zero(c, a)
+	}
+	c.Label("pixel")
+	for v, a := range acc {
+		c.VADDPS(Mem{Base: x, Disp: 4 * isa.lanes * v}, a, a)
+	}
+	c.ADDQ(Imm(64), x)
+	c.DECQ(n)
+	c.JNZ(LabelRef("pixel"))
+	for v, a := range acc {
+		c.VMOVUPS(a, Mem{Base: sum, Disp: 4 * isa.lanes * v})
+	}
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// sgdStep emits v = momentum·v + (g + decay·w), w −= rate·v. Its Go form is
+// sgdGeneric.
+func sgdStep(c *build.Context, isa vecISA) {
+	c.Function("sgd" + isa.suffix)
+	c.Doc("sgd" + isa.suffix + " takes a step of gradient descent with momentum, n blocks of 16; see kernel.sgd.")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(n int, w, v, grad *float32, rate, momentum, decay float32)")
+	n := c.Load(c.Param("n"), reg.RCX).(reg.Register)
+	w := c.Load(c.Param("w"), reg.RDI).(reg.Register)
+	v := c.Load(c.Param("v"), reg.RSI).(reg.Register)
+	g := c.Load(c.Param("grad"), reg.RDX).(reg.Register)
+	r := isa.regs
+	for i, name := range []string{"rate", "momentum", "decay"} {
+		broadcast(c, name, r[i])
+	}
+	c.Label("block")
+	isa.each(func(off int) {
+		at := func(base reg.Register) Mem { return Mem{Base: base, Disp: off} }
+		c.VMOVUPS(at(w), r[3])
+		c.VMOVUPS(at(g), r[4])
+		c.VFMADD231PS(r[2], r[3], r[4]) // g + decay·w
+		c.VFMADD231PS(at(v), r[1], r[4])
+		c.VMOVUPS(r[4], at(v))
+		c.VFNMADD231PS(r[0], r[4], r[3])
+		c.VMOVUPS(r[3], at(w))
+	})
+	for _, p := range []reg.Register{w, v, g} {
+		c.ADDQ(Imm(64), p)
+	}
+	c.DECQ(n)
+	c.JNZ(LabelRef("block"))
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// broadcast loads a float parameter into all lanes.
+func broadcast(c *build.Context, param string, to reg.VecPhysical) {
+	m, err := c.Param(param).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	c.VBROADCASTSS(m.Addr, to)
+}

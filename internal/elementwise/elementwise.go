@@ -1,0 +1,97 @@
+// Package elementwise holds the loops of training that touch each element once:
+// the gradient of the ReLU, the sums of a bias gradient, and the step of gradient
+// descent. All are bound by memory.
+package elementwise
+
+import (
+	"unsafe"
+
+	"github.com/nonet-go/nonet/internal/cpu"
+)
+
+// kernel holds the loops of one instruction set. n, positive, counts blocks of
+// 16 floats.
+type kernel struct {
+	name string
+	isa  cpu.ISA
+	// reluGrad keeps dx[i] where x[i] > 0, and sets the others to 0.
+	reluGrad func(n int, dx, x *float32)
+	// sumPixels sets sum[l] = Σ_p x[p*16+l] for 16 lanes, in the order of p.
+	sumPixels func(n int, sum, x *float32)
+	// sgd sets v = momentum·v + (g + decay·w), then w −= rate·v.
+	sgd func(n int, w, v, g *float32, rate, momentum, decay float32)
+}
+
+var best = func() *kernel {
+	for i := range kernels {
+		if cpu.Has(kernels[i].isa) {
+			return &kernels[i]
+		}
+	}
+	panic("elementwise: no kernel") // the generic one runs everywhere
+}()
+
+// ReLUGrad sets dx[i] to 0 where x[i] is not positive. The slices have the same
+// length, a multiple of 16.
+func ReLUGrad(dx, x []float32) {
+	if len(x) < len(dx) || len(dx)%16 != 0 {
+		panic("elementwise: wrong lengths")
+	}
+	if len(dx) > 0 {
+		best.reluGrad(len(dx)/16, unsafe.SliceData(dx), unsafe.SliceData(x))
+	}
+}
+
+// SumPixels sets sum[l] = Σ_p x[16p+l]. The length of x is a multiple of 16.
+func SumPixels(sum *[16]float32, x []float32) {
+	if len(x)%16 != 0 {
+		panic("elementwise: wrong length")
+	}
+	*sum = [16]float32{}
+	if len(x) > 0 {
+		best.sumPixels(len(x)/16, &sum[0], unsafe.SliceData(x))
+	}
+}
+
+// SGD takes one step of gradient descent with momentum and weight decay, by
+// PyTorch's rule: v = momentum·v + (g + decay·w), w −= rate·v. The slices have
+// the same length.
+func SGD(w, v, g []float32, rate, momentum, decay float32) {
+	if len(v) != len(w) || len(g) != len(w) {
+		panic("elementwise: wrong lengths")
+	}
+	if n := len(w) / 16; n > 0 {
+		best.sgd(n, unsafe.SliceData(w), unsafe.SliceData(v), unsafe.SliceData(g), rate, momentum, decay)
+	}
+	for i := len(w) &^ 15; i < len(w); i++ {
+		v[i] = momentum*v[i] + (g[i] + decay*w[i])
+		w[i] -= rate * v[i]
+	}
+}
+
+var generic = kernel{"generic", cpu.Generic, reluGradGeneric, sumPixelsGeneric, sgdGeneric}
+
+func reluGradGeneric(n int, dx, x *float32) {
+	d, s := unsafe.Slice(dx, n*16), unsafe.Slice(x, n*16)
+	for i, v := range s {
+		if !(v > 0) {
+			d[i] = 0
+		}
+	}
+}
+
+func sumPixelsGeneric(n int, sum, x *float32) {
+	s := unsafe.Slice(sum, 16)
+	clear(s)
+	for i, v := range unsafe.Slice(x, n*16) {
+		s[i%16] += v
+	}
+}
+
+func sgdGeneric(n int, w, v, g *float32, rate, momentum, decay float32) {
+	ws, vs, gs := unsafe.Slice(w, n*16), unsafe.Slice(v, n*16), unsafe.Slice(g, n*16)
+	for i := range ws {
+		vs[i] = momentum*vs[i] + (gs[i] + decay*ws[i])
+		ws[i] -= rate * vs[i]
+	}
+}

@@ -1,0 +1,144 @@
+package elementwise
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/nonet-go/nonet/internal/cpu"
+	"github.com/nonet-go/nonet/internal/ref"
+	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/stretchr/testify/require"
+)
+
+func forEachKernel(t *testing.T, f func(t *testing.T, k *kernel)) {
+	for i := range kernels {
+		t.Run(kernels[i].name, func(t *testing.T) {
+			if !cpu.Has(kernels[i].isa) {
+				t.Skip("this machine lacks the instruction set")
+			}
+			f(t, &kernels[i])
+		})
+	}
+}
+
+// guarded returns a copy of x against an inaccessible page, behind or before.
+func guarded(t testing.TB, tail bool, x []float32) []float32 {
+	if tail {
+		return testutil.GuardedCopy(t, x)
+	}
+	return testutil.GuardedHeadCopy(t, x)
+}
+
+func TestReLUGrad(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, k *kernel) {
+		for n := 1; n <= 5; n++ {
+			x, dx := testutil.Ints(uint64(n), n*16, -2, 2), testutil.Normal(2, n*16)
+			x[3], x[4], x[5] = float32(math.NaN()), float32(math.Inf(1)), float32(math.Copysign(0, -1))
+			want := make([]float64, len(x))
+			for i, v := range x {
+				if v > 0 {
+					want[i] = float64(dx[i])
+				}
+			}
+			for _, tail := range []bool{true, false} {
+				got := guarded(t, tail, dx)
+				k.reluGrad(n, &got[0], &guarded(t, tail, x)[0])
+				testutil.CheckExact(t, "dx", n, got, want)
+			}
+		}
+	})
+}
+
+func TestSumPixels(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, k *kernel) {
+		for _, n := range []int{1, 2, 3, 100} {
+			x := testutil.Normal(uint64(n), n*16)
+			want, mag := make([]float64, 16), make([]float64, 16)
+			for i, v := range x {
+				want[i%16] += float64(v)
+				mag[i%16] += math.Abs(float64(v))
+			}
+			for _, tail := range []bool{true, false} {
+				got := guarded(t, tail, make([]float32, 16))
+				k.sumPixels(n, &got[0], &guarded(t, tail, x)[0])
+				testutil.Check(t, "sum", n, got, want, ref.Bound(n, mag))
+			}
+		}
+	})
+}
+
+func TestSGD(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, k *kernel) {
+		for n := 1; n <= 3; n++ {
+			const rate, momentum, decay = 0.01, 0.9, 5e-4
+			w, v, g := testutil.Normal(1, n*16), testutil.Normal(2, n*16), testutil.Normal(3, n*16)
+			w64, v64 := ref.Float64(w), ref.Float64(v)
+			ref.SGD(w64, v64, ref.Float64(g), rate, momentum, decay)
+			for _, tail := range []bool{true, false} {
+				gw, gv := guarded(t, tail, w), guarded(t, tail, v)
+				k.sgd(n, &gw[0], &gv[0], &guarded(t, tail, g)[0], rate, momentum, decay)
+				// Five roundings of terms of this size, and those of the constants.
+				bound := func(i int) float64 {
+					return ref.Gamma(8) * (math.Abs(float64(v[i])) + math.Abs(float64(g[i])) + math.Abs(float64(w[i])))
+				}
+				testutil.Check(t, "v", n, gv, v64, bound)
+				testutil.Check(t, "w", n, gw, w64, bound)
+			}
+		}
+	})
+}
+
+// TestSGDTail gives SGD lengths that are no multiple of a block.
+func TestSGDTail(t *testing.T) {
+	for _, n := range []int{0, 1, 15, 16, 17, 33} {
+		w, v, g := testutil.Ints(1, n, -4, 4), testutil.Ints(2, n, -4, 4), testutil.Ints(3, n, -4, 4)
+		want := ref.Float64(w)
+		ref.SGD(want, ref.Float64(v), ref.Float64(g), 0.5, 0.5, 0.25)
+		SGD(w, v, g, 0.5, 0.5, 0.25)
+		testutil.CheckExact(t, "w", n, w, want)
+	}
+	require.Panics(t, func() { SGD(make([]float32, 2), make([]float32, 1), make([]float32, 2), 1, 1, 1) })
+	require.Panics(t, func() { ReLUGrad(make([]float32, 15), make([]float32, 15)) })
+}
+
+func FuzzSGD(f *testing.F) {
+	f.Add(uint64(1), uint8(2))
+	f.Fuzz(func(t *testing.T, seed uint64, n uint8) {
+		blocks := 1 + int(n)%20
+		for i := range kernels {
+			k := &kernels[i]
+			if !cpu.Has(k.isa) {
+				continue
+			}
+			w, v, g := testutil.Ints(seed, blocks*16, -4, 4), testutil.Ints(seed+1, blocks*16, -4, 4), testutil.Ints(seed+2, blocks*16, -4, 4)
+			want := ref.Float64(w)
+			ref.SGD(want, ref.Float64(v), ref.Float64(g), 0.5, 0.5, 0.25)
+			k.sgd(blocks, &w[0], &v[0], &g[0], 0.5, 0.5, 0.25)
+			testutil.CheckExact(t, "w", blocks, w, want)
+		}
+	})
+}
+
+func BenchmarkElementwise(b *testing.B) {
+	const n = 1 << 22
+	x, y, z := testutil.Normal(1, n), testutil.Normal(2, n), testutil.Normal(3, n)
+	for i := range kernels {
+		k := &kernels[i]
+		if !cpu.Has(k.isa) {
+			continue
+		}
+		for op, f := range map[string]func(){
+			"relugrad":  func() { k.reluGrad(n/16, &x[0], &y[0]) },
+			"sumpixels": func() { var s [16]float32; k.sumPixels(n/16, &s[0], &x[0]) },
+			"sgd":       func() { k.sgd(n/16, &x[0], &y[0], &z[0], 1e-3, 0.9, 5e-4) },
+		} {
+			b.Run(fmt.Sprintf("op=%s/kernel=%s", op, k.name), func(b *testing.B) {
+				b.SetBytes(4 * n)
+				for b.Loop() {
+					f()
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package pool
+
+import (
+	"context"
+	"math"
+	"testing"
+
+	"github.com/nonet-go/nonet/internal/cpu"
+	"github.com/nonet-go/nonet/internal/layout"
+	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/internal/ref"
+	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/stretchr/testify/require"
+)
+
+// toBlocks converts n pictures, with poison around them.
+func toBlocks(t testing.TB, s shape, h, w int, x []float32) []float32 {
+	b := testutil.NaNGuarded(t, s.n*layout.Len(s.c, h, w))
+	for i := range s.n {
+		layout.FromNCHW(b[i*layout.Len(s.c, h, w):], x[i*s.c*h*w:], s.c, h, w)
+	}
+	return b
+}
+
+func testMaxPoolGrad(t *testing.T, kern *kernel, s shape, seed uint64, relu bool) {
+	t.Helper()
+	oh, ow := s.h/2, s.w/2
+	x, dy := testutil.Ints(seed, s.n*s.c*s.h*s.w, -3, 3), testutil.Normal(seed+1, s.n*s.c*oh*ow) // many are equal
+	if relu {
+		for i := range x {
+			x[i] = max(x[i], 0)
+		}
+	}
+	y64, arg := ref.MaxPool2x2(s.n*s.c, s.h, s.w, x)
+	want := ref.MaxPool2x2Grad(s.n*s.c, s.h, s.w, arg, dy)
+	if relu {
+		want = ref.ReLUGrad(x, ref.Float32(want))
+	}
+	e, err := NewMaxPoolGrad(s.n, s.c, s.h, s.w, relu, nil)
+	require.NoError(t, err)
+	e.kern = kern
+	by, bdy := toBlocks(t, s, oh, ow, ref.Float32(y64)), toBlocks(t, s, oh, ow, dy)
+	got := blocked(t, s, s.h, s.w, x, func(dst, src []float32) error { return e.Run(context.Background(), dst, src, by, bdy) })
+	testutil.CheckExact(t, "gradient of the maximum", s, got, want)
+}
+
+func TestMaxPoolGrad(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, kern *kernel) {
+		for i, s := range shapes {
+			testMaxPoolGrad(t, kern, s, uint64(i), false)
+			testMaxPoolGrad(t, kern, s, uint64(i), true)
+		}
+	})
+}
+
+func TestMaxPoolGradGuards(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, kern *kernel) {
+		for _, place := range []func(testing.TB, []float32) []float32{testutil.GuardedCopy[float32], testutil.GuardedHeadCopy[float32]} {
+			for n := 1; n <= 3; n++ {
+				pixels := func(n int) *float32 { return &place(t, testutil.Normal(uint64(n), n*16))[0] }
+				gap := n * 32
+				kern.maxGradRow(n, pixels(4*n), pixels(4*n), pixels(n), pixels(n), gap, float32(math.Inf(-1)))
+			}
+		}
+	})
+}
+
+func TestLRNGrad(t *testing.T) {
+	for i, s := range shapes {
+		x, dy := testutil.Normal(uint64(i), s.n*s.c*s.h*s.w), testutil.Normal(uint64(i+9), s.n*s.c*s.h*s.w)
+		for j := range x {
+			x[j] *= 100
+		}
+		want, mag := ref.LRNGrad(ref.VGGLRN, s.n, s.c, s.h*s.w, x, dy)
+		for _, workers := range []int{1, 3} {
+			team := parallel.NewTeam(workers)
+			e, err := NewLRNGrad(s.n, s.c, s.h, s.w, team)
+			require.NoError(t, err)
+			bdy := toBlocks(t, s, s.h, s.w, dy)
+			got := blocked(t, s, s.h, s.w, x, func(dst, src []float32) error { return e.Run(context.Background(), dst, src, bdy) })
+			testutil.Check(t, "gradient of the normalisation", s, got, want, ref.Bound(24, mag))
+		}
+	}
+}
+
+func TestGradientErrors(t *testing.T) {
+	_, err := NewMaxPoolGrad(1, 1, 1, 2, true, nil)
+	require.ErrorIs(t, err, ErrShape)
+	_, err = NewLRNGrad(1, 0, 1, 2, nil)
+	require.ErrorIs(t, err, ErrShape)
+	m, err := NewMaxPoolGrad(1, 1, 2, 2, true, nil)
+	require.NoError(t, err)
+	x := make([]float32, 64)
+	require.ErrorIs(t, m.Run(context.Background(), x, x, x[:16], x[:15]), ErrShape)
+	l, err := NewLRNGrad(1, 1, 2, 2, nil)
+	require.NoError(t, err)
+	require.ErrorIs(t, l.Run(context.Background(), x, x, x[:63]), ErrShape)
+}
+
+func FuzzMaxPoolGrad(f *testing.F) {
+	f.Add(uint64(1), uint8(17), uint8(4), uint8(9), true)
+	f.Fuzz(func(t *testing.T, seed uint64, c, h, w uint8, relu bool) {
+		s := shape{1, 1 + int(c)%50, 2 + int(h)%10, 2 + int(w)%20}
+		for i := range kernels {
+			if cpu.Has(kernels[i].isa) {
+				testMaxPoolGrad(t, &kernels[i], s, seed, relu)
+			}
+		}
+	})
+}

@@ -16,16 +16,23 @@ type directFilter struct {
 	u    []float32
 }
 
-func newDirectFilter(kern *direct.Kernel, c, k int, oihw []float32) *directFilter {
-	f := &directFilter{kern: kern, c: c, k: k, u: layout.Alloc(9 * c * layout.Blocks(k) * 16)}
-	for out := range k {
-		p := out / kern.KB
+func newDirectFilter(kern *direct.Kernel, c, k int) *directFilter {
+	return &directFilter{kern: kern, c: c, k: k, u: layout.Alloc(9 * c * layout.Blocks(k) * 16)}
+}
+
+// pack copies filters [k][c][3][3] or, turned by 180°, [c][k][3][3].
+func (f *directFilter) pack(oihw []float32, turned bool) {
+	for out := range f.k {
+		p := out / f.kern.KB
 		u, width := f.panel(p), f.width(p)
-		for t, w := range oihw[out*9*c:][:9*c] {
-			u[t*width+out%kern.KB] = w
+		for t := range 9 * f.c {
+			w := oihw[out*9*f.c+t]
+			if turned {
+				w = oihw[(t/9*f.k+out)*9+8-t%9]
+			}
+			u[t*width+out%f.kern.KB] = w
 		}
 	}
-	return f
 }
 
 func (f *directFilter) panels() int { return (f.outputs() + f.kern.KB - 1) / f.kern.KB }

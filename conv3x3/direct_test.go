@@ -45,7 +45,8 @@ func (p problem) ref() ref.ConvShape {
 func convolve(t testing.TB, kern *direct.Kernel, p problem, x, w, bias []float32, workers int) []float32 {
 	t.Helper()
 	s := p.s
-	f := &Filter{c: s.C, k: s.K, bias: bias, direct: newDirectFilter(kern, s.C, s.K, w)}
+	f := &Filter{c: s.C, k: s.K, bias: bias, direct: newDirectFilter(kern, s.C, s.K)}
+	f.direct.pack(w, false)
 	spec := Spec{N: s.N, H: s.H, W: s.W, Pad: s.Pad, ReLU: p.relu, Planar: p.planar}
 	n, err := f.ScratchLen(spec, workers)
 	require.NoError(t, err)
@@ -168,7 +169,8 @@ func BenchmarkDirect(b *testing.B) {
 				continue
 			}
 			b.Run(fmt.Sprintf("layer=%s/kernel=%s", l.name, kern.Name), func(b *testing.B) {
-				f := &Filter{c: s.C, k: s.K, bias: make([]float32, s.K), direct: newDirectFilter(kern, s.C, s.K, w)}
+				f := &Filter{c: s.C, k: s.K, bias: make([]float32, s.K), direct: newDirectFilter(kern, s.C, s.K)}
+				f.direct.pack(w, false)
 				spec := Spec{N: 1, H: s.H, W: s.W, Pad: 1, ReLU: true, Planar: true}
 				n, _ := f.ScratchLen(spec, 1)
 				e, err := f.NewExec(spec, nil, layout.Alloc(n))
@@ -180,5 +182,29 @@ func BenchmarkDirect(b *testing.B) {
 				b.ReportMetric(18*float64(s.C*s.K*s.H*s.W)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 			})
 		}
+	}
+}
+
+// TestInputGradFilter compares gradients with respect to the input, direct and by
+// Winograd, before and after the filters are replaced.
+func TestInputGradFilter(t *testing.T) {
+	for i, s := range []Shape{{2, 3, 5, 6, 4, 1}, {1, 5, 6, 4, 20, 0}, {1, 20, 7, 7, 3, 1}, {2, 17, 5, 9, 33, 0}} {
+		w, dy := testutil.Normal(uint64(i), s.K*s.C*9), testutil.Normal(9, s.N*s.K*s.OH()*s.OW())
+		want, _ := ref.Conv2DInputGrad(problem{s: s}.ref(), dy, w)
+		f, err := NewInputGradFilter(s.C, s.K, make([]float32, len(w)), nil)
+		require.NoError(t, err)
+		require.NoError(t, f.Repack(w, nil))
+		spec := Spec{N: s.N, H: s.OH(), W: s.OW(), Pad: 2 - s.Pad}
+		n, err := f.ScratchLen(spec, 1)
+		require.NoError(t, err)
+		e, err := f.NewExec(spec, nil, testutil.NaNGuarded(t, n))
+		require.NoError(t, err)
+		src, dst := testutil.NaNGuarded(t, e.srcLen), testutil.NaNGuarded(t, e.dstLen)
+		convertEach(src, dy, s.N, s.K, s.OH(), s.OW(), layout.FromNCHW)
+		require.NoError(t, e.Run(context.Background(), dst, src))
+		dx := make([]float32, s.N*s.C*s.H*s.W)
+		convertEach(dx, dst, s.N, s.C, s.H, s.W, layout.ToNCHW)
+		largest, _ := testutil.RelErrors(dx, want)
+		require.Less(t, largest, 3e-5, "%+v", s)
 	}
 }

@@ -61,38 +61,70 @@ type Filter struct {
 	direct *directFilter
 	wino   *winograd.Filter
 	tile   int
+	turned bool // for the gradient with respect to the input
 }
 
 // NewFilter packs filters [k][c][3][3] and k biases; bias may be nil. Neither is
 // kept. The workers of team, which may be nil, share the work. Of the options,
 // Direct and Winograd count. Errors wrap ErrShape.
 func NewFilter(c, k int, oihw, bias []float32, team *parallel.Team, opts ...Option) (*Filter, error) {
+	f := &Filter{c: c, k: k}
+	return f, f.init(oihw, bias, team, opts)
+}
+
+// NewInputGradFilter packs the filters [k][c][3][3] of a convolution of c to k
+// channels for the gradient with respect to its input, which is a convolution of
+// k to c channels itself: with the filters turned by 180°, and padding 2−p for a
+// padding of p. Of the options, Direct and Winograd count.
+func NewInputGradFilter(c, k int, oihw []float32, team *parallel.Team, opts ...Option) (*Filter, error) {
+	f := &Filter{c: k, k: c, turned: true}
+	return f, f.init(oihw, nil, team, opts)
+}
+
+func (f *Filter) init(oihw, bias []float32, team *parallel.Team, opts []Option) error {
 	o := collect(opts)
 	switch {
-	case c < 1 || k < 1 || len(oihw) != k*c*9:
-		return nil, fmt.Errorf("conv3x3: %d filter elements, want %d×%d×3×3: %w", len(oihw), k, c, ErrShape)
-	case bias != nil && len(bias) != k:
-		return nil, fmt.Errorf("conv3x3: %d biases for %d outputs: %w", len(bias), k, ErrShape)
+	case f.c < 1 || f.k < 1 || len(oihw) != f.k*f.c*9:
+		return fmt.Errorf("conv3x3: %d filter elements, want %d×%d×3×3: %w", len(oihw), f.k, f.c, ErrShape)
+	case bias != nil && len(bias) != f.k:
+		return fmt.Errorf("conv3x3: %d biases for %d outputs: %w", len(bias), f.k, ErrShape)
 	case o.tile != -1 && o.tile != 0 && o.tile != 2 && o.tile != 4:
-		return nil, fmt.Errorf("conv3x3: Winograd F(%d×%d,3×3), want 2 or 4: %w", o.tile, o.tile, ErrShape)
+		return fmt.Errorf("conv3x3: Winograd F(%d×%d,3×3), want 2 or 4: %w", o.tile, o.tile, ErrShape)
 	}
-	f := &Filter{c: c, k: k, bias: append([]float32(nil), bias...), tile: o.tile}
-	if len(f.bias) == 0 {
-		f.bias = make([]float32, k)
-	}
+	f.bias = make([]float32, f.k)
+	copy(f.bias, bias)
+	f.tile = o.tile
 	if f.tile == -1 {
 		f.tile = 4
 	}
-	if c < winogradMin {
+	if f.c < winogradMin {
 		f.tile = 0
 	}
-	if f.tile == 0 {
-		f.direct = newDirectFilter(direct.Best(), c, k, oihw)
-		return f, nil
-	}
 	var err error
-	f.wino, err = winograd.NewFilter(f.tile, c, k, oihw, team)
-	return f, err
+	switch {
+	case f.tile == 0:
+		f.direct = newDirectFilter(direct.Best(), f.c, f.k)
+		f.direct.pack(oihw, f.turned)
+	case f.turned:
+		f.wino, err = winograd.NewInputGradFilter(f.tile, f.k, f.c, oihw, team)
+	default:
+		f.wino, err = winograd.NewFilter(f.tile, f.c, f.k, oihw, team)
+	}
+	return err
+}
+
+// Repack replaces the filters by others of the same shape. Only the owner of a
+// filter that no one else uses may do that: training, after each step. Execs
+// keep the biases that they have, see Exec.SetBias.
+func (f *Filter) Repack(oihw []float32, team *parallel.Team) error {
+	if len(oihw) != f.k*f.c*9 {
+		return fmt.Errorf("conv3x3: %d filter elements, want %d×%d×3×3: %w", len(oihw), f.k, f.c, ErrShape)
+	}
+	if f.direct != nil {
+		f.direct.pack(oihw, f.turned)
+		return nil
+	}
+	return f.wino.Repack(oihw, team)
 }
 
 // Algorithm names what the filter is packed for: "direct", "F(2×2,3×3)" or
@@ -121,7 +153,7 @@ func (f *Filter) ReadsPlanes() bool { return f.direct != nil }
 // Spec says what an Exec computes.
 type Spec struct {
 	N, H, W int  // pictures and their size
-	Pad     int  // zero padding on each side, 0 or 1
+	Pad     int  // zero padding on each side, 0 or 1; an input gradient has 2−p
 	ReLU    bool // max(x, 0)
 	Pool    bool // 2×2 maximum after the ReLU, if the filter Fuses
 	Planar  bool // the source is NCHW, if the filter ReadsPlanes; else blocked
@@ -131,13 +163,14 @@ type Spec struct {
 // goroutine at a time may use it.
 type Exec struct {
 	run            func(ctx context.Context, dst, src []float32) error
+	bias           []float32 // that run uses, padded
 	dstLen, srcLen int
 }
 
 func (f *Filter) check(s Spec) (oh, ow int, err error) {
 	oh, ow = s.H+2*s.Pad-2, s.W+2*s.Pad-2
 	switch {
-	case s.N < 1 || s.H < 1 || s.W < 1 || s.Pad < 0 || s.Pad > 1 || oh < 1 || ow < 1:
+	case s.N < 1 || s.H < 1 || s.W < 1 || s.Pad < 0 || s.Pad > 2 || oh < 1 || ow < 1:
 		err = fmt.Errorf("conv3x3: %d pictures of %d×%d, padding %d: %w", s.N, s.H, s.W, s.Pad, ErrShape)
 	case s.Pool && !f.Fuses(), s.Planar && !f.ReadsPlanes():
 		err = fmt.Errorf("conv3x3: %s neither pools nor reads planes that way: %w", f.Algorithm(), ErrShape)
@@ -177,8 +210,9 @@ func (f *Filter) NewExec(s Spec, team *parallel.Team, scratch []float32) (*Exec,
 	e := &Exec{srcLen: s.N * layout.Len(f.c, s.H, s.W), dstLen: s.N * layout.Len(f.k, oh, ow)}
 	if f.direct != nil {
 		d := f.directConv(s, oh, ow)
-		e.run, e.srcLen = d.run, d.srcLen()
-		return e, d.bind(team, scratch, f.bias)
+		err := d.bind(team, scratch, f.bias)
+		e.run, e.srcLen, e.bias = d.run, d.srcLen(), d.bias
+		return e, err
 	}
 	c, err := f.wino.NewConv(s.N, s.H, s.W, s.Pad, f.bias, winograd.Epilogue{ReLU: s.ReLU, Pool: s.Pool})
 	if err != nil {
@@ -191,8 +225,16 @@ func (f *Filter) NewExec(s Spec, team *parallel.Team, scratch []float32) (*Exec,
 	if err != nil {
 		return nil, err
 	}
-	e.run = w.Run
+	e.run, e.bias = w.Run, c.Bias()
 	return e, nil
+}
+
+// SetBias replaces the biases, of which there are as many as outputs: training
+// does, after each step.
+func (e *Exec) SetBias(bias []float32) {
+	for i, b := range bias {
+		e.bias[i] = b + 0 // never −0, see winograd.Conv
+	}
 }
 
 // Run computes dst, blocked, from src, blocked or NCHW as the Spec says; see

@@ -32,15 +32,26 @@ func newPointwise(kern *direct.Kernel, c, k int, weights, bias []float32) (*Poin
 	p := &Pointwise{c: c, k: k, kern: kern}
 	p.u = layout.Alloc(c * p.outputs())
 	p.bias = make([]float32, p.outputs())
-	copy(p.bias, bias)
-	for out := range k {
-		panel := out / kern.KB
+	p.Repack(weights, bias, false)
+	return p, nil
+}
+
+// Repack replaces filters and biases by others of the same shape; filters
+// [c][k], if transposed. Only the owner of a Pointwise that no one else uses may
+// do that: training, after each step.
+func (p *Pointwise) Repack(weights, bias []float32, transposed bool) {
+	for out := range p.k {
+		panel := out / p.kern.KB
 		u, width := p.panel(panel), p.width(panel)
-		for in, w := range weights[out*c:][:c] {
-			u[in*width+out%kern.KB] = w
+		for in := range p.c {
+			w := weights[out*p.c+in]
+			if transposed {
+				w = weights[in*p.k+out]
+			}
+			u[in*width+out%p.kern.KB] = w
 		}
 	}
-	return p, nil
+	copy(p.bias, bias)
 }
 
 // Bytes returns the memory that the packed filters take.

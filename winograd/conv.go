@@ -84,6 +84,10 @@ func (f *Filter) NewConv(n, h, w, pad int, bias []float32, e Epilogue) (*Conv, e
 	return c, nil
 }
 
+// Bias returns the biases, padded to blocks. Their owner may change them between
+// runs; none of them may be −0, since the pool orders floats as integers.
+func (c *Conv) Bias() []float32 { return c.bias }
+
 // planLoops chooses the order of loops and the block sizes. None of it changes
 // a result's bits.
 func (c *Conv) planLoops() {

@@ -1,0 +1,74 @@
+package gemm
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nonet-go/nonet/internal/direct"
+	"github.com/nonet-go/nonet/internal/layout"
+	"github.com/nonet-go/nonet/internal/parallel"
+)
+
+// PointwiseWeightGrad computes the gradient of a 1×1 convolution with respect to
+// its filters, dW[k][c] = Σ dY[n][k][p]·X[n][c][p], on a team. One goroutine at a
+// time may use it.
+type PointwiseWeightGrad struct {
+	kern        *direct.Kernel
+	team        *parallel.Team
+	n, c, k     int
+	plane       int
+	offsets     []int // of the pixels of a run
+	item        func(worker, item int)
+	dw, src, dy []float32
+}
+
+// NewPointwiseWeightGrad plans the gradient for n pictures of c×h×w and k
+// outputs on a team, which may be nil.
+func NewPointwiseWeightGrad(n, c, h, w, k int, team *parallel.Team) (*PointwiseWeightGrad, error) {
+	if n < 1 || c < 1 || h < 1 || w < 1 || k < 1 {
+		return nil, fmt.Errorf("gemm: gradient of a 1×1 convolution of %d pictures of %d×%d×%d to %d channels: %w", n, c, h, w, k, ErrShape)
+	}
+	g := &PointwiseWeightGrad{kern: direct.Best(), team: team, n: n, c: c, k: k, plane: h * w}
+	g.offsets = make([]int, min(g.plane, runPixels))
+	for i := range g.offsets {
+		g.offsets[i] = i * layout.Block
+	}
+	g.item = g.block
+	return g, nil
+}
+
+// Run sets dw [k][c] from the convolution's input and the gradient of its
+// result, both blocked, see package layout. The bits do not depend on the number
+// of workers. It returns an error if a length is wrong or when ctx ends. It does
+// not allocate.
+func (g *PointwiseWeightGrad) Run(ctx context.Context, dw, src, dy []float32) error {
+	in, out := g.n*layout.Len(g.c, 1, g.plane), g.n*layout.Len(g.k, 1, g.plane)
+	if len(dw) != g.k*g.c || len(src) != in || len(dy) != out {
+		return fmt.Errorf("gemm: operands of %d, %d and %d floats, want %d, %d and %d: %w", len(dw), len(src), len(dy), g.k*g.c, in, out, ErrShape)
+	}
+	g.dw, g.src, g.dy = dw, src, dy
+	err := g.team.Run(ctx, layout.Blocks(g.c)*layout.Blocks(g.k), g.item)
+	g.dw, g.src, g.dy = nil, nil, nil
+	return err
+}
+
+// block computes 16 inputs of 16 outputs.
+func (g *PointwiseWeightGrad) block(_, item int) {
+	cb, kb := layout.Blocks(g.c), layout.Blocks(g.k)
+	c0, k0 := item/kb, item%kb
+	var sum [16 * 16]float32 // [c][k]
+	o := direct.Operands{Step: 1, Out: sum[:], Pixel: 16, Mode: direct.ModeAccumulate}
+	for n := range g.n {
+		x, y := g.src[(n*cb+c0)*g.plane*16:], g.dy[(n*kb+k0)*g.plane*16:]
+		for p := 0; p < g.plane; p += len(g.offsets) {
+			o.Offsets = g.offsets[:min(len(g.offsets), g.plane-p)]
+			o.X, o.U = x[p*16:], y[p*16:]
+			g.kern.Row(16, 16, &o)
+		}
+	}
+	for c := range min(16, g.c-c0*16) {
+		for k := range min(16, g.k-k0*16) {
+			g.dw[(k0*16+k)*g.c+c0*16+c] = sum[c*16+k]
+		}
+	}
+}

@@ -31,3 +31,20 @@ func mix(z uint64) uint64 {
 	z = (z ^ z>>27) * 0x94D049BB133111EB
 	return z ^ z>>31
 }
+
+// Stream gives the numbers of one stream one after the other.
+type Stream struct{ state uint64 }
+
+// NewStream returns the stream that Fill reads for the given seed and tensor.
+func NewStream(seed, tensor uint64) Stream {
+	return Stream{hash(seed) + hash(tensor+1)*golden}
+}
+
+// Uint64 returns the next number.
+func (s *Stream) Uint64() uint64 {
+	s.state += golden
+	return mix(s.state)
+}
+
+// Uniform returns the next number in [0, 1).
+func (s *Stream) Uniform() float64 { return float64(s.Uint64()>>11) * 0x1p-53 }

@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -52,7 +53,7 @@ func Golden(ctx context.Context, path string) (rows []Row, notes []string, err e
 	if err := g.forward(ctx, m, weights32(input)); err != nil {
 		return nil, nil, err
 	}
-	notes, err = g.training()
+	notes, err = g.training(ctx, weights32(input))
 	return g.rows, notes, err
 }
 
@@ -167,15 +168,83 @@ func (g *golden) probeRow(name string, got []float32, probe []float64) Row {
 	return r
 }
 
-// training looks at what the file holds of training.
-func (g *golden) training() (notes []string, err error) {
+// training compares the loss, the gradients and two steps of gradient descent,
+// if the file has them.
+func (g *golden) training(ctx context.Context, input []float32) (notes []string, err error) {
 	if !slices.ContainsFunc(g.file.Names(), func(n string) bool { return strings.HasPrefix(n, "grad64.") }) {
-		return nil, nil
+		return []string{g.variant + " holds no gradients: training was not compared"}, nil
 	}
-	if err := g.finalWeights(); err != nil {
+	targets, err := g.targets()
+	if err != nil {
 		return nil, err
 	}
-	return []string{g.variant + ": gradients (grad., grad64.) and training steps (step1.) were not compared"}, nil
+	var rule [3]float64
+	for i, key := range []string{"lr", "momentum", "weight_decay"} {
+		if rule[i], err = strconv.ParseFloat(g.file.Metadata()[key], 64); err != nil {
+			return nil, fmt.Errorf("check: %s: metadata %s: %v: %w", g.file.Name(), key, err, weights.ErrFormat)
+		}
+	}
+	t, err := vgg.NewTrainer(g.cfg, g.src, g.batch)
+	if err != nil {
+		return nil, err
+	}
+	for step := 1; step <= 2; step++ {
+		r, err := t.Gradients(ctx, input, targets)
+		if err != nil {
+			return nil, err
+		}
+		if step == 1 {
+			loss, err := g.floats("loss64", 1)
+			if err != nil {
+				return nil, err
+			}
+			g.rows = append(g.rows, newRow(g.cfg.Name, g.variant, "loss", []float32{float32(r.Loss)}, loss))
+			if err := g.tensors("grad64.", t.Params(), t.Grads()); err != nil {
+				return nil, err
+			}
+			if err := g.tensors("grad.", t.Params(), t.Grads()); err != nil {
+				return nil, err
+			}
+		}
+		t.Update(vgg.SGD{Rate: rule[0], Momentum: rule[1], Decay: rule[2]})
+		if err := g.tensors(fmt.Sprintf("step%d.", step), t.Params(), t.Weights()); err != nil {
+			return nil, err
+		}
+	}
+	return nil, g.finalWeights()
+}
+
+// targets reads the classes of the pictures.
+func (g *golden) targets() ([]int, error) {
+	t, err := g.file.Tensor("target")
+	if err != nil {
+		return nil, err
+	}
+	if err := t.CheckShape(g.batch); err != nil {
+		return nil, err
+	}
+	if t.DType != weights.I64 {
+		return nil, fmt.Errorf("check: %s: tensor target is %s, want I64: %w", g.file.Name(), t.DType, weights.ErrFormat)
+	}
+	targets := make([]int, g.batch)
+	for i := range targets {
+		targets[i] = int(int64(binary.LittleEndian.Uint64(t.Data[8*i:])))
+	}
+	return targets, nil
+}
+
+// tensors compares the tensors of a network with those of the file that have the
+// same names behind a prefix. The file must have all of them.
+func (g *golden) tensors(prefix string, params []vgg.Param, got [][]float32) error {
+	for i, p := range params {
+		want, err := g.floats(prefix+p.Name, p.Shape...)
+		if err != nil {
+			return err
+		}
+		r := newRow(g.cfg.Name, g.variant, prefix+p.Name, got[i], want)
+		g.rows = append(g.rows, r)
+	}
+	return nil
 }
 
 // finalWeights compares the weights of the file, which are those after its two

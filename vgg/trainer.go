@@ -1,0 +1,382 @@
+package vgg
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"runtime"
+	"time"
+
+	"github.com/nonet-go/nonet/gemm"
+	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/layout"
+	"github.com/nonet-go/nonet/internal/parallel"
+)
+
+// Trainer holds a network's weights, their gradients and momentum, and all the
+// memory for a step of training on batches of one size. One goroutine at a time
+// may use it. Its results are the same bits for any number of workers.
+//
+//	loss, err := t.Gradients(ctx, input, targets)   // once, or for several batches
+//	t.Update(vgg.SGD{Rate: 0.01, Momentum: 0.9, Decay: 5e-4})
+type Trainer struct {
+	cfg     Config
+	batch   int
+	opts    trainerOptions
+	team    *parallel.Team
+	params  []Param
+	weights [][]float32 // by Param
+	moments [][]float32
+	grads   [][]float32
+	fresh   []float32 // the gradient of one tensor in one batch, if several are added
+	batches int       // that grads hold
+
+	layers []trainLayer // of the configuration
+	input  []float32    // blocked
+	prob   []float32    // dL/dlogits
+	step   uint64       // counts batches, for dropout
+	stale  bool         // weights have changed since the kernels' forms were packed
+	times  StepTimes
+}
+
+// StepTimes says where the time of the steps since the last call of Times went.
+type StepTimes struct {
+	Forward, BackwardData, BackwardWeights, Update time.Duration
+}
+
+// A trainLayer computes one layer forward and backward. All operands are bound
+// when it is made. Convolutional activations are blocked, see package layout;
+// those of fully connected layers are [batch][features].
+type trainLayer interface {
+	// forward sets the layer's activation from the one before.
+	forward(ctx context.Context, t *Trainer) error
+	// backward sets the gradients of the layer's weights and, unless it is the
+	// first to be trained, of the activation before, from that of its own. The
+	// gradient of a ReLU's result is taken through the ReLU by the layer after.
+	backward(ctx context.Context, t *Trainer) error
+	// repack brings changed weights into the form of the kernels.
+	repack(t *Trainer) error
+	// result returns the layer's activation, and whether it comes from a ReLU.
+	result() (y []float32, relu bool)
+}
+
+type trainerOptions struct {
+	workers   int
+	dropout   float32
+	seed      uint64
+	freeze    string
+	inputGrad bool
+}
+
+// A TrainerOption changes how a Trainer works.
+type TrainerOption func(*trainerOptions)
+
+// TrainWorkers sets how many goroutines compute; GOMAXPROCS if not given.
+func TrainWorkers(n int) TrainerOption { return func(o *trainerOptions) { o.workers = n } }
+
+// Dropout sets a fraction of the outputs of every fully connected layer but the
+// last to 0 in training, and scales the others by 1/(1−fraction). Which ones
+// depends on the seed, the number of the batch, the layer and the place alone.
+func Dropout(fraction float64, seed uint64) TrainerOption {
+	return func(o *trainerOptions) { o.dropout, o.seed = float32(fraction), seed }
+}
+
+// Freeze keeps the weights of a layer and of all before it as they are.
+func Freeze(layer string) TrainerOption { return func(o *trainerOptions) { o.freeze = layer } }
+
+// InputGrad makes a Trainer compute the gradient with respect to its input, which
+// InputGradient returns.
+func InputGrad() TrainerOption { return func(o *trainerOptions) { o.inputGrad = true } }
+
+// NewTrainer copies the weights of src for the network cfg, which ends with a
+// fully connected layer, and plans training on batches of that size.
+func NewTrainer(cfg Config, src Source, batch int, opts ...TrainerOption) (*Trainer, error) {
+	t := &Trainer{cfg: cfg, batch: batch, opts: trainerOptions{workers: runtime.GOMAXPROCS(0)}, stale: true}
+	for _, o := range opts {
+		o(&t.opts)
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	switch {
+	case cfg.Classes() == 0:
+		return nil, fmt.Errorf("vgg: training needs a last layer of classes, configuration %s has none: %w", cfg.Name, ErrConfig)
+	case batch < 1 || t.opts.workers < 1:
+		return nil, fmt.Errorf("vgg: batch of %d on %d workers, want at least 1: %w", batch, t.opts.workers, ErrShape)
+	case t.opts.dropout < 0 || t.opts.dropout >= 1:
+		return nil, fmt.Errorf("vgg: dropout of %v, want at least 0 and less than 1: %w", t.opts.dropout, ErrConfig)
+	}
+	t.team = parallel.NewTeam(t.opts.workers)
+	var err error
+	if t.params, err = cfg.Params(); err != nil {
+		return nil, err
+	}
+	for _, p := range t.params {
+		w, err := src.Tensor(p.Name, p.Shape)
+		if err != nil {
+			return nil, err
+		}
+		own := layout.Alloc(p.Len())
+		copy(own, w)
+		t.weights = append(t.weights, own)
+		t.moments = append(t.moments, layout.Alloc(p.Len()))
+		t.grads = append(t.grads, layout.Alloc(p.Len()))
+	}
+	return t, t.plan()
+}
+
+// Config returns the network's configuration.
+func (t *Trainer) Config() Config { return t.cfg }
+
+// Params lists the tensors; Weights, Moments and Grads follow its order.
+func (t *Trainer) Params() []Param { return t.params }
+
+// Weights returns the weights themselves, as OIHW, out×in or out. After a change
+// call Changed.
+func (t *Trainer) Weights() [][]float32 { return t.weights }
+
+// Moments returns the momentum of each weight itself.
+func (t *Trainer) Moments() [][]float32 { return t.moments }
+
+// Grads returns the gradients themselves: of the mean loss over the batches
+// since the last Update, added up.
+func (t *Trainer) Grads() [][]float32 { return t.grads }
+
+// Changed says that weights were written to.
+func (t *Trainer) Changed() { t.stale = true }
+
+// Batches returns how many batches the Trainer has computed gradients for; with
+// the seed it is the state of the dropout.
+func (t *Trainer) Batches() uint64 { return t.step }
+
+// SetBatches sets what Batches returns, to go on where another Trainer was.
+func (t *Trainer) SetBatches(n uint64) { t.step = n }
+
+// Source returns the weights as a Source, to make a Model of or to Save.
+func (t *Trainer) Source() Source { return trainerSource{t} }
+
+type trainerSource struct{ t *Trainer }
+
+func (s trainerSource) Name() string { return "trained weights" }
+func (s trainerSource) Release()     {}
+func (s trainerSource) Tensor(name string, want []int) ([]float32, error) {
+	for i, p := range s.t.params {
+		if p.Name == name && fmt.Sprint(p.Shape) == fmt.Sprint(want) {
+			return s.t.weights[i], nil
+		}
+	}
+	return nil, &TensorError{File: s.Name(), Tensor: name, Want: want, Err: ErrShape}
+}
+
+// Result is what a batch came to.
+type Result struct {
+	Loss    float64 // mean of −log p[target]
+	Correct int     // pictures whose largest logit is their target
+}
+
+// Gradients computes the loss of a batch and adds its gradients to those since
+// the last Update. input is [batch][channels][size][size] and targets has a
+// class for each picture. The loss is the mean over the batch.
+//
+// It returns an error that wraps ErrShape for wrong lengths or classes, or ctx's
+// error when ctx ends; the gradients are then undefined until the next Update.
+func (t *Trainer) Gradients(ctx context.Context, input []float32, targets []int) (Result, error) {
+	if n := t.batch * t.cfg.Channels * t.cfg.Size * t.cfg.Size; len(input) != n || len(targets) != t.batch {
+		return Result{}, fmt.Errorf("vgg: %d input elements and %d targets, want %d and %d: %w", len(input), len(targets), n, t.batch, ErrShape)
+	}
+	for _, c := range targets {
+		if c < 0 || c >= t.cfg.Classes() {
+			return Result{}, fmt.Errorf("vgg: target %d of %d classes: %w", c, t.cfg.Classes(), ErrShape)
+		}
+	}
+	t.team.Begin()
+	defer t.team.End()
+	if t.stale {
+		for _, l := range t.layers {
+			if err := l.repack(t); err != nil {
+				return Result{}, err
+			}
+		}
+		t.stale = false
+	}
+	start := time.Now()
+	size := t.cfg.Channels * t.cfg.Size * t.cfg.Size
+	blocked := len(t.input) / t.batch
+	for i := range t.batch {
+		layout.FromNCHW(t.input[i*blocked:][:blocked], input[i*size:][:size], t.cfg.Channels, t.cfg.Size, t.cfg.Size)
+	}
+	for _, l := range t.layers {
+		if err := l.forward(ctx, t); err != nil {
+			return Result{}, err
+		}
+	}
+	logits, _ := t.layers[len(t.layers)-1].result()
+	r := crossEntropy(t.prob, logits, targets, t.cfg.Classes())
+	t.times.Forward += time.Since(start)
+	for i := len(t.layers) - 1; i >= t.firstTrained(); i-- {
+		if err := t.layers[i].backward(ctx, t); err != nil {
+			return Result{}, err
+		}
+	}
+	t.batches++
+	t.step++
+	return r, nil
+}
+
+// crossEntropy returns the mean loss and sets d to its gradient with respect to
+// the logits, (softmax − onehot) / rows.
+func crossEntropy(d, logits []float32, targets []int, classes int) (r Result) {
+	rows := len(targets)
+	for i, target := range targets {
+		row, out := logits[i*classes:][:classes], d[i*classes:][:classes]
+		best, largest := 0, float64(row[0])
+		for j, v := range row {
+			if float64(v) > largest {
+				best, largest = j, float64(v)
+			}
+		}
+		sum := 0.0
+		for _, v := range row {
+			sum += math.Exp(float64(v) - largest)
+		}
+		for j, v := range row {
+			p := math.Exp(float64(v)-largest) / sum
+			if j == target {
+				p--
+			}
+			out[j] = float32(p / float64(rows))
+		}
+		r.Loss += (math.Log(sum) + largest - float64(row[target])) / float64(rows)
+		if best == target {
+			r.Correct++
+		}
+	}
+	return r
+}
+
+// SGD is one step of gradient descent with momentum and weight decay.
+type SGD struct{ Rate, Momentum, Decay float64 }
+
+// Update changes the weights by the mean of the gradients since the last Update,
+// by PyTorch's rule, and forgets the gradients:
+//
+//	v = momentum·v + (g + decay·w)
+//	w = w − rate·v
+func (t *Trainer) Update(rule SGD) {
+	start := time.Now()
+	first := t.firstParam()
+	scale := float32(1) / float32(max(t.batches, 1))
+	_ = t.team.Run(context.Background(), len(t.params)-first, func(_, item int) { // the context never ends
+		i := first + item
+		if t.batches > 1 {
+			for j := range t.grads[i] {
+				t.grads[i][j] *= scale
+			}
+		}
+		elementwise.SGD(t.weights[i], t.moments[i], t.grads[i], float32(rule.Rate), float32(rule.Momentum), float32(rule.Decay))
+	})
+	t.batches, t.stale = 0, true
+	t.times.Update += time.Since(start)
+}
+
+// Times returns where the time went since the last call.
+func (t *Trainer) Times() StepTimes {
+	times := t.times
+	t.times = StepTimes{}
+	return times
+}
+
+// InputGradient returns the gradient of the last batch's loss with respect to its
+// input, [batch][channels][size][size], if the Trainer was made with InputGrad.
+func (t *Trainer) InputGradient() []float32 {
+	l, ok := t.layers[0].(*trainConv)
+	if !ok || l.dx == nil {
+		return nil
+	}
+	size := t.cfg.Channels * t.cfg.Size * t.cfg.Size
+	blocked := len(l.dx) / t.batch
+	out := make([]float32, t.batch*size)
+	for i := range t.batch {
+		layout.ToNCHW(out[i*size:][:size], l.dx[i*blocked:][:blocked], t.cfg.Channels, t.cfg.Size, t.cfg.Size)
+	}
+	return out
+}
+
+// firstTrained returns the first layer whose weights change, or the first of all
+// if the gradient of the input is wanted.
+func (t *Trainer) firstTrained() int {
+	if t.opts.inputGrad {
+		return 0
+	}
+	return t.frozen()
+}
+
+// frozen returns the number of layers that do not change.
+func (t *Trainer) frozen() int {
+	if t.opts.freeze == "" {
+		return 0
+	}
+	i, _ := t.cfg.layerIndex(t.opts.freeze) // checked by plan
+	return i + 1
+}
+
+// firstParam returns the first tensor that is trained.
+func (t *Trainer) firstParam() int {
+	n := 0
+	for _, l := range t.cfg.Layers[:t.frozen()] {
+		if l.Kind == Conv || l.Kind == FC {
+			n += 2
+		}
+	}
+	return n
+}
+
+// gradient returns where a layer writes the gradient of tensor i, and add adds it
+// to what earlier batches have left there.
+func (t *Trainer) gradient(i int) []float32 {
+	if t.batches == 0 {
+		return t.grads[i]
+	}
+	if len(t.fresh) < len(t.grads[i]) {
+		t.fresh = make([]float32, len(t.grads[i]))
+	}
+	return t.fresh[:len(t.grads[i])]
+}
+
+func (t *Trainer) add(i int) {
+	if t.batches == 0 {
+		return
+	}
+	for j, v := range t.fresh[:len(t.grads[i])] {
+		t.grads[i][j] += v
+	}
+}
+
+// plan makes the layers. Activations are kept for the way back; their gradients
+// use two buffers in turn, and all convolutions one scratch.
+func (t *Trainer) plan() error {
+	if t.opts.freeze != "" {
+		if _, err := t.cfg.layerIndex(t.opts.freeze); err != nil {
+			return err
+		}
+	}
+	shapes, err := t.cfg.Shapes(t.cfg.Size, t.cfg.Size)
+	if err != nil {
+		return err
+	}
+	b := trainBuilder{t: t, mult: gemm.NewMultiplier(t.team), scale: 1}
+	in := Shape{t.cfg.Channels, t.cfg.Size, t.cfg.Size}
+	b.reserve(in, shapes)
+	t.input = layout.Alloc(t.batch * layout.Len(in.C, in.H, in.W))
+	t.prob = layout.Alloc(t.batch * t.cfg.Classes())
+	b.y = t.input
+	for i, l := range t.cfg.Layers {
+		layer, err := b.layer(i, l, in, shapes[i])
+		if err != nil {
+			return fmt.Errorf("vgg: %s: %w", l.Name, err)
+		}
+		t.layers = append(t.layers, layer)
+		in = shapes[i]
+	}
+	return nil
+}

@@ -1,0 +1,327 @@
+package vgg
+
+import (
+	"context"
+	"time"
+
+	"github.com/nonet-go/nonet/conv3x3"
+	"github.com/nonet-go/nonet/gemm"
+	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/layout"
+	"github.com/nonet-go/nonet/pool"
+	"github.com/nonet-go/nonet/winograd"
+)
+
+// trainBuilder makes the layers of a Trainer in their order.
+type trainBuilder struct {
+	t     *Trainer
+	mult  *gemm.Multiplier
+	d     [2][]float32 // gradients of activations, in turn
+	turn  int
+	y     []float32 // the activation before the next layer
+	relu  bool      // which comes from a ReLU
+	scale float32   // and has been multiplied by this, in training
+	dy    []float32 // its gradient, nil if none is wanted
+	param int       // the next tensor
+	conv  []float32 // scratch of all convolutions
+}
+
+// reserve allocates what layers share, for the input and the shapes of a network.
+func (b *trainBuilder) reserve(in Shape, shapes []Shape) {
+	largest := layout.Len(in.C, in.H, in.W)
+	for _, s := range shapes {
+		largest = max(largest, layout.Len(s.C, s.H, s.W))
+	}
+	for i := range b.d {
+		b.d[i] = layout.Alloc(b.t.batch * largest)
+	}
+}
+
+// scratch returns n floats that all convolutions use in turn.
+func (b *trainBuilder) scratch(n int) []float32 {
+	if len(b.conv) < n {
+		b.conv = layout.Alloc(n) // layers before keep the smaller one
+	}
+	return b.conv[:n]
+}
+
+// layer makes layer i, which turns in into out.
+func (b *trainBuilder) layer(i int, l Layer, in, out Shape) (trainLayer, error) {
+	n := b.t.batch
+	base := trainBase{x: b.y, dx: b.dy, mask: b.relu, relu: l.ReLU || l.Kind == Pool && b.relu, param: b.param}
+	length := layout.Len(out.C, out.H, out.W)
+	if l.Kind == FC {
+		length = l.Out
+	}
+	base.y = layout.Alloc(n * length)
+	base.dy = b.d[b.turn][:n*length]
+	b.turn = 1 - b.turn
+	before := b.scale
+	b.y, b.relu, b.scale = base.y, base.relu, 1
+	b.dy = nil
+	if i >= b.t.firstTrained() {
+		b.dy = base.dy
+	}
+	if i == 0 && b.t.opts.inputGrad {
+		base.dx = layout.Alloc(len(base.x))
+	}
+	switch {
+	case l.Kind == FC:
+		last := i == len(b.t.cfg.Layers)-1
+		f := &trainFC{trainBase: base, in: in, out: l.Out, rows: n, mult: b.mult, index: i, scale: before, first: i == 0 || b.t.cfg.Layers[i-1].Kind != FC}
+		if last {
+			f.dy = b.t.prob
+		} else if l.ReLU {
+			f.dropout = b.t.opts.dropout
+			b.scale = 1 / (1 - f.dropout)
+		}
+		f.flatten(n)
+		b.param += 2
+		return f, nil
+	case l.Kind == Pool:
+		return b.pool(base, in)
+	case l.Kind == LRN:
+		f, err := pool.NewLRN(n, in.C, in.H, in.W, b.t.team)
+		if err != nil {
+			return nil, err
+		}
+		g, err := pool.NewLRNGrad(n, in.C, in.H, in.W, b.t.team)
+		return &trainLRN{base, f, g}, err
+	case l.Kernel == 1:
+		b.param += 2
+		return b.pointwise(base, l, in)
+	}
+	b.param += 2
+	return b.conv3x3(base, l, in, out)
+}
+
+// trainBase is what all layers have.
+type trainBase struct {
+	x, y   []float32 // activations
+	dx, dy []float32 // their gradients; dx is nil if it is not wanted
+	mask   bool      // x comes from a ReLU, whose gradient this layer takes
+	relu   bool
+	param  int // the layer's weight, followed by its bias
+}
+
+func (l *trainBase) result() ([]float32, bool) { return l.y, l.relu }
+
+func (l *trainBase) repack(*Trainer) error { return nil }
+
+// maskInput takes dx through the ReLU that made x.
+func (l *trainBase) maskInput(t *Trainer) {
+	if !l.mask || l.dx == nil {
+		return
+	}
+	const run = 1 << 14
+	_ = t.team.Run(context.Background(), (len(l.dx)+run-1)/run, func(_, item int) { // the context never ends
+		end := min((item+1)*run, len(l.dx))
+		elementwise.ReLUGrad(l.dx[item*run:end], l.x[item*run:end])
+	})
+}
+
+// biasGrad sets the gradient of the bias of a convolution: the sum of dy over
+// pictures and pixels, in float64 over runs of pixels, in a fixed order.
+func (l *trainBase) biasGrad(t *Trainer, channels, plane int) {
+	const run = 1024
+	bias := t.gradient(l.param + 1)
+	blocks := layout.Blocks(channels)
+	_ = t.team.Run(context.Background(), blocks, func(_, b int) { // the context never ends
+		var total [16]float64
+		var part [16]float32
+		for n := range t.batch {
+			x := l.dy[(n*blocks+b)*plane*16:][:plane*16]
+			for p := 0; p < plane; p += run {
+				elementwise.SumPixels(&part, x[p*16:min(p+run, plane)*16])
+				for i, v := range part {
+					total[i] += float64(v)
+				}
+			}
+		}
+		for i := range min(16, channels-b*16) {
+			bias[b*16+i] = float32(total[i])
+		}
+	})
+	t.add(l.param + 1)
+}
+
+// trainConv is a 3×3 convolution.
+type trainConv struct {
+	trainBase
+	out      Shape
+	filter   *conv3x3.Filter
+	turned   *conv3x3.Filter // for dx
+	fwd, bwd *conv3x3.Exec
+	weights  *winograd.WeightGradExec
+}
+
+func (b *trainBuilder) conv3x3(base trainBase, l Layer, in, out Shape) (trainLayer, error) {
+	t, n := b.t, b.t.batch
+	c := &trainConv{trainBase: base, out: out}
+	w := t.weights[base.param]
+	var err error
+	exec := func(f *conv3x3.Filter, s conv3x3.Spec) (*conv3x3.Exec, error) {
+		need, err := f.ScratchLen(s, t.team.Workers())
+		if err != nil {
+			return nil, err
+		}
+		return f.NewExec(s, t.team, b.scratch(need))
+	}
+	if c.filter, err = conv3x3.NewFilter(in.C, l.Out, w, nil, t.team); err != nil {
+		return nil, err
+	}
+	if c.fwd, err = exec(c.filter, conv3x3.Spec{N: n, H: in.H, W: in.W, Pad: t.cfg.Pad, ReLU: l.ReLU}); err != nil {
+		return nil, err
+	}
+	if c.dx != nil {
+		if c.turned, err = conv3x3.NewInputGradFilter(in.C, l.Out, w, t.team); err != nil {
+			return nil, err
+		}
+		if c.bwd, err = exec(c.turned, conv3x3.Spec{N: n, H: out.H, W: out.W, Pad: 2 - t.cfg.Pad}); err != nil {
+			return nil, err
+		}
+	}
+	g, err := winograd.NewWeightGrad(n, in.C, in.H, in.W, l.Out, t.cfg.Pad)
+	if err != nil {
+		return nil, err
+	}
+	c.weights, err = g.NewExec(t.team, b.scratch(g.ScratchLen()))
+	return c, err
+}
+
+func (c *trainConv) repack(t *Trainer) error {
+	c.fwd.SetBias(t.weights[c.param+1])
+	err := c.filter.Repack(t.weights[c.param], t.team)
+	if err == nil && c.turned != nil {
+		err = c.turned.Repack(t.weights[c.param], t.team)
+	}
+	return err
+}
+
+func (c *trainConv) forward(ctx context.Context, _ *Trainer) error { return c.fwd.Run(ctx, c.y, c.x) }
+
+func (c *trainConv) backward(ctx context.Context, t *Trainer) error {
+	start := time.Now()
+	c.biasGrad(t, c.out.C, c.out.H*c.out.W)
+	if err := c.weights.Run(ctx, t.gradient(c.param), c.x, c.dy); err != nil {
+		return err
+	}
+	t.add(c.param)
+	t.times.BackwardWeights += time.Since(start)
+	if c.dx == nil {
+		return nil
+	}
+	start = time.Now()
+	err := c.bwd.Run(ctx, c.dx, c.dy)
+	c.maskInput(t)
+	t.times.BackwardData += time.Since(start)
+	return err
+}
+
+// trainPointwise is a 1×1 convolution.
+type trainPointwise struct {
+	trainBase
+	out      Shape
+	filter   *gemm.Pointwise
+	turned   *gemm.Pointwise
+	fwd, bwd *gemm.PointwiseExec
+	weights  *gemm.PointwiseWeightGrad
+}
+
+func (b *trainBuilder) pointwise(base trainBase, l Layer, in Shape) (trainLayer, error) {
+	t, n := b.t, b.t.batch
+	p := &trainPointwise{trainBase: base, out: Shape{l.Out, in.H, in.W}}
+	w := t.weights[base.param]
+	var err error
+	if p.filter, err = gemm.NewPointwise(in.C, l.Out, w, nil); err != nil {
+		return nil, err
+	}
+	if p.fwd, err = p.filter.NewExec(n, in.H, in.W, l.ReLU, t.team); err != nil {
+		return nil, err
+	}
+	if p.turned, err = gemm.NewPointwise(l.Out, in.C, w, nil); err != nil {
+		return nil, err
+	}
+	if p.bwd, err = p.turned.NewExec(n, in.H, in.W, false, t.team); err != nil {
+		return nil, err
+	}
+	p.weights, err = gemm.NewPointwiseWeightGrad(n, in.C, in.H, in.W, l.Out, t.team)
+	return p, err
+}
+
+func (p *trainPointwise) repack(t *Trainer) error {
+	p.filter.Repack(t.weights[p.param], t.weights[p.param+1], false)
+	p.turned.Repack(t.weights[p.param], nil, true)
+	return nil
+}
+
+func (p *trainPointwise) forward(ctx context.Context, _ *Trainer) error {
+	return p.fwd.Run(ctx, p.y, p.x)
+}
+
+func (p *trainPointwise) backward(ctx context.Context, t *Trainer) error {
+	start := time.Now()
+	p.biasGrad(t, p.out.C, p.out.H*p.out.W)
+	if err := p.weights.Run(ctx, t.gradient(p.param), p.x, p.dy); err != nil {
+		return err
+	}
+	t.add(p.param)
+	t.times.BackwardWeights += time.Since(start)
+	if p.dx == nil {
+		return nil
+	}
+	start = time.Now()
+	err := p.bwd.Run(ctx, p.dx, p.dy)
+	p.maskInput(t)
+	t.times.BackwardData += time.Since(start)
+	return err
+}
+
+// trainPool is a 2×2 maximum. Its gradient takes the ReLU before it as well.
+type trainPool struct {
+	trainBase
+	fwd *pool.MaxPoolExec
+	bwd *pool.MaxPoolGradExec
+}
+
+func (b *trainBuilder) pool(base trainBase, in Shape) (trainLayer, error) {
+	f, err := pool.NewMaxPool(b.t.batch, in.C, in.H, in.W, b.t.team)
+	if err != nil {
+		return nil, err
+	}
+	g, err := pool.NewMaxPoolGrad(b.t.batch, in.C, in.H, in.W, base.mask, b.t.team)
+	b.relu = false // its gradient is taken here
+	return &trainPool{base, f, g}, err
+}
+
+func (p *trainPool) forward(ctx context.Context, _ *Trainer) error { return p.fwd.Run(ctx, p.y, p.x) }
+
+func (p *trainPool) backward(ctx context.Context, t *Trainer) error {
+	if p.dx == nil {
+		return nil
+	}
+	start := time.Now()
+	err := p.bwd.Run(ctx, p.dx, p.x, p.y, p.dy)
+	t.times.BackwardData += time.Since(start)
+	return err
+}
+
+// trainLRN is a local response normalisation.
+type trainLRN struct {
+	trainBase
+	fwd *pool.LRNExec
+	bwd *pool.LRNGradExec
+}
+
+func (l *trainLRN) forward(ctx context.Context, _ *Trainer) error { return l.fwd.Run(ctx, l.y, l.x) }
+
+func (l *trainLRN) backward(ctx context.Context, t *Trainer) error {
+	if l.dx == nil {
+		return nil
+	}
+	start := time.Now()
+	err := l.bwd.Run(ctx, l.dx, l.x, l.dy)
+	l.maskInput(t)
+	t.times.BackwardData += time.Since(start)
+	return err
+}

@@ -164,29 +164,39 @@ func pictureMeta(meta *weights.Meta, pic Picture) error {
 	return nil
 }
 
+// Metadata returns what a file of weights says of a network so that Open needs
+// no options. Of the options, Labels and Pictures count.
+func Metadata(cfg Config, opts ...Option) (map[string]string, error) {
+	o := modelOptions{picture: DefaultPicture(cfg.Size)}
+	for _, f := range opts {
+		f(&o)
+	}
+	about := weights.Meta{Config: cfg.Name, Layers: cfg.LayerString(), Labels: o.labels, Size: cfg.Size, Unpadded: cfg.Pad == 0}
+	if err := pictureMeta(&about, o.picture); err != nil {
+		return nil, err
+	}
+	meta, err := about.Encode()
+	if err != nil {
+		return nil, err
+	}
+	meta["format"] = "pt" // what other readers of safetensors look for
+	return meta, nil
+}
+
 // Save writes the tensors of src as a safetensors file with everything that Open
 // wants to know: configuration, labels, preparation of pictures. half stores
 // weights in IEEE half precision, and biases in full. path names the old file,
 // or none, until the new one is whole and on the disk. Of the options, Labels
 // and Pictures count.
 func Save(path string, cfg Config, src Source, half bool, opts ...Option) error {
-	o := modelOptions{picture: DefaultPicture(cfg.Size)}
-	for _, f := range opts {
-		f(&o)
-	}
 	params, err := cfg.Params()
 	if err != nil {
 		return err
 	}
-	about := weights.Meta{Config: cfg.Name, Layers: cfg.LayerString(), Labels: o.labels, Size: cfg.Size, Unpadded: cfg.Pad == 0}
-	if err := pictureMeta(&about, o.picture); err != nil {
-		return err
-	}
-	meta, err := about.Encode()
+	meta, err := Metadata(cfg, opts...)
 	if err != nil {
 		return err
 	}
-	meta["format"] = "pt" // what other readers of safetensors look for
 	var out []weights.Out
 	for _, p := range params {
 		w, err := src.Tensor(p.Name, p.Shape)

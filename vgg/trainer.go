@@ -31,12 +31,13 @@ type Trainer struct {
 	fresh   []float32 // the gradient of one tensor in one batch, if several are added
 	batches int       // that grads hold
 
-	layers []trainLayer // of the configuration
-	input  []float32    // blocked
-	prob   []float32    // dL/dlogits
-	step   uint64       // counts batches, for dropout
-	stale  bool         // weights have changed since the kernels' forms were packed
-	times  StepTimes
+	layers   []trainLayer // of the configuration
+	input    []float32    // blocked
+	prob     []float32    // dL/dlogits
+	step     uint64       // counts batches, for dropout
+	training bool         // dropout is on
+	stale    bool         // weights have changed since the kernels' forms were packed
+	times    StepTimes
 }
 
 // StepTimes says where the time of the steps since the last call of Times went.
@@ -191,26 +192,13 @@ func (t *Trainer) Gradients(ctx context.Context, input []float32, targets []int)
 	}
 	t.team.Begin()
 	defer t.team.End()
-	if t.stale {
-		for _, l := range t.layers {
-			if err := l.repack(t); err != nil {
-				return Result{}, err
-			}
-		}
-		t.stale = false
-	}
 	start := time.Now()
-	size := t.cfg.Channels * t.cfg.Size * t.cfg.Size
-	blocked := len(t.input) / t.batch
-	for i := range t.batch {
-		layout.FromNCHW(t.input[i*blocked:][:blocked], input[i*size:][:size], t.cfg.Channels, t.cfg.Size, t.cfg.Size)
+	t.training = true
+	logits, err := t.forward(ctx, input)
+	t.training = false
+	if err != nil {
+		return Result{}, err
 	}
-	for _, l := range t.layers {
-		if err := l.forward(ctx, t); err != nil {
-			return Result{}, err
-		}
-	}
-	logits, _ := t.layers[len(t.layers)-1].result()
 	r := crossEntropy(t.prob, logits, targets, t.cfg.Classes())
 	t.times.Forward += time.Since(start)
 	for i := len(t.layers) - 1; i >= t.firstTrained(); i-- {
@@ -221,6 +209,44 @@ func (t *Trainer) Gradients(ctx context.Context, input []float32, targets []int)
 	t.batches++
 	t.step++
 	return r, nil
+}
+
+// Logits computes the network without dropout: dst [batch][classes] from input
+// [batch][channels][size][size]. It returns an error that wraps ErrShape for wrong
+// lengths, or ctx's.
+func (t *Trainer) Logits(ctx context.Context, dst, input []float32) error {
+	if n := t.batch * t.cfg.Channels * t.cfg.Size * t.cfg.Size; len(input) != n || len(dst) != t.batch*t.cfg.Classes() {
+		return fmt.Errorf("vgg: %d input elements and %d logits, want %d and %d: %w", len(input), len(dst), n, t.batch*t.cfg.Classes(), ErrShape)
+	}
+	t.team.Begin()
+	defer t.team.End()
+	logits, err := t.forward(ctx, input)
+	copy(dst, logits)
+	return err
+}
+
+// forward computes all activations and returns the logits.
+func (t *Trainer) forward(ctx context.Context, input []float32) ([]float32, error) {
+	if t.stale {
+		for _, l := range t.layers {
+			if err := l.repack(t); err != nil {
+				return nil, err
+			}
+		}
+		t.stale = false
+	}
+	size := t.cfg.Channels * t.cfg.Size * t.cfg.Size
+	blocked := len(t.input) / t.batch
+	for i := range t.batch {
+		layout.FromNCHW(t.input[i*blocked:][:blocked], input[i*size:][:size], t.cfg.Channels, t.cfg.Size, t.cfg.Size)
+	}
+	for _, l := range t.layers {
+		if err := l.forward(ctx, t); err != nil {
+			return nil, err
+		}
+	}
+	logits, _ := t.layers[len(t.layers)-1].result()
+	return logits, nil
 }
 
 // crossEntropy returns the mean loss and sets d to its gradient with respect to

@@ -51,7 +51,7 @@ func (f *trainFC) forward(ctx context.Context, t *Trainer) error {
 			row[j] = v
 		}
 	}
-	if f.dropout > 0 {
+	if f.dropout > 0 && t.training {
 		f.drop(t)
 	}
 	return err

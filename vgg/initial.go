@@ -1,0 +1,119 @@
+package vgg
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/nonet-go/nonet/internal/seeded"
+	"github.com/nonet-go/nonet/vgg/weights"
+)
+
+// Init names a distribution of initial weights. Biases begin at zero.
+type Init string
+
+const (
+	// InitPaper is N(0, 0.01), a variance of 0.01, as in section 3.1 of the paper.
+	// Networks deeper than configuration A do not begin to learn from it.
+	InitPaper Init = "paper"
+	// InitGlorot is N(0, 2/(in+out)) (Glorot & Bengio, AISTATS 2010).
+	InitGlorot Init = "glorot"
+	// InitHe is N(0, 2/in) (He et al., ICCV 2015), made for networks with ReLU.
+	InitHe Init = "he"
+)
+
+// Initial is a Source of random weights to begin training with. The same seed
+// gives the same weights anywhere.
+func Initial(cfg Config, init Init, seed uint64) (Source, error) {
+	params, err := cfg.Params()
+	if err != nil {
+		return nil, err
+	}
+	if init != InitPaper && init != InitGlorot && init != InitHe {
+		return nil, fmt.Errorf("vgg: initial weights %q: want paper, glorot or he: %w", init, ErrConfig)
+	}
+	return &initialSource{params, init, seed}, nil
+}
+
+type initialSource struct {
+	params []Param
+	init   Init
+	seed   uint64
+}
+
+func (s *initialSource) Name() string { return fmt.Sprintf("initial weights of seed %d", s.seed) }
+func (s *initialSource) Release()     {}
+
+func (s *initialSource) Tensor(name string, want []int) ([]float32, error) {
+	i := slices.IndexFunc(s.params, func(p Param) bool { return p.Name == name })
+	if i < 0 || !slices.Equal(s.params[i].Shape, want) {
+		return nil, &TensorError{File: s.Name(), Tensor: name, Want: want, Err: ErrShape}
+	}
+	p := s.params[i]
+	w := make([]float32, p.Len())
+	if len(p.Shape) == 1 {
+		return w, nil
+	}
+	fanOut := p.FanIn / p.Shape[1] * p.Shape[0]
+	deviation := map[Init]float64{InitPaper: 0.1, InitGlorot: math.Sqrt(2 / float64(p.FanIn+fanOut)), InitHe: math.Sqrt(2 / float64(p.FanIn))}[s.init]
+	stream := seeded.NewStream(s.seed, uint64(i))
+	rng := rand.New(&stream)
+	for j := range w {
+		w[j] = float32(rng.NormFloat64() * deviation)
+	}
+	return w, nil
+}
+
+// StartFrom is a Source that takes tensors from a file where it has them with the
+// right shape, and the others from another Source. Of the convolutions it takes
+// the file's first convs, or all if convs is negative. In the paper deeper
+// configurations start from the first four convolutions, and the fully connected
+// layers, of configuration A. It returns an error if no tensor agrees.
+func StartFrom(cfg Config, path string, convs int, rest Source) (Source, error) {
+	f, err := weights.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("vgg: %w", err)
+	}
+	defer f.Close()
+	layers, err := findLayers(f)
+	if err != nil {
+		return nil, err
+	}
+	if convs >= 0 {
+		n := 0
+		layers = slices.DeleteFunc(layers, func(l found) bool {
+			if !l.fc {
+				n++
+			}
+			return !l.fc && n > convs
+		})
+	}
+	from := &fileSource{f, fileNames(cfg, layers)}
+	params, err := cfg.Params()
+	if err != nil {
+		return nil, err
+	}
+	taken := map[string][]float32{}
+	for _, p := range params {
+		if w, err := from.Tensor(p.Name, p.Shape); err == nil {
+			taken[p.Name] = slices.Clone(w)
+		}
+	}
+	if len(taken) == 0 {
+		return nil, fmt.Errorf("vgg: %s: no tensor has the name and shape of one of configuration %s: %w", path, cfg.Name, ErrShape)
+	}
+	return &mergedSource{taken, rest}, nil
+}
+
+type mergedSource struct {
+	taken map[string][]float32
+	Source
+}
+
+func (s *mergedSource) Tensor(name string, want []int) ([]float32, error) {
+	if w, ok := s.taken[name]; ok {
+		return w, nil
+	}
+	return s.Source.Tensor(name, want)
+}

@@ -31,6 +31,7 @@ var amd64Targets = []target{
 	{"internal/direct", "direct_gen_amd64", "direct", directKernels},
 	{"internal/product", "product_gen_amd64", "product", productKernels},
 	{"internal/elementwise", "elementwise_gen_amd64", "elementwise", elementwiseKernels},
+	{"internal/peak", "peak_gen_amd64", "peak", peakKernels},
 	{"pool", "pool_gen_amd64", "pool", poolKernels},
 	{"winograd", "transform_gen_amd64", "winograd", winogradTransforms},
 }

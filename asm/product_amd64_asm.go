@@ -46,20 +46,29 @@ func productKernels(c *build.Context) {
 				continue // panels hold whole blocks of 16 channels
 			}
 			for tiles := isa.tiles; tiles >= 1; tiles-- {
-				productTile(c, isa, tiles, vecs)
+				productTile(c, isa, tiles, vecs, false)
+			}
+			// Half-precision weights pass through a register each, for which seven
+			// tiles of four vectors leave no room.
+			for tiles := 6; tiles >= 1; tiles-- {
+				productTile(c, isa, tiles, vecs, true)
 			}
 		}
 	}
 }
 
-// productTile emits C[tiles][KB] = Σ A[tile][c]·U[c][KB] with KB = vecs·lanes.
-// Its Go form is product.generic.
-func productTile(c *build.Context, isa productISA, tiles, vecs int) {
+// productTile emits C[tiles][KB] = Σ A[tile][c]·U[c][KB] with KB = vecs·lanes; U
+// is in half precision if half is set. Its Go form is product.generic.
+func productTile(c *build.Context, isa productISA, tiles, vecs int, half bool) {
 	kb := vecs * isa.lanes
-	c.Function(fmt.Sprintf("product%dx%d%s", tiles, kb, isa.suffix))
-	c.Doc(fmt.Sprintf("product%dx%d%s sets C[t][0:%d] = Σ_c A[t][c]·U[c][0:%d] for %d tiles; see Kernel.", tiles, kb, isa.suffix, kb, kb, tiles))
+	size, suffix, u16 := 4, isa.suffix, "u, c, next *float32"
+	if half {
+		size, suffix, u16 = 2, "Half"+isa.suffix, "u *uint16, c *float32, next *uint16"
+	}
+	c.Function(fmt.Sprintf("product%dx%d%s", tiles, kb, suffix))
+	c.Doc(fmt.Sprintf("product%dx%d%s sets C[t][0:%d] = Σ_c A[t][c]·U[c][0:%d] for %d tiles; see Kernel.", tiles, kb, suffix, kb, kb, tiles))
 	c.Pragma("noescape")
-	c.SignatureExpr("func(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)")
+	c.SignatureExpr("func(blocks int, a *float32, stride int, " + u16 + ")")
 	blocks := c.Load(c.Param("blocks"), reg.RCX).(reg.Register)
 	a := c.Load(c.Param("a"), reg.RSI).(reg.Register)
 	stride := c.Load(c.Param("stride"), reg.RDX).(reg.Register)
@@ -94,10 +103,15 @@ func productTile(c *build.Context, isa productISA, tiles, vecs int) {
 	for ch := range 4 {
 		c.Comment(fmt.Sprintf("Channel %d of 4: acc[t] += A[t]·U", ch))
 		for v := range uv {
-			c.VMOVUPS(Mem{Base: u, Disp: 4*kb*ch + 4*isa.lanes*v}, uv[v])
+			m := Mem{Base: u, Disp: size*kb*ch + size*isa.lanes*v}
+			if half {
+				c.VCVTPH2PS(m, uv[v])
+			} else {
+				c.VMOVUPS(m, uv[v])
+			}
 		}
 		// The next panel streams into the second-level cache meanwhile.
-		for d := 2 * kb * ch; d < 2*kb*(ch+1); d += 16 {
+		for d := size * kb * ch / 2; d < size*kb*(ch+1)/2; d += 8 {
 			if d%64 == 0 {
 				c.PREFETCHT1(Mem{Base: next, Disp: d})
 			}
@@ -114,8 +128,8 @@ func productTile(c *build.Context, isa productISA, tiles, vecs int) {
 		}
 	}
 	c.ADDQ(Imm(16), a)
-	c.ADDQ(U32(uint32(16*kb)), u)
-	c.ADDQ(U32(uint32(8*kb)), next)
+	c.ADDQ(U32(uint32(4*size*kb)), u)
+	c.ADDQ(U32(uint32(2*size*kb)), next)
 	c.DECQ(reg.RAX)
 	c.JNZ(LabelRef("quarter"))
 	c.ADDQ(stride, a)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/nonet-go/nonet/internal/half"
 	"github.com/nonet-go/nonet/internal/layout"
 	"github.com/nonet-go/nonet/internal/parallel"
 	"github.com/nonet-go/nonet/internal/product"
@@ -16,6 +17,7 @@ type Linear struct {
 	blocks  int // of 16 columns
 	kern    *product.Kernel
 	u       []float32 // [panel][blocks*16][width]
+	h       []uint16  // instead of u: in half precision
 	bias    []float32
 	relu    bool
 }
@@ -27,6 +29,7 @@ type linearOptions struct {
 	team    *parallel.Team
 	columns []int32
 	relu    bool
+	half    bool
 }
 
 // PackWith shares the work of packing among the workers of a team.
@@ -39,6 +42,10 @@ func Columns(perm []int32) LinearOption { return func(o *linearOptions) { o.colu
 
 // LinearReLU replaces negative results by 0. NaN stays NaN.
 func LinearReLU(o *linearOptions) { o.relu = true }
+
+// Half stores the weights in IEEE half precision, rounded to nearest even. Sums
+// stay in float32.
+func Half(o *linearOptions) { o.half = true }
 
 // NewLinear packs weights [out][in] and out biases, which may be nil. Neither is
 // kept. Errors wrap ErrShape.
@@ -69,7 +76,11 @@ func newLinear(kern *product.Kernel, out, in int, weights, bias []float32, opts 
 	l := &Linear{out: out, in: packed, blocks: layout.Blocks(packed), kern: kern, relu: o.relu}
 	l.bias = make([]float32, l.outputs())
 	copy(l.bias, bias)
-	l.u = layout.Alloc(l.outputs() * l.blocks * 16)
+	if o.half {
+		l.h = layout.AllocOf[uint16](l.outputs() * l.blocks * 16)
+	} else {
+		l.u = layout.Alloc(l.outputs() * l.blocks * 16)
+	}
 	// The error is a context's, and this one never ends.
 	_ = o.team.Run(context.Background(), l.panels()*l.chunks(), func(_, item int) {
 		l.pack(item/l.chunks(), item%l.chunks(), weights, in, o.columns)
@@ -92,35 +103,37 @@ func (l *Linear) panels() int { return (l.outputs() + l.kern.KB - 1) / l.kern.KB
 
 func (l *Linear) width(panel int) int { return min(l.kern.KB, l.outputs()-panel*l.kern.KB) }
 
-// panel returns the packed weights of a panel: [blocks*16][width].
-func (l *Linear) panel(p int) []float32 {
-	return l.u[p*l.kern.KB*l.blocks*16:][:l.blocks*16*l.width(p)]
-}
+// at returns where the packed weights [blocks*16][width] of a panel begin.
+func (l *Linear) at(panel int) int { return panel * l.kern.KB * l.blocks * 16 }
 
 // pack copies one chunk of the columns of one panel.
 func (l *Linear) pack(panel, chunk int, weights []float32, in int, columns []int32) {
-	u, width := l.panel(panel), l.width(panel)
+	width := l.width(panel)
 	i0 := chunk * chunkBlocks * 16
 	i1 := min(i0+chunkBlocks*16, l.in)
 	for lane := range min(width, l.out-panel*l.kern.KB) {
 		row := weights[(panel*l.kern.KB+lane)*in:][:in]
-		to := u[i0*width+lane:]
-		if columns == nil {
-			for i, w := range row[i0:i1] {
-				to[i*width] = w
+		to := l.at(panel) + i0*width + lane
+		for i := i0; i < i1; i++ {
+			w := float32(0)
+			switch {
+			case columns == nil:
+				w = row[i]
+			case columns[i] >= 0:
+				w = row[columns[i]]
 			}
-			continue
-		}
-		for i, col := range columns[i0:i1] {
-			if col >= 0 {
-				to[i*width] = row[col]
+			if l.h != nil {
+				l.h[to] = half.FromFloat32(w)
+			} else {
+				l.u[to] = w
 			}
+			to += width
 		}
 	}
 }
 
 // Bytes returns the memory that the packed weights take.
-func (l *Linear) Bytes() int64 { return 4 * int64(len(l.u)) }
+func (l *Linear) Bytes() int64 { return 4*int64(len(l.u)) + 2*int64(len(l.h)) }
 
 // LinearExec computes a Linear on a team, for up to batch inputs at a time. One
 // goroutine at a time may use it.
@@ -198,28 +211,38 @@ func (e *LinearExec) block(_, item int) {
 // panel computes the outputs of one panel for all inputs.
 func (e *LinearExec) panel(worker, p int) {
 	l, n := e.l, e.n
-	width, u := l.width(p), l.panel(p)
+	width := l.width(p)
 	sums := e.sums[worker*e.batch*l.kern.KB:][:n*width]
 	for i := range n {
 		copy(sums[i*width:], l.bias[p*l.kern.KB:][:width])
 	}
 	tile := e.scratch[worker].tile[:]
-	group := evenly(n, l.kern.Tiles)
+	most := l.kern.Tiles
+	if l.h != nil {
+		most = l.kern.HalfTiles()
+	}
+	group := evenly(n, most)
 	for b := 0; b < l.blocks; b += chunkBlocks {
 		blocks := min(chunkBlocks, l.blocks-b)
-		chunk, ahead := u[b*16*width:], u
-		if b+2*blocks <= l.blocks {
-			ahead = chunk[blocks*16*width:]
-		} else if p+1 < l.panels() {
-			ahead = l.panel(p + 1)
+		at := l.at(p) + b*16*width
+		ahead := at + blocks*16*width // the chunk that comes next
+		if last := l.at(l.panels()-1) + l.width(l.panels()-1)*l.blocks*16; ahead+blocks*16*width > last {
+			ahead = at
 		}
 		for t := 0; t < n; t += group {
 			g := min(group, n-t)
-			l.kern.Run(g, width, blocks, e.x[(b*n+t)*16:], n*16, chunk, tile, ahead)
+			x := e.x[(b*n+t)*16:]
+			if l.h != nil {
+				l.kern.RunHalf(g, width, blocks, x, n*16, l.h[at:], tile, l.h[ahead:])
+			} else {
+				l.kern.Run(g, width, blocks, x, n*16, l.u[at:], tile, l.u[ahead:])
+			}
 			for i, v := range tile[:g*width] {
 				sums[t*width+i] += v
 			}
-			ahead = ahead[min(blocks*8*width, len(ahead)/2):] // each call fetches half of it
+			if t == 0 {
+				ahead += blocks * 8 * width // each call fetches half of it
+			}
 		}
 	}
 	valid := min(width, l.out-p*l.kern.KB)

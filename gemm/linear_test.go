@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/nonet-go/nonet/internal/cpu"
+	"github.com/nonet-go/nonet/internal/half"
 	"github.com/nonet-go/nonet/internal/layout"
 	"github.com/nonet-go/nonet/internal/parallel"
 	"github.com/nonet-go/nonet/internal/product"
@@ -87,6 +88,21 @@ func TestLinearBits(t *testing.T) {
 			testutil.CheckBits(t, "one input", i, linear(t, kern, 1, out, in, x[i*in:][:in], w, b, 2), want[i*out:][:out])
 		}
 		testutil.CheckBits(t, "3 workers", n, linear(t, kern, n, out, in, x, w, b, 3), want)
+	})
+}
+
+// TestLinearHalf compares half precision with float32 of the rounded weights.
+func TestLinearHalf(t *testing.T) {
+	forEachProduct(t, func(t *testing.T, kern *product.Kernel) {
+		for _, n := range []int{1, 2, 7, 13} {
+			const out, in = 70, 1040
+			x, w, b := testutil.Normal(1, n*in), testutil.Normal(2, out*in), testutil.Normal(3, out)
+			got := linear(t, kern, n, out, in, x, w, b, 2, Half)
+			for i, v := range w {
+				w[i] = half.ToFloat32(half.FromFloat32(v))
+			}
+			testutil.CheckBits(t, "half precision", n, got, linear(t, kern, n, out, in, x, w, b, 2))
+		}
 	})
 }
 

@@ -44,6 +44,7 @@ type packedLayer struct {
 type modelOptions struct {
 	config    *Config
 	algorithm []conv3x3.Option
+	half      bool
 	labels    []string
 	picture   Picture
 }
@@ -62,6 +63,12 @@ func Direct() Option {
 func Winograd(m int) Option {
 	return func(o *modelOptions) { o.algorithm = []conv3x3.Option{conv3x3.Winograd(m)} }
 }
+
+// HalfFC stores the weights of the fully connected layers as IEEE half
+// precision: half the memory and memory traffic, each weight rounded to 11
+// bits. The arithmetic stays float32; results are no longer those of a float32
+// model.
+func HalfFC() Option { return func(o *modelOptions) { o.half = true } }
 
 // Labels names the classes. There must be as many as the network has.
 func Labels(labels []string) Option { return func(o *modelOptions) { o.labels = labels } }
@@ -126,6 +133,9 @@ func (m *Model) pack(l Layer, in Shape, src Source, team *parallel.Team) (p pack
 		opts := []gemm.LinearOption{gemm.PackWith(team)}
 		if in.H*in.W > 1 || in.C%layout.Block != 0 {
 			opts = append(opts, gemm.Columns(blockedColumns(in)))
+		}
+		if m.opts.half {
+			opts = append(opts, gemm.Half)
 		}
 		if l.ReLU {
 			opts = append(opts, gemm.LinearReLU)

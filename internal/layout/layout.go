@@ -62,19 +62,24 @@ const (
 // Alloc returns n zeroed floats that begin on a cache line. A large slice begins
 // on a 2 MiB boundary and asks the system for huge pages before its first use:
 // 4 KiB pages cost 5 to 20 % of a network's time in address translation.
-func Alloc(n int) []float32 {
+func Alloc(n int) []float32 { return AllocOf[float32](n) }
+
+// AllocOf is Alloc for other elements.
+func AllocOf[T float32 | uint16](n int) []T {
+	var zero T
+	size := int(unsafe.Sizeof(zero))
 	align := cacheLine
-	if 4*n >= 2*hugePage {
+	if size*n >= 2*hugePage {
 		align = hugePage
 	}
-	raw := make([]float32, n+align/4)
+	raw := make([]T, n+align/size)
 	skip := 0
 	if r := uintptr(unsafe.Pointer(unsafe.SliceData(raw))) % uintptr(align); r != 0 {
-		skip = (align - int(r)) / 4
+		skip = (align - int(r)) / size
 	}
 	s := raw[skip:][:n:n]
 	if align == hugePage {
-		adviseHuge(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), 4*n/hugePage*hugePage))
+		adviseHuge(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), size*n/hugePage*hugePage))
 	}
 	return s
 }

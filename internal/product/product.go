@@ -19,6 +19,7 @@ import (
 	"unsafe"
 
 	"github.com/nonet-go/nonet/internal/cpu"
+	"github.com/nonet-go/nonet/internal/half"
 )
 
 // A tileFunc computes the product of a fixed number of tiles and panel width.
@@ -33,7 +34,15 @@ type Kernel struct {
 	Tiles int          // largest number of tiles of a call
 	KB    int          // panel width, a multiple of 16; the last panel may be narrower
 	funcs [][]tileFunc // [width/16-1][tiles-1]
+	half  [][]halfFunc // likewise
 }
+
+// A halfFunc is a tileFunc with U in IEEE half precision. Its sums are those of
+// the tileFunc for the same values.
+type halfFunc func(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// HalfTiles returns the largest number of tiles of a call of RunHalf.
+func (k *Kernel) HalfTiles() int { return len(k.half[0]) }
 
 // Best returns the kernel that this process prefers.
 func Best() *Kernel {
@@ -54,6 +63,35 @@ func (k *Kernel) Run(tiles, width, blocks int, a []float32, stride int, u, c, ne
 	_ = c[tiles*width-1]
 	k.funcs[width/16-1][tiles-1](blocks, unsafe.SliceData(a), stride,
 		unsafe.SliceData(u), unsafe.SliceData(c), unsafe.SliceData(next))
+}
+
+// RunHalf is Run with U in half precision, and tiles at most HalfTiles.
+func (k *Kernel) RunHalf(tiles, width, blocks int, a []float32, stride int, u []uint16, c []float32, next []uint16) {
+	_ = a[(blocks-1)*stride+tiles*16-1]
+	_ = u[blocks*16*width-1]
+	_ = c[tiles*width-1]
+	k.half[width/16-1][tiles-1](blocks, unsafe.SliceData(a), stride,
+		unsafe.SliceData(u), unsafe.SliceData(c), unsafe.SliceData(next))
+}
+
+// genericHalf returns the portable twin for half precision.
+func genericHalf(tiles, width int) halfFunc {
+	return func(blocks int, a *float32, stride int, u *uint16, c *float32, _ *uint16) {
+		as := unsafe.Slice(a, (blocks-1)*stride+tiles*16)
+		us := unsafe.Slice(u, blocks*16*width)
+		cs := unsafe.Slice(c, tiles*width)
+		clear(cs)
+		for b := range blocks {
+			for ch := range 16 {
+				for j, h := range us[(b*16+ch)*width:][:width] {
+					w := half.ToFloat32(h)
+					for t := range tiles {
+						cs[t*width+j] += as[b*stride+t*16+ch] * w
+					}
+				}
+			}
+		}
+	}
 }
 
 // generic returns the portable twin for the given tiles and width.
@@ -79,9 +117,10 @@ func generic(tiles, width int) tileFunc {
 }
 
 func genericKernel() Kernel {
-	k := Kernel{Name: "generic_4x16", ISA: cpu.Generic, Tiles: 4, KB: 16, funcs: make([][]tileFunc, 1)}
+	k := Kernel{Name: "generic_4x16", ISA: cpu.Generic, Tiles: 4, KB: 16, funcs: make([][]tileFunc, 1), half: make([][]halfFunc, 1)}
 	for t := 1; t <= k.Tiles; t++ {
 		k.funcs[0] = append(k.funcs[0], generic(t, 16))
+		k.half[0] = append(k.half[0], genericHalf(t, 16))
 	}
 	return k
 }

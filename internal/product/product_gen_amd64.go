@@ -34,6 +34,36 @@ func product2x16AVX2(blocks int, a *float32, stride int, u *float32, c *float32,
 //go:noescape
 func product1x16AVX2(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
 
+// product6x16HalfAVX2 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 6 tiles; see Kernel.
+//
+//go:noescape
+func product6x16HalfAVX2(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product5x16HalfAVX2 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 5 tiles; see Kernel.
+//
+//go:noescape
+func product5x16HalfAVX2(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product4x16HalfAVX2 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 4 tiles; see Kernel.
+//
+//go:noescape
+func product4x16HalfAVX2(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product3x16HalfAVX2 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 3 tiles; see Kernel.
+//
+//go:noescape
+func product3x16HalfAVX2(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product2x16HalfAVX2 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 2 tiles; see Kernel.
+//
+//go:noescape
+func product2x16HalfAVX2(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product1x16HalfAVX2 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 1 tiles; see Kernel.
+//
+//go:noescape
+func product1x16HalfAVX2(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
 // product7x64AVX512 sets C[t][0:64] = Σ_c A[t][c]·U[c][0:64] for 7 tiles; see Kernel.
 //
 //go:noescape
@@ -68,6 +98,36 @@ func product2x64AVX512(blocks int, a *float32, stride int, u *float32, c *float3
 //
 //go:noescape
 func product1x64AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+
+// product6x64HalfAVX512 sets C[t][0:64] = Σ_c A[t][c]·U[c][0:64] for 6 tiles; see Kernel.
+//
+//go:noescape
+func product6x64HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product5x64HalfAVX512 sets C[t][0:64] = Σ_c A[t][c]·U[c][0:64] for 5 tiles; see Kernel.
+//
+//go:noescape
+func product5x64HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product4x64HalfAVX512 sets C[t][0:64] = Σ_c A[t][c]·U[c][0:64] for 4 tiles; see Kernel.
+//
+//go:noescape
+func product4x64HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product3x64HalfAVX512 sets C[t][0:64] = Σ_c A[t][c]·U[c][0:64] for 3 tiles; see Kernel.
+//
+//go:noescape
+func product3x64HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product2x64HalfAVX512 sets C[t][0:64] = Σ_c A[t][c]·U[c][0:64] for 2 tiles; see Kernel.
+//
+//go:noescape
+func product2x64HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product1x64HalfAVX512 sets C[t][0:64] = Σ_c A[t][c]·U[c][0:64] for 1 tiles; see Kernel.
+//
+//go:noescape
+func product1x64HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
 
 // product7x48AVX512 sets C[t][0:48] = Σ_c A[t][c]·U[c][0:48] for 7 tiles; see Kernel.
 //
@@ -104,6 +164,36 @@ func product2x48AVX512(blocks int, a *float32, stride int, u *float32, c *float3
 //go:noescape
 func product1x48AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
 
+// product6x48HalfAVX512 sets C[t][0:48] = Σ_c A[t][c]·U[c][0:48] for 6 tiles; see Kernel.
+//
+//go:noescape
+func product6x48HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product5x48HalfAVX512 sets C[t][0:48] = Σ_c A[t][c]·U[c][0:48] for 5 tiles; see Kernel.
+//
+//go:noescape
+func product5x48HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product4x48HalfAVX512 sets C[t][0:48] = Σ_c A[t][c]·U[c][0:48] for 4 tiles; see Kernel.
+//
+//go:noescape
+func product4x48HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product3x48HalfAVX512 sets C[t][0:48] = Σ_c A[t][c]·U[c][0:48] for 3 tiles; see Kernel.
+//
+//go:noescape
+func product3x48HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product2x48HalfAVX512 sets C[t][0:48] = Σ_c A[t][c]·U[c][0:48] for 2 tiles; see Kernel.
+//
+//go:noescape
+func product2x48HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product1x48HalfAVX512 sets C[t][0:48] = Σ_c A[t][c]·U[c][0:48] for 1 tiles; see Kernel.
+//
+//go:noescape
+func product1x48HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
 // product7x32AVX512 sets C[t][0:32] = Σ_c A[t][c]·U[c][0:32] for 7 tiles; see Kernel.
 //
 //go:noescape
@@ -139,6 +229,36 @@ func product2x32AVX512(blocks int, a *float32, stride int, u *float32, c *float3
 //go:noescape
 func product1x32AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
 
+// product6x32HalfAVX512 sets C[t][0:32] = Σ_c A[t][c]·U[c][0:32] for 6 tiles; see Kernel.
+//
+//go:noescape
+func product6x32HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product5x32HalfAVX512 sets C[t][0:32] = Σ_c A[t][c]·U[c][0:32] for 5 tiles; see Kernel.
+//
+//go:noescape
+func product5x32HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product4x32HalfAVX512 sets C[t][0:32] = Σ_c A[t][c]·U[c][0:32] for 4 tiles; see Kernel.
+//
+//go:noescape
+func product4x32HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product3x32HalfAVX512 sets C[t][0:32] = Σ_c A[t][c]·U[c][0:32] for 3 tiles; see Kernel.
+//
+//go:noescape
+func product3x32HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product2x32HalfAVX512 sets C[t][0:32] = Σ_c A[t][c]·U[c][0:32] for 2 tiles; see Kernel.
+//
+//go:noescape
+func product2x32HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product1x32HalfAVX512 sets C[t][0:32] = Σ_c A[t][c]·U[c][0:32] for 1 tiles; see Kernel.
+//
+//go:noescape
+func product1x32HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
 // product7x16AVX512 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 7 tiles; see Kernel.
 //
 //go:noescape
@@ -173,3 +293,33 @@ func product2x16AVX512(blocks int, a *float32, stride int, u *float32, c *float3
 //
 //go:noescape
 func product1x16AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+
+// product6x16HalfAVX512 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 6 tiles; see Kernel.
+//
+//go:noescape
+func product6x16HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product5x16HalfAVX512 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 5 tiles; see Kernel.
+//
+//go:noescape
+func product5x16HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product4x16HalfAVX512 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 4 tiles; see Kernel.
+//
+//go:noescape
+func product4x16HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product3x16HalfAVX512 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 3 tiles; see Kernel.
+//
+//go:noescape
+func product3x16HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product2x16HalfAVX512 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 2 tiles; see Kernel.
+//
+//go:noescape
+func product2x16HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+
+// product1x16HalfAVX512 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 1 tiles; see Kernel.
+//
+//go:noescape
+func product1x16HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/nonet-go/nonet/internal/cpu"
+	"github.com/nonet-go/nonet/internal/half"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/stretchr/testify/require"
@@ -58,6 +59,39 @@ func check(t *testing.T, k *Kernel, seed uint64, tiles, width, blocks, gap int) 
 	k.Run(tiles, width, blocks, ga, stride, gu, out, gu)
 	testutil.Check(t, "product", shape, out, want, ref.Bound(c+1, mag))
 	k.Run(tiles, width, blocks, testutil.GuardedHeadCopy(t, a), stride, testutil.GuardedHeadCopy(t, u), testutil.GuardedHead[float32](t, tiles*width), u)
+}
+
+// checkHalf compares RunHalf with Run on the same weights: their sums are the same.
+func checkHalf(t *testing.T, k *Kernel, seed uint64, tiles, width, blocks, gap int) {
+	t.Helper()
+	stride := tiles*16 + gap
+	a, _, u := operands(testutil.Normal, seed, tiles, width, blocks, stride)
+	h := make([]uint16, len(u))
+	for i := range u {
+		h[i] = half.FromFloat32(u[i])
+		u[i] = half.ToFloat32(h[i])
+	}
+	want := make([]float32, tiles*width)
+	k.Run(tiles, width, blocks, a, stride, u, want, u)
+	for _, tail := range []bool{true, false} {
+		gh, got := testutil.GuardedHeadCopy(t, h), testutil.GuardedHead[float32](t, tiles*width)
+		if tail {
+			gh, got = testutil.GuardedCopy(t, h), testutil.Guarded[float32](t, tiles*width)
+		}
+		k.RunHalf(tiles, width, blocks, a, stride, gh, got, gh)
+		testutil.CheckBits(t, "product with half precision", []int{tiles, width, blocks}, got, want)
+	}
+}
+
+func TestProductHalf(t *testing.T) {
+	t.Parallel()
+	forEachKernel(t, func(t *testing.T, k *Kernel) {
+		for width := 16; width <= k.KB; width += 16 {
+			for tiles := 1; tiles <= k.HalfTiles(); tiles++ {
+				checkHalf(t, k, uint64(tiles), tiles, width, 1+tiles%3, 16*(tiles%2))
+			}
+		}
+	})
 }
 
 func TestProduct(t *testing.T) {

@@ -136,6 +136,21 @@ func metaPicture(meta weights.Meta, size int) (Picture, error) {
 	return pic, nil
 }
 
+// FilePicture says how the network in a file wants its pictures, by the file's
+// metadata or, without them, by its size.
+func FilePicture(file weights.Source) (Picture, error) {
+	var o modelOptions
+	cfg, _, opts, err := Describe(file)
+	if err != nil {
+		return Picture{}, err
+	}
+	o.picture = DefaultPicture(cfg.Size)
+	for _, f := range opts {
+		f(&o)
+	}
+	return o.picture, nil
+}
+
 // pictureMeta is the inverse of metaPicture.
 func pictureMeta(meta *weights.Meta, pic Picture) error {
 	meta.Resize = pic.Side

@@ -44,6 +44,15 @@ func newRow(config, variant, what string, got []float32, want []float64) Row {
 	return r
 }
 
+// gradientRow compares a gradient: many of its sums cancel, so that only the
+// largest error is bounded.
+func gradientRow(config, variant, what string, got []float32, want []float64) Row {
+	r := newRow(config, variant, what, got, want)
+	r.RMSBound = maxBound
+	r.OK = r.Max <= maxBound
+	return r
+}
+
 // logitsRow compares relative to the largest logit.
 func logitsRow(config, variant, what string, got []float32, want []float64) Row {
 	r := Row{Config: config, Variant: variant, What: what, MaxBound: logitsBound, RMSBound: logitsBound}

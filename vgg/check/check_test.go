@@ -38,3 +38,10 @@ func TestGolden(t *testing.T) {
 		requirePassed(t, rows, err)
 	}
 }
+
+func TestTraining(t *testing.T) {
+	for _, name := range vgg.Names() {
+		rows, err := Training(context.Background(), name)
+		requirePassed(t, rows, err)
+	}
+}

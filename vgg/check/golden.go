@@ -241,8 +241,11 @@ func (g *golden) tensors(prefix string, params []vgg.Param, got [][]float32) err
 		if err != nil {
 			return err
 		}
-		r := newRow(g.cfg.Name, g.variant, prefix+p.Name, got[i], want)
-		g.rows = append(g.rows, r)
+		row := newRow
+		if strings.HasPrefix(prefix, "grad") {
+			row = gradientRow
+		}
+		g.rows = append(g.rows, row(g.cfg.Name, g.variant, prefix+p.Name, got[i], want))
 	}
 	return nil
 }

@@ -1,0 +1,27 @@
+// Package pretrained holds a small network that nonet itself has trained, inside
+// the program: for a first look, and for tests of what uses a network. Importing
+// it adds some 4 MB to a program.
+package pretrained
+
+import (
+	_ "embed"
+	"errors"
+
+	"github.com/nonet-go/nonet/vgg"
+	"github.com/nonet-go/nonet/vgg/weights"
+)
+
+//go:embed cifar10.safetensors
+var cifar10 []byte
+
+// CIFAR10 returns a network of VGG's shape for pictures of 32×32 pixels and the
+// ten classes of CIFAR-10: airplane, automobile, bird, cat, deer, dog, frog,
+// horse, ship, truck. Its weights are stored in half precision.
+func CIFAR10(opts ...vgg.Option) (*vgg.Model, error) {
+	f, err := weights.FromBytes("the model that comes with nonet", cifar10)
+	if err != nil {
+		return nil, err
+	}
+	m, err := vgg.FromFile(f, opts...)
+	return m, errors.Join(err, f.Close())
+}

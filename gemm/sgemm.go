@@ -45,6 +45,8 @@ type Multiplier struct {
 	kern   *direct.Kernel
 	team   *parallel.Team
 	b      []float32 // [panel][kc][width]
+	right  []float32 // b, or a block of packed
+	packed *Packed
 	work   []multiplierScratch
 	iota   []int
 	pack   func(worker, item int)
@@ -85,6 +87,9 @@ func newMultiplier(kern *direct.Kernel, team *parallel.Team) *Multiplier {
 	return g
 }
 
+// Kernel names the kernel that the Multiplier computes with.
+func (g *Multiplier) Kernel() string { return g.kern.Name }
+
 // zeros is the bias of sums that start at nothing.
 var zeros [64]float32
 
@@ -93,19 +98,24 @@ var zeros [64]float32
 // does not allocate.
 func (g *Multiplier) SGEMM(ctx context.Context, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) error {
 	check(transA, transB, m, n, k, a, lda, b, ldb, c, ldc)
+	g.transB, g.alpha, g.bm, g.ldb, g.packed = transB, alpha, b, ldb, nil
+	return g.multiply(ctx, transA, m, n, k, a, lda, beta, c, ldc)
+}
+
+// multiply computes all blocks; the right operand is set.
+func (g *Multiplier) multiply(ctx context.Context, transA bool, m, n, k int, a []float32, lda int, beta float32, c []float32, ldc int) error {
+	defer func() { g.a, g.bm, g.c, g.packed = nil, nil, nil, nil }()
 	if m == 0 || n == 0 {
 		return nil
 	}
-	if k == 0 || alpha == 0 {
+	if k == 0 || g.alpha == 0 {
 		scale(m, n, beta, c, ldc)
 		return nil
 	}
 	if beta != 0 && beta != 1 {
 		scale(m, n, beta, c, ldc)
 	}
-	g.transA, g.transB, g.m, g.n, g.alpha, g.beta = transA, transB, m, n, alpha, beta
-	g.a, g.lda, g.bm, g.ldb, g.c, g.ldc = a, lda, b, ldb, c, ldc
-	defer func() { g.a, g.bm, g.c = nil, nil, nil }()
+	g.transA, g.m, g.n, g.beta, g.a, g.lda, g.c, g.ldc = transA, m, n, beta, a, lda, c, ldc
 	g.reserve(m, n, k)
 	for g.jc = 0; g.jc < n; g.jc += nc {
 		g.nb = min(nc, n-g.jc)
@@ -114,7 +124,9 @@ func (g *Multiplier) SGEMM(ctx context.Context, transA, transB bool, m, n, k int
 		g.groups = min(g.panels(), max(1, (4*g.team.Workers()+rows-1)/rows))
 		for g.pc = 0; g.pc < k; g.pc += kc {
 			g.kb = min(kc, k-g.pc)
-			if err := g.team.Run(ctx, g.panels(), g.pack); err != nil {
+			if g.packed != nil {
+				g.right = g.packed.block(g.jc, g.pc, g.nb)
+			} else if err := g.team.Run(ctx, g.panels(), g.pack); err != nil {
 				return err
 			}
 			if err := g.team.Run(ctx, rows*g.groups, g.block); err != nil {
@@ -125,31 +137,50 @@ func (g *Multiplier) SGEMM(ctx context.Context, transA, transB bool, m, n, k int
 	return nil
 }
 
+// dims returns rows and columns of op⁻¹, as the matrix is stored.
+func dims(trans bool, rows, cols int) (int, int) {
+	if trans {
+		return cols, rows
+	}
+	return rows, cols
+}
+
+// short reports whether x cannot hold a matrix.
+func short(x []float32, rows, cols, ld int) bool {
+	return rows > 0 && cols > 0 && len(x) < (rows-1)*ld+cols
+}
+
 func check(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int) {
-	ra, ca, rb, cb := m, k, k, n
-	if transA {
-		ra, ca = k, m
+	if m < 0 || n < 0 || k < 0 {
+		panic("gemm: negative size")
 	}
-	if transB {
-		rb, cb = n, k
+	rb, cb := dims(transB, k, n)
+	switch {
+	case ldb < max(1, cb):
+		panic("gemm: leading dimension of B is too small")
+	case short(b, rb, cb, ldb):
+		panic("gemm: slice of B is too short")
+	case overlap(c, b):
+		panic("gemm: C overlaps A or B")
 	}
-	short := func(x []float32, rows, cols, ld int) bool { return rows > 0 && cols > 0 && len(x) < (rows-1)*ld+cols }
+	checkLeft(transA, m, n, k, a, lda, c, ldc)
+}
+
+// checkLeft checks A and C.
+func checkLeft(transA bool, m, n, k int, a []float32, lda int, c []float32, ldc int) {
+	ra, ca := dims(transA, m, k)
 	switch {
 	case m < 0 || n < 0 || k < 0:
 		panic("gemm: negative size")
 	case lda < max(1, ca):
 		panic("gemm: leading dimension of A is too small")
-	case ldb < max(1, cb):
-		panic("gemm: leading dimension of B is too small")
 	case ldc < max(1, n):
 		panic("gemm: leading dimension of C is too small")
 	case short(a, ra, ca, lda):
 		panic("gemm: slice of A is too short")
-	case short(b, rb, cb, ldb):
-		panic("gemm: slice of B is too short")
 	case short(c, m, n, ldc):
 		panic("gemm: slice of C is too short")
-	case overlap(c, a) || overlap(c, b):
+	case overlap(c, a):
 		panic("gemm: C overlaps A or B")
 	}
 }
@@ -174,9 +205,10 @@ func scale(m, n int, beta float32, c []float32, ldc int) {
 // reserve makes room for the packed operands.
 func (g *Multiplier) reserve(m, n, k int) {
 	columns := (min(n, nc) + 15) / 16 * 16
-	if need := columns * min(k, kc); len(g.b) < need {
+	if need := columns * min(k, kc); len(g.b) < need && g.packed == nil {
 		g.b = layout.Alloc(need)
 	}
+	g.right = g.b
 	rows := min(m, mc)
 	for i := range g.work {
 		w := &g.work[i]
@@ -197,7 +229,7 @@ func (g *Multiplier) width(panel int) int {
 }
 
 func (g *Multiplier) panel(p int) []float32 {
-	return g.b[p*g.kern.KB*g.kb:][:g.kb*g.width(p)]
+	return g.right[p*g.kern.KB*g.kb:][:g.kb*g.width(p)]
 }
 
 // packPanel copies alpha·op(B) to one panel.

@@ -148,6 +148,21 @@ func TestSGEMMPanics(t *testing.T) {
 	}
 }
 
+// TestPacked compares products with a packed operand bit for bit with SGEMM's.
+func TestPacked(t *testing.T) {
+	forEachDirect(t, func(t *testing.T, kern *direct.Kernel) {
+		for i, s := range []sgemmCase{{false, false, 3, 20, 1030, 1, 1, 0}, {true, true, 130, 4200, 9, 0, 1, 1}, {false, true, 1, 1, 1, 0, 1, 0}, {false, false, 7, 65, 600, 0, 1, 2}} {
+			la, lda, lb, ldb, lc, ldc := s.sizes()
+			a, b, c := testutil.Normal(uint64(i), la), testutil.Normal(uint64(i+9), lb), testutil.Normal(uint64(i+20), lc)
+			want := s.run(t, kern, a, b, c, 1)
+			g := newMultiplier(kern, parallel.NewTeam(2))
+			p := g.Pack(s.transB, s.n, s.k, b, ldb)
+			require.NoError(t, g.Packed(context.Background(), s.transA, s.m, a, lda, p, s.beta, c, ldc))
+			testutil.CheckBits(t, "packed", s, c, want)
+		}
+	})
+}
+
 // TestSGEMMIdentity compares C·t with A·(B·t).
 func TestSGEMMIdentity(t *testing.T) {
 	const m, n, k = 70, 90, 600

@@ -111,6 +111,9 @@ func (m *Model) NewSession(opts ...SessionOption) (*Session, error) {
 	return s, s.plan(end, shapes)
 }
 
+// Workers returns how many goroutines compute.
+func (s *Session) Workers() int { return s.team.Workers() }
+
 // OutputShape returns the shape of one picture's result.
 func (s *Session) OutputShape() Shape { return s.output }
 

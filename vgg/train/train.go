@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"slices"
 	"time"
 
@@ -317,8 +316,12 @@ func (r *trainer) progress(steps int, perSecond float64) {
 		Remaining: time.Duration(float64(left) / perSecond * float64(time.Second)), ValidationError: s.Plateau.Best})
 }
 
-// Exists reports whether a file is there.
-func Exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
+// Stuck returns a warning if an epoch's loss is that of a network which has
+// learnt nothing: ln(classes).
+func Stuck(e Epoch, classes int) string {
+	if chance := math.Log(float64(classes)); e.Loss > 0.995*chance && e.Loss < 1.005*chance {
+		return fmt.Sprintf("after epoch %d the loss of %.3f is ln(%d), that of guessing: nothing has been learnt yet. "+
+			"A deep network may need other initial weights (he, or those of a shallower network), or another learning rate.", e.Epoch, e.Loss, classes)
+	}
+	return ""
 }

@@ -1,0 +1,296 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/nonet-go/nonet/gemm"
+	"github.com/nonet-go/nonet/internal/cpu"
+	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/internal/peak"
+	"github.com/nonet-go/nonet/internal/seeded"
+	"github.com/nonet-go/nonet/vgg"
+)
+
+func isaName() string { return cpu.Best().String() }
+
+type benchCmd struct {
+	modelFlags `embed:""`
+	Batch      int    `default:"1" help:"Pictures of a run, or equal products with --gemm."`
+	Threads    int    `help:"Threads; all cores if not given."`
+	Rounds     int    `default:"20" help:"Timed runs, after two that are not counted."`
+	Layers     bool   `help:"Time each layer."`
+	Train      bool   `help:"Time a step of training."`
+	Gemm       string `placeholder:"MxNxK" help:"Time a matrix product instead of a network."`
+	Packed     bool   `help:"With --gemm: pack the right operand once, outside of the time."`
+	JSON       bool   `help:"Print one JSON object."`
+}
+
+// benchResult is what --json prints.
+type benchResult struct {
+	Work       string        `json:"work"`
+	Threads    int           `json:"threads"`
+	ISA        string        `json:"isa"`
+	Kernel     string        `json:"kernel,omitempty"`
+	MS         []float64     `json:"ms"`
+	PeakGFLOPS float64       `json:"peak_gflops"`
+	GFLOPS     float64       `json:"gflops"` // of the direct algorithm, median
+	Layers     []layerResult `json:"layers,omitempty"`
+	Step       *stepResult   `json:"step,omitempty"`
+}
+
+type layerResult struct {
+	Name      string  `json:"name"`
+	Algorithm string  `json:"algorithm,omitempty"`
+	MS        float64 `json:"ms"`     // median
+	GFLOPS    float64 `json:"gflops"` // of the direct algorithm: may exceed the peak
+}
+
+// stepResult splits a step of training, in ms.
+type stepResult struct {
+	Forward         float64 `json:"forward"`
+	BackwardData    float64 `json:"backward_data"`
+	BackwardWeights float64 `json:"backward_weights"`
+	Update          float64 `json:"update"`
+}
+
+func (c *benchCmd) Run(ctx context.Context, s streams) error {
+	if c.Threads == 0 {
+		c.Threads = runtime.GOMAXPROCS(0)
+	}
+	if c.Threads < 1 || c.Batch < 1 || c.Rounds < 1 {
+		return fmt.Errorf("--threads %d --batch %d --rounds %d: want positive numbers", c.Threads, c.Batch, c.Rounds)
+	}
+	r := &benchResult{Threads: c.Threads, ISA: isaName(), PeakGFLOPS: peak.GFLOPS(c.Threads)}
+	var err error
+	switch {
+	case c.Gemm != "":
+		err = c.gemm(ctx, r)
+	case c.Train:
+		err = c.train(ctx, r)
+	default:
+		err = c.forward(ctx, r)
+	}
+	if err != nil {
+		return err
+	}
+	// The machine may have been busy at one of the two times.
+	r.PeakGFLOPS = max(r.PeakGFLOPS, peak.GFLOPS(c.Threads))
+	if c.JSON {
+		return s.printJSON(r)
+	}
+	return c.print(s, r)
+}
+
+// config returns the network; configuration D if nothing says otherwise.
+func (c *benchCmd) config() (vgg.Config, error) {
+	if !c.given() {
+		c.Config = "D"
+	}
+	return c.network()
+}
+
+// time runs f twice, and then Rounds times with a clock.
+func (c *benchCmd) time(f func() error) (ms []float64, err error) {
+	for i := range c.Rounds + 2 {
+		start := time.Now()
+		if err := f(); err != nil {
+			return nil, err
+		}
+		if i >= 2 {
+			ms = append(ms, time.Since(start).Seconds()*1e3)
+		}
+	}
+	return ms, nil
+}
+
+func median(x []float64) float64 {
+	x = slices.Clone(x)
+	slices.Sort(x)
+	return x[len(x)/2]
+}
+
+func (c *benchCmd) forward(ctx context.Context, r *benchResult) error {
+	var m *vgg.Model
+	opts, err := c.options()
+	if err != nil {
+		return err
+	}
+	if c.Weights != "" {
+		m, err = vgg.Open(c.Weights, opts...)
+	} else {
+		var cfg vgg.Config
+		var src vgg.Source
+		if cfg, err = c.config(); err != nil {
+			return err
+		}
+		if src, err = vgg.Seeded(cfg, 1); err != nil {
+			return err
+		}
+		m, err = vgg.New(cfg, src, opts...)
+	}
+	if err != nil {
+		return err
+	}
+	session, err := m.NewSession(vgg.Batch(c.Batch), vgg.Workers(c.Threads))
+	if err != nil {
+		return err
+	}
+	cfg := m.Config()
+	input := make([]float32, c.Batch*cfg.Channels*cfg.Size*cfg.Size)
+	seeded.Fill(input, 1, 1000, 1)
+	out := make([]float32, c.Batch*session.OutputShape().Len())
+	times := map[string][]float64{}
+	r.Work = fmt.Sprintf("vgg%s_b%d", cfg.Name, c.Batch)
+	r.MS, err = c.time(func() error {
+		if err := session.Run(ctx, out, input); err != nil {
+			return err
+		}
+		for _, l := range session.LayerTimes() {
+			times[l.Layer] = append(times[l.Layer], l.Time.Seconds()*1e3)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	sum := m.Summary()
+	r.GFLOPS = 2 * float64(sum.MACs) * float64(c.Batch) / median(r.MS) / 1e6
+	if c.Layers {
+		for _, l := range sum.Layers {
+			if ms := times[l.Name]; ms != nil {
+				t := median(ms[2:])
+				r.Layers = append(r.Layers, layerResult{l.Name, l.Algorithm, t, 2 * float64(l.MACs) * float64(c.Batch) / t / 1e6})
+			}
+		}
+	}
+	return nil
+}
+
+func (c *benchCmd) train(ctx context.Context, r *benchResult) error {
+	cfg, err := c.config()
+	if err != nil {
+		return err
+	}
+	src, err := vgg.Initial(cfg, vgg.InitHe, 1)
+	if err != nil {
+		return err
+	}
+	t, err := vgg.NewTrainer(cfg, src, c.Batch, vgg.TrainWorkers(c.Threads), vgg.Dropout(0.5, 1))
+	if err != nil {
+		return err
+	}
+	input := make([]float32, c.Batch*cfg.Channels*cfg.Size*cfg.Size)
+	seeded.Fill(input, 1, 1000, 1)
+	targets := make([]int, c.Batch)
+	for i := range targets {
+		targets[i] = i % cfg.Classes()
+	}
+	var steps []vgg.StepTimes
+	r.Work = fmt.Sprintf("train_vgg%s_b%d", cfg.Name, c.Batch)
+	r.MS, err = c.time(func() error {
+		if _, err := t.Gradients(ctx, input, targets); err != nil {
+			return err
+		}
+		t.Update(vgg.SGD{Rate: 1e-5, Momentum: 0.9, Decay: 5e-4})
+		steps = append(steps, t.Times())
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	sum, err := cfg.Summary()
+	if err != nil {
+		return err
+	}
+	r.GFLOPS = 6 * float64(sum.MACs) * float64(c.Batch) / median(r.MS) / 1e6
+	part := func(f func(vgg.StepTimes) time.Duration) float64 {
+		var ms []float64
+		for _, s := range steps[2:] {
+			ms = append(ms, f(s).Seconds()*1e3)
+		}
+		return median(ms)
+	}
+	r.Step = &stepResult{
+		part(func(s vgg.StepTimes) time.Duration { return s.Forward }),
+		part(func(s vgg.StepTimes) time.Duration { return s.BackwardData }),
+		part(func(s vgg.StepTimes) time.Duration { return s.BackwardWeights }),
+		part(func(s vgg.StepTimes) time.Duration { return s.Update }),
+	}
+	return nil
+}
+
+func (c *benchCmd) gemm(ctx context.Context, r *benchResult) error {
+	var m, n, k int
+	if _, err := fmt.Sscanf(c.Gemm, "%dx%dx%d", &m, &n, &k); err != nil || min(m, n, k) < 1 || max(m, n, k) > 1<<20 {
+		return fmt.Errorf("--gemm %q: want MxNxK, such as 512x512x512", c.Gemm)
+	}
+	fill := func(n int, tensor uint64) []float32 {
+		x := make([]float32, n)
+		seeded.Fill(x, 1, tensor, 1)
+		return x
+	}
+	a, b, out := fill(m*k*c.Batch, 0), fill(k*n*c.Batch, 1), make([]float32, m*n*c.Batch)
+	team := parallel.NewTeam(c.Threads)
+	team.Begin()
+	defer team.End()
+	g := gemm.NewMultiplier(team)
+	r.Kernel = g.Kernel()
+	r.Work = "sgemm_" + c.Gemm
+	if c.Batch > 1 {
+		r.Work += fmt.Sprintf("_x%d", c.Batch)
+	}
+	packed := make([]*gemm.Packed, c.Batch)
+	if c.Packed {
+		r.Work += "_packed"
+		for i := range packed {
+			packed[i] = g.Pack(false, n, k, b[i*k*n:], n)
+		}
+	}
+	var err error
+	r.MS, err = c.time(func() error {
+		for i := range c.Batch {
+			var err error
+			if c.Packed {
+				err = g.Packed(ctx, false, m, a[i*m*k:][:m*k], k, packed[i], 0, out[i*m*n:][:m*n], n)
+			} else {
+				err = g.SGEMM(ctx, false, false, m, n, k, 1, a[i*m*k:][:m*k], k, b[i*k*n:][:k*n], n, 0, out[i*m*n:][:m*n], n)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	r.GFLOPS = 2 * float64(m) * float64(n) * float64(k) * float64(c.Batch) / median(r.MS) / 1e6
+	return nil
+}
+
+func (c *benchCmd) print(s streams, r *benchResult) error {
+	fmt.Fprintf(s.out, "%s on %s, %d threads: median %.3g ms, fastest %.3g ms; %.4g GFLOP/s of the direct algorithm; peak of the machine now %.4g GFLOP/s\n",
+		r.Work, r.ISA, r.Threads, median(r.MS), slices.Min(r.MS), r.GFLOPS, r.PeakGFLOPS)
+	if r.Step != nil {
+		fmt.Fprintf(s.out, "forward %.4g ms, backward data %.4g ms, backward weights %.4g ms, update %.4g ms\n",
+			r.Step.Forward, r.Step.BackwardData, r.Step.BackwardWeights, r.Step.Update)
+	}
+	if len(r.Layers) == 0 {
+		return nil
+	}
+	t := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "layer\talgorithm\tms\tGFLOP/s (direct)\t")
+	for _, l := range r.Layers {
+		fmt.Fprintf(t, "%s\t%s\t%.3f\t%.1f\t\n", l.Name, l.Algorithm, l.MS, l.GFLOPS)
+	}
+	return t.Flush()
+}
+
+type selftestCmd struct {
+	JSON bool `help:"Print a JSON object."`
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/nonet-go/nonet/vgg"
+	"github.com/nonet-go/nonet/vgg/picture"
+	"github.com/nonet-go/nonet/vgg/weights"
+)
+
+type classifyCmd struct {
+	modelFlags `embed:""`
+	Photos     []string `arg:"" help:"Pictures: JPEG, PNG, GIF, BMP, TIFF, WebP."`
+	Top        int      `default:"5" help:"How many classes to name."`
+	JSON       bool     `help:"Print one JSON object for each picture."`
+}
+
+func (c *classifyCmd) Run(ctx context.Context, s streams) error {
+	m, err := c.open(s)
+	if err != nil {
+		return err
+	}
+	for _, path := range c.Photos {
+		img, err := picture.Open(path)
+		if err != nil {
+			return err
+		}
+		list, err := m.Classify(ctx, img, c.Top)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			err = s.printJSON(struct {
+				Picture string           `json:"picture"`
+				Classes []vgg.Prediction `json:"classes"`
+			}{path, list})
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		fmt.Fprintln(s.out, path)
+		for _, p := range list {
+			fmt.Fprintf(s.out, "  %5.1f %%  %s\n", 100*p.Probability, p.Label)
+		}
+	}
+	return nil
+}
+
+type featuresCmd struct {
+	modelFlags `embed:""`
+	Photo      string `arg:"" help:"Picture."`
+	Layer      string `default:"" help:"Layer: conv3_2, relu5_1, pool5, fc7, … Without it, the network's result."`
+	Output     string `short:"o" placeholder:"FILE" help:"Write the activation as tensor 'output' [1][C][H][W] of a safetensors file."`
+	JSON       bool   `help:"Print a JSON object, with the whole activation."`
+}
+
+func (c *featuresCmd) Run(ctx context.Context, s streams) error {
+	m, err := c.open(s)
+	if err != nil {
+		return err
+	}
+	img, err := picture.Open(c.Photo)
+	if err != nil {
+		return err
+	}
+	f, err := m.Features(ctx, img, c.Layer)
+	if err != nil {
+		return err
+	}
+	shape := []int{1, f.Shape.C, f.Shape.H, f.Shape.W}
+	if c.Output != "" {
+		return writeTensor(c.Output, shape, f.Data)
+	}
+	if c.JSON {
+		return s.printJSON(struct {
+			Picture string    `json:"picture"`
+			Layer   string    `json:"layer"`
+			Shape   []int     `json:"shape"`
+			Data    []float32 `json:"data"`
+		}{c.Photo, c.Layer, shape, f.Data})
+	}
+	sum, squares, zeros := 0.0, 0.0, 0
+	for _, v := range f.Data {
+		sum += float64(v)
+		squares += float64(v) * float64(v)
+		if v == 0 {
+			zeros++
+		}
+	}
+	n := float64(len(f.Data))
+	fmt.Fprintf(s.out, "%s %s: %v, mean %.6g, rms %.6g, %.1f %% zeros\n", c.Photo, c.Layer, f.Shape, sum/n, math.Sqrt(squares/n), 100*float64(zeros)/n)
+	return nil
+}
+
+func writeTensor(path string, shape []int, data []float32) error {
+	return weights.WriteFile(path, []weights.Out{{Name: "output", DType: weights.F32, Shape: shape, Floats: data}}, nil)
+}
+
+type inferCmd struct {
+	modelFlags `embed:""`
+	Input      string `required:"" placeholder:"FILE" help:"safetensors file with the tensor 'input' [N][3][H][W], which goes to the network as it is."`
+	Output     string `required:"" placeholder:"FILE" help:"safetensors file to write: tensor 'output'."`
+	Layer      string `help:"Layer to write instead of the result: conv3_2, relu5_1, pool5, fc7, …"`
+	Batch      int    `default:"8" help:"Pictures at a time."`
+	Threads    int    `help:"Threads; all cores if not given."`
+	JSON       bool   `help:"Print shape and layer of the output as a JSON object."`
+}
+
+func (c *inferCmd) Run(ctx context.Context, s streams) error {
+	m, err := c.open(s)
+	if err != nil {
+		return err
+	}
+	input, n, h, w, err := c.readInput(m.Config().Channels)
+	if err != nil {
+		return err
+	}
+	if warning := picture.CheckInput(input, n, h, w, m.Picture().Preset); warning != nil && m.Config().Channels == 3 {
+		fmt.Fprintf(s.err, "vgg: %s: %v\n", c.Input, warning)
+	}
+	opts := []vgg.SessionOption{vgg.Output(c.Layer), vgg.InputSize(h, w)}
+	if c.Threads > 0 {
+		opts = append(opts, vgg.Workers(c.Threads))
+	}
+	var out []float32
+	var shape vgg.Shape
+	size := m.Config().Channels * h * w
+	for at := 0; at < n; {
+		batch := min(max(c.Batch, 1), n-at)
+		session, err := m.NewSession(append(opts, vgg.Batch(batch))...)
+		if err != nil {
+			return err
+		}
+		shape = session.OutputShape()
+		if out == nil {
+			out = make([]float32, n*shape.Len())
+		}
+		for ; at+batch <= n; at += batch {
+			if err := session.Run(ctx, out[at*shape.Len():][:batch*shape.Len()], input[at*size:][:batch*size]); err != nil {
+				return err
+			}
+		}
+	}
+	dims := []int{n, shape.C, shape.H, shape.W}
+	if shape.H == 1 && shape.W == 1 {
+		dims = dims[:2]
+	}
+	if err := writeTensor(c.Output, dims, out); err != nil {
+		return err
+	}
+	if c.JSON {
+		return s.printJSON(map[string]any{"output": c.Output, "layer": c.Layer, "shape": dims})
+	}
+	fmt.Fprintf(s.out, "%s: output %v\n", c.Output, dims)
+	return nil
+}
+
+// readInput reads the tensor input.
+func (c *inferCmd) readInput(channels int) (x []float32, n, h, w int, err error) {
+	f, err := weights.Open(c.Input)
+	if err != nil {
+		return nil, 0, 0, 0, err
+	}
+	defer f.Close()
+	t, err := f.Tensor("input")
+	if err != nil {
+		return nil, 0, 0, 0, err
+	}
+	if len(t.Shape) != 4 || t.Shape[0] < 1 || t.Shape[1] != channels {
+		return nil, 0, 0, 0, fmt.Errorf("%s: tensor input has shape %v, want [N %d H W]: %w", c.Input, t.Shape, channels, vgg.ErrShape)
+	}
+	x = make([]float32, t.Len())
+	return x, t.Shape[0], t.Shape[2], t.Shape[3], t.Float32s(x)
+}

@@ -1,0 +1,71 @@
+// Command vgg runs, checks, measures and trains networks of VGG's shape.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	"github.com/nonet-go/nonet/internal/cpu"
+)
+
+type cli struct {
+	Classify classifyCmd `cmd:"" help:"Name what photographs show."`
+	Features featuresCmd `cmd:"" help:"Compute the activation of a layer for a photograph."`
+	Infer    inferCmd    `cmd:"" help:"Run a network on raw tensors, without preparing pictures."`
+	Eval     evalCmd     `cmd:"" help:"Measure a network's errors on labelled pictures."`
+	Train    trainCmd    `cmd:"" help:"Train a network on labelled pictures."`
+	Summary  summaryCmd  `cmd:"" help:"List a network's layers with parameters, operations and memory."`
+	Convert  convertCmd  `cmd:"" help:"Write weights of any format as a safetensors file that opens fast."`
+	Check    checkCmd    `cmd:"" help:"Compare all networks with references."`
+	Bench    benchCmd    `cmd:"" help:"Measure speed, with the machine's peak in the same run."`
+	Selftest selftestCmd `cmd:"" help:"Print what this machine has and whether nonet computes right on it, for bug reports."`
+}
+
+// streams is where commands write: results to out, all else to err.
+type streams struct {
+	out, err io.Writer
+}
+
+// printJSON writes v as one line.
+func (s streams) printJSON(v any) error { return json.NewEncoder(s.out).Encode(v) }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], streams{os.Stdout, os.Stderr}))
+}
+
+// run is main for tests: it returns the exit status.
+func run(ctx context.Context, args []string, s streams) int {
+	var c cli
+	status := -1
+	parser, err := kong.New(&c, kong.Name("vgg"), kong.UsageOnError(), kong.Writers(s.out, s.err),
+		kong.Description("Networks of VGG's shape (Simonyan & Zisserman, ICLR 2015) on the CPU. Each command has its own --help."),
+		kong.Exit(func(code int) { status = code }), // after --help
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s))
+	if err != nil {
+		panic(err) // the struct above is wrong
+	}
+	parsed, err := parser.Parse(args)
+	if status >= 0 {
+		return status
+	}
+	if err == nil {
+		err = cpu.Err()
+	}
+	if err == nil {
+		err = parsed.Run()
+	}
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(s.err, "vgg:", strings.TrimPrefix(err.Error(), "vgg: "))
+	return 1
+}

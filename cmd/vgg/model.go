@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/nonet-go/nonet/vgg"
+	"github.com/nonet-go/nonet/vgg/picture"
+	"github.com/nonet-go/nonet/vgg/pretrained"
+	"github.com/nonet-go/nonet/vgg/weights"
+)
+
+// networkFlags describe a network where the weights do not.
+type networkFlags struct {
+	Config  string `placeholder:"NAME" help:"Configuration of the paper: A, A-LRN, B, C, D or E. Without it, what the weights say."`
+	Net     string `placeholder:"LAYERS" help:"Layers of another network, such as '64 64 M 128 F10': channels of 3×3 convolutions (64/1 for 1×1, =64 without ReLU), M for a pool, N for normalisation, F for fully connected."`
+	Size    int    `placeholder:"PIXELS" help:"Side of the network's input."`
+	Classes int    `placeholder:"N" help:"Number of classes."`
+	Divide  int    `placeholder:"N" default:"1" help:"Take 1/N of the channels."`
+	NoPad   bool   `help:"Convolutions without padding."`
+}
+
+func (f networkFlags) given() bool { return f.Config != "" || f.Net != "" }
+
+// network returns the configuration that the flags describe.
+func (f networkFlags) network() (vgg.Config, error) {
+	cfg := vgg.Config{Name: "custom", Channels: 3, Size: 224, Pad: 1}
+	var err error
+	if f.Net != "" {
+		cfg.Layers, err = vgg.ParseLayers(f.Net)
+	} else {
+		cfg, err = vgg.Lookup(f.Config)
+	}
+	if err != nil {
+		return cfg, err
+	}
+	if f.Divide < 1 {
+		return cfg, fmt.Errorf("--divide %d: want at least 1", f.Divide)
+	}
+	cfg = cfg.Divide(f.Divide)
+	if f.Size != 0 {
+		cfg = cfg.WithSize(f.Size)
+	}
+	if f.Classes != 0 {
+		cfg = cfg.WithClasses(f.Classes)
+	}
+	if f.NoPad {
+		cfg.Pad = 0
+	}
+	return cfg, cfg.Validate()
+}
+
+// modelFlags choose a network, its weights and how it is computed.
+type modelFlags struct {
+	networkFlags `embed:""`
+	Weights      string `short:"w" placeholder:"FILE" help:"File of weights. Without it, the small model that comes with nonet, or random weights for --config."`
+	Labels       string `placeholder:"FILE" help:"Names of the classes, one a line."`
+	Preset       string `placeholder:"NAME" help:"Preparation of pictures: torch, caffe, unit or none. Without it, what the weights say, else torch."`
+	Side         int    `placeholder:"PIXELS" help:"Shorter side that pictures are scaled to before the crop."`
+	Direct       bool   `help:"Compute 3×3 convolutions without Winograd."`
+	Winograd     int    `placeholder:"M" help:"Use F(M×M,3×3): 2 or 4."`
+	HalfFC       bool   `name:"half-fc" help:"Keep the weights of fully connected layers in half precision."`
+}
+
+// open reads the model, or makes one of random weights and says so.
+func (f modelFlags) open(s streams) (*vgg.Model, error) {
+	opts, err := f.options()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case f.Weights != "":
+		return vgg.Open(f.Weights, opts...)
+	case f.given():
+		cfg, err := f.network()
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(s.err, "vgg: NO WEIGHTS GIVEN: configuration %s has random weights, and its results mean nothing.\n", cfg.Name)
+		src, err := vgg.Seeded(cfg, 1)
+		if err != nil {
+			return nil, err
+		}
+		if f.Preset != "" || f.Side != 0 {
+			opts = append(opts, vgg.Pictures(f.pictures(vgg.DefaultPicture(cfg.Size))))
+		}
+		return vgg.New(cfg, src, opts...)
+	}
+	return pretrained.CIFAR10(opts...)
+}
+
+// options turns the flags into options of a model.
+func (f modelFlags) options() ([]vgg.Option, error) {
+	var opts []vgg.Option
+	if f.given() {
+		cfg, err := f.network()
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, vgg.Configuration(cfg))
+	}
+	if f.Labels != "" {
+		labels, err := readLabels(f.Labels)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, vgg.Labels(labels))
+	}
+	if f.Preset != "" {
+		if _, err := picture.ParsePreset(f.Preset); err != nil {
+			return nil, err
+		}
+	}
+	if (f.Preset != "" || f.Side != 0) && f.Weights != "" {
+		pic, err := f.filePictures()
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, vgg.Pictures(pic))
+	}
+	switch {
+	case f.Direct && f.Winograd != 0:
+		return nil, fmt.Errorf("--direct and --winograd exclude each other")
+	case f.Direct:
+		opts = append(opts, vgg.Direct())
+	case f.Winograd != 0:
+		opts = append(opts, vgg.Winograd(f.Winograd))
+	}
+	if f.HalfFC {
+		opts = append(opts, vgg.HalfFC())
+	}
+	return opts, nil
+}
+
+// filePictures is the preparation that the weights ask for, with what the flags
+// change of it.
+func (f modelFlags) filePictures() (vgg.Picture, error) {
+	file, err := weights.Open(f.Weights)
+	if err != nil {
+		return vgg.Picture{}, err
+	}
+	defer file.Close()
+	pic, err := vgg.FilePicture(file)
+	return f.pictures(pic), err
+}
+
+func (f modelFlags) pictures(pic vgg.Picture) vgg.Picture {
+	if f.Preset != "" {
+		pic.Preset, _ = picture.ParsePreset(f.Preset) // checked by options
+	}
+	if f.Side != 0 {
+		pic.Side = f.Side
+	}
+	return pic
+}
+
+// readLabels reads one label a line.
+func readLabels(path string) ([]string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	var labels []string
+	for sc := bufio.NewScanner(file); sc.Scan(); {
+		if line := strings.TrimSpace(sc.Text()); line != "" {
+			labels = append(labels, line)
+		}
+		if sc.Err() != nil {
+			return nil, fmt.Errorf("%s: %w", path, sc.Err())
+		}
+	}
+	return labels, nil
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/nonet-go/nonet/vgg"
+	"github.com/nonet-go/nonet/vgg/check"
+	"github.com/nonet-go/nonet/vgg/picture"
+	"github.com/nonet-go/nonet/vgg/weights"
+)
+
+type summaryCmd struct {
+	networkFlags `embed:""`
+	Weights      string `short:"w" placeholder:"FILE" help:"File of weights to describe."`
+	JSON         bool   `help:"Print a JSON object."`
+}
+
+func (c *summaryCmd) Run(s streams) error {
+	cfg, err := c.describe()
+	if err != nil {
+		return err
+	}
+	sum, err := cfg.Summary()
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return s.printJSON(sum)
+	}
+	_, err = fmt.Fprint(s.out, sum)
+	return err
+}
+
+func (c *summaryCmd) describe() (vgg.Config, error) {
+	if c.Weights == "" {
+		if !c.given() {
+			c.Config = "D"
+		}
+		return c.network()
+	}
+	f, err := weights.Open(c.Weights)
+	if err != nil {
+		return vgg.Config{}, err
+	}
+	defer f.Close()
+	var opts []vgg.Option
+	if c.given() {
+		cfg, err := c.network()
+		if err != nil {
+			return cfg, err
+		}
+		opts = append(opts, vgg.Configuration(cfg))
+	}
+	cfg, _, _, err := vgg.Describe(f, opts...)
+	return cfg, err
+}
+
+type convertCmd struct {
+	networkFlags `embed:""`
+	In           string `arg:"" help:"File of weights."`
+	Out          string `arg:"" help:"safetensors file to write."`
+	Labels       string `placeholder:"FILE" help:"Names of the classes, one a line."`
+	Preset       string `placeholder:"NAME" help:"Preparation of pictures: torch, caffe, unit or none."`
+	Half         bool   `help:"Store weights in half precision: half the size, 11 bits of precision."`
+	JSON         bool   `help:"Print a JSON object."`
+}
+
+func (c *convertCmd) Run(s streams) error {
+	f, err := weights.Open(c.In)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	flags := modelFlags{networkFlags: c.networkFlags, Labels: c.Labels}
+	opts, err := flags.options()
+	if err != nil {
+		return err
+	}
+	cfg, src, fromFile, err := vgg.Describe(f, opts...)
+	if err != nil {
+		return err
+	}
+	opts = append(fromFile, opts...)
+	if c.Preset != "" {
+		pic, err := vgg.FilePicture(f)
+		if err == nil {
+			pic.Preset, err = picture.ParsePreset(c.Preset)
+		}
+		if err != nil {
+			return err
+		}
+		opts = append(opts, vgg.Pictures(pic))
+	}
+	if err := vgg.Save(c.Out, cfg, src, c.Half, opts...); err != nil {
+		return err
+	}
+	if c.JSON {
+		return s.printJSON(map[string]any{"output": c.Out, "config": cfg.Name, "layers": cfg.LayerString()})
+	}
+	fmt.Fprintf(s.out, "%s: configuration %s: %s\n", c.Out, cfg.Name, cfg.LayerString())
+	return nil
+}
+
+type checkCmd struct {
+	Config []string `placeholder:"NAME" help:"Configurations to check; all if not given."`
+	Full   bool     `help:"At the paper's own size, against a reference that takes some ten seconds a network."`
+	Small  bool     `help:"At a sixteenth of the channels and 32×32 pixels, as without --full."`
+	Golden []string `placeholder:"FILE" sep:"none" type:"existingfile" help:"Compare with files of another framework's results instead."`
+	Files  []string `arg:"" optional:"" hidden:"" type:"existingfile"`
+	JSON   bool     `help:"Print a JSON object."`
+}
+
+func (c *checkCmd) Run(ctx context.Context, s streams) error {
+	files := append(c.Golden, c.Files...)
+	var rows []check.Row
+	var notes []string
+	if len(files) == 0 {
+		names := c.Config
+		if len(names) == 0 {
+			names = vgg.Names()
+		}
+		for _, name := range names {
+			r, err := check.Networks(ctx, name, c.Full && !c.Small)
+			if err != nil {
+				return err
+			}
+			rows = append(rows, r...)
+		}
+		if !c.Full {
+			for _, name := range names {
+				r, err := check.Training(ctx, name)
+				if err != nil {
+					return err
+				}
+				rows = append(rows, r...)
+			}
+		}
+	}
+	for _, path := range files {
+		r, n, err := check.Golden(ctx, path)
+		if err != nil {
+			return err
+		}
+		rows, notes = append(rows, r...), append(notes, n...)
+	}
+	passed := check.Passed(rows)
+	if c.JSON {
+		if err := s.printJSON(map[string]any{"passed": passed, "isa": isaName(), "rows": rows, "notes": notes}); err != nil {
+			return err
+		}
+	} else {
+		if err := check.WriteTable(s.out, rows); err != nil {
+			return err
+		}
+		for _, n := range notes {
+			fmt.Fprintln(s.out, n)
+		}
+		fmt.Fprintf(s.out, "%d comparisons on %s\n", len(rows), isaName())
+	}
+	if !passed {
+		var failed []string
+		for _, r := range rows {
+			if !r.OK {
+				failed = append(failed, r.Config+" "+r.Variant+" "+r.What)
+			}
+		}
+		return fmt.Errorf("%d of %d comparisons are out of bounds: %s", len(failed), len(rows), strings.Join(failed[:min(5, len(failed))], "; "))
+	}
+	return nil
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/nonet-go/nonet/vgg"
+	"github.com/nonet-go/nonet/vgg/picture"
+	"github.com/nonet-go/nonet/vgg/train"
+)
+
+type trainCmd struct {
+	networkFlags `embed:""`
+	Data         string        `required:"" placeholder:"PATH" help:"Directory with one directory of pictures for each class, or a tar file of one."`
+	Val          string        `placeholder:"PATH" help:"Pictures to validate with; without it, a part of --data."`
+	Validation   float64       `default:"0.1" help:"That part."`
+	Out          string        `short:"o" required:"" placeholder:"FILE" help:"File of weights to write at the end."`
+	Half         bool          `help:"Write them in half precision."`
+	Checkpoint   string        `placeholder:"FILE" help:"File that is replaced after each epoch; OUT.checkpoint if not given."`
+	Save         time.Duration `default:"10m" help:"Replace it this often as well."`
+	Resume       bool          `help:"Go on from the checkpoint, if there is one."`
+	Log          string        `placeholder:"FILE" help:"Append one JSON object for each epoch to this file."`
+	Curve        string        `placeholder:"FILE" help:"Draw loss and accuracy: .svg, .png or .pdf."`
+	Epochs       int           `default:"74" help:"Epochs at most."`
+	Batch        int           `default:"256" help:"Pictures of a step."`
+	Micro        int           `help:"Pictures that are computed together, a divisor of --batch."`
+	Rate         float64       `default:"0.01" help:"Learning rate at the beginning."`
+	Schedule     string        `default:"plateau" enum:"plateau,step,cosine,constant" help:"How the rate falls: plateau, step, cosine or constant."`
+	Factor       float64       `default:"10" help:"What plateau and step divide the rate by."`
+	Patience     int           `default:"3" help:"Epochs without a better validation error before plateau does."`
+	Every        int           `default:"30" help:"Epochs between two divisions of step."`
+	Warmup       float64       `help:"Epochs over which the rate rises from 0."`
+	Momentum     float64       `default:"0.9" help:"Momentum."`
+	Decay        float64       `default:"0.0005" help:"Weight decay."`
+	Dropout      float64       `default:"0.5" help:"Fraction of the outputs of fully connected layers that a step leaves out."`
+	Init         string        `default:"he" enum:"paper,glorot,he" help:"Initial weights: paper, glorot or he."`
+	Start        string        `placeholder:"FILE" help:"Weights to begin with, as far as names and shapes agree."`
+	StartConvs   int           `default:"4" help:"Of its convolutions take the first of this number, as the paper does; -1 for all."`
+	Freeze       string        `placeholder:"LAYER" help:"Keep the weights of this layer and of all before it."`
+	ScaleMin     int           `help:"Shorter side of training pictures at least (the paper's 256); 0 for no change of scale."`
+	ScaleMax     int           `help:"And at most (256, 384 or 512)."`
+	Pad          int           `help:"Move small pictures by up to this many pixels."`
+	Flip         bool          `help:"Mirror one half of the pictures; --scale-min and --pad imply it."`
+	Colour       float64       `help:"Deviation of the shift of colours along their principal components (the paper's 0.1)."`
+	Preset       string        `default:"torch" help:"Preparation of pictures: torch, caffe, unit or none."`
+	Side         int           `help:"Shorter side of a picture before the centre crop of the validation; 8/7 of the size if not given."`
+	Seed         uint64        `default:"1" help:"Seed of everything random."`
+	Threads      int           `help:"Threads; all cores if not given."`
+	JSON         bool          `help:"Print one JSON object for each epoch."`
+}
+
+func (c *trainCmd) Run(ctx context.Context, s streams) error {
+	d, err := train.Open(c.Data)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	run, err := c.recipe(d)
+	if err != nil {
+		return err
+	}
+	if c.Val != "" {
+		if run.Validate, err = train.Open(c.Val); err != nil {
+			return err
+		}
+		defer run.Validate.Close()
+	}
+	log, err := c.openLog()
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	shown := time.Now()
+	run.OnProgress = func(p train.Progress) {
+		if time.Since(shown) > 5*time.Second {
+			shown = time.Now()
+			fmt.Fprintf(s.err, "epoch %d of %d, step %d of %d: loss %.4f, accuracy %.3f, %.0f pictures/s, %v left\n",
+				p.Epoch, p.Epochs, p.Step, p.Steps, p.Loss, p.Accuracy, p.PerSecond, p.Remaining.Round(time.Second))
+		}
+	}
+	run.OnEpoch = func(e train.Epoch) error {
+		if warning := train.Stuck(e, len(d.Classes)); warning != "" {
+			fmt.Fprintln(s.err, "vgg:", warning)
+		}
+		if err := json.NewEncoder(log).Encode(e); err != nil {
+			return err
+		}
+		if c.JSON {
+			return s.printJSON(e)
+		}
+		_, err := fmt.Fprintf(s.out, "epoch %d: loss %.4f, accuracy %.4f; validation loss %.4f, accuracy %.4f; %.0f s\n",
+			e.Epoch, e.Loss, e.Accuracy, e.ValLoss, e.Validation, e.Seconds)
+		return err
+	}
+	t, history, err := train.Train(ctx, run)
+	if err != nil {
+		return err
+	}
+	if c.Curve != "" {
+		if err := drawCurve(c.Curve, history); err != nil {
+			return err
+		}
+	}
+	return vgg.Save(c.Out, run.Config, t.Source(), c.Half, vgg.Labels(d.Classes), vgg.Pictures(run.Picture))
+}
+
+// openLog opens the log, or nothing.
+func (c *trainCmd) openLog() (*os.File, error) {
+	if c.Log == "" {
+		return os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	}
+	return os.OpenFile(c.Log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+}
+
+func (c *trainCmd) recipe(d *train.Dataset) (train.Run, error) {
+	if !c.given() {
+		c.Config = "A"
+	}
+	if c.Classes == 0 {
+		c.Classes = len(d.Classes)
+	}
+	cfg, err := c.network()
+	if err != nil {
+		return train.Run{}, err
+	}
+	pic := vgg.DefaultPicture(cfg.Size)
+	if pic.Preset, err = picture.ParsePreset(c.Preset); err != nil {
+		return train.Run{}, err
+	}
+	if c.Side != 0 {
+		pic.Side = c.Side
+	}
+	if c.Checkpoint == "" {
+		c.Checkpoint = c.Out + ".checkpoint"
+	}
+	return train.Run{
+		Recipe: train.Recipe{
+			Config: cfg, Picture: pic, Init: vgg.Init(c.Init), Start: c.Start, StartConvs: c.StartConvs, Freeze: c.Freeze,
+			Epochs: c.Epochs, Batch: c.Batch, Micro: c.Micro, Momentum: c.Momentum, Decay: c.Decay, Dropout: c.Dropout,
+			Schedule:   train.Schedule{Kind: c.Schedule, Rate: c.Rate, Factor: c.Factor, Patience: c.Patience, Drops: 3, Every: c.Every, Warmup: c.Warmup},
+			Augment:    train.Augment{Min: c.ScaleMin, Max: c.ScaleMax, Pad: c.Pad, Flip: c.Flip, Colour: c.Colour},
+			Validation: c.Validation, Seed: c.Seed,
+		},
+		Data: d, Workers: c.Threads, Checkpoint: c.Checkpoint, Save: c.Save, Resume: c.Resume,
+	}, nil
+}

@@ -71,8 +71,9 @@ func (s Schedule) rate(at float64, epochs int, p plateau) float64 {
 	case "step":
 		r /= math.Pow(s.Factor, math.Floor(at/float64(s.Every)))
 	case "cosine":
-		span := float64(epochs) - s.Warmup
-		r *= (1 + math.Cos(math.Pi*min(1, max(0, at-s.Warmup)/span))) / 2
+		if span := float64(epochs) - s.Warmup; at > s.Warmup && span > 0 {
+			r *= (1 + math.Cos(math.Pi*min(1, (at-s.Warmup)/span))) / 2
+		}
 	}
 	if at < s.Warmup {
 		r *= at / s.Warmup

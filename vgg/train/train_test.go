@@ -1,0 +1,281 @@
+package train
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/nonet-go/nonet/vgg"
+	"github.com/nonet-go/nonet/vgg/picture"
+	"github.com/stretchr/testify/require"
+)
+
+// photo is a 12×10 picture whose colour depends on its class, with a stripe that
+// depends on its number.
+func photo(t testing.TB, class, n int) []byte {
+	img := image.NewRGBA(image.Rect(0, 0, 12, 10))
+	for y := range 10 {
+		for x := range 12 {
+			c := color.RGBA{uint8(40 + 60*class), uint8(200 - 70*class), uint8(n * 11), 255}
+			if x == n%12 {
+				c = color.RGBA{255, 255, 255, 255}
+			}
+			img.Set(x, y, c)
+		}
+	}
+	var b bytes.Buffer
+	require.NoError(t, png.Encode(&b, img))
+	return b.Bytes()
+}
+
+// folder makes a directory of three classes with n pictures each.
+func folder(t testing.TB, n int) string {
+	dir := t.TempDir()
+	for class, name := range []string{"ant", "bee", "cow"} {
+		require.NoError(t, os.Mkdir(filepath.Join(dir, name), 0o700))
+		for i := range n {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, name, fmt.Sprintf("%02d.png", i)), photo(t, class, i), 0o600))
+		}
+	}
+	return dir
+}
+
+func openFolder(t testing.TB, n int) *Dataset {
+	d, err := Open(folder(t, n))
+	require.NoError(t, err)
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+// smallRun is a run of seconds that uses everything that is random.
+func smallRun(t testing.TB, d *Dataset) Run {
+	layers, err := vgg.ParseLayers("8 M 16 M F16 F3")
+	require.NoError(t, err)
+	return Run{
+		Recipe: Recipe{
+			Config: vgg.Config{Name: "test", Channels: 3, Size: 8, Pad: 1, Layers: layers}, Picture: vgg.Picture{Side: 8, Preset: picture.Torch},
+			Init: vgg.InitHe, Epochs: 4, Batch: 8, Micro: 4, Momentum: 0.9, Decay: 5e-4, Dropout: 0.3,
+			Schedule: Schedule{Kind: "cosine", Rate: 0.02, Warmup: 1}, Augment: Augment{Min: 8, Max: 10, Colour: 0.1, Cutout: 2}, Validation: 0.2, Seed: 7,
+		},
+		Data: d, Workers: 1,
+	}
+}
+
+func requireSame(t *testing.T, what string, a, b *vgg.Trainer) {
+	t.Helper()
+	for i, p := range a.Params() {
+		testutil.CheckBits(t, what, p.Name, b.Weights()[i], a.Weights()[i])
+		testutil.CheckBits(t, what, "momentum of "+p.Name, b.Moments()[i], a.Moments()[i])
+	}
+}
+
+// TestWorkers: the number of workers does not change a bit.
+func TestWorkers(t *testing.T) {
+	d := openFolder(t, 12)
+	run := smallRun(t, d)
+	a, history, err := Train(context.Background(), run)
+	require.NoError(t, err)
+	require.Len(t, history, 4)
+	require.Less(t, history[3].Loss, history[0].Loss)
+	run.Workers = 3
+	b, _, err := Train(context.Background(), run)
+	require.NoError(t, err)
+	requireSame(t, "3 workers", a, b)
+}
+
+// TestResume stops a run after every single step, and goes on from the checkpoint
+// each time.
+func TestResume(t *testing.T) {
+	d := openFolder(t, 12)
+	run := smallRun(t, d)
+	want, history, err := Train(context.Background(), run)
+	require.NoError(t, err)
+	run.Checkpoint, run.Resume = filepath.Join(t.TempDir(), "c.safetensors"), true
+	for stops := 0; ; stops++ {
+		ctx, cancel := context.WithCancel(context.Background())
+		run.OnProgress = func(Progress) { cancel() }
+		got, again, err := Train(ctx, run)
+		cancel()
+		if err == nil {
+			require.Greater(t, stops, 10)
+			requireSame(t, "resumed", want, got)
+			for i := range history {
+				require.Equal(t, history[i].Loss, again[i].Loss)
+				require.Equal(t, history[i].Validation, again[i].Validation)
+			}
+			break
+		}
+		require.ErrorIs(t, err, context.Canceled)
+	}
+	run.Seed++
+	_, _, err = Train(context.Background(), run)
+	require.ErrorContains(t, err, "another recipe")
+	m, err := vgg.Open(run.Checkpoint)
+	require.NoError(t, err, "a checkpoint is a file of weights as well")
+	require.Equal(t, []string{"ant", "bee", "cow"}, m.Labels())
+}
+
+// TestUnreadable ends a run with the name of a picture that is none.
+func TestUnreadable(t *testing.T) {
+	dir := folder(t, 12)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "bee", "03.png"), []byte("no picture"), 0o600))
+	d, err := Open(dir)
+	require.NoError(t, err)
+	_, _, err = Train(context.Background(), smallRun(t, d))
+	require.ErrorContains(t, err, "bee/03.png")
+}
+
+func TestDataset(t *testing.T) {
+	dir := folder(t, 3)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "ant", "notes.txt"), []byte("x"), 0o600))
+	folder, err := Open(dir)
+	require.NoError(t, err)
+	require.Equal(t, []string{"ant", "bee", "cow"}, folder.Classes)
+	require.Len(t, folder.Examples, 9)
+
+	// The same in a tar file, in another order and below another directory.
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for class := 2; class >= 0; class-- {
+		for i := range 3 {
+			p := photo(t, class, i)
+			require.NoError(t, w.WriteHeader(&tar.Header{Name: fmt.Sprintf("./some/%s/%02d.png", folder.Classes[class], i), Size: int64(len(p)), Mode: 0o600}))
+			_, err := w.Write(p)
+			require.NoError(t, err)
+		}
+	}
+	require.NoError(t, w.Close())
+	path := filepath.Join(t.TempDir(), "x.tar")
+	require.NoError(t, os.WriteFile(path, b.Bytes(), 0o600))
+	archive, err := Open(path)
+	require.NoError(t, err)
+	defer archive.Close()
+	require.Equal(t, folder.Classes, archive.Classes)
+	for i := range folder.Examples {
+		require.Equal(t, folder.Examples[i].Class, archive.Examples[i].Class)
+		a, err := folder.Picture(i)
+		require.NoError(t, err)
+		c, err := archive.Picture(i)
+		require.NoError(t, err)
+		require.Equal(t, a, c)
+	}
+	part, rest := folder.Split(0.5)
+	require.Equal(t, 9, len(part.Examples)+len(rest.Examples))
+
+	_, err = Open(filepath.Join(dir, "absent"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+	_, err = Open(t.TempDir())
+	require.ErrorIs(t, err, ErrData)
+	_, err = Open(filepath.Join(dir, "ant", "notes.txt"))
+	require.ErrorIs(t, err, ErrData)
+	_, err = Open(filepath.Join(dir, "ant"))
+	require.ErrorIs(t, err, ErrData, "pictures without a directory of a class")
+}
+
+func TestRecipeErrors(t *testing.T) {
+	d := openFolder(t, 12)
+	for name, change := range map[string]func(r *Run){
+		"schedule":  func(r *Run) { r.Schedule.Kind = "never" },
+		"rate":      func(r *Run) { r.Schedule.Rate = -1 },
+		"parts":     func(r *Run) { r.Micro = 3 },
+		"epochs":    func(r *Run) { r.Epochs = 0 },
+		"classes":   func(r *Run) { r.Config = r.Config.WithClasses(4) },
+		"augment":   func(r *Run) { r.Augment.Min = 4 },
+		"too large": func(r *Run) { r.Batch, r.Micro = 64, 64 },
+		"dropout":   func(r *Run) { r.Dropout = 1 },
+		"init":      func(r *Run) { r.Init = "zero" },
+		"freeze":    func(r *Run) { r.Freeze = "conv7_7" },
+		"start":     func(r *Run) { r.Start = "/absent" },
+	} {
+		run := smallRun(t, d)
+		change(&run)
+		_, _, err := Train(context.Background(), run)
+		require.Error(t, err, name)
+	}
+}
+
+// TestSchedules lists some rates by hand.
+func TestSchedules(t *testing.T) {
+	s := Schedule{Kind: "cosine", Rate: 1, Warmup: 2}
+	require.InDelta(t, 0.5, s.rate(1, 10, plateau{}), 1e-12)
+	require.InDelta(t, 1, s.rate(2, 10, plateau{}), 1e-12)
+	require.InDelta(t, 0.5, s.rate(6, 10, plateau{}), 1e-12)
+	require.InDelta(t, 0, s.rate(10, 10, plateau{}), 1e-12)
+	s = Schedule{Kind: "step", Rate: 1, Factor: 10, Every: 3}
+	require.InDelta(t, 1, s.rate(2.9, 10, plateau{}), 1e-12)
+	require.InDelta(t, 0.1, s.rate(3, 10, plateau{}), 1e-12)
+
+	// The paper's: three falls, and the end where the fourth would be.
+	p, rates, done := plateau{Best: 2}, []float64{}, false
+	for !done {
+		done = p.after(Paper, 0.5)
+		rates = append(rates, Paper.rate(0, 0, p))
+	}
+	require.Len(t, rates, 13)
+	require.InDelta(t, 1e-2, rates[2], 1e-12)
+	require.InDelta(t, 1e-3, rates[3], 1e-12)
+	require.InDelta(t, 1e-5, rates[11], 1e-12)
+}
+
+// TestDeeperFromShallower starts configuration D from A, as the paper does.
+func TestDeeperFromShallower(t *testing.T) {
+	small := func(name string) vgg.Config {
+		cfg, err := vgg.Lookup(name)
+		require.NoError(t, err)
+		return cfg.Divide(16).WithClasses(3).WithSize(32)
+	}
+	srcA, err := vgg.Seeded(small("A"), 1)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "a.safetensors")
+	require.NoError(t, vgg.Save(path, small("A"), srcA, false))
+	rest, err := vgg.Initial(small("D"), vgg.InitHe, 2)
+	require.NoError(t, err)
+	src, err := vgg.StartFrom(small("D"), path, 4, rest)
+	require.NoError(t, err)
+	params, err := small("D").Params()
+	require.NoError(t, err)
+	fromA := map[string]bool{}
+	for _, p := range params {
+		got, err := src.Tensor(p.Name, p.Shape)
+		require.NoError(t, err)
+		if a, err := srcA.Tensor(p.Name, p.Shape); err == nil && len(p.Shape) > 1 {
+			fromA[p.Name] = fmt.Sprint(a) == fmt.Sprint(got)
+		}
+	}
+	require.Equal(t, map[string]bool{"conv1_1.weight": true, "conv2_1.weight": true, "conv3_1.weight": true, "conv3_2.weight": true,
+		"conv4_1.weight": false, "conv4_2.weight": false, "conv5_1.weight": false, "conv5_2.weight": false,
+		"fc6.weight": true, "fc7.weight": true, "fc8.weight": true}, fromA)
+}
+
+// TestFreeze keeps what is frozen, and trains what is not.
+func TestFreeze(t *testing.T) {
+	d := openFolder(t, 12)
+	run := smallRun(t, d)
+	run.Freeze, run.Epochs = "pool2", 1
+	got, _, err := Train(context.Background(), run)
+	require.NoError(t, err)
+	src, err := vgg.Initial(run.Config, run.Init, run.Seed)
+	require.NoError(t, err)
+	for i, p := range got.Params() {
+		w, err := src.Tensor(p.Name, p.Shape)
+		require.NoError(t, err)
+		require.Equal(t, p.Name[:4] == "conv", fmt.Sprint(w) == fmt.Sprint(got.Weights()[i]), p.Name)
+	}
+}
+
+// TestFullDisk: a checkpoint that cannot be written ends the run with its name.
+func TestFullDisk(t *testing.T) {
+	run := smallRun(t, openFolder(t, 12))
+	run.Checkpoint = filepath.Join(t.TempDir(), "absent", "c.safetensors")
+	_, _, err := Train(context.Background(), run)
+	require.ErrorContains(t, err, run.Checkpoint)
+	require.ErrorIs(t, err, os.ErrNotExist)
+}

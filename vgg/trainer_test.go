@@ -1,0 +1,149 @@
+package vgg
+
+import (
+	"context"
+	"testing"
+
+	"github.com/nonet-go/nonet/internal/ref"
+	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/stretchr/testify/require"
+)
+
+func newTrainer(t testing.TB, name string, width, batch int, opts ...TrainerOption) *Trainer {
+	t.Helper()
+	cfg, err := Lookup(name)
+	require.NoError(t, err)
+	cfg = cfg.Divide(width).WithClasses(10).WithSize(32)
+	src, err := Initial(cfg, InitHe, 1)
+	require.NoError(t, err)
+	tr, err := NewTrainer(cfg, src, batch, opts...)
+	require.NoError(t, err)
+	return tr
+}
+
+// TestOverfit lets each configuration learn 16 pictures by heart.
+func TestOverfit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("some ten seconds")
+	}
+	for _, name := range []string{"A", "B", "C", "D", "E"} {
+		const n = 16
+		tr := newTrainer(t, name, 8, n)
+		x := testutil.Normal(5, n*3*32*32)
+		targets := make([]int, n)
+		for i := range targets {
+			targets[i] = i % 10
+		}
+		loss := 0.0
+		for range 800 {
+			r, err := tr.Gradients(context.Background(), x, targets)
+			require.NoError(t, err)
+			if loss = r.Loss; loss < 0.01 {
+				break
+			}
+			tr.Update(SGD{Rate: 0.005, Momentum: 0.9})
+		}
+		require.Less(t, loss, 0.01, name)
+	}
+}
+
+// TestTrainWorkers compares gradients for several teams bit for bit, with dropout.
+func TestTrainWorkers(t *testing.T) {
+	x, targets := testutil.Normal(5, 3*3*32*32), []int{1, 2, 3}
+	var want [][]float32
+	for _, workers := range []int{1, 2, 3} {
+		for _, name := range []string{"A-LRN", "C"} {
+			tr := newTrainer(t, name, 16, 3, TrainWorkers(workers), Dropout(0.5, 9))
+			_, err := tr.Gradients(context.Background(), x, targets)
+			require.NoError(t, err)
+			if workers == 1 {
+				want = append(want, tr.Grads()...)
+				continue
+			}
+			for i, p := range tr.Params() {
+				w := want[i]
+				if name == "C" {
+					w = want[len(want)-len(tr.Params())+i]
+				}
+				testutil.CheckBits(t, name, p.Name, tr.Grads()[i], w)
+			}
+		}
+	}
+}
+
+// TestAccumulate adds the gradients of two halves and compares them with those of
+// the whole.
+func TestAccumulate(t *testing.T) {
+	x, targets := testutil.Normal(5, 4*3*32*32), []int{1, 2, 3, 4}
+	whole, halves := newTrainer(t, "C", 16, 4), newTrainer(t, "C", 16, 2)
+	_, err := whole.Gradients(context.Background(), x, targets)
+	require.NoError(t, err)
+	for i := range 2 {
+		_, err := halves.Gradients(context.Background(), x[i*len(x)/2:][:len(x)/2], targets[2*i:][:2])
+		require.NoError(t, err)
+	}
+	for i, p := range whole.Params() {
+		sum := halves.Grads()[i]
+		want := ref.Float64(whole.Grads()[i])
+		for j := range want {
+			want[j] *= 2
+		}
+		largest, _ := testutil.RelErrors(sum, want)
+		require.Less(t, largest, 3e-5, p.Name)
+	}
+	whole.Update(SGD{Rate: 0.1})
+	halves.Update(SGD{Rate: 0.1})
+	for i, p := range whole.Params() {
+		largest, _ := testutil.RelErrors(halves.Weights()[i], ref.Float64(whole.Weights()[i]))
+		require.Less(t, largest, 3e-5, p.Name)
+	}
+}
+
+// TestInputGradient compares the gradient of the input with the reference.
+func TestInputGradient(t *testing.T) {
+	tr := newTrainer(t, "A", 16, 2, InputGrad())
+	x, targets := testutil.Normal(5, 2*3*32*32), []int{1, 2}
+	r, err := tr.Gradients(context.Background(), x, targets)
+	require.NoError(t, err)
+	// By central differences of the loss, in the directions of a few pixels.
+	grad := tr.InputGradient()
+	rms := 0.0
+	for _, g := range grad {
+		rms += float64(g) * float64(g) / float64(len(grad))
+	}
+	require.NotZero(t, rms)
+	step, direction, slope := float32(1e-2), testutil.Normal(6, len(x)), 0.0
+	for i, d := range direction {
+		slope += float64(d) * float64(grad[i])
+		x[i] += step * d
+	}
+	up, err := tr.Gradients(context.Background(), x, targets)
+	require.NoError(t, err)
+	for i, d := range direction {
+		x[i] -= 2 * step * d
+	}
+	down, err := tr.Gradients(context.Background(), x, targets)
+	require.NoError(t, err)
+	require.InDelta(t, slope, (up.Loss-down.Loss)/float64(2*step), 0.05*max(1, r.Loss))
+}
+
+func TestTrainerErrors(t *testing.T) {
+	tr := newTrainer(t, "A", 16, 2)
+	_, err := tr.Gradients(context.Background(), make([]float32, 3), []int{1, 2})
+	require.ErrorIs(t, err, ErrShape)
+	_, err = tr.Gradients(context.Background(), make([]float32, 2*3*32*32), []int{1, 10})
+	require.ErrorIs(t, err, ErrShape)
+	cfg, err := Lookup("A")
+	require.NoError(t, err)
+	src, err := Seeded(cfg, 1)
+	require.NoError(t, err)
+	cut, err := cfg.Until("pool5")
+	require.NoError(t, err)
+	_, err = NewTrainer(cut, src, 1)
+	require.ErrorIs(t, err, ErrConfig)
+	small := cfg.Divide(16).WithSize(32)
+	src, err = Seeded(small, 1)
+	require.NoError(t, err)
+	_, err = NewTrainer(small, src, 0)
+	require.ErrorIs(t, err, ErrShape)
+}

@@ -1,0 +1,333 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"image"
+	"image/color"
+	"image/png"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/nonet-go/nonet/vgg"
+	"github.com/nonet-go/nonet/vgg/weights"
+	"github.com/stretchr/testify/require"
+)
+
+// asCommand makes the test program behave as the command: tests that kill it run
+// it as a process of its own.
+const asCommand = "NONET_TEST_AS_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// vggCmd runs the command in this process.
+func vggCmd(args ...string) (status int, out, err string) {
+	var o, e bytes.Buffer
+	status = run(context.Background(), args, streams{&o, &e})
+	return status, o.String(), e.String()
+}
+
+func requireOK(t testing.TB, args ...string) string {
+	t.Helper()
+	status, out, err := vggCmd(args...)
+	require.Zero(t, status, "%v: %s", args, err)
+	return out
+}
+
+// requireFails wants status 1 and a message of one line that has all the words.
+func requireFails(t testing.TB, words []string, args ...string) {
+	t.Helper()
+	status, _, err := vggCmd(args...)
+	require.Equal(t, 1, status, "%v: %s", args, err)
+	require.NotContains(t, err, "goroutine")
+	for _, w := range words {
+		require.Contains(t, err, w, "%v", args)
+	}
+}
+
+// writePhoto writes a picture of w×h pixels.
+func writePhoto(t testing.TB, path string, w, h int, c color.Color) {
+	t.Helper()
+	img := image.NewRGBA(image.Rect(0, 0, w, h))
+	for i := range w * h {
+		img.Set(i%w, i/w, c)
+	}
+	var b bytes.Buffer
+	require.NoError(t, png.Encode(&b, img))
+	require.NoError(t, os.WriteFile(path, b.Bytes(), 0o600))
+}
+
+// smallWeights writes configuration D, a sixteenth as wide.
+func smallWeights(t testing.TB, dir string) string {
+	t.Helper()
+	cfg, err := vgg.Lookup("D")
+	require.NoError(t, err)
+	cfg = cfg.Divide(16).WithClasses(10).WithSize(32)
+	src, err := vgg.Seeded(cfg, 1)
+	require.NoError(t, err)
+	path := filepath.Join(dir, "d.safetensors")
+	require.NoError(t, vgg.Save(path, cfg, src, false))
+	return path
+}
+
+func TestClassify(t *testing.T) {
+	photo := filepath.Join(t.TempDir(), "sky.png")
+	writePhoto(t, photo, 50, 40, color.RGBA{80, 130, 220, 255})
+	out := requireOK(t, "classify", photo, "--json")
+	var r struct {
+		Picture string
+		Classes []vgg.Prediction
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &r))
+	require.Len(t, r.Classes, 5)
+	require.NotEmpty(t, r.Classes[0].Label)
+	require.Contains(t, requireOK(t, "classify", photo, "--top", "3"), "%")
+
+	_, _, warning := vggCmd("classify", photo, "--config", "A", "--divide", "16", "--size", "32")
+	require.Contains(t, warning, "random weights")
+}
+
+func TestFeaturesAndInfer(t *testing.T) {
+	dir := t.TempDir()
+	w, photo := smallWeights(t, dir), filepath.Join(dir, "p.png")
+	writePhoto(t, photo, 40, 40, color.White)
+	out := filepath.Join(dir, "f.safetensors")
+	requireOK(t, "features", photo, "-w", w, "--layer", "relu5_1", "-o", out)
+	f, err := weights.Open(out)
+	require.NoError(t, err)
+	tensor, err := f.Tensor("output")
+	require.NoError(t, err)
+	require.Equal(t, []int{1, 32, 2, 2}, tensor.Shape)
+	require.NoError(t, f.Close())
+
+	in := filepath.Join(dir, "x.safetensors")
+	x := testutil.Normal(1, 11*3*32*32)
+	require.NoError(t, weights.WriteFile(in, []weights.Out{{Name: "input", DType: weights.F32, Shape: []int{11, 3, 32, 32}, Floats: x}}, nil))
+	requireOK(t, "infer", "--weights", w, "--input", in, "--output", out, "--batch", "4")
+	f, err = weights.Open(out)
+	require.NoError(t, err)
+	tensor, err = f.Tensor("output")
+	require.NoError(t, err)
+	require.Equal(t, []int{11, 10}, tensor.Shape)
+	got := make([]float32, 110)
+	require.NoError(t, tensor.Float32s(got))
+	m, err := vgg.Open(w)
+	require.NoError(t, err)
+	s, err := m.NewSession(vgg.Batch(11))
+	require.NoError(t, err)
+	want := make([]float32, 110)
+	require.NoError(t, s.Run(context.Background(), want, x))
+	testutil.CheckBits(t, "infer", "11×10", got, want)
+}
+
+func TestCheck(t *testing.T) {
+	var r struct {
+		Passed bool
+		Rows   []json.RawMessage
+	}
+	require.NoError(t, json.Unmarshal([]byte(requireOK(t, "check", "--config", "A", "--json")), &r))
+	require.True(t, r.Passed)
+	require.Greater(t, len(r.Rows), 50)
+}
+
+// TestCheckFindsFaults changes single bits of a golden file: each must be seen.
+func TestCheckFindsFaults(t *testing.T) {
+	golden := testutil.Shared(t, "data", "golden", "small_A.safetensors")
+	requireOK(t, "check", "--golden", golden)
+	for _, name := range []string{"act.conv3_2", "conv2_1.weight", "fc7.bias", "logits64", "grad64.conv1_1.weight", "grad.fc6.bias", "step1.conv4_2.weight", "step2.fc8.weight", "loss64", "input"} {
+		f, err := weights.Open(golden)
+		require.NoError(t, err)
+		var out []weights.Out
+		for _, n := range f.Names() {
+			tensor, err := f.Tensor(n)
+			require.NoError(t, err)
+			data := bytes.Clone(tensor.Data)
+			if n == name {
+				size := tensor.DType.Size()
+				at := len(data)/size/2*size + size - 1 // the sign and exponent of an element in the middle
+				data[at] ^= 0xc0
+			}
+			out = append(out, weights.Out{Name: n, DType: tensor.DType, Shape: tensor.Shape, Data: data})
+		}
+		path := filepath.Join(t.TempDir(), "flipped.safetensors")
+		require.NoError(t, weights.WriteFile(path, out, f.Metadata()))
+		require.NoError(t, f.Close())
+		requireFails(t, []string{"out of bounds"}, "check", "--golden", path)
+	}
+}
+
+func TestSummaryAndConvert(t *testing.T) {
+	// Table 2 of the paper, in millions.
+	for name, millions := range map[string]int64{"A": 133, "A-LRN": 133, "B": 133, "C": 134, "D": 138, "E": 144} {
+		var sum vgg.Summary
+		require.NoError(t, json.Unmarshal([]byte(requireOK(t, "summary", "--config", name, "--json")), &sum))
+		require.Equal(t, millions, (sum.Params+500_000)/1_000_000, name)
+	}
+	require.Contains(t, requireOK(t, "summary"), "conv5_3")
+	dir := t.TempDir()
+	w, half := smallWeights(t, dir), filepath.Join(dir, "half.safetensors")
+	requireOK(t, "convert", w, half, "--half", "--preset", "caffe")
+	m, err := vgg.Open(half)
+	require.NoError(t, err)
+	require.Equal(t, "caffe", m.Picture().Preset.Name)
+	a, err := os.Stat(w)
+	require.NoError(t, err)
+	b, err := os.Stat(half)
+	require.NoError(t, err)
+	require.Less(t, b.Size(), a.Size()*6/10)
+}
+
+func TestBench(t *testing.T) {
+	for work, args := range map[string][]string{
+		"vggA_b2":                {"--config", "A", "--divide", "16", "--size", "32", "--batch", "2", "--layers"},
+		"train_vggA_b2":          {"--train", "--config", "A", "--divide", "16", "--size", "32", "--batch", "2"},
+		"sgemm_20x30x40":         {"--gemm", "20x30x40"},
+		"sgemm_8x9x10_x3_packed": {"--gemm", "8x9x10", "--batch", "3", "--packed"},
+	} {
+		var r benchResult
+		require.NoError(t, json.Unmarshal([]byte(requireOK(t, append([]string{"bench", "--json", "--rounds", "3", "--threads", "2"}, args...)...)), &r))
+		require.Equal(t, work, r.Work)
+		require.Len(t, r.MS, 3)
+		require.Positive(t, r.PeakGFLOPS)
+		require.Positive(t, r.GFLOPS)
+	}
+}
+
+// TestMistakes: what a user may get wrong is one clear line and status 1.
+func TestMistakes(t *testing.T) {
+	dir := t.TempDir()
+	w, photo := smallWeights(t, dir), filepath.Join(dir, "p.png")
+	writePhoto(t, photo, 8, 8, color.White)
+	text := filepath.Join(dir, "text.jpg")
+	require.NoError(t, os.WriteFile(text, []byte("these are words"), 0o600))
+	whole, err := os.ReadFile(w)
+	require.NoError(t, err)
+	cut := filepath.Join(dir, "cut.safetensors")
+	require.NoError(t, os.WriteFile(cut, whole[:len(whole)/2], 0o600))
+	huge := filepath.Join(dir, "huge.png")
+	require.NoError(t, os.WriteFile(huge, hugePNG(t, 30000, 30000), 0o600))
+
+	requireFails(t, []string{"text.jpg"}, "classify", text)
+	requireFails(t, []string{"huge.png", "30000"}, "classify", huge)
+	requireFails(t, []string{"cut.safetensors"}, "classify", photo, "-w", cut)
+	requireFails(t, []string{"text.jpg"}, "classify", photo, "-w", text)
+	requireFails(t, []string{"conv7_7", "conv5_3"}, "features", photo, "-w", w, "--layer", "conv7_7")
+	requireFails(t, []string{"input"}, "infer", "--weights", w, "--input", w, "--output", filepath.Join(dir, "y"))
+	requireFails(t, []string{"A-LRN"}, "summary", "--config", "F")
+	requireFails(t, []string{"d.safetensors", "[4 3 3 3]", "[64 3 3 3]"}, "classify", photo, "-w", w, "--config", "D")
+	requireFails(t, []string{"absent"}, "eval", "--data", filepath.Join(dir, "absent"))
+	requireFails(t, []string{"64x"}, "bench", "--gemm", "64x")
+
+	writePhoto(t, filepath.Join(dir, "one.png"), 1, 1, color.White)
+	requireOK(t, "classify", filepath.Join(dir, "one.png"))
+}
+
+// hugePNG is a PNG file that promises w×h pixels.
+func hugePNG(t testing.TB, w, h int) []byte {
+	var b bytes.Buffer
+	require.NoError(t, png.Encode(&b, image.NewGray(image.Rect(0, 0, 1, 1))))
+	p := b.Bytes()
+	copy(p[16:], []byte{byte(w >> 24), byte(w >> 16), byte(w >> 8), byte(w), byte(h >> 24), byte(h >> 16), byte(h >> 8), byte(h)})
+	copy(p[29:], crc(p[12:29]))
+	return p
+}
+
+// dataFolder makes a directory of labelled pictures.
+func dataFolder(t testing.TB, n int) string {
+	dir := t.TempDir()
+	for class, name := range []string{"red", "green"} {
+		require.NoError(t, os.Mkdir(filepath.Join(dir, name), 0o700))
+		for i := range n {
+			c := color.RGBA{uint8(200 - 150*class), uint8(50 + 150*class), uint8(9 * i), 255}
+			writePhoto(t, filepath.Join(dir, name, fmt.Sprintf("%02d.png", i)), 10, 9, c)
+		}
+	}
+	return dir
+}
+
+func trainArgs(data, out, epochs string) []string {
+	return []string{"train", "--data", data, "--out", out, "--net", "8 M 8 M F16 F2", "--size", "8", "--side", "8", "--epochs", epochs, "--batch", "8",
+		"--rate", "0.02", "--schedule", "cosine", "--pad", "1", "--seed", "3", "--resume", "--save", "1ns", "--threads", "1", "--json"}
+}
+
+// TestTrainAndEval trains, draws the curve, and evaluates what came of it.
+func TestTrainAndEval(t *testing.T) {
+	data, dir := dataFolder(t, 24), t.TempDir()
+	out := filepath.Join(dir, "w.safetensors")
+	lines := requireOK(t, append(trainArgs(data, out, "6"), "--curve", filepath.Join(dir, "curve.svg"), "--log", filepath.Join(dir, "log"))...)
+	require.Equal(t, 6, strings.Count(lines, "validation_accuracy"))
+	for _, f := range []string{"curve.svg", "log"} {
+		info, err := os.Stat(filepath.Join(dir, f))
+		require.NoError(t, err)
+		require.Positive(t, info.Size())
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(data, "red", "bad.png"), []byte("x"), 0o600))
+	result := strings.Split(strings.TrimSpace(requireOK(t, "eval", "--data", data, "-w", out, "--json")), "\n")
+	var r struct {
+		N          int
+		Unreadable int
+		Top1Error  *float64 `json:"top1_error"`
+		Top5Error  *float64 `json:"top5_error"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(result[len(result)-1]), &r))
+	require.Equal(t, 48, r.N)
+	require.Equal(t, 1, r.Unreadable)
+	require.Less(t, *r.Top1Error, 0.1)
+	require.Zero(t, *r.Top5Error)
+}
+
+// TestKill kills training at twenty random moments; the weights in the end are
+// those of a run that nobody disturbed, bit for bit.
+func TestKill(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts twenty processes")
+	}
+	data, dir := dataFolder(t, 24), t.TempDir()
+	calm, killed := filepath.Join(dir, "calm.safetensors"), filepath.Join(dir, "killed.safetensors")
+	requireOK(t, trainArgs(data, calm, "150")...)
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	rng := rand.New(rand.NewPCG(1, 2))
+	kills := 0
+	for kills < 20 {
+		cmd := exec.Command(exe, trainArgs(data, killed, "150")...)
+		cmd.Env = append(os.Environ(), asCommand+"=1")
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		require.NoError(t, cmd.Start())
+		time.Sleep(time.Duration(5+rng.IntN(120)) * time.Millisecond)
+		_ = cmd.Process.Kill() // it may have ended
+		if err := cmd.Wait(); err == nil {
+			break
+		}
+		require.Empty(t, stderr.String(), "the checkpoint can always be read")
+		kills++
+	}
+	t.Logf("killed %d times", kills)
+	requireOK(t, trainArgs(data, killed, "150")...)
+	a, err := os.ReadFile(calm)
+	require.NoError(t, err)
+	b, err := os.ReadFile(killed)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(a, b))
+}
+
+// crc is the checksum at the end of a PNG chunk.
+func crc(chunk []byte) []byte {
+	return binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(chunk))
+}

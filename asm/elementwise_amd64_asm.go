@@ -40,9 +40,9 @@ func reluGrad(c *build.Context, isa vecISA) {
 	c.Doc("reluGrad" + isa.suffix + " zeroes dx where x is not positive, n blocks of 16; see kernel.reluGrad.")
 	c.Pragma("noescape")
 	c.SignatureExpr("func(n int, dx, x *float32)")
-	n := c.Load(c.Param("n"), reg.RCX).(reg.Register)
-	dx := c.Load(c.Param("dx"), reg.RDI).(reg.Register)
-	x := c.Load(c.Param("x"), reg.RSI).(reg.Register)
+	n := c.Load(c.Param("n"), reg.RCX)
+	dx := c.Load(c.Param("dx"), reg.RDI)
+	x := c.Load(c.Param("x"), reg.RSI)
 	r := isa.regs
 	zero(c, r[0])
 	c.Label("block")
@@ -67,9 +67,9 @@ func sumPixels(c *build.Context, isa vecISA) {
 	c.Doc("sumPixels" + isa.suffix + " adds up n pixels of 16 channels; see kernel.sumPixels.")
 	c.Pragma("noescape")
 	c.SignatureExpr("func(n int, sum, x *float32)")
-	n := c.Load(c.Param("n"), reg.RCX).(reg.Register)
-	sum := c.Load(c.Param("sum"), reg.RDI).(reg.Register)
-	x := c.Load(c.Param("x"), reg.RSI).(reg.Register)
+	n := c.Load(c.Param("n"), reg.RCX)
+	sum := c.Load(c.Param("sum"), reg.RDI)
+	x := c.Load(c.Param("x"), reg.RSI)
 	vecs := 16 / isa.lanes
 	acc := isa.regs[:vecs]
 	for _, a := range acc {
@@ -96,10 +96,10 @@ func sgdStep(c *build.Context, isa vecISA) {
 	c.Doc("sgd" + isa.suffix + " takes a step of gradient descent with momentum, n blocks of 16; see kernel.sgd.")
 	c.Pragma("noescape")
 	c.SignatureExpr("func(n int, w, v, grad *float32, rate, momentum, decay float32)")
-	n := c.Load(c.Param("n"), reg.RCX).(reg.Register)
-	w := c.Load(c.Param("w"), reg.RDI).(reg.Register)
-	v := c.Load(c.Param("v"), reg.RSI).(reg.Register)
-	g := c.Load(c.Param("grad"), reg.RDX).(reg.Register)
+	n := c.Load(c.Param("n"), reg.RCX)
+	w := c.Load(c.Param("w"), reg.RDI)
+	v := c.Load(c.Param("v"), reg.RSI)
+	g := c.Load(c.Param("grad"), reg.RDX)
 	r := isa.regs
 	for i, name := range []string{"rate", "momentum", "decay"} {
 		broadcast(c, name, r[i])

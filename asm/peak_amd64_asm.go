@@ -14,7 +14,7 @@ func peakKernels(c *build.Context) {
 		c.Doc("fma" + isa.suffix + " does n times 12 multiply-adds of whole vectors.")
 		c.Pragma("noescape")
 		c.SignatureExpr("func(n int)")
-		n := c.Load(c.Param("n"), reg.RCX).(reg.Register)
+		n := c.Load(c.Param("n"), reg.RCX)
 		for _, r := range isa.regs[:14] {
 			zero(c, r)
 		}

@@ -69,12 +69,12 @@ func productTile(c *build.Context, isa productISA, tiles, vecs int, half bool) {
 	c.Doc(fmt.Sprintf("product%dx%d%s sets C[t][0:%d] = Σ_c A[t][c]·U[c][0:%d] for %d tiles; see Kernel.", tiles, kb, suffix, kb, kb, tiles))
 	c.Pragma("noescape")
 	c.SignatureExpr("func(blocks int, a *float32, stride int, " + u16 + ")")
-	blocks := c.Load(c.Param("blocks"), reg.RCX).(reg.Register)
-	a := c.Load(c.Param("a"), reg.RSI).(reg.Register)
-	stride := c.Load(c.Param("stride"), reg.RDX).(reg.Register)
-	u := c.Load(c.Param("u"), reg.RDI).(reg.Register)
-	out := c.Load(c.Param("c"), reg.RBX).(reg.Register)
-	next := c.Load(c.Param("next"), reg.R8).(reg.Register)
+	blocks := c.Load(c.Param("blocks"), reg.RCX)
+	a := c.Load(c.Param("a"), reg.RSI)
+	stride := c.Load(c.Param("stride"), reg.RDX)
+	u := c.Load(c.Param("u"), reg.RDI)
+	out := c.Load(c.Param("c"), reg.RBX)
+	next := c.Load(c.Param("next"), reg.R8)
 	c.SHLQ(Imm(2), stride)
 	c.SUBQ(Imm(64), stride) // a has moved by 64 bytes within the block
 

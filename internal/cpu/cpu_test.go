@@ -55,3 +55,11 @@ func TestRequired(t *testing.T) {
 		require.True(t, Has(ISA(i)), "%s is required but not available", name)
 	}
 }
+
+// TestRequiredBest fails unless the instruction set that kernels are chosen for
+// is the one that NONET_REQUIRE_BEST names.
+func TestRequiredBest(t *testing.T) {
+	if name := os.Getenv("NONET_REQUIRE_BEST"); name != "" {
+		require.Equal(t, name, Best().String())
+	}
+}

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -268,6 +267,3 @@ func median(v []float64) float64 {
 	s := slices.Sorted(slices.Values(v))
 	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
-
-// warn tells of something that makes figures less trustworthy.
-func warn(format string, args ...any) { fmt.Fprintf(os.Stderr, "compare: "+format+"\n", args...) }

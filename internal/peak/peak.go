@@ -3,6 +3,7 @@
 package peak
 
 import (
+	"runtime"
 	"sync"
 	"time"
 
@@ -26,9 +27,6 @@ func best() kernel {
 	panic("peak: no kernel") // the generic one runs everywhere
 }
 
-// sink keeps the generic kernel's result alive.
-var sink float32
-
 // generic does what compiled Go can: scalar multiplications and additions.
 var generic = kernel{cpu.Generic, 16, func(n int) {
 	var a, b, c, d, e, f, g, h float32
@@ -37,7 +35,7 @@ var generic = kernel{cpu.Generic, 16, func(n int) {
 		a, b, c, d = a*x+y, b*x+y, c*x+y, d*x+y
 		e, f, g, h = e*x+y, f*x+y, g*x+y, h*x+y
 	}
-	sink = a + b + c + d + e + f + g + h
+	runtime.KeepAlive(a + b + c + d + e + f + g + h)
 }}
 
 // GFLOPS measures the peak of a number of threads together, in 10⁹ operations

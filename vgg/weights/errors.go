@@ -50,10 +50,6 @@ func formatf(tensor, format string, args ...any) error {
 	return &Error{Tensor: tensor, Detail: fmt.Sprintf(format, args...), Err: ErrFormat}
 }
 
-func unsupportedf(tensor, format string, args ...any) error {
-	return &Error{Tensor: tensor, Detail: fmt.Sprintf(format, args...), Err: ErrUnsupported}
-}
-
 // inFile puts the name of the file into an error from a reader.
 func inFile(name string, err error) error {
 	var e *Error

@@ -37,10 +37,6 @@ func serve(d driver, in io.Reader, out io.Writer) error {
 	return lines.Err()
 }
 
-// nonetServes tells for which kinds of work nonet has a driver. Without one
-// the peers are compared among themselves.
-func nonetServes(kind string) bool { return kind == "layers" || kind == "hot" }
-
 // newDriver makes the driver that -driver names.
 func newDriver(o options) (driver, error) {
 	threads, err := strconv.Atoi(o.Threads)
@@ -52,6 +48,12 @@ func newDriver(o options) (driver, error) {
 		return gemmDriver{"gonum", gonumSGEMM}, nil
 	case "layers", "hot":
 		return newConvsDriver(o, threads)
+	case "vgg":
+		return newNetDriver(o, threads)
+	case "train":
+		return newTrainDriver(o, threads)
+	case "gemm":
+		return gemmDriver{"nonet", nonetSGEMM(threads)}, nil
 	}
 	return nil, fmt.Errorf("unknown driver %q", o.Driver)
 }

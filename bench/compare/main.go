@@ -29,8 +29,8 @@ type options struct {
 	Plot    string
 
 	// Of a driver: this program started by itself.
-	Driver, Config, Weights string
-	Batch                   int
+	Driver, Config, Weights, Variant string
+	Batch                            int
 }
 
 // The products that VGG and its Winograd form are made of, and a square one.
@@ -55,6 +55,7 @@ func parse(args []string) (o options, err error) {
 	f.StringVar(&o.Driver, "driver", "", "for this program's own use: serve as a subject")
 	f.StringVar(&o.Config, "config", "D", "of a driver")
 	f.StringVar(&o.Weights, "weights", "", "of a driver")
+	f.StringVar(&o.Variant, "variant", "", "of a driver: f2 or f16")
 	f.IntVar(&o.Batch, "batch", 1, "of a driver")
 	if err := f.Parse(args); err != nil {
 		return o, err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -128,8 +129,15 @@ func subjects(dir string, w work) ([]subject, error) {
 	ort := subject{"ONNX Runtime", "graph optimisation: all",
 		[]string{"node", program("src/peers/ort_vgg.js"), "--model", model, "--threads", t, "--batch", itoa(w.batch)},
 		[]string{"NONET_NODE_MODULES=" + program("node_modules")}}
+	variant := func(name, note string, env []string, argv ...string) subject {
+		return subject{name, note, append(slices.Clone(nonet.argv), argv...), env}
+	}
 	return []subject{
-		nonet, onednn("winograd"), onednn("auto"), ort,
+		nonet,
+		variant("nonet AVX2", "NONET_ISA=avx2", []string{"NONET_ISA=avx2"}),
+		variant("nonet F(2×2)", "F(2×2,3×3) for all layers", nil, "-variant", "f2"),
+		variant("nonet f16 FC", "half-precision storage of fully connected layers", nil, "-variant", "f16"),
+		onednn("winograd"), onednn("auto"), ort,
 		torch("PyTorch", nil), torch("PyTorch tuned", []string{tuned}, "--layout", "nhwc"),
 	}, nil
 }

@@ -106,23 +106,29 @@ func generic(pixels, width int) rowFunc {
 		for p := range n {
 			for b := range width / 16 {
 				to := outs[b*plane+p*pixel:][:16]
-				acc := [16]float32(to)
+				start := to
 				if mode&ModeAccumulate == 0 {
-					acc = [16]float32(unsafe.Slice(bias, width)[b*16:])
+					start = unsafe.Slice(bias, width)[b*16:][:16]
+				}
+				// In float64, where products of float32 are exact: without fused
+				// multiply-adds float32 would lose twice as much.
+				var acc [16]float64
+				for l := range acc {
+					acc[l] = float64(start[l])
 				}
 				for t, off := range offs {
-					v := xs[off+p*step]
+					v := float64(xs[off+p*step])
 					row := us[t*width+b*16:][:16]
 					for l := range acc {
-						acc[l] += v * row[l]
+						acc[l] += v * float64(row[l])
 					}
 				}
-				if mode&ModeReLU != 0 {
-					for l := range acc {
-						acc[l] = max(acc[l], 0)
+				for l, v := range acc {
+					if mode&ModeReLU != 0 {
+						v = max(v, 0)
 					}
+					to[l] = float32(v)
 				}
-				copy(to, acc[:])
 			}
 		}
 	}

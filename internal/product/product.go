@@ -76,40 +76,37 @@ func (k *Kernel) RunHalf(tiles, width, blocks int, a []float32, stride int, u []
 
 // genericHalf returns the portable twin for half precision.
 func genericHalf(tiles, width int) halfFunc {
+	wide := generic(tiles, width)
 	return func(blocks int, a *float32, stride int, u *uint16, c *float32, _ *uint16) {
-		as := unsafe.Slice(a, (blocks-1)*stride+tiles*16)
-		us := unsafe.Slice(u, blocks*16*width)
-		cs := unsafe.Slice(c, tiles*width)
-		clear(cs)
-		for b := range blocks {
-			for ch := range 16 {
-				for j, h := range us[(b*16+ch)*width:][:width] {
-					w := half.ToFloat32(h)
-					for t := range tiles {
-						cs[t*width+j] += as[b*stride+t*16+ch] * w
-					}
-				}
-			}
+		us := make([]float32, blocks*16*width)
+		for i, h := range unsafe.Slice(u, len(us)) {
+			us[i] = half.ToFloat32(h)
 		}
+		wide(blocks, a, stride, &us[0], c, nil)
 	}
 }
 
-// generic returns the portable twin for the given tiles and width.
+// generic returns the portable twin for the given tiles and width. It sums in
+// float64, where products of float32 are exact: without fused multiply-adds
+// float32 would lose twice as much.
 func generic(tiles, width int) tileFunc {
 	return func(blocks int, a *float32, stride int, u, c, _ *float32) {
 		as := unsafe.Slice(a, (blocks-1)*stride+tiles*16)
 		us := unsafe.Slice(u, blocks*16*width)
 		cs := unsafe.Slice(c, tiles*width)
-		clear(cs)
-		for b := range blocks {
-			for ch := range 16 {
-				row := us[(b*16+ch)*width:][:width]
-				for t := range tiles {
-					x := as[b*stride+t*16+ch]
-					out := cs[t*width:][:width]
-					for j, w := range row {
-						out[j] += x * w
+		for t := range tiles {
+			for j := 0; j < width; j += 16 {
+				var acc [16]float64
+				for b := range blocks {
+					for ch, x := range as[b*stride+t*16:][:16] {
+						row := us[(b*16+ch)*width+j:][:16]
+						for l := range acc {
+							acc[l] += float64(x) * float64(row[l])
+						}
 					}
+				}
+				for l, v := range acc {
+					cs[t*width+j+l] = float32(v)
 				}
 			}
 		}

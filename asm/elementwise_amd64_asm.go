@@ -10,6 +10,7 @@ import (
 // counts blocks of 16 floats.
 func elementwiseKernels(c *build.Context) {
 	for _, isa := range vecISAs {
+		relu(c, isa)
 		reluGrad(c, isa)
 		sumPixels(c, isa)
 		sgdStep(c, isa)
@@ -32,6 +33,29 @@ func keepPositive(c *build.Context, isa vecISA, d, x, zero, mask reg.VecPhysical
 	}
 	c.VCMPPS(Imm(30), zero, x, mask)
 	c.VANDPS(mask, d, d)
+}
+
+// relu emits x = max(x, 0), where NaN stays NaN. Its Go form is reluGeneric.
+func relu(c *build.Context, isa vecISA) {
+	c.Function("relu" + isa.suffix)
+	c.Doc("relu" + isa.suffix + " sets x = max(x, 0), n blocks of 16; see kernel.relu.")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(n int, x *float32)")
+	n := c.Load(c.Param("n"), reg.RCX)
+	x := c.Load(c.Param("x"), reg.RSI)
+	r := isa.regs
+	zero(c, r[0])
+	c.Label("block")
+	isa.each(func(off int) {
+		// The maximum returns its second source, memory, if that is a NaN.
+		c.VMAXPS(Mem{Base: x, Disp: off}, r[0], r[1])
+		c.VMOVUPS(r[1], Mem{Base: x, Disp: off})
+	})
+	c.ADDQ(Imm(64), x)
+	c.DECQ(n)
+	c.JNZ(LabelRef("block"))
+	c.VZEROUPPER()
+	c.RET()
 }
 
 // reluGrad emits dx = dx where x > 0, else 0. Its Go form is reluGradGeneric.

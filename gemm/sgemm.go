@@ -42,25 +42,28 @@ var multipliers = sync.Pool{New: func() any { return NewMultiplier(nil) }}
 // Multiplier computes products on a team of workers and keeps the memory for
 // packed operands. One goroutine at a time may use it.
 type Multiplier struct {
-	kern   *direct.Kernel
-	team   *parallel.Team
-	b      []float32 // [panel][kc][width]
-	right  []float32 // b, or a block of packed
-	packed *Packed
-	work   []multiplierScratch
-	iota   []int
-	pack   func(worker, item int)
-	block  func(worker, item int)
-	transA bool
-	transB bool
-	m, n   int
-	alpha  float32
-	beta   float32
-	a, bm  []float32
-	lda    int
-	ldb    int
-	c      []float32
-	ldc    int
+	kern    *direct.Kernel
+	team    *parallel.Team
+	b       []float32 // [panel][kc][width]
+	right   []float32 // b, or a block of packed
+	packed  *Packed
+	work    []multiplierScratch
+	iota    []int
+	pack    func(worker, item int)
+	block   func(worker, item int)
+	transA  bool
+	transB  bool
+	m, n    int
+	alpha   float32
+	beta    float32
+	a, bm   []float32
+	lda     int
+	ldb     int
+	c       []float32
+	ldc     int
+	each    []*Multiplier // of each worker, for batches
+	batch   batch
+	product func(worker, item int)
 	// The block that is being computed: columns jc … jc+nb, inner pc … pc+kb.
 	jc, nb, pc, kb int
 	groups         int // of panels, per block of rows

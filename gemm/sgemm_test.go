@@ -210,3 +210,73 @@ func BenchmarkSGEMM(b *testing.B) {
 		}
 	}
 }
+
+// TestBatch compares a batch with its products one by one, bit for bit.
+func TestBatch(t *testing.T) {
+	const m, n, k = 9, 20, 33
+	for _, count := range []int{0, 1, 2, 7} {
+		a, b := testutil.Normal(1, max(1, count)*m*k), testutil.Normal(2, max(1, count)*k*n)
+		want, got := make([]float32, max(1, count)*m*n), make([]float32, max(1, count)*m*n)
+		for i := range count {
+			SGEMM(false, false, m, n, k, 1, a[i*m*k:], k, b[i*k*n:], n, 0, want[i*m*n:], n)
+		}
+		for _, workers := range []int{1, 3} {
+			clear(got)
+			g := NewMultiplier(parallel.NewTeam(workers))
+			require.NoError(t, g.Batch(context.Background(), Batch{count, m * k, k * n, m * n}, false, false, m, n, k, 1, a, k, b, n, 0, got, n))
+			testutil.CheckBits(t, "batch", count, got, want)
+		}
+	}
+	g := NewMultiplier(nil)
+	x := make([]float32, 100)
+	require.PanicsWithValue(t, "gemm: products of a batch overlap in C", func() {
+		_ = g.Batch(context.Background(), Batch{2, 1, 1, 1}, false, false, 2, 2, 1, 1, x[:5], 1, x[10:20], 2, 0, x[50:], 2)
+	})
+}
+
+func TestGEMV(t *testing.T) {
+	for _, s := range []struct{ m, n int }{{1, 1}, {7, 30}, {200, 513}} {
+		for _, trans := range []bool{false, true} {
+			nx, ny := s.n, s.m
+			if trans {
+				nx, ny = ny, nx
+			}
+			lda := s.n + 3
+			a, x, y := testutil.Ints(1, s.m*lda, -3, 3), testutil.Ints(2, nx, -3, 3), testutil.Ints(3, ny, -3, 3)
+			want := make([]float64, ny)
+			for j := range ny {
+				want[j] = -2 * float64(y[j])
+				for i := range nx {
+					at := j*lda + i
+					if trans {
+						at = i*lda + j
+					}
+					want[j] += 2 * float64(a[at]) * float64(x[i])
+				}
+			}
+			GEMV(trans, s.m, s.n, 2, a, lda, x, -2, y)
+			testutil.CheckExact(t, "GEMV", s, y, want)
+		}
+	}
+}
+
+func TestConv1x1(t *testing.T) {
+	s := Conv1x1{N: 2, C: 20, H: 5, W: 7, K: 33}
+	shape := ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 1, KW: 1}
+	x, w, b, dy := testutil.Normal(1, s.N*s.C*35), testutil.Normal(2, s.K*s.C), testutil.Normal(3, s.K), testutil.Normal(4, s.N*s.K*35)
+	g, ctx := NewMultiplier(parallel.NewTeam(2)), context.Background()
+	y := testutil.NaNGuarded(t, len(dy))
+	want, mag := ref.Conv2D(shape, x, w, b)
+	require.NoError(t, s.Forward(ctx, g, y, x, w, b, true))
+	testutil.Check(t, "forward", s, y, ref.ReLU(want), ref.Bound(s.C+1, mag))
+	dx := testutil.NaNGuarded(t, len(x))
+	want, mag = ref.Conv2DInputGrad(shape, dy, w)
+	require.NoError(t, s.InputGrad(ctx, g, dx, w, dy))
+	testutil.Check(t, "dx", s, dx, want, ref.Bound(s.K, mag))
+	dw := make([]float32, len(w))
+	want, mag = ref.Conv2DWeightGrad(shape, x, dy)
+	require.NoError(t, s.WeightGrad(ctx, g, dw, x, dy))
+	testutil.Check(t, "dw", s, dw, want, ref.Bound(s.N*35, mag))
+	require.ErrorIs(t, s.Forward(ctx, g, y, x[1:], w, nil, false), ErrShape)
+	require.ErrorIs(t, s.Forward(ctx, g, y, x, w, b[1:], false), ErrShape)
+}

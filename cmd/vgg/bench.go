@@ -253,14 +253,11 @@ func (c *benchCmd) gemm(ctx context.Context, r *benchResult) error {
 	}
 	var err error
 	r.MS, err = c.time(func() error {
-		for i := range c.Batch {
-			var err error
-			if c.Packed {
-				err = g.Packed(ctx, false, m, a[i*m*k:][:m*k], k, packed[i], 0, out[i*m*n:][:m*n], n)
-			} else {
-				err = g.SGEMM(ctx, false, false, m, n, k, 1, a[i*m*k:][:m*k], k, b[i*k*n:][:k*n], n, 0, out[i*m*n:][:m*n], n)
-			}
-			if err != nil {
+		if !c.Packed {
+			return g.Batch(ctx, gemm.Batch{Count: c.Batch, StrideA: m * k, StrideB: k * n, StrideC: m * n}, false, false, m, n, k, 1, a, k, b, n, 0, out, n)
+		}
+		for i, p := range packed {
+			if err := g.Packed(ctx, false, m, a[i*m*k:][:m*k], k, p, 0, out[i*m*n:][:m*n], n); err != nil {
 				return err
 			}
 		}

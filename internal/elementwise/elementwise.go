@@ -14,6 +14,8 @@ import (
 type kernel struct {
 	name string
 	isa  cpu.ISA
+	// relu sets x[i] = max(x[i], 0), where NaN stays NaN.
+	relu func(n int, x *float32)
 	// reluGrad keeps dx[i] where x[i] > 0, and sets the others to 0.
 	reluGrad func(n int, dx, x *float32)
 	// sumPixels sets sum[l] = Σ_p x[p*16+l] for 16 lanes, in the order of p.
@@ -30,6 +32,16 @@ var best = func() *kernel {
 	}
 	panic("elementwise: no kernel") // the generic one runs everywhere
 }()
+
+// ReLU sets x[i] = max(x[i], 0), where NaN stays NaN.
+func ReLU(x []float32) {
+	if n := len(x) / 16; n > 0 {
+		best.relu(n, unsafe.SliceData(x))
+	}
+	for i := len(x) &^ 15; i < len(x); i++ {
+		x[i] = max(x[i], 0)
+	}
+}
 
 // ReLUGrad sets dx[i] to 0 where x[i] is not positive. The slices have the same
 // length, a multiple of 16.
@@ -69,7 +81,13 @@ func SGD(w, v, g []float32, rate, momentum, decay float32) {
 	}
 }
 
-var generic = kernel{"generic", cpu.Generic, reluGradGeneric, sumPixelsGeneric, sgdGeneric}
+var generic = kernel{"generic", cpu.Generic, reluGeneric, reluGradGeneric, sumPixelsGeneric, sgdGeneric}
+
+func reluGeneric(n int, x *float32) {
+	for i, v := range unsafe.Slice(x, n*16) {
+		unsafe.Slice(x, n*16)[i] = max(v, 0)
+	}
+}
 
 func reluGradGeneric(n int, dx, x *float32) {
 	d, s := unsafe.Slice(dx, n*16), unsafe.Slice(x, n*16)

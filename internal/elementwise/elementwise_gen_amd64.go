@@ -4,6 +4,11 @@
 
 package elementwise
 
+// reluAVX2 sets x = max(x, 0), n blocks of 16; see kernel.relu.
+//
+//go:noescape
+func reluAVX2(n int, x *float32)
+
 // reluGradAVX2 zeroes dx where x is not positive, n blocks of 16; see kernel.reluGrad.
 //
 //go:noescape
@@ -18,6 +23,11 @@ func sumPixelsAVX2(n int, sum *float32, x *float32)
 //
 //go:noescape
 func sgdAVX2(n int, w *float32, v *float32, grad *float32, rate float32, momentum float32, decay float32)
+
+// reluAVX512 sets x = max(x, 0), n blocks of 16; see kernel.relu.
+//
+//go:noescape
+func reluAVX512(n int, x *float32)
 
 // reluGradAVX512 zeroes dx where x is not positive, n blocks of 16; see kernel.reluGrad.
 //

@@ -2,6 +2,24 @@
 
 //go:build !purego
 
+// func reluAVX2(n int, x *float32)
+// Requires: AVX
+TEXT ·reluAVX2(SB), $0-16
+	MOVQ   n+0(FP), CX
+	MOVQ   x+8(FP), SI
+	VXORPS X0, X0, X0
+
+block:
+	VMAXPS  (SI), Y0, Y1
+	VMOVUPS Y1, (SI)
+	VMAXPS  32(SI), Y0, Y1
+	VMOVUPS Y1, 32(SI)
+	ADDQ    $0x40, SI
+	DECQ    CX
+	JNZ     block
+	VZEROUPPER
+	RET
+
 // func reluGradAVX2(n int, dx *float32, x *float32)
 // Requires: AVX
 TEXT ·reluGradAVX2(SB), $0-24
@@ -79,6 +97,22 @@ block:
 	ADDQ         $0x40, DX
 	DECQ         CX
 	JNZ          block
+	VZEROUPPER
+	RET
+
+// func reluAVX512(n int, x *float32)
+// Requires: AVX, AVX512F
+TEXT ·reluAVX512(SB), $0-16
+	MOVQ   n+0(FP), CX
+	MOVQ   x+8(FP), SI
+	VPXORD Z0, Z0, Z0
+
+block:
+	VMAXPS  (SI), Z0, Z1
+	VMOVUPS Z1, (SI)
+	ADDQ    $0x40, SI
+	DECQ    CX
+	JNZ     block
 	VZEROUPPER
 	RET
 

@@ -30,6 +30,21 @@ func guarded(t testing.TB, tail bool, x []float32) []float32 {
 	return testutil.GuardedHeadCopy(t, x)
 }
 
+func TestReLU(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, k *kernel) {
+		x := testutil.Normal(1, 5*16)
+		x[3], x[4], x[5] = float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))
+		want := ref.ReLU(x)
+		for _, tail := range []bool{true, false} {
+			got := guarded(t, tail, x)
+			k.relu(5, &got[0])
+			testutil.CheckExact(t, "relu", 5, got, want)
+		}
+		ReLU(x[:21])
+		testutil.CheckExact(t, "relu", 21, x[:21], want[:21])
+	})
+}
+
 func TestReLUGrad(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, k *kernel) {
 		for n := 1; n <= 5; n++ {

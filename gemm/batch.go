@@ -1,0 +1,65 @@
+package gemm
+
+import "context"
+
+// Batch is a number of equal products with operands of their own, one behind the
+// other at equal distances: the products of Winograd's 16 or 36 elements.
+type Batch struct {
+	Count                     int
+	StrideA, StrideB, StrideC int // elements between operands of two products
+}
+
+// batch is a Batch under way.
+type batch struct {
+	Batch
+	ctx            context.Context
+	transA, transB bool
+	m, n, k        int
+	alpha, beta    float32
+	a, b, c        []float32
+	lda, ldb, ldc  int
+}
+
+// Batch computes SGEMM for each product of a batch. The workers share the
+// products or, if there are fewer of them than workers, each product; results are
+// the same bits. It panics as SGEMM does.
+func (g *Multiplier) Batch(ctx context.Context, p Batch, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) error {
+	switch {
+	case p.Count < 0 || p.StrideA < 0 || p.StrideB < 0 || p.StrideC < 0:
+		panic("gemm: negative size")
+	case p.Count == 0:
+		return nil
+	case p.Count > 1 && m > 0 && p.StrideC < (m-1)*ldc+n:
+		panic("gemm: products of a batch overlap in C")
+	}
+	if p.Count < g.team.Workers() {
+		for i := range p.Count {
+			if err := g.SGEMM(ctx, transA, transB, m, n, k, alpha, a[i*p.StrideA:], lda, b[i*p.StrideB:], ldb, beta, c[i*p.StrideC:], ldc); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	last := p.Count - 1
+	check(transA, transB, m, n, k, a[last*p.StrideA:], lda, b[last*p.StrideB:], ldb, c[last*p.StrideC:], ldc)
+	if len(g.each) == 0 {
+		for range g.team.Workers() {
+			g.each = append(g.each, newMultiplier(g.kern, nil))
+		}
+		g.product = g.batchItem
+	}
+	g.batch = batch{p, ctx, transA, transB, m, n, k, alpha, beta, a, b, c, lda, ldb, ldc}
+	err := g.team.Run(ctx, p.Count, g.product)
+	g.batch = batch{}
+	if err == nil {
+		err = ctx.Err()
+	}
+	return err
+}
+
+// batchItem computes one product.
+func (g *Multiplier) batchItem(worker, i int) {
+	p := &g.batch
+	// Its error is the context's, which Batch looks at.
+	_ = g.each[worker].SGEMM(p.ctx, p.transA, p.transB, p.m, p.n, p.k, p.alpha, p.a[i*p.StrideA:], p.lda, p.b[i*p.StrideB:], p.ldb, p.beta, p.c[i*p.StrideC:], p.ldc)
+}

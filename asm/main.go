@@ -44,7 +44,14 @@ type targetARM64 struct {
 }
 
 // arm64Targets lists the generated files for arm64, one line each.
-var arm64Targets = []targetARM64{}
+var arm64Targets = []targetARM64{
+	{"internal/direct", "direct_gen_arm64", "direct", directNEON},
+	{"internal/elementwise", "elementwise_gen_arm64", "elementwise", elementwiseNEON},
+	{"internal/peak", "peak_gen_arm64", "peak", peakNEON},
+	{"internal/product", "product_gen_arm64", "product", productNEON},
+	{"pool", "pool_gen_arm64", "pool", poolNEON},
+	{"winograd", "transform_gen_arm64", "winograd", winogradNEON},
+}
 
 // output is a generated file: its path from the root of the module, and its text.
 type output struct {

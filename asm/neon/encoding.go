@@ -15,6 +15,8 @@ const (
 	widen2               // Vn.H8, Vd.S4: from the upper half of Vn
 	narrow               // Vn.S4, Vd.H4
 	narrow2              // Vn.S4, Vd.H8: into the upper half of Vd
+	load                 // (Rn)(Rm), Fd: 16 bytes at Rn + Rm
+	store                // Fd, (Rn)(Rm)
 )
 
 // An opcode indexes encodings.
@@ -40,6 +42,8 @@ const (
 	vfcvtl2
 	vfcvtn
 	vfcvtn2
+	fmovqLoad
+	fmovqStore
 )
 
 // An encoding is one instruction which Go's assembler lacks.
@@ -51,7 +55,8 @@ type encoding struct {
 
 // encodings is the only place that knows instruction words. They are from the
 // Arm Architecture Reference Manual, "Advanced SIMD and floating-point", for
-// single precision and Q=1 (FCVTL and FCVTN: Q selects the half).
+// single precision and Q=1 (FCVTL and FCVTN: Q selects the half), and LDR and
+// STR (register, SIMD&FP) of 128 bits.
 // TestEncodings disassembles every form.
 var encodings = [...]encoding{
 	vfadd:      {"VFADD", 0x4e20d400, three},
@@ -73,13 +78,16 @@ var encodings = [...]encoding{
 	vfcvtl2:    {"VFCVTL2", 0x4e217800, widen2},
 	vfcvtn:     {"VFCVTN", 0x0e216800, narrow},
 	vfcvtn2:    {"VFCVTN2", 0x4e216800, narrow2},
+	fmovqLoad:  {"FMOVQ", 0x3ce06800, load},
+	fmovqStore: {"FMOVQ", 0x3ca06800, store},
 }
 
 // word returns the instruction word, with the operands that the shape has.
+// Integer registers have the same fields.
 func (e encoding) word(m V, lane int, n, d V) uint32 {
 	w := e.base | uint32(n)<<5 | uint32(d)
 	switch e.shape {
-	case three:
+	case three, load, store:
 		w |= uint32(m) << 16
 	case element:
 		w |= uint32(m)<<16 | uint32(lane&1)<<21 | uint32(lane>>1)<<11
@@ -104,7 +112,11 @@ func (e encoding) text(m V, lane int, n, d V) string {
 		return fmt.Sprintf("%s V%d.H8, V%d.S4", e.name, n, d)
 	case narrow:
 		return fmt.Sprintf("%s V%d.S4, V%d.H4", e.name, n, d)
-	default: // narrow2
+	case narrow2:
 		return fmt.Sprintf("%s V%d.S4, V%d.H8", e.name, n, d)
+	case load:
+		return fmt.Sprintf("%s (R%d)(R%d), F%d", e.name, n, m, d)
+	default: // store
+		return fmt.Sprintf("%s F%d, (R%d)(R%d)", e.name, d, n, m)
 	}
 }

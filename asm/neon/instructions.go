@@ -104,6 +104,14 @@ func (c *Context) VDUP(n V, lane int, d V) {
 // VDUPR: every lane of d = the low 32 bits of r.
 func (c *Context) VDUPR(r R, d V) { c.Op("VDUP", r, s4(d)) }
 
+// VINS: d[lane] = the low 32 bits of r.
+func (c *Context) VINS(r R, d V, lane int) {
+	if lane < 0 || lane > 3 {
+		c.fail("no lane %d", lane)
+	}
+	c.Op("VMOV", r, raw(fmt.Sprintf("V%d.S[%d]", d, lane)))
+}
+
 // Zero: d = 0.
 func (c *Context) Zero(d V) { c.VEOR(d, d, d) }
 
@@ -147,6 +155,19 @@ func (c *Context) FMOVQ(m Mem, d V) {
 func (c *Context) FMOVQStore(s V, m Mem) {
 	c.quadOffset(m)
 	c.Op("FMOVQ", s, m)
+}
+
+// FMOVQIndexed loads the 16 bytes at base + index.
+func (c *Context) FMOVQIndexed(base, index R, d V) { c.indexed(fmovqLoad, base, index, d) }
+
+// FMOVQStoreIndexed stores 16 bytes at base + index.
+func (c *Context) FMOVQStoreIndexed(s V, base, index R) { c.indexed(fmovqStore, base, index, s) }
+
+func (c *Context) indexed(op opcode, base, index R, v V) {
+	if !base.ours() || !index.ours() {
+		c.fail("FMOVQ (%s)(%s): reserved register", base.Asm(), index.Asm())
+	}
+	c.word(op, V(index), 0, V(base), v)
 }
 
 // FMOVS loads one float32 into lane 0 and clears the other lanes.
@@ -339,3 +360,6 @@ func (c *Context) list(v []V) raw {
 	}
 	return raw("[" + strings.Join(s, ", ") + "]")
 }
+
+// VEXT: d = the 16 bytes of n and then m that begin at byte i.
+func (c *Context) VEXT(i int, m, n, d V) { c.Op("VEXT", Imm(i), b16(m), b16(n), b16(d)) }

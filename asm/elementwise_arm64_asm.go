@@ -1,0 +1,111 @@
+package main
+
+import "github.com/nonet-go/nonet/asm/neon"
+
+// elementwiseNEON emits the loops of training that are bound by memory. See
+// asm/elementwise_amd64_asm.go. n counts blocks of 16 floats.
+func elementwiseNEON(c *neon.Context) {
+	const n, x, y, z neon.R = 0, 1, 2, 3
+	begin := func(name, doc, signature string) {
+		c.Function(name)
+		c.Doc(name + " " + doc)
+		c.Pragma("noescape")
+		c.SignatureExpr(signature)
+		c.Load("n", n)
+	}
+	end := func(pointers ...neon.R) {
+		for _, p := range pointers {
+			c.ADD(neon.Imm(64), p, p)
+		}
+		c.SUBS(neon.Imm(1), n, n)
+		c.Branch("BNE", "block")
+	}
+
+	begin("reluNEON", "sets x = max(x, 0), n blocks of 16; see kernel.relu.", "func(n int, x *float32)")
+	c.Load("x", x)
+	c.Zero(31)
+	c.Label("block")
+	for off := 0; off < 64; off += 16 {
+		c.FMOVQ(neon.Mem{Base: x, Off: off}, 0)
+		c.VFMAX(31, 0, 0) // NaN stays
+		c.FMOVQStore(0, neon.Mem{Base: x, Off: off})
+	}
+	end(x)
+	c.RET()
+
+	begin("reluGradNEON", "zeroes dx where x is not positive, n blocks of 16; see kernel.reluGrad.", "func(n int, dx, x *float32)")
+	c.Load("dx", x)
+	c.Load("x", y)
+	c.Label("block")
+	for off := 0; off < 64; off += 16 {
+		c.FMOVQ(neon.Mem{Base: x, Off: off}, 0)
+		c.FMOVQ(neon.Mem{Base: y, Off: off}, 1)
+		c.VFCMGTZero(1, 1)
+		c.VAND(1, 0, 0)
+		c.FMOVQStore(0, neon.Mem{Base: x, Off: off})
+	}
+	end(x, y)
+	c.RET()
+
+	begin("sumPixelsNEON", "adds up n pixels of 16 channels; see kernel.sumPixels.", "func(n int, sum, x *float32)")
+	c.Load("sum", x)
+	c.Load("x", y)
+	for v := range neon.V(4) {
+		c.Zero(v)
+	}
+	c.Label("block")
+	for v := range neon.V(4) {
+		c.FMOVQ(neon.Mem{Base: y, Off: 16 * int(v)}, 4+v)
+		c.VFADD(4+v, v, v)
+	}
+	end(y)
+	for v := range neon.V(4) {
+		c.FMOVQStore(v, neon.Mem{Base: x, Off: 16 * int(v)})
+	}
+	c.RET()
+
+	begin("sgdNEON", "takes a step of gradient descent with momentum, n blocks of 16; see kernel.sgd.", "func(n int, w, v, grad *float32, rate, momentum, decay float32)")
+	c.Load("w", x)
+	c.Load("v", y)
+	c.Load("grad", z)
+	const rate, momentum, decay neon.V = 29, 30, 31
+	c.LoadFloat("rate", rate)
+	c.VDUP(rate, 0, rate)
+	c.LoadFloat("momentum", momentum)
+	c.VDUP(momentum, 0, momentum)
+	c.LoadFloat("decay", decay)
+	c.VDUP(decay, 0, decay)
+	c.Label("block")
+	for off := 0; off < 64; off += 16 {
+		c.FMOVQ(neon.Mem{Base: x, Off: off}, 0)
+		c.FMOVQ(neon.Mem{Base: y, Off: off}, 1)
+		c.FMOVQ(neon.Mem{Base: z, Off: off}, 2)
+		c.VFMLA(decay, 0, 2) // g + decay·w
+		c.VFMLA(momentum, 1, 2)
+		c.FMOVQStore(2, neon.Mem{Base: y, Off: off})
+		c.VFMLS(rate, 2, 0)
+		c.FMOVQStore(0, neon.Mem{Base: x, Off: off})
+	}
+	end(x, y, z)
+	c.RET()
+}
+
+// peakNEON emits a loop of nothing but independent multiply-adds.
+func peakNEON(c *neon.Context) {
+	c.Function("fmaNEON")
+	c.Doc("fmaNEON does n times 24 multiply-adds of whole vectors.")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(n int)")
+	c.Load("n", 0)
+	for v := range neon.V(26) {
+		c.Zero(v)
+	}
+	c.Align(16)
+	c.Label("loop")
+	for v := range neon.V(24) {
+		c.VFMLA(24, 25, v)
+	}
+	c.SUBS(neon.Imm(1), 0, 0)
+	c.Branch("BNE", "loop")
+	c.RET()
+}

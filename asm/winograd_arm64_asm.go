@@ -1,0 +1,322 @@
+package main
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/nonet-go/nonet/asm/neon"
+	"github.com/nonet-go/nonet/internal/bilinear"
+)
+
+// winogradNEON emits the transforms of F(2×2,3×3) and F(4×4,3×3) on four
+// channels at a time, from the same programs as on amd64.
+func winogradNEON(c *neon.Context) {
+	for _, m := range []int{2, 4} {
+		t := &transformNEON{c: c, alg: bilinear.New(m)}
+		a := t.alg.Alpha
+		t.expand(fmt.Sprintf("input%dx%dNEON", m, m), fmt.Sprintf("sets V = Bᵀ·d·B for tiles of %d×%d pixels and 16 channels; see transforms.input.", a, a), t.alg.BT)
+		if m == 4 {
+			t.expand("gradient4x4NEON", "sets D = A·dY·Aᵀ for tiles of 4×4 outputs and 16 channels; see transforms.gradient.", t.alg.AT.Transpose())
+		}
+		for _, e := range []epilogue{{"", false, false}, {"ReLU", true, false}, {"Pool", true, true}} {
+			t.output(e)
+		}
+	}
+}
+
+type transformNEON struct {
+	c      *neon.Context
+	alg    bilinear.Algorithm
+	factor map[float32]neonLane // |constant| → where it is
+}
+
+// neonLane is one float32 of a vector register.
+type neonLane struct {
+	v    neon.V
+	lane int
+}
+
+// constants loads the absolute values of a program's multipliers, four to a
+// register.
+func (t *transformNEON) constants(p bilinear.Program) {
+	c := t.c
+	t.factor = map[float32]neonLane{}
+	tmp := c.R()
+	var v neon.V
+	for _, k := range p.Constants() {
+		k = float32(math.Abs(float64(k)))
+		if _, ok := t.factor[k]; ok {
+			continue
+		}
+		lane := len(t.factor) % 4
+		if lane == 0 {
+			v = c.V()
+		}
+		c.MOVD(neon.Imm(bits(k)), tmp)
+		c.VINS(tmp, v, lane)
+		t.factor[k] = neonLane{v, lane}
+	}
+	c.FreeR(tmp)
+}
+
+// emit prints a program. It owns the registers of in, and the caller owns those
+// that it returns.
+func (t *transformNEON) emit(p bilinear.Program, in []neon.V) []neon.V {
+	c := t.c
+	val := append([]neon.V(nil), in...)
+	last := p.LastUse()
+	for i, op := range p.Ops {
+		x, y := val[op.X], val[op.Y]
+		xDies, yDies := last[op.X] == i, op.Kind != bilinear.Mul && last[op.Y] == i
+		d := c.V()
+		switch op.Kind {
+		case bilinear.Add:
+			c.VFADD(y, x, d)
+		case bilinear.Sub:
+			c.VFSUB(y, x, d)
+		case bilinear.Mul:
+			k := t.lane(op.C)
+			c.VFMULElem(k.v, k.lane, x, d)
+			if op.C < 0 {
+				c.VFNEG(d, d)
+			}
+		case bilinear.FMA: // FMLA overwrites its addend
+			k := t.lane(op.C)
+			if yDies && y != x {
+				c.FreeV(d)
+				d, yDies = y, false
+			} else {
+				c.VMOV(y, d)
+			}
+			if op.C > 0 {
+				c.VFMLAElem(k.v, k.lane, x, d)
+			} else {
+				c.VFMLSElem(k.v, k.lane, x, d)
+			}
+		}
+		if xDies {
+			c.FreeV(x)
+		}
+		if yDies && y != x {
+			c.FreeV(y)
+		}
+		val = append(val, d)
+	}
+	for v, l := range last {
+		if l < 0 {
+			c.FreeV(val[v])
+		}
+	}
+	out := make([]neon.V, len(p.Outputs))
+	for i, v := range p.Outputs {
+		out[i] = val[v]
+	}
+	return out
+}
+
+func (t *transformNEON) lane(k float32) neonLane { return t.factor[float32(math.Abs(float64(k)))] }
+
+// expand emits V = X·d·Xᵀ, see transform.expand for the operands. The rows wait
+// where their results will stand.
+func (t *transformNEON) expand(name, doc string, x bilinear.Matrix) {
+	c, a, n := t.c, t.alg.Alpha, len(x[0])
+	c.Function(name)
+	c.Doc(name + " " + doc)
+	c.Pragma("noescape")
+	c.SignatureExpr("func(tiles int, dst *float32, xi, step int, src *float32, row int)")
+	tiles, dst, xi, step, src, row := c.R(), c.R(), c.R(), c.R(), c.R(), c.R()
+	for _, p := range []struct {
+		name string
+		r    neon.R
+	}{{"tiles", tiles}, {"dst", dst}, {"xi", xi}, {"step", step}, {"src", src}, {"row", row}} {
+		c.Load(p.name, p.r)
+	}
+	c.LSL(2, xi, xi)
+	c.LSL(2, step, step)
+	c.LSL(2, row, row)
+	whole, at, to, base := c.R(), c.R(), c.R(), c.R() // whole: from row to row of V
+	c.MOVD(neon.Imm(a), whole)
+	c.MUL(xi, whole, whole)
+	prog := bilinear.Compile(x)
+	t.constants(prog)
+	c.Label("tile")
+	for quarter := range 4 {
+		c.Comment("Rows: t[i] = X·d[i]")
+		c.MOVD(src, at)
+		c.ADD(neon.Imm(16*quarter), dst, base)
+		c.MOVD(base, to)
+		for i := range n {
+			in := c.Vs(n)
+			for j, v := range in {
+				c.FMOVQ(neon.Mem{Base: at, Off: 64*j + 16*quarter}, v)
+			}
+			if quarter == 0 {
+				for j := range t.alg.M {
+					c.PRFM(neon.Mem{Base: at, Off: 64 * (2*t.alg.M + j)}, "PLDL1KEEP")
+				}
+			}
+			if i < n-1 {
+				c.ADD(row, at, at)
+			}
+			out := t.emit(prog, in)
+			for j, v := range out {
+				c.FMOVQStore(v, neon.Mem{Base: to})
+				if i < n-1 || j < a-1 {
+					c.ADD(xi, to, to)
+				}
+			}
+			free(c, out)
+		}
+		c.Comment("Columns: V[.][j] = X·t[.][j]")
+		for j := range a {
+			in := c.Vs(n)
+			c.MOVD(base, to)
+			for i, v := range in {
+				c.FMOVQ(neon.Mem{Base: to}, v)
+				if i < n-1 {
+					c.ADD(whole, to, to)
+				}
+			}
+			out := t.emit(prog, in)
+			c.MOVD(base, to)
+			for i, v := range out {
+				c.FMOVQStore(v, neon.Mem{Base: to})
+				if i < a-1 {
+					c.ADD(whole, to, to)
+				}
+			}
+			free(c, out)
+			if j < a-1 {
+				c.ADD(xi, base, base)
+			}
+		}
+	}
+	c.ADD(neon.Imm(64*t.alg.M), src, src)
+	c.ADD(step, dst, dst)
+	c.SUBS(neon.Imm(1), tiles, tiles)
+	c.Branch("BNE", "tile")
+	c.RET()
+}
+
+// free gives registers back, each once: a program may return an input twice.
+func free(c *neon.Context, vs []neon.V) {
+	seen := map[neon.V]bool{}
+	for _, v := range vs {
+		if !seen[v] {
+			c.FreeV(v)
+		}
+		seen[v] = true
+	}
+}
+
+// output emits Y = Aᵀ·M·A and the epilogue, see transform.output for the
+// operands. The rows wait in M.
+func (t *transformNEON) output(e epilogue) {
+	c, a, m := t.c, t.alg.Alpha, t.alg.M
+	name := fmt.Sprintf("output%dx%d%sNEON", m, m, e.name)
+	c.Function(name)
+	c.Doc(fmt.Sprintf("%s sets Y = Aᵀ·M·A + bias for tiles of %d×%d outputs and 16 channels; see transforms.output.", name, m, m))
+	c.Pragma("noescape")
+	c.SignatureExpr("func(tiles int, dst *float32, row int, src *float32, xi int, step int, bias *float32)")
+	tiles, dst, row, src, xi, step, bias := c.R(), c.R(), c.R(), c.R(), c.R(), c.R(), c.R()
+	for _, p := range []struct {
+		name string
+		r    neon.R
+	}{{"tiles", tiles}, {"dst", dst}, {"row", row}, {"src", src}, {"xi", xi}, {"step", step}, {"bias", bias}} {
+		c.Load(p.name, p.r)
+	}
+	c.LSL(2, row, row)
+	c.LSL(2, xi, xi)
+	c.LSL(2, step, step)
+	whole, at, base, to := c.R(), c.R(), c.R(), c.R()
+	c.MOVD(neon.Imm(a), whole)
+	c.MUL(xi, whole, whole)
+	prog := bilinear.Compile(t.alg.AT)
+	t.constants(prog)
+	bv, zero := c.V(), c.V()
+	c.Zero(zero)
+	side := m
+	if e.pool {
+		side = m / 2
+	}
+	c.Label("tile")
+	for quarter := range 4 {
+		c.FMOVQ(neon.Mem{Base: bias, Off: 16 * quarter}, bv)
+		c.Comment("Rows: t[i] = Aᵀ·M[i]")
+		c.ADD(neon.Imm(16*quarter), src, base)
+		c.MOVD(base, at)
+		for i := range a {
+			in := c.Vs(a)
+			c.MOVD(at, to)
+			for j, v := range in {
+				c.FMOVQ(neon.Mem{Base: at}, v)
+				if i < a-1 || j < a-1 {
+					c.ADD(xi, at, at)
+				}
+			}
+			out := t.emit(prog, in)
+			for j, v := range out {
+				c.FMOVQStore(v, neon.Mem{Base: to})
+				if j < m-1 {
+					c.ADD(xi, to, to)
+				}
+			}
+			free(c, out)
+		}
+		c.Comment("Columns: Y[.][j] = Aᵀ·t[.][j]")
+		var left []neon.V // the column before, of a pool
+		for j := range m {
+			in := c.Vs(a)
+			c.MOVD(base, at)
+			for i, v := range in {
+				c.FMOVQ(neon.Mem{Base: at}, v)
+				if i < a-1 {
+					c.ADD(whole, at, at)
+				}
+			}
+			if j < m-1 {
+				c.ADD(xi, base, base)
+			}
+			out := t.emit(prog, in)
+			for _, v := range out {
+				c.VFADD(bv, v, v)
+				if e.relu {
+					c.VFMAX(zero, v, v)
+				}
+			}
+			column := j
+			if e.pool {
+				if j%2 == 0 {
+					left = out
+					continue
+				}
+				for i := range out {
+					c.VFMAX(left[i], out[i], out[i])
+				}
+				for i := range side {
+					c.VFMAX(out[2*i+1], out[2*i], out[2*i])
+				}
+				column = j / 2
+			}
+			c.ADD(neon.Imm(64*column+16*quarter), dst, to)
+			for i := range side {
+				v := out[i]
+				if e.pool {
+					v = out[2*i]
+				}
+				c.FMOVQStore(v, neon.Mem{Base: to})
+				if i < side-1 {
+					c.ADD(row, to, to)
+				}
+			}
+			free(c, out)
+			free(c, left)
+			left = nil
+		}
+	}
+	c.ADD(neon.Imm(64*side), dst, dst)
+	c.ADD(step, src, src)
+	c.SUBS(neon.Imm(1), tiles, tiles)
+	c.Branch("BNE", "tile")
+	c.RET()
+}

@@ -1,0 +1,11 @@
+//go:build !purego
+
+package pool
+
+import "github.com/nonet-go/nonet/internal/cpu"
+
+// kernels lists the kernels in order of preference.
+var kernels = []kernel{
+	{"neon", cpu.NEON, maxRowNEON, maxGradRowNEON, lrnNEON},
+	generic,
+}

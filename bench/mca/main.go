@@ -149,7 +149,7 @@ var (
 	branch      = regexp.MustCompile(`^((?:b|b\.\w+|cbn?z\s+\w+,|tbn?z\s+\w+, #\w+,)\s+)0x([0-9a-f]+) <.*>$`)
 )
 
-// kernels disassembles the functions whose name ends in NEON.
+// kernels disassembles the functions of this module whose name ends in NEON.
 func kernels(llvm, binary string) ([]function, error) {
 	out, err := exec.Command(fmt.Sprintf(llvm, "llvm-objdump"), "-d", "--no-show-raw-insn", binary).Output()
 	if err != nil {
@@ -160,7 +160,7 @@ func kernels(llvm, binary string) ([]function, error) {
 	for line := range strings.SplitSeq(string(out), "\n") {
 		if m := header.FindStringSubmatch(line); m != nil {
 			name := strings.TrimSuffix(m[1], ".abi0")
-			if in = strings.HasSuffix(name, "NEON"); in {
+			if in = strings.HasSuffix(name, "NEON") && strings.Contains(name, "nonet-go/nonet/"); in {
 				list = append(list, function{name: name[strings.LastIndex(name, "/")+1:]})
 			}
 			continue

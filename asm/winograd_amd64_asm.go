@@ -21,6 +21,7 @@ func winogradTransforms(c *build.Context) {
 			t.input()
 			if m == 4 {
 				t.gradient()
+				t.filterGradient()
 			}
 			for _, e := range []epilogue{{"", false, false}, {"ReLU", true, false}, {"Pool", true, true}} {
 				t.output(e)
@@ -74,6 +75,68 @@ func (t *transform) gradient() {
 	t.c.Function(name)
 	t.c.Doc(fmt.Sprintf("%s sets D = A·dY·Aᵀ for tiles of %d×%d outputs and 16 channels; see transforms.gradient.", name, m, m))
 	t.expand(t.alg.AT.Transpose())
+}
+
+// filterGradient emits dW = Gᵀ·M·G for 16 output channels. G is rounded to
+// float32: its entries are no short binary fractions.
+func (t *transform) filterGradient() {
+	c, a := t.c, t.alg.Alpha
+	name := fmt.Sprintf("filterGradient%dx%d%s", t.alg.M, t.alg.M, t.isa.suffix)
+	c.Function(name)
+	c.Doc(fmt.Sprintf("%s sets dW = Gᵀ·M·G for 16 filters of 3×3; see transforms.filterGradient.", name))
+	c.Pragma("noescape")
+	c.SignatureExpr("func(dst, src *float32, xi int)")
+	dst := c.Load(c.Param("dst"), reg.RDI)
+	src := c.Load(c.Param("src"), reg.RSI)
+	xi := c.Load(c.Param("xi"), reg.RDX)
+	c.SHLQ(Imm(2), xi)
+	v := t.strides(xi, a, reg.R8, reg.R9, reg.R10, reg.R11, reg.R12)
+	g := t.alg.G.Float64()
+	from, to := reg.RAX, reg.R13
+	for half := 0; half < 16/t.isa.lanes; half++ {
+		off := 4 * t.isa.lanes * half
+		t.free = append([]reg.VecPhysical(nil), t.isa.regs...)
+		// sums sets out[r] = Σ_i G[i][r]·in[i].
+		sums := func(in func(i int) Mem, out func(r int, v reg.VecPhysical)) {
+			acc := []reg.VecPhysical{t.take(), t.take(), t.take()}
+			x := t.take()
+			for _, r := range acc {
+				zero(c, r)
+			}
+			for i := range a {
+				c.VMOVUPS(in(i), x)
+				for r, d := range acc {
+					if k := float32(g[i][r]); k != 0 {
+						t.fma(k, x, d, d)
+					}
+				}
+			}
+			for r, d := range acc {
+				out(r, d)
+				t.put(d)
+			}
+			t.put(x)
+		}
+		c.Comment("Columns: t = Gᵀ·M, into the first three rows of M")
+		c.MOVQ(src, from)
+		for j := range a {
+			sums(func(i int) Mem { return v.column(from, i, off) }, func(r int, d reg.VecPhysical) { c.VMOVUPS(d, v.column(from, r, off)) })
+			if j < a-1 {
+				c.ADDQ(xi, from)
+			}
+		}
+		c.Comment("Rows: dW = t·G")
+		c.MOVQ(src, from)
+		c.MOVQ(dst, to)
+		for row := range 3 {
+			sums(func(i int) Mem { return v.row(from, i, off) }, func(r int, d reg.VecPhysical) { c.VMOVUPS(d, Mem{Base: to, Disp: 64*(3*row+r) + off}) })
+			if row < 2 {
+				c.ADDQ(v.whole, from)
+			}
+		}
+	}
+	c.VZEROUPPER()
+	c.RET()
 }
 
 // expand emits V = X·d·Xᵀ, where X has alpha rows.

@@ -17,6 +17,7 @@ func winogradNEON(c *neon.Context) {
 		t.expand(fmt.Sprintf("input%dx%dNEON", m, m), fmt.Sprintf("sets V = Bᵀ·d·B for tiles of %d×%d pixels and 16 channels; see transforms.input.", a, a), t.alg.BT)
 		if m == 4 {
 			t.expand("gradient4x4NEON", "sets D = A·dY·Aᵀ for tiles of 4×4 outputs and 16 channels; see transforms.gradient.", t.alg.AT.Transpose())
+			t.filterGradient()
 		}
 		for _, e := range []epilogue{{"", false, false}, {"ReLU", true, false}, {"Pool", true, true}} {
 			t.output(e)
@@ -195,6 +196,96 @@ func (t *transformNEON) expand(name, doc string, x bilinear.Matrix) {
 	c.ADD(step, dst, dst)
 	c.SUBS(neon.Imm(1), tiles, tiles)
 	c.Branch("BNE", "tile")
+	c.RET()
+}
+
+// filterGradient emits dW = Gᵀ·M·G for 16 output channels, see
+// transform.filterGradient.
+func (t *transformNEON) filterGradient() {
+	c, a := t.c, t.alg.Alpha
+	name := "filterGradient4x4NEON"
+	c.Function(name)
+	c.Doc(name + " sets dW = Gᵀ·M·G for 16 filters of 3×3; see transforms.filterGradient.")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(dst, src *float32, xi int)")
+	dst, src, xi, whole, from, at := c.R(), c.R(), c.R(), c.R(), c.R(), c.R()
+	c.Load("dst", dst)
+	c.Load("src", src)
+	c.Load("xi", xi)
+	c.LSL(2, xi, xi)
+	c.MOVD(neon.Imm(a), whole)
+	c.MUL(xi, whole, whole)
+	g := t.alg.G.Float64()
+	tmp := c.R()
+	factor := map[float32]neonLane{}
+	var v neon.V
+	for _, row := range g {
+		for _, k := range row {
+			f := float32(math.Abs(k))
+			if _, ok := factor[f]; ok || f == 0 {
+				continue
+			}
+			if len(factor)%4 == 0 {
+				v = c.V()
+			}
+			c.MOVD(neon.Imm(bits(f)), tmp)
+			c.VINS(tmp, v, len(factor)%4)
+			factor[f] = neonLane{v, len(factor) % 4}
+		}
+	}
+	// sums reads six vectors, stride apart, and leaves Σ_i G[i][r]·in[i].
+	sums := func(stride neon.R) []neon.V {
+		acc := c.Vs(3)
+		x := c.V()
+		for _, d := range acc {
+			c.Zero(d)
+		}
+		for i := range a {
+			c.FMOVQ(neon.Mem{Base: at}, x)
+			if i < a-1 {
+				c.ADD(stride, at, at)
+			}
+			for r, d := range acc {
+				k := factor[float32(math.Abs(g[i][r]))]
+				switch {
+				case g[i][r] > 0:
+					c.VFMLAElem(k.v, k.lane, x, d)
+				case g[i][r] < 0:
+					c.VFMLSElem(k.v, k.lane, x, d)
+				}
+			}
+		}
+		c.FreeV(x)
+		return acc
+	}
+	for quarter := range 4 {
+		c.Comment("Columns: t = Gᵀ·M, into the first three rows of M")
+		c.ADD(neon.Imm(16*quarter), src, from)
+		for range a {
+			c.MOVD(from, at)
+			out := sums(whole)
+			c.MOVD(from, at)
+			for r, d := range out {
+				c.FMOVQStore(d, neon.Mem{Base: at})
+				if r < 2 {
+					c.ADD(whole, at, at)
+				}
+			}
+			c.FreeV(out...)
+			c.ADD(xi, from, from)
+		}
+		c.Comment("Rows: dW = t·G")
+		c.ADD(neon.Imm(16*quarter), src, from)
+		for row := range 3 {
+			c.MOVD(from, at)
+			out := sums(xi)
+			for r, d := range out {
+				c.FMOVQStore(d, neon.Mem{Base: dst, Off: 64*(3*row+r) + 16*quarter})
+			}
+			c.FreeV(out...)
+			c.ADD(whole, from, from)
+		}
+	}
 	c.RET()
 }
 

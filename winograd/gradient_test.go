@@ -153,6 +153,19 @@ func TestGradientGuards(t *testing.T) {
 	})
 }
 
+func TestFilterGradientGuards(t *testing.T) {
+	forEachGradVariant(t, func(v gradVariant) {
+		const xi = 32
+		src := testutil.Normal(1, 35*xi+16)
+		var got [2][]float32
+		for i, place := range []func(testing.TB, []float32) []float32{testutil.GuardedCopy[float32], testutil.GuardedHeadCopy[float32]} {
+			got[i] = place(t, make([]float32, 9*16))
+			v.tr.filterGradient(&got[i][0], &place(t, src)[0], xi)
+		}
+		testutil.CheckBits(t, "guarded", xi, got[0], got[1])
+	})
+}
+
 func TestWeightGradErrors(t *testing.T) {
 	_, err := NewWeightGrad(1, 16, 2, 2, 16, 0)
 	require.ErrorIs(t, err, ErrShape)

@@ -17,6 +17,11 @@ type transforms struct {
 	// F(4×4,3×3) has it.
 	gradient expandFunc
 
+	// filterGradient sets dW = Gᵀ·M·G for 16 filters of 3×3: element ξ of M, which
+	// is overwritten, is src[ξ*xi], and tap t of filter l goes to dst[t*16+l].
+	// Only F(4×4,3×3) has it.
+	filterGradient func(dst, src *float32, xi int)
+
 	// output sets Y = Aᵀ·M·A + bias for a run of tiles, 16 channels, and then
 	// applies the epilogue. Element ξ of tile t is src[ξ*xi + t*step], which is
 	// overwritten; output (y, x) goes to dst[y*row + (t*m+x)*16]. With a pool

@@ -15,6 +15,7 @@ func genericTransforms(m int) transforms {
 	t := transforms{name: "generic", isa: cpu.Generic, m: m, input: expandGeneric(alg, alg.BT)}
 	if m == 4 {
 		t.gradient = expandGeneric(alg, alg.AT.Transpose())
+		t.filterGradient = filterGradientGeneric(alg.G.Float64())
 	}
 	for e := range t.output {
 		t.output[e] = func(tiles int, dst *float32, row int, src *float32, xi, step int, bias *float32) {
@@ -83,6 +84,33 @@ func expandGeneric(alg bilinear.Algorithm, x bilinear.Matrix) expandFunc {
 				interpret(p, &val)
 				for i, o := range p.Outputs {
 					*at(dst, (i*a+j)*xi+t*step) = val[o]
+				}
+			}
+		}
+	}
+}
+
+// filterGradientGeneric returns dW = Gᵀ·M·G, in float64.
+func filterGradientGeneric(g [][]float64) func(dst, src *float32, xi int) {
+	return func(dst, src *float32, xi int) {
+		out := unsafe.Slice(dst, 9*16)
+		for l := range 16 {
+			var t [3][6]float64
+			for i := range 6 {
+				for j := range 6 {
+					m := float64(at(src, (i*6+j)*xi)[l])
+					for r := range 3 {
+						t[r][j] += g[i][r] * m
+					}
+				}
+			}
+			for row := range 3 {
+				for r := range 3 {
+					sum := 0.0
+					for j := range 6 {
+						sum += t[row][j] * g[j][r]
+					}
+					out[(3*row+r)*16+l] = float32(sum)
 				}
 			}
 		}

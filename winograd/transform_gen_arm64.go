@@ -34,6 +34,11 @@ func input4x4NEON(tiles int, dst *float32, xi int, step int, src *float32, row i
 //go:noescape
 func gradient4x4NEON(tiles int, dst *float32, xi int, step int, src *float32, row int)
 
+// filterGradient4x4NEON sets dW = Gᵀ·M·G for 16 filters of 3×3; see transforms.filterGradient.
+//
+//go:noescape
+func filterGradient4x4NEON(dst *float32, src *float32, xi int)
+
 // output4x4NEON sets Y = Aᵀ·M·A + bias for tiles of 4×4 outputs and 16 channels; see transforms.output.
 //
 //go:noescape

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/nonet-go/nonet/internal/bilinear"
 	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/layout"
 	"github.com/nonet-go/nonet/internal/parallel"
@@ -27,7 +26,6 @@ type WeightGrad struct {
 	c, k   int
 	cb, kb int // blocks of 16 channels
 	chunk  int // tiles
-	g      [][]float64
 }
 
 // gradScratch bounds the V and D of a chunk, in bytes: half of the last-level
@@ -41,7 +39,7 @@ func NewWeightGrad(n, c, h, w, k, pad int) (*WeightGrad, error) {
 }
 
 func newWeightGrad(kern *direct.Kernel, tr *transforms, n, c, h, w, k, pad int) (*WeightGrad, error) {
-	g := &WeightGrad{kern: kern, tr: tr, c: c, k: k, cb: layout.Blocks(c), kb: layout.Blocks(k), g: bilinear.New(4).G.Float64()}
+	g := &WeightGrad{kern: kern, tr: tr, c: c, k: k, cb: layout.Blocks(c), kb: layout.Blocks(k)}
 	if c < 1 || k < 1 || n < 1 || h < 1 || w < 1 || pad < 0 || pad > 1 || h+2*pad < 3 || w+2*pad < 3 {
 		return nil, fmt.Errorf("winograd: weight gradient of %d pictures of %d×%d×%d to %d channels, padding %d: %w", n, c, h, w, k, pad, ErrShape)
 	}
@@ -196,40 +194,18 @@ func (e *WeightGradExec) multiplyItem(_, item int) {
 }
 
 // finishItem sets dW = Gᵀ·dU·G for one input channel.
-func (e *WeightGradExec) finishItem(_, c int) {
+func (e *WeightGradExec) finishItem(wi, c int) {
 	g := e.g
-	var m [36]float64
-	for k := range g.k {
-		panel := k / g.kern.KB
-		width := e.width(panel)
-		at := panel*g.kern.KB*g.cb*16 + c*width + k%g.kern.KB
-		for xi := range m {
-			m[xi] = float64(e.u[xi*g.kb*16*g.cb*16+at])
+	out := e.patches[wi].patch[:9*16]
+	for b := range g.kb {
+		panel := b * 16 / g.kern.KB
+		at := panel*g.kern.KB*g.cb*16 + c*e.width(panel) + b*16%g.kern.KB
+		g.tr.filterGradient(&out[0], &e.u[at], g.kb*16*g.cb*16)
+		for l := range min(16, g.k-b*16) {
+			dw := e.dw[((b*16+l)*g.c+c)*9:][:9]
+			for t := range dw {
+				dw[t] = out[t*16+l]
+			}
 		}
-		transformGradient(g.g, &m, (*[9]float32)(e.dw[(k*g.c+c)*9:]))
-	}
-}
-
-// transformGradient sets dw = Gᵀ·m·G.
-func transformGradient(g [][]float64, m *[36]float64, dw *[9]float32) {
-	var t [3][6]float64
-	for i, r := range g {
-		r := [3]float64(r)
-		for j := range 6 {
-			v := m[i*6+j]
-			t[0][j] += r[0] * v
-			t[1][j] += r[1] * v
-			t[2][j] += r[2] * v
-		}
-	}
-	for i := range t {
-		var s [3]float64
-		for j, r := range g {
-			r := [3]float64(r)
-			s[0] += t[i][j] * r[0]
-			s[1] += t[i][j] * r[1]
-			s[2] += t[i][j] * r[2]
-		}
-		dw[i*3], dw[i*3+1], dw[i*3+2] = float32(s[0]), float32(s[1]), float32(s[2])
 	}
 }

@@ -93,13 +93,7 @@ func (f *Filter) init(oihw, bias []float32, team *parallel.Team, opts []Option) 
 	}
 	f.bias = make([]float32, f.k)
 	copy(f.bias, bias)
-	f.tile = o.tile
-	if f.tile == -1 {
-		f.tile = 4
-	}
-	if f.c < winogradMin {
-		f.tile = 0
-	}
+	f.tile = choose(f.c, o.tile)
 	var err error
 	switch {
 	case f.tile == 0:
@@ -127,14 +121,32 @@ func (f *Filter) Repack(oihw []float32, team *parallel.Team) error {
 	return f.wino.Repack(oihw, team)
 }
 
-// Algorithm names what the filter is packed for: "direct", "F(2×2,3×3)" or
-// "F(4×4,3×3)".
-func (f *Filter) Algorithm() string {
-	if f.tile == 0 {
+// choose returns m of F(m×m,3×3), or 0 for the direct algorithm: what was asked
+// for, or -1, and what the number of input channels allows.
+func choose(c, asked int) int {
+	switch {
+	case c < winogradMin:
+		return 0
+	case asked == -1:
+		return 4
+	}
+	return asked
+}
+
+// Algorithm names what a convolution of c input channels is computed by, unless
+// options say otherwise: "direct", or "F(4×4,3×3)".
+func Algorithm(c int) string { return algorithmName(choose(c, -1)) }
+
+func algorithmName(tile int) string {
+	if tile == 0 {
 		return "direct"
 	}
-	return fmt.Sprintf("F(%d×%d,3×3)", f.tile, f.tile)
+	return fmt.Sprintf("F(%d×%d,3×3)", tile, tile)
 }
+
+// Algorithm names what the filter is packed for: "direct", "F(2×2,3×3)" or
+// "F(4×4,3×3)".
+func (f *Filter) Algorithm() string { return algorithmName(f.tile) }
 
 // Bytes returns the memory that the packed filters take.
 func (f *Filter) Bytes() int64 {

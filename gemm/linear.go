@@ -106,28 +106,39 @@ func (l *Linear) width(panel int) int { return min(l.kern.KB, l.outputs()-panel*
 // at returns where the packed weights [blocks*16][width] of a panel begin.
 func (l *Linear) at(panel int) int { return panel * l.kern.KB * l.blocks * 16 }
 
-// pack copies one chunk of the columns of one panel.
+// pack copies one chunk of the columns of one panel, 16 outputs at a time: whole
+// lines are written, and 16 rows read side by side.
 func (l *Linear) pack(panel, chunk int, weights []float32, in int, columns []int32) {
 	width := l.width(panel)
 	i0 := chunk * chunkBlocks * 16
 	i1 := min(i0+chunkBlocks*16, l.in)
-	for lane := range min(width, l.out-panel*l.kern.KB) {
-		row := weights[(panel*l.kern.KB+lane)*in:][:in]
-		to := l.at(panel) + i0*width + lane
+	for block := 0; block < width; block += 16 {
+		first := panel*l.kern.KB + block
+		var rows [16][]float32
+		n := min(16, l.out-first)
+		for lane := range n {
+			rows[lane] = weights[(first+lane)*in:][:in]
+		}
+		var line [16]float32
 		for i := i0; i < i1; i++ {
-			w := float32(0)
-			switch {
-			case columns == nil:
-				w = row[i]
-			case columns[i] >= 0:
-				w = row[columns[i]]
+			col := i
+			if columns != nil {
+				col = int(columns[i])
 			}
-			if l.h != nil {
-				l.h[to] = half.FromFloat32(w)
-			} else {
-				l.u[to] = w
+			if col < 0 {
+				continue // stays zero
 			}
-			to += width
+			for lane, row := range rows[:n] {
+				line[lane] = row[col]
+			}
+			at := l.at(panel) + i*width + block
+			if l.h == nil {
+				*(*[16]float32)(l.u[at:]) = line
+				continue
+			}
+			for lane, w := range line {
+				l.h[at+lane] = half.FromFloat32(w)
+			}
 		}
 	}
 }

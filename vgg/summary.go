@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/nonet-go/nonet/conv3x3"
 )
 
 // LayerSummary is one line of a Summary.
@@ -44,6 +46,9 @@ func (c Config) Summary() (Summary, error) {
 			weights := int64(l.Out) * int64(in.C*l.Kernel*l.Kernel)
 			s.Params, s.MACs = weights+int64(l.Out), weights*int64(out.H*out.W)
 			s.Kind = fmt.Sprintf("conv%d×%d", l.Kernel, l.Kernel)
+			if l.Kernel == 3 {
+				s.Algorithm = conv3x3.Algorithm(in.C)
+			}
 		case FC:
 			weights := int64(l.Out) * int64(in.Len())
 			s.Params, s.MACs = weights+int64(l.Out), weights

@@ -95,12 +95,11 @@ func (f *Filter) pack(panel, cBlock int, oihw []float32, g [][]float64) {
 	size := f.cBlocks * 16 * width // of one ξ
 	u := f.u[panel*f.kern.KB*f.alpha*f.alpha*f.cBlocks*16:]
 	var out [maxAlpha * maxAlpha]float32
-	for c := cBlock * 16; c < min(cBlock*16+16, f.c); c++ {
-		for lane := range width {
-			k := panel*f.kern.KB + lane
-			if k >= f.k {
-				break
-			}
+	// Channels inside: the filters of one output lie side by side, those of two
+	// outputs in the same cache sets.
+	for lane := range min(width, f.k-panel*f.kern.KB) {
+		k := panel*f.kern.KB + lane
+		for c := cBlock * 16; c < min(cBlock*16+16, f.c); c++ {
 			w := oihw[(k*f.c+c)*9:]
 			if f.rotated {
 				w = oihw[(c*f.k+k)*9:]

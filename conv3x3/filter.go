@@ -258,10 +258,3 @@ func (e *Exec) Run(ctx context.Context, dst, src []float32) error {
 	}
 	return e.run(ctx, dst, src)
 }
-
-// convertEach changes the layout of n pictures.
-func convertEach(dst, src []float32, n, c, h, w int, convert func(dst, src []float32, c, h, w int)) {
-	for i := range n {
-		convert(dst[i*len(dst)/n:][:len(dst)/n], src[i*len(src)/n:][:len(src)/n], c, h, w)
-	}
-}

@@ -20,6 +20,8 @@ type Plan struct {
 	pool           *pool.MaxPoolExec // after a direct convolution
 	planar         bool
 	in, mid, out   []float32 // blocked
+	load, store    func(worker, item int)
+	dst, src       []float32 // of the call under way
 }
 
 // NewPlan packs filters [K][C][3][3] and K biases (nil for none); neither is
@@ -62,7 +64,22 @@ func NewPlan(s Shape, weights, bias []float32, opts ...Option) (*Plan, error) {
 	}
 	p.out = layout.Alloc(s.N * layout.Len(s.K, p.oh, p.ow))
 	p.srcLen, p.dstLen = s.N*s.C*s.H*s.W, s.N*s.K*p.oh*p.ow
+	p.load, p.store = p.loadBlock, p.storeBlock
 	return p, nil
+}
+
+// loadBlock converts one block of channels of one picture from NCHW.
+func (p *Plan) loadBlock(_, item int) {
+	c, plane := p.s.C, p.s.H*p.s.W
+	n, b := item/layout.Blocks(c), item%layout.Blocks(c)
+	layout.FromPlanes(p.in[item*layout.Block*plane:], p.src[(n*c+b*layout.Block)*plane:], min(layout.Block, c-b*layout.Block), plane)
+}
+
+// storeBlock converts one block of channels of one picture to NCHW.
+func (p *Plan) storeBlock(_, item int) {
+	k, plane := p.s.K, p.oh*p.ow
+	n, b := item/layout.Blocks(k), item%layout.Blocks(k)
+	layout.ToPlanes(p.dst[(n*k+b*layout.Block)*plane:], p.out[item*layout.Block*plane:], min(layout.Block, k-b*layout.Block), plane)
 }
 
 // OutputShape returns the size of the result: Shape's OH and OW, or half of
@@ -76,27 +93,31 @@ func (p *Plan) OutputShape() (n, k, oh, ow int) { return p.s.N, p.s.K, p.oh, p.o
 // Each result is within 3e-5 of the root mean square of all results for
 // Winograd, and within Gamma(9·C+1)·Σ|w||x| of the exact value for Direct.
 func (p *Plan) Forward(dst, src []float32) error {
-	ctx := context.Background()
 	if len(dst) != p.dstLen || len(src) != p.srcLen {
 		return fmt.Errorf("conv3x3: operands of %d and %d floats, want %d and %d: %w", len(dst), len(src), p.dstLen, p.srcLen, ErrShape)
 	}
 	p.team.Begin()
 	defer p.team.End()
+	p.dst, p.src = dst, src
+	defer func() { p.dst, p.src = nil, nil }()
+	ctx := context.Background()
 	if !p.planar {
-		convertEach(p.in, src, p.s.N, p.s.C, p.s.H, p.s.W, layout.FromNCHW)
+		if err := p.team.Run(ctx, p.s.N*layout.Blocks(p.s.C), p.load); err != nil {
+			return err
+		}
 		src = p.in
 	}
 	to := p.out
 	if p.pool != nil {
 		to = p.mid
 	}
-	err := p.exec.Run(ctx, to, src)
-	if err == nil && p.pool != nil {
-		err = p.pool.Run(ctx, p.out, p.mid)
-	}
-	if err != nil {
+	if err := p.exec.Run(ctx, to, src); err != nil {
 		return err
 	}
-	convertEach(dst, p.out, p.s.N, p.s.K, p.oh, p.ow, layout.ToNCHW)
-	return nil
+	if p.pool != nil {
+		if err := p.pool.Run(ctx, p.out, p.mid); err != nil {
+			return err
+		}
+	}
+	return p.team.Run(ctx, p.s.N*layout.Blocks(p.s.K), p.store)
 }

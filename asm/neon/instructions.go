@@ -96,6 +96,12 @@ func (c *Context) VBIT(m, n, d V) { c.Op("VBIT", b16(m), b16(n), b16(d)) }
 // VMOV: d = n.
 func (c *Context) VMOV(n, d V) { c.Op("VMOV", b16(n), b16(d)) }
 
+// VZIP1: d = n[0] m[0] n[1] m[1].
+func (c *Context) VZIP1(m, n, d V) { c.Op("VZIP1", s4(m), s4(n), s4(d)) }
+
+// VZIP2: d = n[2] m[2] n[3] m[3].
+func (c *Context) VZIP2(m, n, d V) { c.Op("VZIP2", s4(m), s4(n), s4(d)) }
+
 // VDUP: every lane of d = n[lane].
 func (c *Context) VDUP(n V, lane int, d V) {
 	c.Op("VDUP", raw(fmt.Sprintf("V%d.S[%d]", n, lane)), s4(d))

@@ -23,33 +23,64 @@ func Len(c, h, w int) int { return Blocks(c) * Block * h * w }
 // FromNCHW converts one picture [c][h][w] to blocks and writes the padded
 // channels as zeros. dst has Len(c, h, w) elements and must not overlap src.
 func FromNCHW(dst, src []float32, c, h, w int) {
-	plane := h * w
 	for b := range Blocks(c) {
-		out := dst[b*Block*plane:][:Block*plane]
-		for lane := range Block {
-			ch := b*Block + lane
-			if ch >= c {
-				for p := range plane {
-					out[p*Block+lane] = 0
-				}
-				continue
-			}
-			for p, v := range src[ch*plane:][:plane] {
-				out[p*Block+lane] = v
-			}
-		}
+		FromPlanes(dst[b*Block*h*w:], src[b*Block*h*w:], min(Block, c-b*Block), h*w)
 	}
 }
 
 // ToNCHW converts one blocked picture to [c][h][w]; dst has c*h*w elements and
 // must not overlap src.
 func ToNCHW(dst, src []float32, c, h, w int) {
-	plane := h * w
-	for ch := range c {
-		in := src[ch/Block*Block*plane:][:Block*plane]
-		out := dst[ch*plane:][:plane]
-		for p := range out {
-			out[p] = in[p*Block+ch%Block]
+	for b := range Blocks(c) {
+		ToPlanes(dst[b*Block*h*w:], src[b*Block*h*w:], min(Block, c-b*Block), h*w)
+	}
+}
+
+// piece bounds the pixels of one call of a kernel, which cannot be interrupted:
+// 16 channels of them are read and written within 50 µs. It is a multiple of 4.
+const piece = 4096
+
+// FromPlanes makes one block of up to 16 channels from planes of that many
+// pixels; channels that are not there become zero. dst has 16 floats a pixel.
+func FromPlanes(dst, src []float32, channels, pixels int) {
+	dst, src = dst[:Block*pixels], src[:channels*pixels]
+	done := 0
+	if channels == Block {
+		for pixels-done >= 4 {
+			n := min(piece, pixels-done) / 4
+			best.fromPlanes(n, &dst[done*Block], &src[done], pixels)
+			done += 4 * n
+		}
+	}
+	for l := range Block {
+		if l >= channels {
+			for p := done; p < pixels; p++ {
+				dst[p*Block+l] = 0
+			}
+			continue
+		}
+		for p, v := range src[l*pixels+done : (l+1)*pixels] {
+			dst[(done+p)*Block+l] = v
+		}
+	}
+}
+
+// ToPlanes makes planes of up to 16 channels from one block, the inverse of
+// FromPlanes.
+func ToPlanes(dst, src []float32, channels, pixels int) {
+	dst, src = dst[:channels*pixels], src[:Block*pixels]
+	done := 0
+	if channels == Block {
+		for pixels-done >= 4 {
+			n := min(piece, pixels-done) / 4
+			best.toPlanes(n, &dst[done], &src[done*Block], pixels)
+			done += 4 * n
+		}
+	}
+	for l := range channels {
+		row := dst[l*pixels+done : (l+1)*pixels]
+		for p := range row {
+			row[p] = src[(done+p)*Block+l]
 		}
 	}
 }

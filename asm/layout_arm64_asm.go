@@ -1,0 +1,70 @@
+package main
+
+import "github.com/nonet-go/nonet/asm/neon"
+
+// layoutNEON emits the conversions between planes and blocks. See
+// asm/layout_amd64_asm.go.
+func layoutNEON(c *neon.Context) {
+	const n, block, plane, at neon.R = 0, 1, 2, 3 // at: the plane of the channel under way
+	const first neon.R = 4                        // the first plane
+	begin := func(name, doc, blockParam, planeParam string) {
+		c.Function(name)
+		c.Doc(name + " " + doc)
+		c.Pragma("noescape")
+		c.SignatureExpr("func(n int, dst, src *float32, plane int)")
+		c.Load("n", n)
+		c.Load(blockParam, block)
+		c.Load(planeParam, first)
+		c.Load("plane", plane)
+		c.LSL(2, plane, plane)
+		c.Label("pixels")
+		c.ADD(neon.Imm(0), first, at)
+	}
+	end := func() {
+		c.ADD(neon.Imm(16), first, first)
+		c.ADD(neon.Imm(256), block, block)
+		c.SUBS(neon.Imm(1), n, n)
+		c.Branch("BNE", "pixels")
+		c.RET()
+	}
+	// transpose turns the 4×4 matrix in V0-V3 by way of V4-V7; the registers of
+	// each of the four groups of channels are its own, so that they overlap.
+	transpose := func(r neon.V) {
+		c.VZIP1(r+2, r, r+4) // a0 c0 a1 c1
+		c.VZIP2(r+2, r, r+5)
+		c.VZIP1(r+3, r+1, r+6) // b0 d0 b1 d1
+		c.VZIP2(r+3, r+1, r+7)
+		c.VZIP1(r+6, r+4, r)
+		c.VZIP2(r+6, r+4, r+1)
+		c.VZIP1(r+7, r+5, r+2)
+		c.VZIP2(r+7, r+5, r+3)
+	}
+
+	begin("fromPlanesNEON", "makes 4n pixels of a block from 16 planes; see kernel.fromPlanes.", "dst", "src")
+	for g := range 4 {
+		r := neon.V(8 * g)
+		for i := range neon.V(4) {
+			c.FMOVQ(neon.Mem{Base: at}, r+i)
+			c.ADD(plane, at, at)
+		}
+		transpose(r)
+		for i := range 4 {
+			c.FMOVQStore(r+neon.V(i), neon.Mem{Base: block, Off: 64*i + 16*g})
+		}
+	}
+	end()
+
+	begin("toPlanesNEON", "makes 4n pixels of 16 planes from a block; see kernel.toPlanes.", "src", "dst")
+	for g := range 4 {
+		r := neon.V(8 * g)
+		for i := range 4 {
+			c.FMOVQ(neon.Mem{Base: block, Off: 64*i + 16*g}, r+neon.V(i))
+		}
+		transpose(r)
+		for i := range neon.V(4) {
+			c.FMOVQStore(r+i, neon.Mem{Base: at})
+			c.ADD(plane, at, at)
+		}
+	}
+	end()
+}

@@ -1,0 +1,11 @@
+//go:build !purego
+
+package layout
+
+import "github.com/nonet-go/nonet/internal/cpu"
+
+// kernels lists the kernels in order of preference.
+var kernels = []kernel{
+	{"neon", cpu.NEON, fromPlanesNEON, toPlanesNEON},
+	generic,
+}

@@ -208,3 +208,10 @@ func TestInputGradFilter(t *testing.T) {
 		require.Less(t, largest, 3e-5, "%+v", s)
 	}
 }
+
+// convertEach changes the layout of n pictures.
+func convertEach(dst, src []float32, n, c, h, w int, convert func(dst, src []float32, c, h, w int)) {
+	for i := range n {
+		convert(dst[i*len(dst)/n:][:len(dst)/n], src[i*len(src)/n:][:len(src)/n], c, h, w)
+	}
+}

@@ -68,18 +68,12 @@ func NewPlan(s Shape, weights, bias []float32, opts ...Option) (*Plan, error) {
 	return p, nil
 }
 
-// loadBlock converts one block of channels of one picture from NCHW.
 func (p *Plan) loadBlock(_, item int) {
-	c, plane := p.s.C, p.s.H*p.s.W
-	n, b := item/layout.Blocks(c), item%layout.Blocks(c)
-	layout.FromPlanes(p.in[item*layout.Block*plane:], p.src[(n*c+b*layout.Block)*plane:], min(layout.Block, c-b*layout.Block), plane)
+	layout.LoadBlock(p.in, p.src, item, p.s.C, p.s.H*p.s.W)
 }
 
-// storeBlock converts one block of channels of one picture to NCHW.
 func (p *Plan) storeBlock(_, item int) {
-	k, plane := p.s.K, p.oh*p.ow
-	n, b := item/layout.Blocks(k), item%layout.Blocks(k)
-	layout.ToPlanes(p.dst[(n*k+b*layout.Block)*plane:], p.out[item*layout.Block*plane:], min(layout.Block, k-b*layout.Block), plane)
+	layout.StoreBlock(p.dst, p.out, item, p.s.K, p.oh*p.ow)
 }
 
 // OutputShape returns the size of the result: Shape's OH and OW, or half of

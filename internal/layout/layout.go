@@ -24,7 +24,7 @@ func Len(c, h, w int) int { return Blocks(c) * Block * h * w }
 // channels as zeros. dst has Len(c, h, w) elements and must not overlap src.
 func FromNCHW(dst, src []float32, c, h, w int) {
 	for b := range Blocks(c) {
-		FromPlanes(dst[b*Block*h*w:], src[b*Block*h*w:], min(Block, c-b*Block), h*w)
+		LoadBlock(dst, src, b, c, h*w)
 	}
 }
 
@@ -32,18 +32,36 @@ func FromNCHW(dst, src []float32, c, h, w int) {
 // must not overlap src.
 func ToNCHW(dst, src []float32, c, h, w int) {
 	for b := range Blocks(c) {
-		ToPlanes(dst[b*Block*h*w:], src[b*Block*h*w:], min(Block, c-b*Block), h*w)
+		StoreBlock(dst, src, b, c, h*w)
 	}
+}
+
+// LoadBlock is the part of FromNCHW that makes block i, counted over all
+// pictures: dst and src may hold several, of c channels of plane pixels each.
+func LoadBlock(dst, src []float32, i, c, plane int) {
+	first, channels := blockOf(i, c)
+	fromPlanes(dst[i*Block*plane:][:Block*plane], src[first*plane:][:channels*plane], channels, plane)
+}
+
+// StoreBlock is the part of ToNCHW that takes block i, counted over all pictures.
+func StoreBlock(dst, src []float32, i, c, plane int) {
+	first, channels := blockOf(i, c)
+	toPlanes(dst[first*plane:][:channels*plane], src[i*Block*plane:][:Block*plane], channels, plane)
+}
+
+// blockOf returns the first plane of block i and its number of channels.
+func blockOf(i, c int) (first, channels int) {
+	picture, b := i/Blocks(c), i%Blocks(c)
+	return picture*c + b*Block, min(Block, c-b*Block)
 }
 
 // piece bounds the pixels of one call of a kernel, which cannot be interrupted:
 // 16 channels of them are read and written within 50 µs. It is a multiple of 4.
 const piece = 4096
 
-// FromPlanes makes one block of up to 16 channels from planes of that many
-// pixels; channels that are not there become zero. dst has 16 floats a pixel.
-func FromPlanes(dst, src []float32, channels, pixels int) {
-	dst, src = dst[:Block*pixels], src[:channels*pixels]
+// fromPlanes makes one block of up to 16 channels from planes of that many
+// pixels; channels that are not there become zero.
+func fromPlanes(dst, src []float32, channels, pixels int) {
 	done := 0
 	if channels == Block {
 		for pixels-done >= 4 {
@@ -65,10 +83,9 @@ func FromPlanes(dst, src []float32, channels, pixels int) {
 	}
 }
 
-// ToPlanes makes planes of up to 16 channels from one block, the inverse of
-// FromPlanes.
-func ToPlanes(dst, src []float32, channels, pixels int) {
-	dst, src = dst[:channels*pixels], src[:Block*pixels]
+// toPlanes makes planes of up to 16 channels from one block, the inverse of
+// fromPlanes.
+func toPlanes(dst, src []float32, channels, pixels int) {
 	done := 0
 	if channels == Block {
 		for pixels-done >= 4 {

@@ -1,0 +1,202 @@
+package conv3x3
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/layout"
+	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/winograd"
+)
+
+// GradPlan computes the three gradients of a convolution of one shape, for
+// activations in NCHW:
+//
+//	dX[n][c][y][x]  = Σ_{k,i,j} W[k][c][i][j] · dY[n][k][y−i+pad][x−j+pad]
+//	dW[k][c][i][j] += Σ_{n,y,x} dY[n][k][y][x] · X[n][c][y+i−pad][x+j−pad]
+//	db[k]          += Σ_{n,y,x} dY[n][k][y][x]
+//
+// dY is the gradient of the sum before any ReLU: where Y has one, take dY through
+// it first, by ReLUGrad. A GradPlan has packed filters and memory of its own. One
+// goroutine at a time may use it; nothing but NewGradPlan allocates, and results
+// are the same bits for any number of workers.
+type GradPlan struct {
+	s         Shape
+	nx, ny    int // elements of X and of Y
+	team      *parallel.Team
+	filter    *Filter
+	input     *Exec
+	weights   *winograd.WeightGradExec
+	x, y      []float32 // blocked
+	dw        []float32
+	sums      []float64 // of dY, a channel each
+	dst, src  []float32 // of the conversion under way
+	channels  int
+	plane     int
+	load      func(worker, item int)
+	store     func(worker, item int)
+	sumBlocks func(worker, item int)
+}
+
+// NewGradPlan packs filters [K][C][3][3], which are not kept. Of the options,
+// Direct and Winograd choose the algorithm of InputGrad, and Workers counts. Its
+// errors wrap ErrShape.
+func NewGradPlan(s Shape, weights []float32, opts ...Option) (*GradPlan, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	o := collect(opts)
+	if o.workers < 1 {
+		return nil, fmt.Errorf("conv3x3: %d workers: %w", o.workers, ErrShape)
+	}
+	p := &GradPlan{s: s, nx: s.N * s.C * s.H * s.W, ny: s.N * s.K * s.OH() * s.OW(), team: parallel.NewTeam(o.workers)}
+	p.team.Begin()
+	defer p.team.End()
+	var err error
+	if p.filter, err = NewInputGradFilter(s.C, s.K, weights, p.team, opts...); err != nil {
+		return nil, err
+	}
+	spec := Spec{N: s.N, H: s.OH(), W: s.OW(), Pad: 2 - s.Pad}
+	n, err := p.filter.ScratchLen(spec, o.workers)
+	if err != nil {
+		return nil, err
+	}
+	g, err := winograd.NewWeightGrad(s.N, s.C, s.H, s.W, s.K, s.Pad)
+	if err != nil {
+		return nil, err
+	}
+	scratch := layout.Alloc(max(n, g.ScratchLen())) // they run in turn
+	if p.input, err = p.filter.NewExec(spec, p.team, scratch); err != nil {
+		return nil, err
+	}
+	if p.weights, err = g.NewExec(p.team, scratch); err != nil {
+		return nil, err
+	}
+	p.x = layout.Alloc(s.N * layout.Len(s.C, s.H, s.W))
+	p.y = layout.Alloc(s.N * layout.Len(s.K, s.OH(), s.OW()))
+	p.dw, p.sums = make([]float32, s.K*s.C*9), make([]float64, s.K)
+	p.load, p.store, p.sumBlocks = p.loadBlock, p.storeBlock, p.sumBlock
+	return p, nil
+}
+
+// SetWeights replaces the filters, as training does after each step.
+func (p *GradPlan) SetWeights(weights []float32) error {
+	p.team.Begin()
+	defer p.team.End()
+	return p.filter.Repack(weights, p.team)
+}
+
+// InputGrad sets dx [N][C][H][W] to the gradient with respect to the input, from
+// dy [N][K][OH][OW]. They must not overlap. Errors wrap ErrShape. The errors are
+// those of Plan.Forward.
+func (p *GradPlan) InputGrad(dx, dy []float32) error {
+	if err := p.check(dx, dy); err != nil {
+		return err
+	}
+	p.team.Begin()
+	defer p.team.End()
+	if err := p.convert(p.load, p.y, dy, p.s.K, p.s.OH()*p.s.OW()); err != nil {
+		return err
+	}
+	if err := p.input.Run(context.Background(), p.x, p.y); err != nil {
+		return err
+	}
+	return p.convert(p.store, dx, p.x, p.s.C, p.s.H*p.s.W)
+}
+
+// WeightGrad adds the gradient with respect to the filters to dw [K][C][3][3],
+// from the input x [N][C][H][W] and dy [N][K][OH][OW], by the transpose of
+// F(4×4,3×3). Its largest error is some 1e-5 of the gradient's root mean square.
+// Errors wrap ErrShape.
+func (p *GradPlan) WeightGrad(dw, x, dy []float32) error {
+	if err := p.check(x, dy); err != nil {
+		return err
+	}
+	if len(dw) != len(p.dw) {
+		return fmt.Errorf("conv3x3: filter gradient of %d floats, want %d×%d×3×3: %w", len(dw), p.s.K, p.s.C, ErrShape)
+	}
+	p.team.Begin()
+	defer p.team.End()
+	if err := p.convert(p.load, p.x, x, p.s.C, p.s.H*p.s.W); err != nil {
+		return err
+	}
+	if err := p.convert(p.load, p.y, dy, p.s.K, p.s.OH()*p.s.OW()); err != nil {
+		return err
+	}
+	if err := p.weights.Run(context.Background(), p.dw, p.x, p.y); err != nil {
+		return err
+	}
+	for i, v := range p.dw {
+		dw[i] += v
+	}
+	return nil
+}
+
+// BiasGrad adds the gradient with respect to the biases to db [K], from
+// dy [N][K][OH][OW]. It sums in float64. Errors wrap ErrShape.
+func (p *GradPlan) BiasGrad(db, dy []float32) error {
+	if len(dy) != p.ny || len(db) != p.s.K {
+		return fmt.Errorf("conv3x3: bias gradient of %d floats from %d, want %d from %d: %w", len(db), len(dy), p.s.K, p.ny, ErrShape)
+	}
+	p.team.Begin()
+	defer p.team.End()
+	p.src = dy
+	err := p.team.Run(context.Background(), p.s.K, p.sumBlocks)
+	p.src = nil
+	if err != nil {
+		return err
+	}
+	for k, v := range p.sums {
+		db[k] += float32(v)
+	}
+	return nil
+}
+
+// ReLUGrad sets dy[i] to 0 where y[i] is not positive: the gradient of the ReLU
+// that made y. It panics if the lengths differ, and does not allocate.
+func ReLUGrad(dy, y []float32) {
+	if len(dy) != len(y) {
+		panic("conv3x3: lengths of dy and y differ")
+	}
+	whole := len(dy) &^ 15
+	elementwise.ReLUGrad(dy[:whole], y[:whole])
+	for i := whole; i < len(y); i++ {
+		if !(y[i] > 0) {
+			dy[i] = 0
+		}
+	}
+}
+
+func (p *GradPlan) check(x, dy []float32) error {
+	if len(x) != p.nx || len(dy) != p.ny {
+		return fmt.Errorf("conv3x3: operands of %d and %d floats, want %d and %d: %w", len(x), len(dy), p.nx, p.ny, ErrShape)
+	}
+	return nil
+}
+
+// convert runs load or store over the blocks of all pictures.
+func (p *GradPlan) convert(item func(worker, item int), dst, src []float32, channels, plane int) error {
+	p.dst, p.src, p.channels, p.plane = dst, src, channels, plane
+	err := p.team.Run(context.Background(), p.s.N*layout.Blocks(channels), item)
+	p.dst, p.src = nil, nil
+	return err
+}
+
+func (p *GradPlan) loadBlock(_, item int) {
+	layout.LoadBlock(p.dst, p.src, item, p.channels, p.plane)
+}
+
+func (p *GradPlan) storeBlock(_, item int) {
+	layout.StoreBlock(p.dst, p.src, item, p.channels, p.plane)
+}
+
+func (p *GradPlan) sumBlock(_, k int) {
+	plane, sum := p.s.OH()*p.s.OW(), 0.0
+	for n := range p.s.N {
+		for _, v := range p.src[(n*p.s.K+k)*plane:][:plane] {
+			sum += float64(v)
+		}
+	}
+	p.sums[k] = sum
+}

@@ -9,10 +9,10 @@ import (
 
 	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/internal/direct"
-	"github.com/nonet-go/nonet/internal/layout"
-	"github.com/nonet-go/nonet/internal/parallel"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/nonet-go/nonet/layout"
+	"github.com/nonet-go/nonet/parallel"
 	"github.com/stretchr/testify/require"
 )
 

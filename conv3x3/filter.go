@@ -6,8 +6,8 @@ import (
 	"fmt"
 
 	"github.com/nonet-go/nonet/internal/direct"
-	"github.com/nonet-go/nonet/internal/layout"
-	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/layout"
+	"github.com/nonet-go/nonet/parallel"
 	"github.com/nonet-go/nonet/winograd"
 )
 

@@ -5,8 +5,8 @@ import (
 	"fmt"
 
 	"github.com/nonet-go/nonet/internal/elementwise"
-	"github.com/nonet-go/nonet/internal/layout"
-	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/layout"
+	"github.com/nonet-go/nonet/parallel"
 	"github.com/nonet-go/nonet/winograd"
 )
 

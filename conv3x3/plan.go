@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/nonet-go/nonet/internal/layout"
-	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/layout"
+	"github.com/nonet-go/nonet/parallel"
 	"github.com/nonet-go/nonet/pool"
 )
 

@@ -5,9 +5,9 @@ import (
 	"fmt"
 
 	"github.com/nonet-go/nonet/internal/half"
-	"github.com/nonet-go/nonet/internal/layout"
-	"github.com/nonet-go/nonet/internal/parallel"
 	"github.com/nonet-go/nonet/internal/product"
+	"github.com/nonet-go/nonet/layout"
+	"github.com/nonet-go/nonet/parallel"
 )
 
 // Linear holds the weights and biases of a fully connected layer, packed for the

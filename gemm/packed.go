@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/nonet-go/nonet/internal/direct"
-	"github.com/nonet-go/nonet/internal/layout"
+	"github.com/nonet-go/nonet/layout"
 )
 
 // Packed is a right operand op(B) of k×n that was packed once, to be multiplied

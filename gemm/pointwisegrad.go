@@ -5,8 +5,8 @@ import (
 	"fmt"
 
 	"github.com/nonet-go/nonet/internal/direct"
-	"github.com/nonet-go/nonet/internal/layout"
-	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/layout"
+	"github.com/nonet-go/nonet/parallel"
 )
 
 // PointwiseWeightGrad computes the gradient of a 1×1 convolution with respect to

@@ -5,8 +5,8 @@ import (
 	"sync"
 
 	"github.com/nonet-go/nonet/internal/direct"
-	"github.com/nonet-go/nonet/internal/layout"
-	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/layout"
+	"github.com/nonet-go/nonet/parallel"
 )
 
 // The blocks of the product, as BLIS names them. A panel of B, KC×64 floats, is

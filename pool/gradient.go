@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/nonet-go/nonet/internal/layout"
-	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/layout"
+	"github.com/nonet-go/nonet/parallel"
 )
 
 // MaxPoolGradExec computes the gradient of the 2×2 maximum on a team. One

@@ -6,10 +6,10 @@ import (
 	"testing"
 
 	"github.com/nonet-go/nonet/internal/cpu"
-	"github.com/nonet-go/nonet/internal/layout"
-	"github.com/nonet-go/nonet/internal/parallel"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/nonet-go/nonet/layout"
+	"github.com/nonet-go/nonet/parallel"
 	"github.com/stretchr/testify/require"
 )
 

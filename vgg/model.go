@@ -8,8 +8,8 @@ import (
 
 	"github.com/nonet-go/nonet/conv3x3"
 	"github.com/nonet-go/nonet/gemm"
-	"github.com/nonet-go/nonet/internal/layout"
-	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/layout"
+	"github.com/nonet-go/nonet/parallel"
 	"github.com/nonet-go/nonet/vgg/picture"
 )
 

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/nonet-go/nonet/conv3x3"
-	"github.com/nonet-go/nonet/internal/layout"
-	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/layout"
+	"github.com/nonet-go/nonet/parallel"
 	"github.com/nonet-go/nonet/pool"
 )
 

@@ -9,8 +9,8 @@ import (
 
 	"github.com/nonet-go/nonet/gemm"
 	"github.com/nonet-go/nonet/internal/elementwise"
-	"github.com/nonet-go/nonet/internal/layout"
-	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/layout"
+	"github.com/nonet-go/nonet/parallel"
 )
 
 // Trainer holds a network's weights, their gradients and momentum, and all the

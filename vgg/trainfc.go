@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/nonet-go/nonet/gemm"
-	"github.com/nonet-go/nonet/internal/layout"
 	"github.com/nonet-go/nonet/internal/seeded"
+	"github.com/nonet-go/nonet/layout"
 )
 
 // trainFC is a fully connected layer: Y = X·Wᵀ + b, ReLU, dropout.

@@ -7,7 +7,7 @@ import (
 	"github.com/nonet-go/nonet/conv3x3"
 	"github.com/nonet-go/nonet/gemm"
 	"github.com/nonet-go/nonet/internal/elementwise"
-	"github.com/nonet-go/nonet/internal/layout"
+	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/pool"
 	"github.com/nonet-go/nonet/winograd"
 )

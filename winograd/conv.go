@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"unsafe"
 
-	"github.com/nonet-go/nonet/internal/layout"
-	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/layout"
+	"github.com/nonet-go/nonet/parallel"
 )
 
 // Epilogue is what the output transform does after the bias.

@@ -7,9 +7,9 @@ import (
 	"slices"
 
 	"github.com/nonet-go/nonet/internal/bilinear"
-	"github.com/nonet-go/nonet/internal/layout"
-	"github.com/nonet-go/nonet/internal/parallel"
 	"github.com/nonet-go/nonet/internal/product"
+	"github.com/nonet-go/nonet/layout"
+	"github.com/nonet-go/nonet/parallel"
 )
 
 // ErrShape is wrapped by errors about sizes that do not fit.

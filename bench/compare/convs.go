@@ -8,9 +8,9 @@ import (
 	"os"
 	"time"
 
-	"github.com/nonet-go/nonet/internal/layout"
-	"github.com/nonet-go/nonet/internal/parallel"
 	"github.com/nonet-go/nonet/internal/ref"
+	"github.com/nonet-go/nonet/layout"
+	"github.com/nonet-go/nonet/parallel"
 	"github.com/nonet-go/nonet/vgg"
 	"github.com/nonet-go/nonet/winograd"
 )

@@ -8,7 +8,7 @@ import (
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/gonum"
 
-	"github.com/nonet-go/nonet/internal/layout"
+	"github.com/nonet-go/nonet/layout"
 )
 
 // sgemm sets C = A·B, row-major without gaps.

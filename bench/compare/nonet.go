@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/nonet-go/nonet/gemm"
-	"github.com/nonet-go/nonet/internal/parallel"
+	"github.com/nonet-go/nonet/parallel"
 	"github.com/nonet-go/nonet/vgg"
 )
 

@@ -10,9 +10,9 @@ import (
 
 	"github.com/nonet-go/nonet/gemm"
 	"github.com/nonet-go/nonet/internal/cpu"
-	"github.com/nonet-go/nonet/internal/parallel"
 	"github.com/nonet-go/nonet/internal/peak"
 	"github.com/nonet-go/nonet/internal/seeded"
+	"github.com/nonet-go/nonet/parallel"
 	"github.com/nonet-go/nonet/vgg"
 )
 

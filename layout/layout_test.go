@@ -40,6 +40,15 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+func TestLengths(t *testing.T) {
+	const message = "layout: slice of a picture is too short"
+	require.PanicsWithValue(t, message, func() { FromNCHW(make([]float32, 31), make([]float32, 6), 3, 1, 2) })
+	require.PanicsWithValue(t, message, func() { FromNCHW(make([]float32, 32), make([]float32, 5), 3, 1, 2) })
+	require.PanicsWithValue(t, message, func() { ToNCHW(make([]float32, 5), make([]float32, 32), 3, 1, 2) })
+	require.PanicsWithValue(t, message, func() { ToNCHW(make([]float32, 6), make([]float32, 31), 3, 1, 2) })
+	require.PanicsWithValue(t, message, func() { ToNCHW(nil, nil, -1, 1, 0) })
+}
+
 func forEachKernel(t *testing.T, f func(t *testing.T, k *kernel)) {
 	for i := range kernels {
 		t.Run(kernels[i].name, func(t *testing.T) {

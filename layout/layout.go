@@ -1,6 +1,7 @@
-// Package layout defines how activations lie in memory inside nonet:
+// Package layout defines how activations lie in memory between the kernels:
 // blocks of 16 channels, "nChw16c", so that one pixel of one block is one
-// 64-byte cache line.
+// 64-byte cache line. Frameworks hold NCHW; convert at the two ends of a network
+// and leave everything between blocked.
 //
 // Picture n, channel c, row y, column x stands at
 //
@@ -21,18 +22,27 @@ func Blocks(c int) int { return (c + Block - 1) / Block }
 func Len(c, h, w int) int { return Blocks(c) * Block * h * w }
 
 // FromNCHW converts one picture [c][h][w] to blocks and writes the padded
-// channels as zeros. dst has Len(c, h, w) elements and must not overlap src.
+// channels as zeros. dst has Len(c, h, w) elements and must not overlap src. It
+// panics on shorter slices and does not allocate.
 func FromNCHW(dst, src []float32, c, h, w int) {
+	check(len(src), len(dst), c, h, w)
 	for b := range Blocks(c) {
 		LoadBlock(dst, src, b, c, h*w)
 	}
 }
 
 // ToNCHW converts one blocked picture to [c][h][w]; dst has c*h*w elements and
-// must not overlap src.
+// must not overlap src. It panics on shorter slices and does not allocate.
 func ToNCHW(dst, src []float32, c, h, w int) {
+	check(len(dst), len(src), c, h, w)
 	for b := range Blocks(c) {
 		StoreBlock(dst, src, b, c, h*w)
+	}
+}
+
+func check(planes, blocks, c, h, w int) {
+	if c < 0 || h < 0 || w < 0 || planes < c*h*w || blocks < Len(c, h, w) {
+		panic("layout: slice of a picture is too short")
 	}
 }
 

@@ -3,6 +3,7 @@ package gemm
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/nonet-go/nonet/internal/half"
 	"github.com/nonet-go/nonet/internal/product"
@@ -158,8 +159,11 @@ type LinearExec struct {
 	n       int
 	dst, x  []float32
 	src     []float32
+	inputs  []int // of RunWindows: where each input begins in src
+	offsets []int // of RunWindows: where each block lies behind that
 	item    func(worker, item int)
 	reorder func(worker, item int)
+	gather  func(worker, item int)
 }
 
 // linearScratch is a worker's result of one kernel call.
@@ -179,9 +183,12 @@ func (l *Linear) NewExec(team *parallel.Team, batch int) (*LinearExec, error) {
 	}
 	e.scratch = make([]linearScratch, team.Workers())
 	e.sums = layout.Alloc(team.Workers() * batch * l.kern.KB)
-	e.item, e.reorder = e.panel, e.block
+	e.item, e.reorder, e.gather = e.panel, e.block, e.window
 	return e, nil
 }
+
+// Batch returns how many inputs Run takes at most.
+func (e *LinearExec) Batch() int { return e.batch }
 
 // Run computes dst [n][out] from src [n][in], n at most the batch. They must not
 // overlap. The results for one input are the same bits for any n and any number
@@ -202,6 +209,42 @@ func (e *LinearExec) Run(ctx context.Context, dst, src []float32, n int) error {
 		}
 	}
 	return e.team.Run(ctx, l.panels(), e.item)
+}
+
+// RunWindows is Run for inputs that lie in src in blocks of 16 elements and may
+// overlap: block b of input i is src[inputs[i]+offsets[b]:][:16]. It slides a
+// fully connected layer over an activation as a convolution, with offsets for the
+// blocks of a window and inputs for the windows. There are as many inputs as
+// results, at most the batch, and as many offsets as the layer has blocks; its
+// number of packed columns is a multiple of 16. Bits are those of Run.
+func (e *LinearExec) RunWindows(ctx context.Context, dst, src []float32, inputs, offsets []int) error {
+	l, n := e.l, len(inputs)
+	if n < 1 || n > e.batch || len(dst) != n*l.out || l.in%16 != 0 || len(offsets) != l.blocks {
+		return fmt.Errorf("gemm: result of %d floats for %d inputs of %d blocks, want %d×%d, up to %d inputs of %d/16 blocks: %w",
+			len(dst), n, len(offsets), n, l.out, e.batch, l.in, ErrShape)
+	}
+	if lo, hi := slices.Min(inputs)+slices.Min(offsets), slices.Max(inputs)+slices.Max(offsets)+16; lo < 0 || hi > len(src) {
+		return fmt.Errorf("gemm: inputs from %d to %d of %d floats: %w", lo, hi, len(src), ErrShape)
+	}
+	if e.packed == nil { // a batch of one: Run reads such inputs where they are
+		e.packed = layout.Alloc(e.batch * l.in)
+	}
+	e.n, e.dst, e.src, e.x, e.inputs, e.offsets = n, dst, src, e.packed[:n*l.in], inputs, offsets
+	defer func() { e.dst, e.src, e.x, e.inputs, e.offsets = nil, nil, nil, nil, nil }()
+	if err := e.team.Run(ctx, (l.blocks+reorderBlocks-1)/reorderBlocks, e.gather); err != nil {
+		return err
+	}
+	return e.team.Run(ctx, l.panels(), e.item)
+}
+
+// window copies some blocks of all windows to where the kernel reads them.
+func (e *LinearExec) window(_, item int) {
+	for b := item * reorderBlocks; b < min((item+1)*reorderBlocks, e.l.blocks); b++ {
+		src := e.src[e.offsets[b]:]
+		for i, at := range e.inputs {
+			*(*[16]float32)(e.x[(b*e.n+i)*16:]) = [16]float32(src[at:])
+		}
+	}
 }
 
 // reorderBlocks is how many blocks an item of the reordering copies.

@@ -150,6 +150,52 @@ func TestLinearErrors(t *testing.T) {
 	require.ErrorIs(t, e.Run(ctx, make([]float32, 2), make([]float32, 3), 1), context.Canceled)
 }
 
+// TestLinearWindows slides a layer over a plane: the bits are those of the same
+// inputs one after the other.
+func TestLinearWindows(t *testing.T) {
+	forEachProduct(t, func(t *testing.T, kern *product.Kernel) {
+		const out, height, width, kernel = 70, 7, 9, 3 // of 32 channels, in two blocks
+		var offsets, inputs []int
+		for i := range 2 * kernel * kernel {
+			offsets = append(offsets, 16*((i/(kernel*kernel)*height+i/kernel%kernel)*width+i%kernel))
+		}
+		for i := range (height - kernel + 1) * (width - kernel + 1) {
+			inputs = append(inputs, 16*(i/(width-kernel+1)*width+i%(width-kernel+1)))
+		}
+		in, n := 16*len(offsets), len(inputs)
+		src := testutil.NaNGuarded(t, 2*height*width*16)
+		copy(src, testutil.Normal(1, len(src)))
+		var flat []float32
+		for _, at := range inputs {
+			for _, off := range offsets {
+				flat = append(flat, src[at+off:][:16]...)
+			}
+		}
+		w, bias := testutil.Normal(2, out*in), testutil.Normal(3, out)
+		want := linear(t, kern, n, out, in, flat, w, bias, 1)
+		l, err := newLinear(kern, out, in, w, bias)
+		require.NoError(t, err)
+		for _, batch := range []int{n, 1} {
+			e, err := l.NewExec(parallel.NewTeam(2), batch)
+			require.NoError(t, err)
+			require.Equal(t, batch, e.Batch())
+			dst := testutil.NaNGuarded(t, n*out)
+			for i := 0; i < n; i += batch {
+				require.NoError(t, e.RunWindows(context.Background(), dst[i*out:][:batch*out], src, inputs[i:][:batch], offsets))
+			}
+			testutil.CheckBits(t, "windows", batch, dst, want)
+		}
+		e, err := l.NewExec(nil, n)
+		require.NoError(t, err)
+		ctx, dst := context.Background(), make([]float32, n*out)
+		require.ErrorIs(t, e.RunWindows(ctx, dst[1:], src, inputs, offsets), ErrShape)
+		require.ErrorIs(t, e.RunWindows(ctx, dst, src, inputs, offsets[1:]), ErrShape)
+		require.ErrorIs(t, e.RunWindows(ctx, dst, src[1:], inputs, offsets), ErrShape)
+		require.ErrorIs(t, e.RunWindows(ctx, nil, src, nil, offsets), ErrShape)
+		require.Zero(t, testing.AllocsPerRun(5, func() { _ = e.RunWindows(ctx, dst, src, inputs, offsets) }))
+	})
+}
+
 func TestLinearAllocates(t *testing.T) {
 	team := parallel.NewTeam(2)
 	l, err := NewLinear(70, 100, testutil.Normal(1, 7000), nil)

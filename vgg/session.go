@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nonet-go/nonet/conv3x3"
+	"github.com/nonet-go/nonet/gemm"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 	"github.com/nonet-go/nonet/pool"
@@ -24,17 +25,37 @@ type Session struct {
 	model *Model
 	layer string
 	batch int
-	h, w  int
+	dense bool
 	team  *parallel.Team
+	times []time.Duration
+	rooms rooms
+	plan
+}
 
-	output Shape // of one picture
-
+// plan is what depends on the size of the pictures.
+type plan struct {
+	h, w     int
+	output   Shape     // of one picture
 	stack    []stack   // for each number of pictures up to chunk that occurs
 	features []float32 // the last convolutional activation of the whole batch, blocked
 	featLen  int       // of one picture
 	fc       []step
 	last     Shape // the shape of features
-	times    []time.Duration
+}
+
+// rooms is the memory of a session. It grows, and outlives a plan.
+type rooms struct {
+	features, scratch []float32
+	turn, fc          [2][]float32       // activations, used in turn
+	linear            []*gemm.LinearExec // of each fully connected layer
+}
+
+// room returns n floats of r, which grows if it must.
+func room(r *[]float32, n int) []float32 {
+	if cap(*r) < n {
+		*r = layout.Alloc(n)
+	}
+	return (*r)[:n]
 }
 
 // stack is the convolutional part for a number of pictures at a time.
@@ -53,6 +74,7 @@ type step struct {
 type sessionOptions struct {
 	batch, workers, h, w int
 	layer                string
+	dense                bool
 }
 
 // A SessionOption changes what a Session computes and with what.
@@ -66,7 +88,8 @@ func Batch(n int) SessionOption { return func(o *sessionOptions) { o.batch = n }
 func Workers(n int) SessionOption { return func(o *sessionOptions) { o.workers = n } }
 
 // InputSize sets the size of the input pictures; the configuration's if not
-// given. A network that ends with a fully connected layer takes no other.
+// given. A network that ends with a fully connected layer takes no other, unless
+// it is Dense.
 func InputSize(h, w int) SessionOption {
 	return func(o *sessionOptions) { o.h, o.w = h, w }
 }
@@ -83,32 +106,21 @@ func (m *Model) NewSession(opts ...SessionOption) (*Session, error) {
 	for _, opt := range opts {
 		opt(&o)
 	}
-	end := len(m.cfg.Layers) - 1
 	if o.layer != "" {
-		var err error
-		if end, err = m.cfg.layerIndex(o.layer); err != nil {
+		if _, err := m.cfg.layerIndex(o.layer); err != nil {
 			return nil, err
 		}
 	}
 	if o.batch < 1 || o.workers < 1 {
 		return nil, fmt.Errorf("vgg: batch of %d on %d workers, want at least 1: %w", o.batch, o.workers, ErrShape)
 	}
-	shapes, err := m.cfg.Shapes(o.h, o.w)
-	if err != nil {
-		// What comes after the output does not matter.
-		cut := m.cfg
-		cut.Layers = cut.Layers[:end+1]
-		if shapes, err = cut.Shapes(o.h, o.w); err != nil {
-			return nil, err
-		}
-	}
 	s := &Session{
-		model: m, layer: o.layer, batch: o.batch, h: o.h, w: o.w,
-		team:   parallel.NewTeam(o.workers),
-		output: shapes[end],
-		times:  make([]time.Duration, len(m.cfg.Layers)),
+		model: m, layer: o.layer, batch: o.batch, dense: o.dense,
+		team:  parallel.NewTeam(o.workers),
+		times: make([]time.Duration, len(m.cfg.Layers)),
 	}
-	return s, s.plan(end, shapes)
+	s.rooms.linear = make([]*gemm.LinearExec, len(m.cfg.Layers))
+	return s, s.Resize(o.h, o.w)
 }
 
 // Workers returns how many goroutines compute.
@@ -117,37 +129,63 @@ func (s *Session) Workers() int { return s.team.Workers() }
 // OutputShape returns the shape of one picture's result.
 func (s *Session) OutputShape() Shape { return s.output }
 
-// plan builds the steps up to and including layer end.
-func (s *Session) plan(end int, shapes []Shape) error {
-	layers := s.model.cfg.Layers
+// Resize plans the session anew for pictures of another size. Memory is kept and
+// grows to what the largest size so far needs, so that one session can take
+// pictures as they come; see Dense. Errors wrap ErrShape and leave the session as
+// it was. Resize allocates; Run does not, afterwards as before.
+func (s *Session) Resize(h, w int) error {
+	cfg := s.model.cfg
+	end := len(cfg.Layers) - 1
+	if s.layer != "" {
+		end, _ = cfg.layerIndex(s.layer) // NewSession has looked it up
+	}
+	cfg.Layers = cfg.Layers[:end+1] // what comes after the output does not matter
+	shapes, err := cfg.Shapes(h, w)
+	if err != nil {
+		return err
+	}
+	before := s.plan
+	s.plan = plan{h: h, w: w, output: shapes[end]}
+	if err := s.build(end, shapes); err != nil {
+		s.plan = before
+		return err
+	}
+	return nil
+}
+
+// build makes the steps up to and including layer end.
+func (s *Session) build(end int, shapes []Shape) error {
+	cfg := s.model.cfg
 	convs := 0 // layers before the first fully connected one
-	for convs <= end && layers[convs].Kind != FC {
+	for convs <= end && cfg.Layers[convs].Kind != FC {
 		convs++
 	}
-	s.last = Shape{s.model.cfg.Channels, s.h, s.w}
+	s.last = Shape{cfg.Channels, s.h, s.w}
 	if convs > 0 {
 		s.last = shapes[convs-1]
 	}
+	var window Shape // what the first fully connected layer takes
 	if convs <= end {
-		nominal, err := s.model.cfg.Shapes(s.model.cfg.Size, s.model.cfg.Size)
+		nominal, err := cfg.Shapes(cfg.Size, cfg.Size)
 		if err != nil {
 			return err
 		}
-		want := Shape{s.model.cfg.Channels, s.model.cfg.Size, s.model.cfg.Size}
+		window = Shape{cfg.Channels, cfg.Size, cfg.Size}
 		if convs > 0 {
-			want = nominal[convs-1]
+			window = nominal[convs-1]
 		}
-		if s.last != want {
-			return fmt.Errorf("vgg: %s takes %v, which an input of %d×%d does not give (it gives %v); the network's input is %d×%d: %w",
-				layers[convs].Name, want, s.h, s.w, s.last, s.model.cfg.Size, s.model.cfg.Size, ErrShape)
+		if err := s.fits(cfg.Layers[convs].Name, window); err != nil {
+			return err
 		}
 	}
 	s.featLen = layout.Len(s.last.C, s.last.H, s.last.W)
-	s.features = layout.Alloc(s.batch * s.featLen)
+	s.features = room(&s.rooms.features, s.batch*s.featLen)
 
 	b := builder{s: s, shapes: shapes[:convs]}
-	sizes := []int{min(s.batch, chunk)}
-	if rest := s.batch % chunk; s.batch > chunk && rest > 0 {
+	// Large pictures one at a time: they share reads of filters among their own tiles.
+	most := min(s.batch, max(1, min(chunk, chunk*cfg.Size*cfg.Size/(s.h*s.w))))
+	sizes := []int{most}
+	if rest := s.batch % most; rest > 0 {
 		sizes = append(sizes, rest)
 	}
 	if err := b.measure(sizes[0]); err != nil {
@@ -160,7 +198,29 @@ func (s *Session) plan(end int, shapes []Shape) error {
 		}
 		s.stack = append(s.stack, stack{n, steps})
 	}
+	if convs > end {
+		return nil
+	}
+	if s.dense {
+		return s.planDense(convs, end, window)
+	}
 	return s.planFC(convs, end)
+}
+
+// fits checks that the activation before the first fully connected layer is what
+// it takes or, for a dense session, holds it.
+func (s *Session) fits(layer string, window Shape) error {
+	want := "takes"
+	ok := s.last == window
+	if s.dense {
+		want, ok = "needs at least", s.last.H >= window.H && s.last.W >= window.W
+	}
+	if ok {
+		return nil
+	}
+	size := s.model.cfg.Size
+	return fmt.Errorf("vgg: %s %s %v, which an input of %d×%d does not give (it gives %v); the network's input is %d×%d: %w",
+		layer, want, window, s.h, s.w, s.last, size, size, ErrShape)
 }
 
 // planFC adds the fully connected layers from first to end, on the whole batch.
@@ -169,26 +229,36 @@ func (s *Session) planFC(first, end int) error {
 	for i := first; i < end; i++ {
 		widest = max(widest, s.model.cfg.Layers[i].Out)
 	}
-	var bufs [2][]float32
-	for i := range bufs {
-		bufs[i] = layout.Alloc(s.batch * widest)
-	}
 	src := s.features
 	for i := first; i <= end; i++ {
-		e, err := s.model.layers[i].linear.NewExec(s.team, s.batch)
+		e, err := s.linearExec(i, s.batch)
 		if err != nil {
-			return fmt.Errorf("vgg: %s: %w", s.model.cfg.Layers[i].Name, err)
+			return err
 		}
 		st := step{layer: i, src: src, run: func(ctx context.Context, dst, src []float32) error {
 			return e.Run(ctx, dst, src, s.batch)
 		}}
 		if i < end {
-			st.dst = bufs[i%2][:s.batch*s.model.cfg.Layers[i].Out]
+			st.dst = room(&s.rooms.fc[i%2], s.batch*widest)[:s.batch*s.model.cfg.Layers[i].Out]
 		}
 		s.fc = append(s.fc, st)
 		src = st.dst
 	}
 	return nil
+}
+
+// linearExec returns what computes fully connected layer i for n inputs at a time.
+func (s *Session) linearExec(i, n int) (*gemm.LinearExec, error) {
+	e := s.rooms.linear[i]
+	if e != nil && e.Batch() >= n {
+		return e, nil
+	}
+	e, err := s.model.layers[i].linear.NewExec(s.team, n)
+	if err != nil {
+		return nil, fmt.Errorf("vgg: %s: %w", s.model.cfg.Layers[i].Name, err)
+	}
+	s.rooms.linear[i] = e
+	return e, nil
 }
 
 // builder makes the convolutional steps. All of them share two activation
@@ -221,9 +291,9 @@ func (b *builder) measure(n int) error {
 		in = out
 	}
 	for i := range b.buf {
-		b.buf[i] = layout.Alloc(n * size)
+		b.buf[i] = room(&b.s.rooms.turn[i], n*size)
 	}
-	b.scratch = layout.Alloc(need)
+	b.scratch = room(&b.s.rooms.scratch, need)
 	return nil
 }
 

@@ -1,35 +1,29 @@
 package train
 
 import (
-	"archive/tar"
-	"bytes"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"image"
 	"io"
-	"io/fs"
-	"os"
-	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/nonet-go/nonet/vgg/picture"
+	"github.com/nonet-go/nonet/vgg/internal/collection"
 )
 
 // ErrData is wrapped by errors about a collection of pictures.
-var ErrData = errors.New("bad data set")
+var ErrData = collection.ErrData
 
 // Dataset is a collection of labelled pictures: a directory with one directory
-// of pictures for each class (an "ImageFolder"), or a tar file of one. It is
-// immutable and may be used by several goroutines.
+// of pictures for each class (an "ImageFolder"), a tar file of one, or a list of
+// paths and classes. It is immutable and may be used by several goroutines. It
+// holds the paths of all pictures, some 100 bytes each.
 type Dataset struct {
 	Name     string
-	Classes  []string // names of the directories, ascending
+	Classes  []string // names, ascending
 	Examples []Example
-	read     func(e Example) ([]byte, error)
-	closer   io.Closer
+	pictures *collection.Collection
 }
 
 // Example is one picture of a Dataset.
@@ -39,107 +33,50 @@ type Example struct {
 	offset, size int64 // in a tar file
 }
 
-// extensions are those of the formats that package picture reads.
-var extensions = []string{".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
-
-// Open lists the pictures of a directory or a tar file, in ascending order of
-// their paths. A picture's class is the directory that it lies in. Errors wrap
-// ErrData or those of the file system.
+// Open lists the pictures of a directory, a tar file, or a text file of lines of a
+// path and a class with a tab or a space between them, in ascending order of their
+// paths. In the first two a picture's class is the directory that it lies in.
+// Errors wrap ErrData or those of the file system.
 func Open(name string) (*Dataset, error) {
-	info, err := os.Stat(name)
+	c, err := collection.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
-	d := &Dataset{Name: name}
-	if info.IsDir() {
-		err = d.openDir()
-	} else {
-		err = d.openTar()
-	}
-	if err != nil {
+	d := &Dataset{Name: name, pictures: c}
+	if err := d.list(); err != nil {
 		return nil, errors.Join(fmt.Errorf("train: %s: %w", name, err), d.Close())
 	}
 	return d, nil
 }
 
 // Close ends the use of the data set.
-func (d *Dataset) Close() error {
-	if d.closer == nil {
-		return nil
-	}
-	return d.closer.Close()
-}
+func (d *Dataset) Close() error { return d.pictures.Close() }
 
-func (d *Dataset) openDir() error {
-	err := filepath.WalkDir(d.Name, func(p string, e fs.DirEntry, err error) error {
-		if err == nil && !e.IsDir() && isPicture(p) {
-			rel, _ := filepath.Rel(d.Name, p) // p begins with d.Name
-			d.Examples = append(d.Examples, Example{Path: filepath.ToSlash(rel)})
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	d.read = func(e Example) ([]byte, error) { return os.ReadFile(filepath.Join(d.Name, filepath.FromSlash(e.Path))) }
-	return d.classify()
-}
-
-func (d *Dataset) openTar() error {
-	f, err := os.Open(d.Name)
-	if err != nil {
-		return err
-	}
-	d.closer = f
-	// tar.Reader asks a Seeker to skip contents; where it stands after a header
-	// is where the content begins.
-	for r := tar.NewReader(f); ; {
-		h, err := r.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("%w: no directory, and no tar file: %v", ErrData, err)
-		}
-		if h.Typeflag != tar.TypeReg || !isPicture(h.Name) {
-			continue
-		}
-		at, err := f.Seek(0, io.SeekCurrent)
+// list orders the examples and numbers their classes.
+func (d *Dataset) list() error {
+	numbers := map[string]int{} // of the classes, as they come
+	for it, err := range d.pictures.Items() {
 		if err != nil {
 			return err
 		}
-		d.Examples = append(d.Examples, Example{Path: path.Clean(h.Name), offset: at, size: h.Size})
-	}
-	d.read = func(e Example) ([]byte, error) {
-		b := make([]byte, e.size)
-		_, err := f.ReadAt(b, e.offset)
-		return b, err
-	}
-	return d.classify()
-}
-
-func isPicture(name string) bool {
-	return slices.Contains(extensions, strings.ToLower(path.Ext(name))) && !strings.HasPrefix(path.Base(name), ".")
-}
-
-// classify orders the examples and numbers their directories.
-func (d *Dataset) classify() error {
-	slices.SortFunc(d.Examples, func(a, b Example) int { return strings.Compare(a.Path, b.Path) })
-	class := func(e Example) string { return path.Base(path.Dir(e.Path)) }
-	for _, e := range d.Examples {
-		if c := class(e); c == "." || c == "/" {
-			return fmt.Errorf("%w: %s lies in no directory of a class", ErrData, e.Path)
+		class, known := numbers[it.Class]
+		if !known {
+			class = len(d.Classes)
+			numbers[it.Class] = class
+			d.Classes = append(d.Classes, it.Class)
 		}
-		d.Classes = append(d.Classes, class(e))
+		d.Examples = append(d.Examples, Example{it.Path, class, it.Offset, it.Size})
 	}
-	slices.Sort(d.Classes)
-	d.Classes = slices.Compact(d.Classes)
 	if len(d.Classes) == 0 {
-		return fmt.Errorf("%w: it holds no pictures (%s)", ErrData, strings.Join(extensions, " "))
+		return fmt.Errorf("%w: it holds no pictures (%s)", ErrData, collection.Extensions())
 	}
+	byNumber := slices.Clone(d.Classes)
+	slices.Sort(d.Classes)
 	for i := range d.Examples {
-		d.Examples[i].Class, _ = slices.BinarySearch(d.Classes, class(d.Examples[i]))
+		e := &d.Examples[i]
+		e.Class, _ = slices.BinarySearch(d.Classes, byNumber[e.Class])
 	}
+	slices.SortFunc(d.Examples, func(a, b Example) int { return strings.Compare(a.Path, b.Path) })
 	return nil
 }
 
@@ -165,9 +102,5 @@ func (d *Dataset) Split(fraction float64) (part, rest *Dataset) {
 // Picture decodes example i. The error names the data set and the picture.
 func (d *Dataset) Picture(i int) (image.Image, error) {
 	e := d.Examples[i]
-	b, err := d.read(e)
-	if err != nil {
-		return nil, fmt.Errorf("train: %s: %s: %w", d.Name, e.Path, err)
-	}
-	return picture.Decode(d.Name+": "+e.Path, bytes.NewReader(b))
+	return d.pictures.Decode(collection.Item{Path: e.Path, Offset: e.offset, Size: e.size})
 }

@@ -1,0 +1,200 @@
+// Package collection lists labelled pictures: those of a directory, of a tar file,
+// or of a list, in the memory of one at a time.
+package collection
+
+import (
+	"archive/tar"
+	"bufio"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/nonet-go/nonet/vgg/picture"
+)
+
+// ErrData is wrapped by errors about a collection of pictures.
+var ErrData = errors.New("bad data set")
+
+// Item is one picture of a Collection.
+type Item struct {
+	Path         string // in the collection, with slashes; in a list, as it stands there
+	Class        string // the name of the directory that it lies in, or what the list says
+	Offset, Size int64  // in a tar file
+}
+
+// Collection is a directory, a tar file or a list. It is immutable and may be used
+// by several goroutines.
+type Collection struct {
+	Name string
+	dir  string   // that paths are relative to
+	tar  *os.File // nil for others
+	each func(yield func(Item) error) error
+}
+
+// Open finds out what name is: a directory with a directory of pictures for each
+// class (an "ImageFolder"), a tar file of one, or a text file whose lines are the
+// path of a picture, relative to the text file, a tab or spaces, and its class.
+// Errors wrap ErrData or those of the file system.
+func Open(name string) (*Collection, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	c := &Collection{Name: name, dir: filepath.Dir(name)}
+	if info.IsDir() {
+		c.dir, c.each = name, c.eachInDir
+		return c, nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := tar.NewReader(f).Next(); err == nil || strings.HasSuffix(strings.ToLower(name), ".tar") {
+		c.tar, c.each = f, c.eachInTar
+		return c, nil
+	}
+	c.each = c.eachInList
+	return c, f.Close()
+}
+
+// Close ends the use of the collection.
+func (c *Collection) Close() error {
+	if c.tar == nil {
+		return nil
+	}
+	return c.tar.Close()
+}
+
+// Items lists the pictures in an order that is the same each time: that of the
+// names within each directory, of the tar file, or of the list. It ends after an
+// error. Its memory does not depend on the number of pictures, but for the names
+// of one directory.
+func (c *Collection) Items() iter.Seq2[Item, error] {
+	return func(yield func(Item, error) bool) {
+		stop := errors.New("stop")
+		err := c.each(func(it Item) error {
+			if !yield(it, nil) {
+				return stop
+			}
+			return nil
+		})
+		if err != nil && err != stop {
+			yield(Item{}, err)
+		}
+	}
+}
+
+// Decode reads a picture. The error names the collection and the picture.
+func (c *Collection) Decode(it Item) (image.Image, error) {
+	switch {
+	case c.tar != nil:
+		return picture.Decode(c.Name+": "+it.Path, io.NewSectionReader(c.tar, it.Offset, it.Size))
+	case filepath.IsAbs(it.Path):
+		return picture.Open(it.Path)
+	}
+	return picture.Open(filepath.Join(c.dir, filepath.FromSlash(it.Path)))
+}
+
+// extensions are those of the formats that package picture reads.
+var extensions = []string{".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
+
+// Extensions says what names pictures in a directory or a tar file have.
+func Extensions() string { return strings.Join(extensions, " ") }
+
+func isPicture(name string) bool {
+	return slices.Contains(extensions, strings.ToLower(path.Ext(name))) && !strings.HasPrefix(path.Base(name), ".")
+}
+
+// inFolder makes the item of a picture whose class is its directory.
+func inFolder(p string) (Item, error) {
+	class := path.Base(path.Dir(p))
+	if class == "." || class == "/" {
+		return Item{}, fmt.Errorf("%w: %s lies in no directory of a class", ErrData, p)
+	}
+	return Item{Path: p, Class: class}, nil
+}
+
+func (c *Collection) eachInDir(yield func(Item) error) error {
+	return filepath.WalkDir(c.Name, func(p string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || !isPicture(p) {
+			return err
+		}
+		rel, _ := filepath.Rel(c.Name, p) // p begins with c.Name
+		it, err := inFolder(filepath.ToSlash(rel))
+		if err != nil {
+			return err
+		}
+		return yield(it)
+	})
+}
+
+func (c *Collection) eachInTar(yield func(Item) error) error {
+	f, err := os.Open(c.Name) // a place in the file of our own
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	// tar.Reader asks a Seeker to skip contents; where it stands after a header
+	// is where the content begins.
+	for r := tar.NewReader(f); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%w: tar file: %v", ErrData, err)
+		}
+		if h.Typeflag != tar.TypeReg || !isPicture(h.Name) {
+			continue
+		}
+		it, err := inFolder(path.Clean(h.Name))
+		if err != nil {
+			return err
+		}
+		if it.Offset, err = f.Seek(0, io.SeekCurrent); err != nil {
+			return err
+		}
+		it.Size = h.Size
+		if err := yield(it); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *Collection) eachInList(yield func(Item) error) error {
+	f, err := os.Open(c.Name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sc := bufio.NewScanner(f)
+	for n := 1; sc.Scan(); n++ {
+		line := strings.TrimRight(sc.Text(), " \t\r")
+		if line == "" {
+			continue
+		}
+		at := strings.IndexByte(line, '\t')
+		if at < 0 {
+			at = strings.LastIndexByte(line, ' ')
+		}
+		if at < 1 || strings.IndexByte(line, 0) >= 0 {
+			return fmt.Errorf("%w: neither a directory, nor a tar file, nor a list: line %d is not a path, a tab or a space, and a class: %.60q", ErrData, n, line)
+		}
+		it := Item{Path: strings.TrimRight(line[:at], " \t"), Class: strings.TrimLeft(line[at:], " \t")}
+		if err := yield(it); err != nil {
+			return err
+		}
+	}
+	if err := sc.Err(); err != nil {
+		return fmt.Errorf("%w: neither a directory, nor a tar file, nor a list: %v", ErrData, err)
+	}
+	return nil
+}

@@ -69,13 +69,22 @@ func (m *Model) Features(ctx context.Context, img image.Image, layer string) (Te
 func (m *Model) Top(logits []float32, n int) []Prediction {
 	p := make([]float64, len(logits))
 	Softmax(p, logits)
-	list := make([]Prediction, len(p))
-	for i, v := range p {
-		list[i] = Prediction{Class: i, Label: m.Label(i), Probability: v}
+	return m.Rank(p, n)
+}
+
+// Rank returns the n most probable of the classes that p gives the probabilities
+// of, best first. Equal ones stand in the order of the classes, and NaN last.
+func (m *Model) Rank(p []float64, n int) []Prediction {
+	order := make([]int, len(p))
+	for i := range order {
+		order[i] = i
 	}
-	// Equal probabilities in the order of the classes; NaN last.
-	slices.SortStableFunc(list, func(a, b Prediction) int { return cmp.Compare(b.Probability, a.Probability) })
-	return list[:min(max(n, 0), len(list))]
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(p[b], p[a]) })
+	list := make([]Prediction, min(max(n, 0), len(p)))
+	for i := range list {
+		list[i] = Prediction{Class: order[i], Label: m.Label(order[i]), Probability: p[order[i]]}
+	}
+	return list
 }
 
 // Label returns the name of a class, or its number if the model has no labels.
@@ -87,8 +96,8 @@ func (m *Model) Label(class int) string {
 }
 
 // Softmax sets dst[i] = exp(logits[i]) / Σ exp(logits[j]), in float64 and without
-// overflow. dst has as many elements as logits.
-func Softmax(dst []float64, logits []float32) {
+// overflow. dst has as many elements as logits, and may be the same slice.
+func Softmax[F float32 | float64](dst []float64, logits []F) {
 	if len(logits) == 0 {
 		return
 	}

@@ -118,7 +118,7 @@ func (c *inferCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	if warning := picture.CheckInput(input, n, h, w, m.Picture().Preset); warning != nil && m.Config().Channels == 3 {
+	if warning := m.CheckInput(input, n, h, w); warning != nil {
 		fmt.Fprintf(s.err, "vgg: %s: %v\n", c.Input, warning)
 	}
 	opts := []vgg.SessionOption{vgg.Output(c.Layer), vgg.InputSize(h, w)}

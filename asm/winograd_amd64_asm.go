@@ -19,6 +19,7 @@ func winogradTransforms(c *build.Context) {
 			alg := bilinear.New(m)
 			t := &transform{c: c, isa: isa, alg: alg}
 			t.input()
+			t.filter()
 			if m == 4 {
 				t.gradient()
 				t.filterGradient()
@@ -137,6 +138,78 @@ func (t *transform) filterGradient() {
 	}
 	c.VZEROUPPER()
 	c.RET()
+}
+
+// filter emits U = G·w·Gᵀ for 16 filters, in float64: each element is rounded
+// once. The elements of one row of U are written side by side in time, whole
+// lines of them: rows lie far apart, and in the same sets of the cache.
+func (t *transform) filter() {
+	c, a := t.c, t.alg.Alpha
+	name := fmt.Sprintf("filter%dx%d%s", t.alg.M, t.alg.M, t.isa.suffix)
+	c.Function(name)
+	c.Doc(fmt.Sprintf("%s sets U = G·w·Gᵀ for 16 filters of 3×3; see transforms.filter.", name))
+	c.Pragma("noescape")
+	c.SignatureExpr("func(dst *float32, xi int, src *float32)")
+	dst := c.Load(c.Param("dst"), reg.RDI)
+	xi := c.Load(c.Param("xi"), reg.RDX)
+	src := c.Load(c.Param("src"), reg.RSI)
+	c.SHLQ(Imm(2), xi)
+	lanes := t.isa.lanes / 2 // of float64
+	g := t.alg.G.Float64()
+	to := reg.RAX
+	for i := range a {
+		c.Comment(fmt.Sprintf("Row %d: t = G[%d]·w, U[%d] = t·Gᵀ", i, i, i))
+		for part := 0; part < 16; part += lanes {
+			t.free = append([]reg.VecPhysical(nil), t.isa.regs...)
+			var row []reg.VecPhysical
+			x := t.take()
+			for j := range bilinear.R {
+				sum := t.take()
+				t.dot(g[i], sum, x, func(r int) { c.VCVTPS2PD(Mem{Base: src, Disp: 64*(3*r+j) + 4*part}, x) })
+				row = append(row, sum)
+			}
+			c.MOVQ(dst, to)
+			for j := range a {
+				sum := t.take()
+				t.dot(g[j], sum, x, func(r int) { c.VMOVAPD(row[r], x) })
+				if lanes == 8 {
+					c.VCVTPD2PS(sum, sum.AsY())
+					c.VMOVUPS(sum.AsY(), Mem{Base: to, Disp: 4 * part})
+				} else {
+					c.VCVTPD2PSY(sum, sum.AsX())
+					c.VMOVUPS(sum.AsX(), Mem{Base: to, Disp: 4 * part})
+				}
+				t.put(sum)
+				if j < a-1 {
+					c.ADDQ(xi, to)
+				}
+			}
+		}
+		if i < a-1 {
+			c.LEAQ(Mem{Base: to, Index: xi, Scale: 1}, dst)
+		}
+	}
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// dot sets sum = Σ_r k[r]·x_r in float64, where load(r) sets x to x_r.
+func (t *transform) dot(k []float64, sum, x reg.VecPhysical, load func(r int)) {
+	c, first := t.c, true
+	for r, v := range k {
+		if v == 0 {
+			continue
+		}
+		load(r)
+		m := static64(c, v, t.isa.lanes/2)
+		switch {
+		case first:
+			c.VMULPD(m, x, sum)
+		default:
+			c.VFMADD231PD(m, x, sum)
+		}
+		first = false
+	}
 }
 
 // expand emits V = X·d·Xᵀ, where X has alpha rows.

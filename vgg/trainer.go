@@ -37,12 +37,26 @@ type Trainer struct {
 	step     uint64       // counts batches, for dropout
 	training bool         // dropout is on
 	stale    bool         // weights have changed since the kernels' forms were packed
-	times    StepTimes
+	times    StepTimes    // of the whole, without those of the layers
 }
 
-// StepTimes says where the time of the steps since the last call of Times went.
+// StepTimes says where the time of steps went. Update counts the change of the
+// weights and the packing of the changed ones for the kernels.
 type StepTimes struct {
 	Forward, BackwardData, BackwardWeights, Update time.Duration
+}
+
+func (s *StepTimes) add(t StepTimes) {
+	s.Forward += t.Forward
+	s.BackwardData += t.BackwardData
+	s.BackwardWeights += t.BackwardWeights
+	s.Update += t.Update
+}
+
+// LayerStepTimes are the StepTimes of one layer.
+type LayerStepTimes struct {
+	Layer string
+	StepTimes
 }
 
 // A trainLayer computes one layer forward and backward. All operands are bound
@@ -57,8 +71,8 @@ type trainLayer interface {
 	backward(ctx context.Context, t *Trainer) error
 	// repack brings changed weights into the form of the kernels.
 	repack(t *Trainer) error
-	// result returns the layer's activation, and whether it comes from a ReLU.
-	result() (y []float32, relu bool)
+	// base returns what all layers have.
+	base() *trainBase
 }
 
 type trainerOptions struct {
@@ -192,13 +206,13 @@ func (t *Trainer) Gradients(ctx context.Context, input []float32, targets []int)
 	}
 	t.team.Begin()
 	defer t.team.End()
-	start := time.Now()
 	t.training = true
 	logits, err := t.forward(ctx, input)
 	t.training = false
 	if err != nil {
 		return Result{}, err
 	}
+	start := time.Now()
 	r := crossEntropy(t.prob, logits, targets, t.cfg.Classes())
 	t.times.Forward += time.Since(start)
 	for i := len(t.layers) - 1; i >= t.firstTrained(); i-- {
@@ -229,24 +243,29 @@ func (t *Trainer) Logits(ctx context.Context, dst, input []float32) error {
 func (t *Trainer) forward(ctx context.Context, input []float32) ([]float32, error) {
 	if t.stale {
 		for _, l := range t.layers {
+			start := time.Now()
 			if err := l.repack(t); err != nil {
 				return nil, err
 			}
+			l.base().times.Update += time.Since(start)
 		}
 		t.stale = false
 	}
+	start := time.Now()
 	size := t.cfg.Channels * t.cfg.Size * t.cfg.Size
 	blocked := len(t.input) / t.batch
 	for i := range t.batch {
 		layout.FromNCHW(t.input[i*blocked:][:blocked], input[i*size:][:size], t.cfg.Channels, t.cfg.Size, t.cfg.Size)
 	}
+	t.times.Forward += time.Since(start)
 	for _, l := range t.layers {
+		start := time.Now()
 		if err := l.forward(ctx, t); err != nil {
 			return nil, err
 		}
+		l.base().times.Forward += time.Since(start)
 	}
-	logits, _ := t.layers[len(t.layers)-1].result()
-	return logits, nil
+	return t.layers[len(t.layers)-1].base().y, nil
 }
 
 // crossEntropy returns the mean loss and sets d to its gradient with respect to
@@ -305,11 +324,18 @@ func (t *Trainer) Update(rule SGD) {
 	t.times.Update += time.Since(start)
 }
 
-// Times returns where the time went since the last call.
-func (t *Trainer) Times() StepTimes {
-	times := t.times
-	t.times = StepTimes{}
-	return times
+// Times returns where the time went since the last call: in all, and in each
+// layer. The sum has the loss and the change of the weights, which are no
+// layer's.
+func (t *Trainer) Times() (all StepTimes, layers []LayerStepTimes) {
+	all, t.times = t.times, StepTimes{}
+	for i, l := range t.layers {
+		b := l.base()
+		layers = append(layers, LayerStepTimes{t.cfg.Layers[i].Name, b.times})
+		all.add(b.times)
+		b.times = StepTimes{}
+	}
+	return all, layers
 }
 
 // InputGradient returns the gradient of the last batch's loss with respect to its

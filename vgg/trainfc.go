@@ -95,7 +95,7 @@ func (f *trainFC) backward(ctx context.Context, t *Trainer) error {
 		}
 		bias[j] = float32(sum)
 	}
-	t.times.BackwardWeights += time.Since(start)
+	f.times.BackwardWeights += time.Since(start)
 	if f.dx == nil {
 		return nil
 	}
@@ -107,7 +107,7 @@ func (f *trainFC) backward(ctx context.Context, t *Trainer) error {
 	} else {
 		f.maskRows()
 	}
-	t.times.BackwardData += time.Since(start)
+	f.times.BackwardData += time.Since(start)
 	return err
 }
 

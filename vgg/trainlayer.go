@@ -102,9 +102,10 @@ type trainBase struct {
 	mask   bool      // x comes from a ReLU, whose gradient this layer takes
 	relu   bool
 	param  int // the layer's weight, followed by its bias
+	times  StepTimes
 }
 
-func (l *trainBase) result() ([]float32, bool) { return l.y, l.relu }
+func (l *trainBase) base() *trainBase { return l }
 
 func (l *trainBase) repack(*Trainer) error { return nil }
 
@@ -207,14 +208,14 @@ func (c *trainConv) backward(ctx context.Context, t *Trainer) error {
 		return err
 	}
 	t.add(c.param)
-	t.times.BackwardWeights += time.Since(start)
+	c.times.BackwardWeights += time.Since(start)
 	if c.dx == nil {
 		return nil
 	}
 	start = time.Now()
 	err := c.bwd.Run(ctx, c.dx, c.dy)
 	c.maskInput(t)
-	t.times.BackwardData += time.Since(start)
+	c.times.BackwardData += time.Since(start)
 	return err
 }
 
@@ -266,14 +267,14 @@ func (p *trainPointwise) backward(ctx context.Context, t *Trainer) error {
 		return err
 	}
 	t.add(p.param)
-	t.times.BackwardWeights += time.Since(start)
+	p.times.BackwardWeights += time.Since(start)
 	if p.dx == nil {
 		return nil
 	}
 	start = time.Now()
 	err := p.bwd.Run(ctx, p.dx, p.dy)
 	p.maskInput(t)
-	t.times.BackwardData += time.Since(start)
+	p.times.BackwardData += time.Since(start)
 	return err
 }
 
@@ -302,7 +303,7 @@ func (p *trainPool) backward(ctx context.Context, t *Trainer) error {
 	}
 	start := time.Now()
 	err := p.bwd.Run(ctx, p.dx, p.x, p.y, p.dy)
-	t.times.BackwardData += time.Since(start)
+	p.times.BackwardData += time.Since(start)
 	return err
 }
 
@@ -322,6 +323,6 @@ func (l *trainLRN) backward(ctx context.Context, t *Trainer) error {
 	start := time.Now()
 	err := l.bwd.Run(ctx, l.dx, l.x, l.dy)
 	l.maskInput(t)
-	t.times.BackwardData += time.Since(start)
+	l.times.BackwardData += time.Since(start)
 	return err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/nonet-go/nonet/internal/bilinear"
 	"github.com/nonet-go/nonet/internal/product"
@@ -50,9 +49,8 @@ func (f *Filter) Repack(oihw []float32, team *parallel.Team) error {
 	if len(oihw) != f.k*f.c*9 {
 		return fmt.Errorf("winograd: %d filter elements, want %d×%d×3×3: %w", len(oihw), f.k, f.c, ErrShape)
 	}
-	g := bilinear.New(f.m).G.Float64()
 	return team.Run(context.Background(), f.panels()*f.cBlocks, func(_, item int) {
-		f.pack(item/f.cBlocks, item%f.cBlocks, oihw, g)
+		f.pack(item/f.cBlocks, item%f.cBlocks, oihw)
 	})
 }
 
@@ -89,46 +87,56 @@ func (f *Filter) panel(panel, xi int) []float32 {
 	return f.u[panel*f.kern.KB*f.alpha*f.alpha*c+xi*n:][:n]
 }
 
-// pack transforms the filters of 16 input channels to one panel.
-func (f *Filter) pack(panel, cBlock int, oihw []float32, g [][]float64) {
+// pack transforms the filters of 16 input channels to one panel, 16 outputs at a
+// time.
+func (f *Filter) pack(panel, cBlock int, oihw []float32) {
 	width := f.width(panel)
 	size := f.cBlocks * 16 * width // of one ξ
 	u := f.u[panel*f.kern.KB*f.alpha*f.alpha*f.cBlocks*16:]
-	var out [maxAlpha * maxAlpha]float32
-	// Channels inside: the filters of one output lie side by side, those of two
-	// outputs in the same cache sets.
-	for lane := range min(width, f.k-panel*f.kern.KB) {
-		k := panel*f.kern.KB + lane
-		for c := cBlock * 16; c < min(cBlock*16+16, f.c); c++ {
-			w := oihw[(k*f.c+c)*9:]
-			if f.rotated {
-				w = oihw[(c*f.k+k)*9:]
-			}
-			transformFilter(g, [9]float32(w), f.rotated, &out)
-			for xi := range f.alpha * f.alpha {
-				u[xi*size+c*width+lane] = out[xi]
+	var taps filterTaps
+	c0 := cBlock * 16
+	channels := min(16, f.c-c0)
+	for b := 0; b < width; b += 16 {
+		k0 := panel*f.kern.KB + b
+		outputs := min(16, f.k-k0)
+		if outputs < 16 {
+			clear(taps[:])
+		}
+		if f.rotated {
+			taps.gatherRotated(oihw[(c0*f.k+k0)*9:], channels, outputs, f.k*9)
+		} else {
+			taps.gather(oihw[(k0*f.c+c0)*9:], channels, outputs, f.c*9)
+		}
+		for c := range channels {
+			f.tr.filter(&u[(c0+c)*width+b], size, &taps[c][0][0])
+		}
+	}
+}
+
+// filterTaps are filters of 16 input and 16 output channels, [c][3·3][k].
+type filterTaps [16][9][16]float32
+
+// gather copies filters [k][c][9], whose k are row floats apart.
+func (t *filterTaps) gather(oihw []float32, channels, outputs, row int) {
+	for k := range outputs {
+		w := oihw[k*row:][:channels*9]
+		for c := range channels {
+			for tap, v := range w[c*9:][:9] {
+				t[c][tap][k] = v
 			}
 		}
 	}
 }
 
-// transformFilter sets out = G·w·Gᵀ, with w turned by 180° if rotated.
-func transformFilter(g [][]float64, w [9]float32, rotated bool, out *[maxAlpha * maxAlpha]float32) {
-	if rotated {
-		slices.Reverse(w[:])
-	}
-	var t [maxAlpha][3]float64
-	for i, r := range g {
-		r = r[:3]
-		for j := range 3 {
-			t[i][j] = r[0]*float64(w[j]) + r[1]*float64(w[3+j]) + r[2]*float64(w[6+j])
-		}
-	}
-	n := len(g)
-	for i := range g {
-		for j, r := range g {
-			r = r[:3]
-			out[i*n+j] = float32(t[i][0]*r[0] + t[i][1]*r[1] + t[i][2]*r[2])
+// gatherRotated copies filters [c][k][9], whose c are row floats apart, and turns
+// them by 180°.
+func (t *filterTaps) gatherRotated(oihw []float32, channels, outputs, row int) {
+	for c := range channels {
+		w := oihw[c*row:][:outputs*9]
+		for k := range outputs {
+			for tap, v := range w[k*9:][:9] {
+				t[c][8-tap][k] = v
+			}
 		}
 	}
 }

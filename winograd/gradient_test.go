@@ -3,8 +3,10 @@ package winograd
 import (
 	"context"
 	"fmt"
+	"math"
 	"testing"
 
+	"github.com/nonet-go/nonet/internal/bilinear"
 	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/product"
@@ -164,6 +166,33 @@ func TestFilterGradientGuards(t *testing.T) {
 		}
 		testutil.CheckBits(t, "guarded", xi, got[0], got[1])
 	})
+}
+
+// TestFilterTransform compares U = G·w·Gᵀ with float64, in which it is computed:
+// what is left is one rounding to float32. Operands stand against pages that fault.
+func TestFilterTransform(t *testing.T) {
+	for i := range transformTable {
+		tr := &transformTable[i]
+		if !cpu.Has(tr.isa) {
+			continue
+		}
+		const xi = 32
+		g := bilinear.New(tr.m).G.Float64()
+		w := testutil.Normal(uint64(i), 9*16)
+		for _, place := range []func(testing.TB, []float32) []float32{testutil.GuardedCopy[float32], testutil.GuardedHeadCopy[float32]} {
+			u := place(t, make([]float32, (len(g)*len(g)-1)*xi+16))
+			tr.filter(&u[0], xi, &place(t, w)[0])
+			for e := range len(g) * len(g) {
+				for l := range 16 {
+					want := 0.0
+					for r := range 9 {
+						want += g[e/len(g)][r/3] * float64(w[r*16+l]) * g[e%len(g)][r%3]
+					}
+					require.InDelta(t, want, u[e*xi+l], 0x1p-24*math.Abs(want)+1e-15, "%s m=%d ξ=%d", tr.name, tr.m, e)
+				}
+			}
+		}
+	}
 }
 
 func TestWeightGradErrors(t *testing.T) {

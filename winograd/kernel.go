@@ -13,7 +13,11 @@ type transforms struct {
 	// comes from src[y*row + (t*m+x)*16].
 	input expandFunc
 
-	// gradient sets D = A·dY·Aᵀ the same way: its patch has m×m pixels. Only
+	// filter sets U = G·w·Gᵀ for 16 filters of 3×3, in float64: tap t of filter l
+	// is src[t*16+l], element ξ goes to dst[ξ*xi+l].
+	filter func(dst *float32, xi int, src *float32)
+
+	// gradient sets D = A·dY·Aᵀ the same way as input does V: its patch has m×m pixels. Only
 	// F(4×4,3×3) has it.
 	gradient expandFunc
 

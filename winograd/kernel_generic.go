@@ -12,7 +12,7 @@ import (
 func genericTransforms(m int) transforms {
 	alg := bilinear.New(m)
 	at := bilinear.Compile(alg.AT)
-	t := transforms{name: "generic", isa: cpu.Generic, m: m, input: expandGeneric(alg, alg.BT)}
+	t := transforms{name: "generic", isa: cpu.Generic, m: m, input: expandGeneric(alg, alg.BT), filter: filterGeneric(m)}
 	if m == 4 {
 		t.gradient = expandGeneric(alg, alg.AT.Transpose())
 		t.filterGradient = filterGradientGeneric(alg.G.Float64())
@@ -84,6 +84,30 @@ func expandGeneric(alg bilinear.Algorithm, x bilinear.Matrix) expandFunc {
 				interpret(p, &val)
 				for i, o := range p.Outputs {
 					*at(dst, (i*a+j)*xi+t*step) = val[o]
+				}
+			}
+		}
+	}
+}
+
+// filterGeneric returns U = G·w·Gᵀ, in float64.
+func filterGeneric(m int) func(dst *float32, xi int, src *float32) {
+	g := bilinear.New(m).G.Float64()
+	return func(dst *float32, xi int, src *float32) {
+		w := (*[9]lanes)(unsafe.Pointer(src))
+		for i, gi := range g {
+			gi = gi[:3]
+			var t [3][16]float64
+			for j := range t {
+				for l := range 16 {
+					t[j][l] = gi[0]*float64(w[j][l]) + gi[1]*float64(w[3+j][l]) + gi[2]*float64(w[6+j][l])
+				}
+			}
+			for j, gj := range g {
+				gj = gj[:3]
+				to := at(dst, (i*len(g)+j)*xi)
+				for l := range to {
+					to[l] = float32(t[0][l]*gj[0] + t[1][l]*gj[1] + t[2][l]*gj[2])
 				}
 			}
 		}

@@ -9,6 +9,11 @@ package winograd
 //go:noescape
 func input2x2AVX2(tiles int, dst *float32, xi int, step int, src *float32, row int)
 
+// filter2x2AVX2 sets U = G·w·Gᵀ for 16 filters of 3×3; see transforms.filter.
+//
+//go:noescape
+func filter2x2AVX2(dst *float32, xi int, src *float32)
+
 // output2x2AVX2 sets Y = Aᵀ·M·A + bias for tiles of 2×2 outputs and 16 channels; see transforms.output.
 //
 //go:noescape
@@ -28,6 +33,11 @@ func output2x2PoolAVX2(tiles int, dst *float32, row int, src *float32, xi int, s
 //
 //go:noescape
 func input4x4AVX2(tiles int, dst *float32, xi int, step int, src *float32, row int)
+
+// filter4x4AVX2 sets U = G·w·Gᵀ for 16 filters of 3×3; see transforms.filter.
+//
+//go:noescape
+func filter4x4AVX2(dst *float32, xi int, src *float32)
 
 // gradient4x4AVX2 sets D = A·dY·Aᵀ for tiles of 4×4 outputs and 16 channels; see transforms.gradient.
 //
@@ -59,6 +69,11 @@ func output4x4PoolAVX2(tiles int, dst *float32, row int, src *float32, xi int, s
 //go:noescape
 func input2x2AVX512(tiles int, dst *float32, xi int, step int, src *float32, row int)
 
+// filter2x2AVX512 sets U = G·w·Gᵀ for 16 filters of 3×3; see transforms.filter.
+//
+//go:noescape
+func filter2x2AVX512(dst *float32, xi int, src *float32)
+
 // output2x2AVX512 sets Y = Aᵀ·M·A + bias for tiles of 2×2 outputs and 16 channels; see transforms.output.
 //
 //go:noescape
@@ -78,6 +93,11 @@ func output2x2PoolAVX512(tiles int, dst *float32, row int, src *float32, xi int,
 //
 //go:noescape
 func input4x4AVX512(tiles int, dst *float32, xi int, step int, src *float32, row int)
+
+// filter4x4AVX512 sets U = G·w·Gᵀ for 16 filters of 3×3; see transforms.filter.
+//
+//go:noescape
+func filter4x4AVX512(dst *float32, xi int, src *float32)
 
 // gradient4x4AVX512 sets D = A·dY·Aᵀ for tiles of 4×4 outputs and 16 channels; see transforms.gradient.
 //

@@ -44,10 +44,11 @@ type benchResult struct {
 }
 
 type layerResult struct {
-	Name      string  `json:"name"`
-	Algorithm string  `json:"algorithm,omitempty"`
-	MS        float64 `json:"ms"`     // median
-	GFLOPS    float64 `json:"gflops"` // of the direct algorithm: may exceed the peak
+	Name      string      `json:"name"`
+	Algorithm string      `json:"algorithm,omitempty"`
+	MS        float64     `json:"ms"`             // median
+	GFLOPS    float64     `json:"gflops"`         // of the direct algorithm: may exceed the peak
+	Step      *stepResult `json:"step,omitempty"` // of training
 }
 
 // stepResult splits a step of training, in ms.
@@ -164,7 +165,7 @@ func (c *benchCmd) forward(ctx context.Context, r *benchResult) error {
 		for _, l := range sum.Layers {
 			if ms := times[l.Name]; ms != nil {
 				t := median(ms[2:])
-				r.Layers = append(r.Layers, layerResult{l.Name, l.Algorithm, t, 2 * float64(l.MACs) * float64(c.Batch) / t / 1e6})
+				r.Layers = append(r.Layers, layerResult{Name: l.Name, Algorithm: l.Algorithm, MS: t, GFLOPS: 2 * float64(l.MACs) * float64(c.Batch) / t / 1e6})
 			}
 		}
 	}
@@ -191,13 +192,18 @@ func (c *benchCmd) train(ctx context.Context, r *benchResult) error {
 		targets[i] = i % cfg.Classes()
 	}
 	var steps []vgg.StepTimes
+	layers := make([][]vgg.StepTimes, len(cfg.Layers))
 	r.Work = fmt.Sprintf("train_vgg%s_b%d", cfg.Name, c.Batch)
 	r.MS, err = c.time(func() error {
 		if _, err := t.Gradients(ctx, input, targets); err != nil {
 			return err
 		}
 		t.Update(vgg.SGD{Rate: 1e-5, Momentum: 0.9, Decay: 5e-4})
-		steps = append(steps, t.Times())
+		all, each := t.Times()
+		steps = append(steps, all)
+		for i, l := range each {
+			layers[i] = append(layers[i], l.StepTimes)
+		}
 		return nil
 	})
 	if err != nil {
@@ -208,20 +214,32 @@ func (c *benchCmd) train(ctx context.Context, r *benchResult) error {
 		return err
 	}
 	r.GFLOPS = 6 * float64(sum.MACs) * float64(c.Batch) / median(r.MS) / 1e6
+	r.Step = medianStep(steps[2:])
+	if c.Layers {
+		for i, l := range sum.Layers {
+			step := medianStep(layers[i][2:])
+			ms := step.Forward + step.BackwardData + step.BackwardWeights + step.Update
+			r.Layers = append(r.Layers, layerResult{l.Name, l.Algorithm, ms, 6 * float64(l.MACs) * float64(c.Batch) / ms / 1e6, step})
+		}
+	}
+	return nil
+}
+
+// medianStep returns the median of each part of some steps.
+func medianStep(steps []vgg.StepTimes) *stepResult {
 	part := func(f func(vgg.StepTimes) time.Duration) float64 {
 		var ms []float64
-		for _, s := range steps[2:] {
+		for _, s := range steps {
 			ms = append(ms, f(s).Seconds()*1e3)
 		}
 		return median(ms)
 	}
-	r.Step = &stepResult{
+	return &stepResult{
 		part(func(s vgg.StepTimes) time.Duration { return s.Forward }),
 		part(func(s vgg.StepTimes) time.Duration { return s.BackwardData }),
 		part(func(s vgg.StepTimes) time.Duration { return s.BackwardWeights }),
 		part(func(s vgg.StepTimes) time.Duration { return s.Update }),
 	}
-	return nil
 }
 
 func (c *benchCmd) gemm(ctx context.Context, r *benchResult) error {
@@ -281,9 +299,17 @@ func (c *benchCmd) print(s streams, r *benchResult) error {
 		return nil
 	}
 	t := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "layer\talgorithm\tms\tGFLOP/s (direct)\t")
+	fmt.Fprint(t, "layer\talgorithm\tms\tGFLOP/s (direct)\t")
+	if r.Step != nil {
+		fmt.Fprint(t, "forward\tbackward data\tbackward weights\tpacking\t")
+	}
+	fmt.Fprintln(t)
 	for _, l := range r.Layers {
-		fmt.Fprintf(t, "%s\t%s\t%.3f\t%.1f\t\n", l.Name, l.Algorithm, l.MS, l.GFLOPS)
+		fmt.Fprintf(t, "%s\t%s\t%.3f\t%.1f\t", l.Name, l.Algorithm, l.MS, l.GFLOPS)
+		if l.Step != nil {
+			fmt.Fprintf(t, "%.3f\t%.3f\t%.3f\t%.3f\t", l.Step.Forward, l.Step.BackwardData, l.Step.BackwardWeights, l.Step.Update)
+		}
+		fmt.Fprintln(t)
 	}
 	return t.Flush()
 }

@@ -66,12 +66,14 @@ type Multiplier struct {
 	product func(worker, item int)
 	// The block that is being computed: columns jc … jc+nb, inner pc … pc+kb.
 	jc, nb, pc, kb int
-	groups         int // of panels, per block of rows
+	groups         int  // of panels, per block of rows
+	apart          bool // each item packs its own panel
 }
 
 // multiplierScratch is what a worker packs and computes into.
 type multiplierScratch struct {
 	a    []float32 // [mc][kc+16]
+	b    []float32 // a panel, where items pack their own
 	tile []float32 // [mc][KB], of a last panel that reaches over the edge
 }
 
@@ -125,10 +127,16 @@ func (g *Multiplier) multiply(ctx context.Context, transA bool, m, n, k int, a [
 		rows := (m + mc - 1) / mc
 		// Few rows: the workers share the columns as well.
 		g.groups = min(g.panels(), max(1, (4*g.team.Workers()+rows-1)/rows))
+		// A panel that meets one block of rows need not leave the worker's cache.
+		if g.apart = rows == 1 && g.packed == nil; g.apart {
+			g.groups = g.panels()
+		}
 		for g.pc = 0; g.pc < k; g.pc += kc {
 			g.kb = min(kc, k-g.pc)
 			if g.packed != nil {
 				g.right = g.packed.block(g.jc, g.pc, g.nb)
+			} else if g.apart {
+				// Packing is part of the items.
 			} else if err := g.team.Run(ctx, g.panels(), g.pack); err != nil {
 				return err
 			}
@@ -207,7 +215,10 @@ func scale(m, n int, beta float32, c []float32, ldc int) {
 
 // reserve makes room for the packed operands.
 func (g *Multiplier) reserve(m, n, k int) {
-	columns := (min(n, nc) + 15) / 16 * 16
+	columns, apart := (min(n, nc)+15)/16*16, 0
+	if m <= mc && g.packed == nil {
+		columns, apart = 0, min(columns, g.kern.KB)
+	}
 	if need := columns * min(k, kc); len(g.b) < need && g.packed == nil {
 		g.b = layout.Alloc(need)
 	}
@@ -215,6 +226,9 @@ func (g *Multiplier) reserve(m, n, k int) {
 	rows := min(m, mc)
 	for i := range g.work {
 		w := &g.work[i]
+		if need := apart * min(k, kc); len(w.b) < need {
+			w.b = layout.Alloc(need)
+		}
 		if need := rows * (min(k, kc) + rowPad); len(w.a) < need {
 			w.a = layout.Alloc(need)
 		}
@@ -235,9 +249,11 @@ func (g *Multiplier) panel(p int) []float32 {
 	return g.right[p*g.kern.KB*g.kb:][:g.kb*g.width(p)]
 }
 
-// packPanel copies alpha·op(B) to one panel.
-func (g *Multiplier) packPanel(_, p int) {
-	width, out := g.width(p), g.panel(p)
+// packPanel copies alpha·op(B) to one panel of the shared ones.
+func (g *Multiplier) packPanel(_, p int) { g.packTo(g.panel(p), p) }
+
+func (g *Multiplier) packTo(out []float32, p int) {
+	width := g.width(p)
 	j0 := g.jc + p*g.kern.KB
 	valid := min(width, g.n-j0)
 	if !g.transB {
@@ -280,7 +296,12 @@ func (g *Multiplier) blockItem(worker, item int) {
 	for p := group * panels / g.groups; p < (group+1)*panels/g.groups; p++ {
 		width := g.width(p)
 		j := g.jc + p*g.kern.KB
-		o.U = g.panel(p)
+		if g.apart {
+			o.U = w.b[:g.kb*width]
+			g.packTo(o.U, p)
+		} else {
+			o.U = g.panel(p)
+		}
 		if j+width <= g.n {
 			o.Out = g.c[ic*g.ldc+j:]
 			g.kern.Row(rows, width, &o)

@@ -22,10 +22,12 @@ type trainFC struct {
 	first   bool    // x is blocked
 	flat    []float32
 	dflat   []float32
+	yt      []float32 // [out][batch]
 }
 
 // flatten makes room for the activation in CHW order, which the weights have.
 func (f *trainFC) flatten(n int) {
+	f.yt = make([]float32, f.out*n)
 	if f.first {
 		f.flat = layout.Alloc(n * f.in.Len())
 		f.dflat = layout.Alloc(n * f.in.Len())
@@ -39,16 +41,15 @@ func (f *trainFC) forward(ctx context.Context, t *Trainer) error {
 	if f.first {
 		f.each(func(flat, blocked []float32) { layout.ToNCHW(flat, blocked, f.in.C, f.in.H, f.in.W) }, f.flat, f.x)
 	}
-	err := f.mult.SGEMM(ctx, false, true, f.rows, f.out, in, 1, f.flat, in, t.weights[f.param], in, 0, f.y, f.out)
-	bias := t.weights[f.param+1]
-	for r := range f.rows {
-		row := f.y[r*f.out:][:f.out]
-		for j, b := range bias {
-			v := row[j] + b
-			if f.relu {
+	// Yᵀ = W·Xᵀ: a product reads its left operand where it is, and packs the
+	// right one, which should be the smaller.
+	err := f.mult.SGEMM(ctx, false, true, f.out, f.rows, in, 1, t.weights[f.param], in, f.flat, in, 0, f.yt, f.rows)
+	for j, b := range t.weights[f.param+1] {
+		for r, v := range f.yt[j*f.rows:][:f.rows] {
+			if v += b; f.relu {
 				v = max(v, 0)
 			}
-			row[j] = v
+			f.y[r*f.out+j] = v
 		}
 	}
 	if f.dropout > 0 && t.training {

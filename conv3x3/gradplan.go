@@ -7,7 +7,6 @@ import (
 	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
-	"github.com/nonet-go/nonet/winograd"
 )
 
 // GradPlan computes the three gradients of a convolution of one shape, for
@@ -27,7 +26,7 @@ type GradPlan struct {
 	team      *parallel.Team
 	filter    *Filter
 	input     *Exec
-	weights   *winograd.WeightGradExec
+	weights   *WeightGradExec
 	x, y      []float32 // blocked
 	dw        []float32
 	sums      []float64 // of dY, a channel each
@@ -62,11 +61,11 @@ func NewGradPlan(s Shape, weights []float32, opts ...Option) (*GradPlan, error) 
 	if err != nil {
 		return nil, err
 	}
-	g, err := winograd.NewWeightGrad(s.N, s.C, s.H, s.W, s.K, s.Pad)
+	g, err := NewWeightGrad(s.N, s.C, s.H, s.W, s.K, s.Pad)
 	if err != nil {
 		return nil, err
 	}
-	scratch := layout.Alloc(max(n, g.ScratchLen())) // they run in turn
+	scratch := layout.Alloc(max(n, g.ScratchLen(o.workers))) // they run in turn
 	if p.input, err = p.filter.NewExec(spec, p.team, scratch); err != nil {
 		return nil, err
 	}
@@ -106,9 +105,8 @@ func (p *GradPlan) InputGrad(dx, dy []float32) error {
 }
 
 // WeightGrad adds the gradient with respect to the filters to dw [K][C][3][3],
-// from the input x [N][C][H][W] and dy [N][K][OH][OW], by the transpose of
-// F(4×4,3×3). Its largest error is some 1e-5 of the gradient's root mean square.
-// Errors wrap ErrShape.
+// from the input x [N][C][H][W] and dy [N][K][OH][OW], see
+// WeightGradExec.Run for its accuracy. Errors wrap ErrShape.
 func (p *GradPlan) WeightGrad(dw, x, dy []float32) error {
 	if err := p.check(x, dy); err != nil {
 		return err

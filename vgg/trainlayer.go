@@ -9,7 +9,6 @@ import (
 	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/pool"
-	"github.com/nonet-go/nonet/winograd"
 )
 
 // trainBuilder makes the layers of a Trainer in their order.
@@ -153,7 +152,7 @@ type trainConv struct {
 	filter   *conv3x3.Filter
 	turned   *conv3x3.Filter // for dx
 	fwd, bwd *conv3x3.Exec
-	weights  *winograd.WeightGradExec
+	weights  *conv3x3.WeightGradExec
 }
 
 func (b *trainBuilder) conv3x3(base trainBase, l Layer, in, out Shape) (trainLayer, error) {
@@ -182,11 +181,11 @@ func (b *trainBuilder) conv3x3(base trainBase, l Layer, in, out Shape) (trainLay
 			return nil, err
 		}
 	}
-	g, err := winograd.NewWeightGrad(n, in.C, in.H, in.W, l.Out, t.cfg.Pad)
+	g, err := conv3x3.NewWeightGrad(n, in.C, in.H, in.W, l.Out, t.cfg.Pad)
 	if err != nil {
 		return nil, err
 	}
-	c.weights, err = g.NewExec(t.team, b.scratch(g.ScratchLen()))
+	c.weights, err = g.NewExec(t.team, b.scratch(g.ScratchLen(t.team.Workers())))
 	return c, err
 }
 

@@ -1,0 +1,94 @@
+package conv3x3
+
+import (
+	"context"
+	"testing"
+
+	"github.com/nonet-go/nonet/internal/cpu"
+	"github.com/nonet-go/nonet/internal/direct"
+	"github.com/nonet-go/nonet/internal/ref"
+	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/nonet-go/nonet/layout"
+	"github.com/nonet-go/nonet/parallel"
+	"github.com/stretchr/testify/require"
+)
+
+// blockEach converts n pictures to blocks, with poison around them.
+func blockEach(t testing.TB, x []float32, n, c, h, w int) []float32 {
+	b := testutil.NaNGuarded(t, n*layout.Len(c, h, w))
+	for i := range n {
+		layout.FromNCHW(b[i*layout.Len(c, h, w):], x[i*c*h*w:], c, h, w)
+	}
+	return b
+}
+
+func directWeightGrad(t testing.TB, kern *direct.Kernel, s Shape, x, dy []float32, workers int) []float32 {
+	team := parallel.NewTeam(workers)
+	team.Begin()
+	defer team.End()
+	g := newDirectGrad(kern, s.N, s.C, s.H, s.W, s.K, s.Pad)
+	dw := testutil.NaNGuarded(t, s.K*s.C*9)
+	e := g.bind(team, testutil.NaNGuarded(t, g.scratchLen(workers)))
+	require.NoError(t, e.run(context.Background(), dw, blockEach(t, x, s.N, s.C, s.H, s.W), blockEach(t, dy, s.N, s.K, s.OH(), s.OW())))
+	return dw
+}
+
+// testDirectGrad compares with the reference: exactly for small integers, and
+// within a bound for random numbers.
+func testDirectGrad(t *testing.T, kern *direct.Kernel, s Shape, seed uint64) {
+	t.Helper()
+	shape := ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 3, KW: 3, Pad: s.Pad}
+	x, dy := testutil.Ints(seed, s.N*s.C*s.H*s.W, -3, 3), testutil.Ints(seed+1, s.N*s.K*s.OH()*s.OW(), -3, 3)
+	want, _ := ref.Conv2DWeightGrad(shape, x, dy)
+	testutil.CheckExact(t, "weight gradient", s, directWeightGrad(t, kern, s, x, dy, 1), want)
+
+	x, dy = testutil.Normal(seed, len(x)), testutil.Normal(seed+1, len(dy))
+	want, mag := ref.Conv2DWeightGrad(shape, x, dy)
+	got := directWeightGrad(t, kern, s, x, dy, 1)
+	// A band is one chain, and the sums of bands are rounded once.
+	testutil.Check(t, "weight gradient", s, got, want, ref.Bound(min(s.OH(), gradPixels*gradChunks)*s.OW()+1, mag))
+	testutil.CheckBits(t, "3 workers", s, directWeightGrad(t, kern, s, x, dy, 3), got)
+}
+
+func TestDirectGrad(t *testing.T) {
+	for i := range direct.Kernels {
+		kern := &direct.Kernels[i]
+		if !cpu.Has(kern.ISA) {
+			continue
+		}
+		for i, s := range []Shape{{1, 1, 3, 3, 1, 0}, {2, 3, 5, 7, 16, 1}, {3, 3, 33, 32, 70, 1}, {1, 15, 9, 20, 130, 0}, {2, 2, 40, 230, 5, 1}} {
+			testDirectGrad(t, kern, s, uint64(3*i))
+		}
+	}
+}
+
+func TestWeightGradErrors(t *testing.T) {
+	_, err := NewWeightGrad(1, 3, 2, 2, 1, 0)
+	require.ErrorIs(t, err, ErrShape)
+	for _, c := range []int{3, 16} {
+		g, err := NewWeightGrad(1, c, 4, 4, 16, 1)
+		require.NoError(t, err)
+		_, err = g.NewExec(nil, make([]float32, g.ScratchLen(1)-1))
+		require.Error(t, err)
+		e, err := g.NewExec(nil, make([]float32, g.ScratchLen(1)))
+		require.NoError(t, err)
+		dw, x, dy := make([]float32, 16*c*9), make([]float32, 16*16), make([]float32, 16*16)
+		require.Error(t, e.Run(context.Background(), dw[1:], x, dy))
+		require.Zero(t, testing.AllocsPerRun(10, func() { _ = e.Run(context.Background(), dw, x, dy) }))
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		require.ErrorIs(t, e.Run(ctx, dw, x, dy), context.Canceled)
+	}
+}
+
+func FuzzDirectGrad(f *testing.F) {
+	f.Add(uint64(1), uint8(3), uint8(9), uint8(7), uint8(20), uint8(1))
+	f.Fuzz(func(t *testing.T, seed uint64, c, h, w, k, pad uint8) {
+		s := Shape{1, 1 + int(c)%15, 3 + int(h)%20, 3 + int(w)%20, 1 + int(k)%80, int(pad) % 2}
+		for i := range direct.Kernels {
+			if cpu.Has(direct.Kernels[i].ISA) {
+				testDirectGrad(t, &direct.Kernels[i], s, seed)
+			}
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/nonet-go/nonet/internal/direct"
+	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -61,7 +62,7 @@ type directConv struct {
 	team                   *parallel.Team
 	scratch                []float32
 	item                   func(worker, item int)
-	dst, src               []float32
+	dst, src, mask         []float32
 }
 
 // patch sets the geometry of the patch.
@@ -105,10 +106,11 @@ func (d *directConv) srcLen() int {
 	return d.n * layout.Len(d.f.c, d.h, d.w)
 }
 
-func (d *directConv) run(ctx context.Context, dst, src []float32) error {
-	d.dst, d.src = dst, src
+// runMasked computes dst and, if there is a mask, takes it through that.
+func (d *directConv) runMasked(ctx context.Context, dst, src, mask []float32) error {
+	d.dst, d.src, d.mask = dst, src, mask
 	err := d.team.Run(ctx, d.n*d.oh, d.item)
-	d.dst, d.src = nil, nil
+	d.dst, d.src, d.mask = nil, nil, nil
 	return err
 }
 
@@ -141,5 +143,11 @@ func (d *directConv) row(worker, item int) {
 		o.U, o.Bias = d.f.panel(p), d.bias[p*kb:]
 		o.Out = d.dst[(picture*layout.Blocks(d.f.k)+p*kb/16)*plane+y*d.ow*16:]
 		d.f.kern.Row(d.ow, d.f.width(p), &o)
+	}
+	if d.mask != nil {
+		for b := range layout.Blocks(d.f.k) {
+			at := (picture*layout.Blocks(d.f.k)+b)*plane + y*d.ow*16
+			elementwise.ReLUGrad(d.dst[at:at+d.ow*16], d.mask[at:at+d.ow*16])
+		}
 	}
 }

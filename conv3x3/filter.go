@@ -174,7 +174,7 @@ type Spec struct {
 // Exec is one convolution of n pictures on a team, with scratch memory. One
 // goroutine at a time may use it.
 type Exec struct {
-	run            func(ctx context.Context, dst, src []float32) error
+	run            func(ctx context.Context, dst, src, mask []float32) error
 	bias           []float32 // that run uses, padded
 	dstLen, srcLen int
 }
@@ -223,7 +223,7 @@ func (f *Filter) NewExec(s Spec, team *parallel.Team, scratch []float32) (*Exec,
 	if f.direct != nil {
 		d := f.directConv(s, oh, ow)
 		err := d.bind(team, scratch, f.bias)
-		e.run, e.srcLen, e.bias = d.run, d.srcLen(), d.bias
+		e.run, e.srcLen, e.bias = d.runMasked, d.srcLen(), d.bias
 		return e, err
 	}
 	c, err := f.wino.NewConv(s.N, s.H, s.W, s.Pad, f.bias, winograd.Epilogue{ReLU: s.ReLU, Pool: s.Pool})
@@ -237,7 +237,7 @@ func (f *Filter) NewExec(s Spec, team *parallel.Team, scratch []float32) (*Exec,
 	if err != nil {
 		return nil, err
 	}
-	e.run, e.bias = w.Run, c.Bias()
+	e.run, e.bias = w.RunMasked, c.Bias()
 	return e, nil
 }
 
@@ -256,5 +256,15 @@ func (e *Exec) Run(ctx context.Context, dst, src []float32) error {
 	if len(dst) != e.dstLen || len(src) != e.srcLen {
 		return fmt.Errorf("conv3x3: operands of %d and %d floats, want %d and %d: %w", len(dst), len(src), e.dstLen, e.srcLen, ErrShape)
 	}
-	return e.run(ctx, dst, src)
+	return e.run(ctx, dst, src, nil)
+}
+
+// RunMasked is Run, and then sets dst to 0 where mask, which is as long, is not
+// positive: an input gradient is taken through the ReLU that made the input.
+func (e *Exec) RunMasked(ctx context.Context, dst, src, mask []float32) error {
+	if len(dst) != e.dstLen || len(src) != e.srcLen || len(mask) != e.dstLen {
+		return fmt.Errorf("conv3x3: operands of %d and %d floats and a mask of %d, want %d, %d and %d: %w",
+			len(dst), len(src), len(mask), e.dstLen, e.srcLen, e.dstLen, ErrShape)
+	}
+	return e.run(ctx, dst, src, mask)
 }

@@ -92,3 +92,24 @@ func FuzzDirectGrad(f *testing.F) {
 		}
 	})
 }
+
+// TestRunMasked: what the mask does not let through is 0, all else is as without.
+func TestRunMasked(t *testing.T) {
+	for i, s := range []Shape{{2, 20, 9, 11, 33, 1}, {1, 5, 6, 7, 3, 0}} { // Winograd and direct
+		w, dy := testutil.Normal(uint64(i), s.K*s.C*9), blockEach(t, testutil.Normal(1, s.N*s.K*s.OH()*s.OW()), s.N, s.K, s.OH(), s.OW())
+		mask := blockEach(t, testutil.Ints(2, s.N*s.C*s.H*s.W, -1, 1), s.N, s.C, s.H, s.W)
+		f, err := NewInputGradFilter(s.C, s.K, w, nil)
+		require.NoError(t, err)
+		spec := Spec{N: s.N, H: s.OH(), W: s.OW(), Pad: 2 - s.Pad}
+		need, err := f.ScratchLen(spec, 1)
+		require.NoError(t, err)
+		e, err := f.NewExec(spec, nil, make([]float32, need))
+		require.NoError(t, err)
+		want, got := make([]float32, len(mask)), testutil.NaNGuarded(t, len(mask))
+		require.NoError(t, e.Run(context.Background(), want, dy))
+		ReLUGrad(want, mask)
+		require.NoError(t, e.RunMasked(context.Background(), got, dy, mask))
+		testutil.CheckBits(t, "masked", s, got, want)
+		require.ErrorIs(t, e.RunMasked(context.Background(), got, dy, mask[1:]), ErrShape)
+	}
+}

@@ -212,8 +212,12 @@ func (c *trainConv) backward(ctx context.Context, t *Trainer) error {
 		return nil
 	}
 	start = time.Now()
-	err := c.bwd.Run(ctx, c.dx, c.dy)
-	c.maskInput(t)
+	var err error
+	if c.mask {
+		err = c.bwd.RunMasked(ctx, c.dx, c.dy, c.x)
+	} else {
+		err = c.bwd.Run(ctx, c.dx, c.dy)
+	}
 	c.times.BackwardData += time.Since(start)
 	return err
 }

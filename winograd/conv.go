@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"unsafe"
 
+	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -141,6 +142,7 @@ type Exec struct {
 	workers  []worker
 	item     func(worker, item int)
 	dst, src []float32
+	mask     []float32 // nil: none
 }
 
 // worker is the scratch of one worker.
@@ -175,11 +177,21 @@ func (c *Conv) NewExec(team *parallel.Team, scratch []float32) (*Exec, error) {
 // overlap. It returns an error if a length is wrong or when ctx ends. It does
 // not allocate.
 func (e *Exec) Run(ctx context.Context, dst, src []float32) error {
+	return e.RunMasked(ctx, dst, src, nil)
+}
+
+// RunMasked is Run, and then sets dst to 0 where mask is not positive: an input
+// gradient is taken through the ReLU that made the input. mask is as long as dst,
+// or nil for Run.
+func (e *Exec) RunMasked(ctx context.Context, dst, src, mask []float32) error {
 	c := e.c
+	if mask != nil && len(mask) != c.dstLen() {
+		return fmt.Errorf("winograd: mask of %d floats, want %d: %w", len(mask), c.dstLen(), ErrShape)
+	}
 	if len(dst) != c.dstLen() || len(src) != c.srcLen() {
 		return fmt.Errorf("winograd: operands of %d and %d floats, want %d and %d: %w", len(dst), len(src), c.dstLen(), c.srcLen(), ErrShape)
 	}
-	e.dst, e.src = dst, src
+	e.dst, e.src, e.mask = dst, src, mask
 	items := c.blocks
 	if c.panelMajor {
 		items *= c.f.panels()
@@ -188,7 +200,7 @@ func (e *Exec) Run(ctx context.Context, dst, src []float32) error {
 		}
 	}
 	err := e.team.Run(ctx, items, e.item)
-	e.dst, e.src = nil, nil
+	e.dst, e.src, e.mask = nil, nil, nil
 	return err
 }
 
@@ -368,6 +380,21 @@ func (e *Exec) outputRun(w *worker, panel, b int, m []float32, r run) {
 			if cols > 0 {
 				copy(plane[((y+row)*c.pw+x)*16:][:cols*16], w.patch[row*side*16:])
 			}
+		}
+	}
+	if e.mask != nil {
+		e.maskRun(kb, r, y, x, side)
+	}
+}
+
+// maskRun masks what outputRun has just written, which is still in the cache.
+func (e *Exec) maskRun(kb int, r run, y, x, side int) {
+	c := e.c
+	plane := (r.picture*layout.Blocks(c.f.k) + kb) * c.ph * c.pw
+	for row := y; row < min(y+side, c.ph); row++ {
+		begin, end := (plane+row*c.pw+x)*16, (plane+row*c.pw+min(x+r.n*side, c.pw))*16
+		if begin < end {
+			elementwise.ReLUGrad(e.dst[begin:end], e.mask[begin:end])
 		}
 	}
 }

@@ -1,0 +1,107 @@
+package evaluate
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/nonet-go/nonet/vgg"
+)
+
+// wordNetID matches the identifier of a WordNet noun as ImageNet writes it, alone
+// or before a name: "n01440764", "n01440764 tench, Tinca tinca".
+var wordNetID = regexp.MustCompile(`^(n[0-9]{8})(?:[\s,:]+(.*))?$`)
+
+// labelIndex finds the class that a name stands for.
+type labelIndex map[string]int
+
+// ambiguous stands for a name that several classes have: ImageNet has two cranes.
+const ambiguous = -2
+
+func indexLabels(labels []string) labelIndex {
+	x := labelIndex{}
+	add := func(name string, class int) {
+		name = strings.ToLower(strings.TrimSpace(name))
+		if other, taken := x[name]; taken && other != class {
+			class = ambiguous
+		}
+		if name != "" {
+			x[name] = class
+		}
+	}
+	for i, l := range labels {
+		add(l, i)
+		if m := wordNetID.FindStringSubmatch(l); m != nil {
+			add(m[1], i)
+			add(m[2], i)
+		}
+	}
+	return x
+}
+
+// find returns the class with the WordNet id that name begins with or, of names
+// without one, the class of that name. It returns −1 if there is none.
+func (x labelIndex) find(name string) int {
+	if m := wordNetID.FindStringSubmatch(name); m != nil {
+		if class, ok := x[m[1]]; ok {
+			return class
+		}
+		name = m[2]
+	}
+	if class, ok := x[strings.ToLower(strings.TrimSpace(name))]; ok {
+		return class
+	}
+	return -1
+}
+
+// match finds the model's class for each of the data's by WordNet id or by name.
+// Only where the model has no labels, or byIndex asks for it, do numbers count:
+// those that the data give their classes, or else their places in order, if there
+// are as many as the model has.
+func match(m *vgg.Model, names []string, byIndex bool) ([]int, error) {
+	labels := m.Labels()
+	if labels == nil || byIndex {
+		return matchNumbers(names, m.Config().Classes())
+	}
+	index := indexLabels(labels)
+	classes := make([]int, len(names))
+	for i, name := range names {
+		if classes[i] = index.find(name); classes[i] == ambiguous {
+			return nil, fmt.Errorf("several classes of the network are called %q: name the data's classes by WordNet id: %w", name, ErrData)
+		}
+	}
+	if slices.ContainsFunc(classes, func(c int) bool { return c >= 0 }) {
+		return classes, nil
+	}
+	hint := "give the network labels that have the data's names or WordNet ids"
+	if _, err := matchNumbers(names, len(labels)); err == nil && isNumber(names[0]) {
+		hint = "name the numbers, or say that they are the network's own"
+	}
+	return nil, fmt.Errorf("its classes (%s, …) are not those of the network (%s, …): %s: %w", names[0], labels[0], hint, ErrData)
+}
+
+func isNumber(s string) bool { _, err := strconv.Atoi(s); return err == nil }
+
+func matchNumbers(names []string, classes int) ([]int, error) {
+	list := make([]int, len(names))
+	for i, name := range names {
+		n, err := strconv.Atoi(name)
+		if err != nil || n < 0 || n >= classes {
+			list = nil
+			break
+		}
+		list[i] = n
+	}
+	if list != nil {
+		return list, nil
+	}
+	if len(names) != classes {
+		return nil, fmt.Errorf("it has %d classes (%s, …), and the network %d that have no names: give the network labels: %w", len(names), names[0], classes, ErrData)
+	}
+	for i := range names {
+		list = append(list, i)
+	}
+	return list, nil
+}

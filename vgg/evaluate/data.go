@@ -1,0 +1,128 @@
+package evaluate
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	"iter"
+	"slices"
+	"strconv"
+
+	"github.com/nonet-go/nonet/vgg/internal/collection"
+	"github.com/nonet-go/nonet/vgg/train"
+)
+
+// ErrData is wrapped by errors about a collection of pictures.
+var ErrData = collection.ErrData
+
+// Data is a stream of labelled pictures.
+type Data struct {
+	Name    string   // for messages
+	Classes []string // their names, by the number that an Example gives
+	N       int      // how many pictures there are
+	// Each lists the pictures, in the same order each time.
+	Each  iter.Seq2[Example, error]
+	close func() error
+}
+
+// Example is one picture of a Data.
+type Example struct {
+	Path    string // distinct, for messages and for going on after an interruption
+	Class   int    // in Data.Classes
+	Picture func() (image.Image, error)
+}
+
+// Open finds the pictures of a directory with a directory of pictures for each
+// class, of a tar file of one, or of a list: a text file whose lines are the path
+// of a picture, relative to the list, a tab or spaces, and the name of its class.
+// The pictures are counted now and listed again when they are used, one at a time:
+// memory does not depend on their number, but for the names within one directory
+// and those of the classes. Errors wrap ErrData or those of the file system.
+func Open(name string) (*Data, error) {
+	c, err := collection.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("evaluate: %w", err)
+	}
+	d := &Data{Name: name, close: c.Close}
+	if err := d.count(c); err != nil {
+		return nil, errors.Join(fmt.Errorf("evaluate: %s: %w", name, err), c.Close())
+	}
+	return d, nil
+}
+
+// Close ends the use of the data.
+func (d *Data) Close() error {
+	if d.close == nil {
+		return nil
+	}
+	return d.close()
+}
+
+// maxClasses bounds the memory that a list of the wrong kind may take.
+const maxClasses = 1 << 20
+
+// count goes through c once and numbers its classes in ascending order.
+func (d *Data) count(c *collection.Collection) error {
+	numbers := map[string]int{}
+	for it, err := range c.Items() {
+		if err != nil {
+			return err
+		}
+		d.N++
+		if numbers[it.Class] = 0; len(numbers) > maxClasses {
+			return fmt.Errorf("%w: it has more than %d classes", ErrData, maxClasses)
+		}
+	}
+	if d.N == 0 {
+		return fmt.Errorf("%w: it holds no pictures (%s)", ErrData, collection.Extensions())
+	}
+	for name := range numbers {
+		d.Classes = append(d.Classes, name)
+	}
+	slices.Sort(d.Classes)
+	for i, name := range d.Classes {
+		numbers[name] = i
+	}
+	d.Each = func(yield func(Example, error) bool) {
+		for it, err := range c.Items() {
+			class, known := numbers[it.Class]
+			if err == nil && !known {
+				err = fmt.Errorf("%w: class %s was not there when it was opened", ErrData, it.Class)
+			}
+			if err != nil {
+				yield(Example{}, fmt.Errorf("evaluate: %s: %w", d.Name, err))
+				return
+			}
+			if !yield(Example{it.Path, class, func() (image.Image, error) { return c.Decode(it) }}, nil) {
+				return
+			}
+		}
+	}
+	return nil
+}
+
+// FromDataset returns the pictures of a data set of package train: of a part that
+// training has not seen, for instance.
+func FromDataset(t *train.Dataset) *Data {
+	return &Data{Name: t.Name, Classes: slices.Clone(t.Classes), N: len(t.Examples), Each: func(yield func(Example, error) bool) {
+		for i, e := range t.Examples {
+			if !yield(Example{e.Path, e.Class, func() (image.Image, error) { return t.Picture(i) }}, nil) {
+				return
+			}
+		}
+	}}
+}
+
+// NameClasses replaces classes that are numbers by names: number i by names[i].
+// Lists of pictures that were made for Caffe have such numbers, and a file with
+// the names beside them.
+func (d *Data) NameClasses(names []string) error {
+	for i, class := range d.Classes {
+		n, err := strconv.Atoi(class)
+		if err != nil || n < 0 || n >= len(names) {
+			return fmt.Errorf("evaluate: %s: class %q is not a number below %d, which is how many names there are: %w", d.Name, class, len(names), ErrData)
+		}
+		d.Classes[i] = names[n]
+	}
+	return nil
+}

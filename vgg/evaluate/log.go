@@ -1,0 +1,253 @@
+package evaluate
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/nonet-go/nonet/vgg"
+)
+
+// Log is a file with a line for each picture, written as an evaluation goes on, so
+// that an interrupted one can go on where it was: nothing in the file is ever
+// changed, each line is written as a whole, and a last line that was torn by a kill
+// is removed when the file is opened again.
+//
+// A file whose name ends with .csv has comma-separated values, with the names of
+// the columns in its first line; others have one JSON object a line: an Outcome,
+// and the name of the run. Texts with control characters or invalid UTF-8 are
+// written as Go's string literals.
+type Log struct {
+	file *os.File
+	form form
+	run  string
+	old  int64 // bytes of lines that were there before
+}
+
+// form is how lines are written and read.
+type form interface {
+	header() []byte
+	line(run string, o Outcome) ([]byte, error)
+	parse(line []byte) (run string, o Outcome, err error)
+}
+
+// OpenLog opens the file for the outcomes of a run. The name of the run stands in
+// each line and stands for everything that results depend on: networks, protocols
+// and data. With resume the lines of the same run that are there already are kept,
+// else the file must not exist yet. Errors wrap ErrData if the file has lines of
+// another run, or others.
+func OpenLog(path, run string, resume bool) (*Log, error) {
+	flags := os.O_RDWR | os.O_CREATE | os.O_APPEND
+	if !resume {
+		flags |= os.O_EXCL
+	}
+	f, err := os.OpenFile(path, flags, 0o666)
+	if err != nil {
+		return nil, fmt.Errorf("evaluate: %w", err)
+	}
+	l := &Log{file: f, form: jsonForm{}, run: run}
+	if strings.HasSuffix(strings.ToLower(path), ".csv") {
+		l.form = csvForm{}
+	}
+	if err := l.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("evaluate: %s: %w", path, err), f.Close())
+	}
+	return l, nil
+}
+
+// open removes a torn line, writes the header of an empty file, and checks that
+// the first line is of this run.
+func (l *Log) open() error {
+	whole, err := wholeLines(l.file)
+	if err != nil {
+		return err
+	}
+	if err := l.file.Truncate(whole); err != nil {
+		return err
+	}
+	l.old = whole
+	if whole == 0 {
+		_, err := l.file.Write(l.form.header())
+		return err
+	}
+	for _, err := range l.Done() {
+		return err // of the first line
+	}
+	return nil
+}
+
+// wholeLines returns how many bytes of f come before the end of its last line.
+func wholeLines(f *os.File) (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	block := make([]byte, 1<<16)
+	for end := info.Size(); end > 0; {
+		begin := max(0, end-int64(len(block)))
+		b := block[:end-begin]
+		if _, err := f.ReadAt(b, begin); err != nil {
+			return 0, err
+		}
+		if i := bytes.LastIndexByte(b, '\n'); i >= 0 {
+			return begin + int64(i) + 1, nil
+		}
+		end = begin
+	}
+	return 0, nil
+}
+
+// Done lists the outcomes that were in the file when it was opened, for
+// Options.Done. It reads them one at a time.
+func (l *Log) Done() iter.Seq2[Outcome, error] {
+	return func(yield func(Outcome, error) bool) {
+		r := bufio.NewReader(io.NewSectionReader(l.file, 0, l.old))
+		for n := 1; ; n++ {
+			line, err := r.ReadBytes('\n')
+			if err == io.EOF {
+				return // all lines are whole
+			}
+			var o Outcome
+			if err == nil && n == 1 && len(l.form.header()) > 0 {
+				if !bytes.Equal(line, l.form.header()) {
+					yield(o, fmt.Errorf("evaluate: %s: its first line is not %q: %w", l.file.Name(), bytes.TrimSpace(l.form.header()), ErrData))
+					return
+				}
+				continue
+			}
+			if err == nil {
+				o, err = l.parse(line, n)
+			}
+			if !yield(o, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (l *Log) parse(line []byte, n int) (Outcome, error) {
+	run, o, err := l.form.parse(line)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("evaluate: %s: line %d: %w: %v", l.file.Name(), n, ErrData, err)
+	case run != l.run:
+		err = fmt.Errorf("evaluate: %s: line %d is of another run (%q, this is %q): other networks, protocols or data: %w", l.file.Name(), n, run, l.run, ErrData)
+	}
+	return o, err
+}
+
+// Append writes the line of one picture.
+func (l *Log) Append(o Outcome) error {
+	line, err := l.form.line(l.run, o)
+	if err == nil {
+		_, err = l.file.Write(line)
+	}
+	if err != nil {
+		return fmt.Errorf("evaluate: %w", err)
+	}
+	return nil
+}
+
+// Close brings the lines to the disk and ends the use of the file.
+func (l *Log) Close() error { return errors.Join(l.file.Sync(), l.file.Close()) }
+
+// oneLine returns s, or a Go literal if it has control characters, is no UTF-8 or
+// could be taken for a literal.
+func oneLine(s string) string {
+	if strings.ContainsFunc(s, unicode.IsControl) || !utf8.ValidString(s) || strings.HasPrefix(s, `"`) {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+// text is the inverse of oneLine.
+func text(s string) string {
+	if q, err := strconv.Unquote(s); err == nil && strings.HasPrefix(s, `"`) {
+		return q
+	}
+	return s
+}
+
+// jsonForm is one object a line.
+type jsonForm struct{}
+
+type jsonLine struct {
+	Run string `json:"run"`
+	Outcome
+}
+
+func (jsonForm) header() []byte { return nil }
+
+func (jsonForm) line(run string, o Outcome) ([]byte, error) {
+	o.Path, o.Label, o.Err = oneLine(o.Path), oneLine(o.Label), oneLine(o.Err)
+	b, err := json.Marshal(jsonLine{run, o})
+	return append(b, '\n'), err
+}
+
+func (jsonForm) parse(line []byte) (string, Outcome, error) {
+	var l jsonLine
+	err := json.Unmarshal(line, &l)
+	o := l.Outcome
+	o.Path, o.Label, o.Err = text(o.Path), text(o.Label), text(o.Err)
+	return l.Run, o, err
+}
+
+// csvForm has columns for the five most probable classes, which may be empty.
+type csvForm struct{}
+
+const csvTop = 5
+
+func (csvForm) header() []byte {
+	columns := "run,path,class,label,error"
+	for i := 1; i <= csvTop; i++ {
+		columns += fmt.Sprintf(",class%d,label%d,probability%d", i, i, i)
+	}
+	return []byte(columns + "\n")
+}
+
+func (csvForm) line(run string, o Outcome) ([]byte, error) {
+	fields := []string{run, oneLine(o.Path), strconv.Itoa(o.Class), oneLine(o.Label), oneLine(o.Err)}
+	for i := range csvTop {
+		if i < len(o.Top) {
+			p := o.Top[i]
+			fields = append(fields, strconv.Itoa(p.Class), oneLine(p.Label), strconv.FormatFloat(p.Probability, 'g', -1, 64))
+		} else {
+			fields = append(fields, "", "", "")
+		}
+	}
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	_ = w.Write(fields) // into memory
+	w.Flush()
+	return b.Bytes(), w.Error()
+}
+
+func (csvForm) parse(line []byte) (string, Outcome, error) {
+	r := csv.NewReader(bytes.NewReader(line))
+	r.FieldsPerRecord = 5 + 3*csvTop
+	f, err := r.Read()
+	if err != nil {
+		return "", Outcome{}, err
+	}
+	o := Outcome{Path: text(f[1]), Label: text(f[3]), Err: text(f[4])}
+	o.Class, err = strconv.Atoi(f[2])
+	for top := f[5:]; err == nil && len(top) > 0 && top[0] != ""; top = top[3:] {
+		p := vgg.Prediction{Label: text(top[1])}
+		var err2 error
+		p.Class, err = strconv.Atoi(top[0])
+		p.Probability, err2 = strconv.ParseFloat(top[2], 64)
+		err = errors.Join(err, err2)
+		o.Top = append(o.Top, p)
+	}
+	return f[0], o, err
+}

@@ -1,0 +1,147 @@
+package evaluate
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// PaperRow is a row of the tables 3 to 6 of Simonyan & Zisserman
+// (arXiv:1409.1556v6): errors on the 50,000 validation pictures of ILSVRC-2012.
+type PaperRow struct {
+	Table   int         `json:"table"`
+	Views   Views       `json:"-"`
+	Members []PaperUnit `json:"-"`
+	Top1    float64     `json:"top1_error_percent"`
+	Top5    float64     `json:"top5_error_percent"`
+}
+
+// PaperUnit is a network of the paper: configuration, scales of training and test.
+type PaperUnit struct {
+	Config   string
+	Training Training
+	Scales   []int
+}
+
+var (
+	s256, s384, jitter = Training{256, 256}, Training{384, 384}, Training{256, 512}
+
+	about256 = []int{224, 256, 288}
+	about384 = []int{352, 384, 416}
+	wide     = []int{256, 384, 512}
+)
+
+func unit(config string, t Training, scales ...int) PaperUnit { return PaperUnit{config, t, scales} }
+
+func one(table int, v Views, u PaperUnit, top1, top5 float64) PaperRow {
+	return PaperRow{table, v, []PaperUnit{u}, top1, top5}
+}
+
+// bestTwo are the networks of the paper's best results.
+var bestTwo = []PaperUnit{unit("D", jitter, wide...), unit("E", jitter, wide...)}
+
+var paper = []PaperRow{
+	one(3, Dense, unit("A", s256, 256), 29.6, 10.4),
+	one(3, Dense, unit("A-LRN", s256, 256), 29.7, 10.5),
+	one(3, Dense, unit("B", s256, 256), 28.7, 9.9),
+	one(3, Dense, unit("C", s256, 256), 28.1, 9.4),
+	one(3, Dense, unit("C", s384, 384), 28.1, 9.3),
+	one(3, Dense, unit("C", jitter, 384), 27.3, 8.8),
+	one(3, Dense, unit("D", s256, 256), 27.0, 8.8),
+	one(3, Dense, unit("D", s384, 384), 26.8, 8.7),
+	one(3, Dense, unit("D", jitter, 384), 25.6, 8.1),
+	one(3, Dense, unit("E", s256, 256), 27.3, 9.0),
+	one(3, Dense, unit("E", s384, 384), 26.9, 8.7),
+	one(3, Dense, unit("E", jitter, 384), 25.5, 8.0),
+
+	one(4, Dense, unit("B", s256, about256...), 28.2, 9.6),
+	one(4, Dense, unit("C", s256, about256...), 27.7, 9.2),
+	one(4, Dense, unit("C", s384, about384...), 27.8, 9.2),
+	one(4, Dense, unit("C", jitter, wide...), 26.3, 8.2),
+	one(4, Dense, unit("D", s256, about256...), 26.6, 8.6),
+	one(4, Dense, unit("D", s384, about384...), 26.5, 8.6),
+	one(4, Dense, unit("D", jitter, wide...), 24.8, 7.5),
+	one(4, Dense, unit("E", s256, about256...), 26.9, 8.7),
+	one(4, Dense, unit("E", s384, about384...), 26.7, 8.6),
+	one(4, Dense, unit("E", jitter, wide...), 24.8, 7.5),
+
+	one(5, Dense, unit("D", jitter, wide...), 24.8, 7.5),
+	one(5, MultiCrop, unit("D", jitter, wide...), 24.6, 7.5),
+	one(5, MultiCrop|Dense, unit("D", jitter, wide...), 24.4, 7.2),
+	one(5, Dense, unit("E", jitter, wide...), 24.8, 7.5),
+	one(5, MultiCrop, unit("E", jitter, wide...), 24.6, 7.4),
+	one(5, MultiCrop|Dense, unit("E", jitter, wide...), 24.4, 7.1),
+
+	{6, Dense, []PaperUnit{unit("D", s256, about256...), unit("D", s384, about384...), unit("D", jitter, wide...),
+		unit("C", s256, about256...), unit("C", s384, about384...), unit("E", s256, about256...), unit("E", s384, about384...)}, 24.7, 7.5},
+	{6, Dense, bestTwo, 24.0, 7.1},
+	{6, MultiCrop, bestTwo, 23.9, 7.2},
+	{6, MultiCrop | Dense, bestTwo, 23.7, 6.8},
+}
+
+// PaperRows returns the rows of tables 3 to 6.
+func PaperRows() []PaperRow { return slices.Clone(paper) }
+
+// FindPaper returns the row of the paper that an evaluation of the members on
+// ILSVRC-2012 repeats: same configurations, training and test scales, and views.
+// What the rows of table 5 share with table 4 is found there.
+func FindPaper(members []Member) (PaperRow, bool) {
+	var units []PaperUnit
+	for _, m := range members {
+		cfg := m.Model.Config()
+		if cfg.Classes() != 1000 || cfg.Size != 224 || m.Protocol.Views != members[0].Protocol.Views {
+			return PaperRow{}, false
+		}
+		units = append(units, PaperUnit{cfg.Name, m.Training, m.Protocol.Scales})
+	}
+	for _, row := range paper {
+		if len(units) > 0 && row.Views == members[0].Protocol.Views && slices.Equal(sorted(row.Members), sorted(units)) {
+			return row, true
+		}
+	}
+	return PaperRow{}, false
+}
+
+// sorted returns the descriptions of units in an order that does not depend on
+// theirs.
+func sorted(units []PaperUnit) []string {
+	var list []string
+	for _, u := range units {
+		list = append(list, u.String())
+	}
+	slices.Sort(list)
+	return list
+}
+
+// String writes u as the paper does: D/[256;512]/256,384,512.
+func (u PaperUnit) String() string {
+	return fmt.Sprintf("%s/%v/%s", u.Config, u.Training, strings.Trim(strings.ReplaceAll(fmt.Sprint(u.Scales), " ", ","), "[]"))
+}
+
+// Command returns the arguments of the command vgg that repeat the row on a copy
+// of ImageNet, with placeholders for files.
+func (r PaperRow) Command() string {
+	protocol := "single"
+	switch {
+	case r.Views == MultiCrop:
+		protocol = "multi-crop"
+	case r.Views == MultiCrop|Dense:
+		protocol = "multi-crop+dense"
+	case r.Table == 5:
+		protocol = "dense"
+	case len(r.Members[0].Scales) > 1:
+		protocol = "multi-scale"
+	}
+	file := func(u PaperUnit) string { return fmt.Sprintf("%s-%s.safetensors", u.Config, u.Training.flag()) }
+	first := r.Members[0]
+	s := fmt.Sprintf("vgg eval --data val --weights %s --train-scale %s --protocol %s", file(first), first.Training.flag(), protocol)
+	for _, u := range r.Members[1:] {
+		s += fmt.Sprintf(" --fuse %s@%s", file(u), u.Training.flag())
+	}
+	return s
+}
+
+// flag writes t without brackets, which shells take for patterns.
+func (t Training) flag() string {
+	return strings.NewReplacer("[", "", "]", "", ";", "-").Replace(t.String())
+}

@@ -1,0 +1,114 @@
+package evaluate
+
+import (
+	"math"
+	"slices"
+
+	"github.com/nonet-go/nonet/vgg"
+)
+
+// Outcome is what one picture came to.
+type Outcome struct {
+	Path  string           `json:"path"`
+	Class int              `json:"class"`           // of the model; −1 if it has no such class
+	Label string           `json:"label"`           // the class's name in the data
+	Top   []vgg.Prediction `json:"top,omitempty"`   // the five most probable classes
+	Err   string           `json:"error,omitempty"` // why it could not be read or computed
+	// Scores are the probabilities of all classes. They are nil for pictures that
+	// could not be read, and only valid during a call of OnPicture.
+	Scores []float64 `json:"-"`
+}
+
+// Result is what all pictures came to. Errors are fractions of the pictures that
+// could be read. Intervals hold the true fraction with 95 % confidence, as far as
+// the pictures are a random sample (Wilson's score interval).
+type Result struct {
+	N            int        `json:"n"`
+	Unreadable   int        `json:"unreadable"`
+	Unknown      int        `json:"unknown_class"` // pictures of classes that the network lacks; they count as errors
+	Top1Error    float64    `json:"top1_error"`
+	Top1Interval [2]float64 `json:"top1_interval"`
+	Top5Error    float64    `json:"top5_error"`
+	Top5Interval [2]float64 `json:"top5_interval"`
+	// Paper is the row of the paper that this evaluation repeats, or nil.
+	Paper *PaperRow `json:"paper,omitempty"`
+	// Classes lists the model's classes.
+	Classes []ClassResult `json:"classes,omitempty"`
+	// Confusion counts pictures by [class][prediction].
+	Confusion [][]int `json:"confusion,omitempty"`
+}
+
+// ClassResult is what the pictures of one class came to.
+type ClassResult struct {
+	Label    string     `json:"label"`
+	N        int        `json:"n"`
+	Accuracy float64    `json:"top1_accuracy"` // 0 if N is 0, and so on
+	Interval [2]float64 `json:"top1_interval"`
+	Top5     float64    `json:"top5_accuracy"`
+}
+
+// tally counts outcomes.
+type tally struct {
+	n, unreadable, unknown int
+	hits1, hits5           int
+	confusion              [][]int
+	in5                    []int // by class: pictures whose class is among the five
+}
+
+func newTally(classes int) *tally {
+	t := &tally{in5: make([]int, classes)}
+	for range classes {
+		t.confusion = append(t.confusion, make([]int, classes))
+	}
+	return t
+}
+
+func (t *tally) add(o Outcome) {
+	if o.Err != "" {
+		t.unreadable++
+		return
+	}
+	t.n++
+	if o.Class < 0 {
+		t.unknown++
+		return
+	}
+	t.confusion[o.Class][o.Top[0].Class]++
+	if o.Top[0].Class == o.Class {
+		t.hits1++
+	}
+	if slices.ContainsFunc(o.Top, func(p vgg.Prediction) bool { return p.Class == o.Class }) {
+		t.hits5++
+		t.in5[o.Class]++
+	}
+}
+
+func (t *tally) result(m *vgg.Model) Result {
+	r := Result{N: t.n, Unreadable: t.unreadable, Unknown: t.unknown, Confusion: t.confusion}
+	r.Top1Error, r.Top1Interval = fraction(t.n-t.hits1, t.n)
+	r.Top5Error, r.Top5Interval = fraction(t.n-t.hits5, t.n)
+	for class, row := range t.confusion {
+		c := ClassResult{Label: m.Label(class)}
+		for _, n := range row {
+			c.N += n
+		}
+		c.Accuracy, c.Interval = fraction(row[class], c.N)
+		c.Top5, _ = fraction(t.in5[class], c.N)
+		r.Classes = append(r.Classes, c)
+	}
+	return r
+}
+
+// fraction returns k/n with Wilson's interval for 95 % confidence; 0 and all of
+// [0, 1] if n is 0.
+func fraction(k, n int) (p float64, interval [2]float64) {
+	if n == 0 {
+		return 0, [2]float64{0, 1}
+	}
+	const z = 1.959963984540054
+	count := float64(n)
+	p = float64(k) / count
+	middle := (p + z*z/(2*count)) / (1 + z*z/count)
+	half := z / (1 + z*z/count) * math.Sqrt(p*(1-p)/count+z*z/(4*count*count))
+	return p, [2]float64{max(0, middle-half), min(1, middle+half)}
+}

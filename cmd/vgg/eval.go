@@ -1,35 +1,172 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nonet-go/nonet/vgg/evaluate"
-	"github.com/nonet-go/nonet/vgg/train"
+	"github.com/nonet-go/nonet/vgg/picture"
 )
 
 type evalCmd struct {
 	modelFlags `embed:""`
-	Data       string `required:"" placeholder:"PATH" help:"Directory with one directory of pictures for each class, or a tar file of one."`
-	Batch      int    `default:"32" help:"Pictures at a time."`
-	Threads    int    `help:"Threads; all cores if not given."`
-	Verbose    bool   `help:"Print every picture's classes, with --json as one object a line."`
-	JSON       bool   `help:"Print JSON; the last line is the result."`
+	Data       string   `required:"" placeholder:"PATH" help:"Directory with one directory of pictures for each class, a tar file of one, or a text file whose lines are a picture's path, a tab or spaces, and its class."`
+	Protocol   string   `default:"center" placeholder:"NAME" help:"What the network sees of a picture: center, single, multi-scale, dense, multi-crop, multi-crop+dense. See above."`
+	TrainScale string   `placeholder:"S" help:"Shorter side that the pictures of the network's training were scaled to: 256, or a range such as 256-512. Without it, the side of the network's preparation (--side)."`
+	Scales     []int    `placeholder:"Q" help:"Shorter sides to test at, with commas, in place of those that follow from --train-scale."`
+	Fuse       []string `placeholder:"FILE[@S]" help:"Weights of a further network, and its --train-scale: the result is the mean of all. May be repeated."`
+	ClassNames string   `placeholder:"FILE" help:"Names of the data's classes, one a line, for lists whose classes are numbers from 0."`
+	ByIndex    bool     `help:"The data's classes are the numbers of the network's, whatever its labels say."`
+	Out        string   `placeholder:"FILE" help:"Write what each picture came to, as the evaluation goes on: JSON lines, or CSV if the name ends with .csv."`
+	Resume     bool     `help:"Go on with an interrupted evaluation from its --out file."`
+	Report     string   `placeholder:"FILE" help:"Write the result with each class's accuracy and the confusion table as JSON."`
+	Batch      int      `default:"32" help:"Crops at a time. Results do not depend on it."`
+	Threads    int      `help:"Threads; all cores if not given."`
+	Verbose    bool     `help:"Print every picture's classes, with --json as one object a line."`
+	JSON       bool     `help:"Print JSON; the last line is the result."`
+}
+
+// Help is the end of what --help prints.
+func (*evalCmd) Help() string {
+	var b strings.Builder
+	b.WriteString(`Protocols, with Q the shorter side of the scaled picture and S that of training:
+
+  center            the square in the middle, Q = S
+  single            dense at Q = S, or (Smin+Smax)/2 for a range
+  multi-scale       dense at S−32, S, S+32, or Smin, (Smin+Smax)/2, Smax
+  dense             another name of multi-scale
+  multi-crop        5×5 crops and their mirror images at these three scales
+  multi-crop+dense  the mean of the two
+
+Dense: the network slides over the whole picture and its mirror image. Classes are matched by WordNet id
+(n01440764) or name; by number only for networks without labels, or with --by-index. These calls repeat the
+rows of the tables of Simonyan & Zisserman on ILSVRC-2012's validation pictures (top-1 and top-5 error, %):
+`)
+	table := 0
+	for _, r := range evaluate.PaperRows() {
+		if r.Table != table {
+			table = r.Table
+			fmt.Fprintf(&b, "\ntable %d\n", table)
+		}
+		fmt.Fprintf(&b, "  %.1f %4.1f  %s\n", r.Top1, r.Top5, r.Command())
+	}
+	return b.String()
 }
 
 func (c *evalCmd) Run(ctx context.Context, s streams) error {
-	m, err := c.open(s)
+	members, err := c.members(s)
 	if err != nil {
 		return err
 	}
-	d, err := train.Open(c.Data)
+	d, err := evaluate.Open(c.Data)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
+	if c.ClassNames != "" {
+		names, err := readLabels(c.ClassNames)
+		if err != nil {
+			return err
+		}
+		if err := d.NameClasses(names); err != nil {
+			return err
+		}
+	}
+	r, err := c.evaluate(ctx, s, d, members)
+	if err != nil {
+		return err
+	}
+	if c.Report != "" {
+		if err := writeJSON(c.Report, evalResult{c.Protocol, units(members), r}); err != nil {
+			return err
+		}
+	}
+	return c.print(s, members, r)
+}
+
+// members opens the networks and finds their scales.
+func (c *evalCmd) members(s streams) ([]evaluate.Member, error) {
+	type file struct {
+		flags modelFlags
+		scale string
+	}
+	files := []file{{c.modelFlags, c.TrainScale}}
+	for _, f := range c.Fuse {
+		// The same algorithms and labels; all else is the file's own.
+		more := file{flags: modelFlags{Weights: f, Labels: c.Labels, Direct: c.Direct, Winograd: c.Winograd, HalfFC: c.HalfFC}}
+		if at := strings.LastIndexByte(f, '@'); at >= 0 {
+			more.flags.Weights, more.scale = f[:at], f[at+1:]
+		}
+		files = append(files, more)
+	}
+	var members []evaluate.Member
+	for _, f := range files {
+		var t evaluate.Training
+		var err error
+		if f.scale != "" {
+			if t, err = evaluate.ParseTraining(f.scale); err != nil {
+				return nil, err
+			}
+		}
+		m, err := f.flags.open(s)
+		if err != nil {
+			return nil, err
+		}
+		member, err := evaluate.NewMember(m, c.Protocol, t)
+		if err != nil {
+			return nil, err
+		}
+		if len(c.Scales) > 0 {
+			member.Protocol.Scales = c.Scales
+		}
+		members = append(members, member)
+	}
+	return members, nil
+}
+
+// evaluate runs the evaluation with what is to be told on the way.
+func (c *evalCmd) evaluate(ctx context.Context, s streams, d *evaluate.Data, members []evaluate.Member) (r evaluate.Result, err error) {
+	o := evaluate.Options{Batch: c.Batch, Workers: c.Threads, ByIndex: c.ByIndex, OnWarning: func(w *picture.Warning) {
+		fmt.Fprintf(s.err, "vgg: %s: %v\n", c.Data, w)
+	}}
+	var resumed atomic.Int64
+	var log *evaluate.Log
+	switch {
+	case c.Out != "":
+		run, err := c.runName(members)
+		if err != nil {
+			return r, err
+		}
+		if log, err = evaluate.OpenLog(c.Out, run, c.Resume); err != nil {
+			if errors.Is(err, os.ErrExist) {
+				err = fmt.Errorf("%w: give --resume to go on with it", err)
+			}
+			return r, err
+		}
+		defer func() { err = errors.Join(err, log.Close()) }()
+		o.Done = func(yield func(evaluate.Outcome, error) bool) {
+			for o, err := range log.Done() {
+				resumed.Add(1)
+				if !yield(o, err) {
+					return
+				}
+			}
+		}
+	case c.Resume:
+		return r, errors.New("--resume needs --out")
+	}
 	start, shown, done := time.Now(), time.Now(), 0
-	r, err := evaluate.Single(ctx, m, d, evaluate.Options{Batch: c.Batch, Workers: c.Threads, OnPicture: func(o evaluate.Outcome) error {
+	o.OnPicture = func(o evaluate.Outcome) error {
 		done++
 		if o.Err != "" {
 			fmt.Fprintln(s.err, "vgg:", o.Err)
@@ -37,7 +174,13 @@ func (c *evalCmd) Run(ctx context.Context, s streams) error {
 		if time.Since(shown) > 5*time.Second {
 			shown = time.Now()
 			rate := float64(done) / time.Since(start).Seconds()
-			fmt.Fprintf(s.err, "%d of %d pictures, %.0f/s, %v left\n", done, len(d.Examples), rate, time.Duration(float64(len(d.Examples)-done)/rate*1e9).Round(time.Second))
+			left := d.N - done - int(resumed.Load())
+			fmt.Fprintf(s.err, "%d of %d pictures, %.3g/s, %v left\n", d.N-left, d.N, rate, time.Duration(float64(left)/rate*1e9).Round(time.Second))
+		}
+		if log != nil {
+			if err := log.Append(o); err != nil {
+				return err
+			}
 		}
 		switch {
 		case c.Verbose && c.JSON:
@@ -46,24 +189,129 @@ func (c *evalCmd) Run(ctx context.Context, s streams) error {
 			fmt.Fprintf(s.out, "%s: %s %.3f\n", o.Path, o.Top[0].Label, o.Top[0].Probability)
 		}
 		return nil
-	}})
+	}
+	r, err = evaluate.Run(ctx, d, members, o)
+	if ctx.Err() != nil && c.Out != "" {
+		err = fmt.Errorf("%w: --resume goes on with it", err)
+	}
+	return r, err
+}
+
+// runName stands for all that the results depend on, but for the pictures.
+func (c *evalCmd) runName(members []evaluate.Member) (string, error) {
+	h := sha256.New()
+	for i, m := range members {
+		cfg := m.Model.Config()
+		cfg.Name = "" // a name changes nothing
+		fmt.Fprintln(h, cfg.LayerString(), cfg.Size, cfg.Pad, m.Model.Picture(), m.Protocol.Views, m.Protocol.Scales, m.Model.Labels())
+		path := c.Weights
+		if i > 0 {
+			path = c.Fuse[i-1]
+			if at := strings.LastIndexByte(path, '@'); at >= 0 {
+				path = path[:at]
+			}
+		}
+		if err := fingerprint(h, path); err != nil {
+			return "", err
+		}
+	}
+	fmt.Fprintln(h, c.Direct, c.Winograd, c.HalfFC, c.ByIndex)
+	return fmt.Sprintf("%x", h.Sum(nil)[:6]), nil
+}
+
+// fingerprint writes the size, the begin and the end of a file of weights: enough
+// to tell it from any other that is not made to deceive. Nothing for no file.
+func fingerprint(w io.Writer, path string) error {
+	if path == "" {
+		return nil
+	}
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		r.Confusion = nil
-		return s.printJSON(r)
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
 	}
-	fmt.Fprintf(s.out, "%d pictures (%d unreadable): top-1 error %.2f ± %.2f %%, top-5 error %.2f %%\n",
-		r.N, r.Unreadable, 100*r.Top1Error, 100*r.Interval, 100*r.Top5Error)
-	for class, row := range r.Confusion {
-		total := 0
-		for _, n := range row {
-			total += n
-		}
-		if total > 0 && len(r.Confusion) <= 20 {
-			fmt.Fprintf(s.out, "  %-12s %5d pictures, %.1f %% right\n", m.Label(class), total, 100*float64(row[class])/float64(total))
+	const part = 1 << 20
+	fmt.Fprintln(w, info.Size())
+	for _, at := range []int64{0, max(0, info.Size()-part)} {
+		if _, err := io.Copy(w, io.NewSectionReader(f, at, part)); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// evalResult is what --json prints last, and --report writes.
+type evalResult struct {
+	Protocol string   `json:"protocol"`
+	Networks []string `json:"networks"` // as the paper writes them: D/[256;512]/256,384,512
+	evaluate.Result
+}
+
+func units(members []evaluate.Member) []string {
+	var list []string
+	for _, m := range members {
+		list = append(list, evaluate.PaperUnit{Config: m.Model.Config().Name, Training: m.Training, Scales: m.Protocol.Scales}.String())
+	}
+	return list
+}
+
+func writeJSON(path string, v any) error {
+	b, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(b, '\n'), 0o666)
+}
+
+func (c *evalCmd) print(s streams, members []evaluate.Member, r evaluate.Result) error {
+	if r.Unknown > 0 {
+		fmt.Fprintf(s.err, "vgg: %d pictures are of classes that the network does not have: they count as errors\n", r.Unknown)
+	}
+	if c.JSON {
+		r.Confusion, r.Classes = nil, nil
+		return s.printJSON(evalResult{c.Protocol, units(members), r})
+	}
+	fmt.Fprintf(s.out, "%d pictures (%d unreadable), %s, %s\n", r.N, r.Unreadable, c.Protocol, strings.Join(units(members), " + "))
+	var paper [2]string
+	if r.Paper != nil {
+		paper = [2]string{fmt.Sprintf("; the paper's table %d: %.1f %%", r.Paper.Table, r.Paper.Top1), fmt.Sprintf("; the paper: %.1f %%", r.Paper.Top5)}
+	}
+	for i, e := range []struct {
+		name     string
+		value    float64
+		interval [2]float64
+	}{{"top-1", r.Top1Error, r.Top1Interval}, {"top-5", r.Top5Error, r.Top5Interval}} {
+		fmt.Fprintf(s.out, "%s error %.2f %% (%.2f to %.2f with 95 %% confidence)%s\n", e.name, 100*e.value, 100*e.interval[0], 100*e.interval[1], paper[i])
+	}
+	printClasses(s.out, r)
+	return nil
+}
+
+// printClasses prints each class's accuracy if there are few, and what is mistaken
+// for what most often.
+func printClasses(w io.Writer, r evaluate.Result) {
+	if len(r.Classes) <= 20 {
+		for _, c := range r.Classes {
+			if c.N > 0 {
+				fmt.Fprintf(w, "  %-12s %5d pictures, %.1f %% right (%.1f to %.1f)\n", c.Label, c.N, 100*c.Accuracy, 100*c.Interval[0], 100*c.Interval[1])
+			}
+		}
+	}
+	type mistake struct{ n, class, prediction int }
+	var list []mistake
+	for class, row := range r.Confusion {
+		for prediction, n := range row {
+			if n > 0 && class != prediction {
+				list = append(list, mistake{n, class, prediction})
+			}
+		}
+	}
+	slices.SortStableFunc(list, func(a, b mistake) int { return cmp.Compare(b.n, a.n) })
+	for _, m := range list[:min(len(list), 10)] {
+		fmt.Fprintf(w, "  %5d × %s taken for %s\n", m.n, r.Classes[m.class].Label, r.Classes[m.prediction].Label)
+	}
 }

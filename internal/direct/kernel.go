@@ -8,6 +8,12 @@
 // and differ in the table of offsets: what the kernel calls a tap is a tap of a
 // filter and an input channel, a tile, or a column of a matrix; what it calls a
 // pixel is a pixel, an input channel, or a row.
+//
+// A NaN of x reaches all outputs of the pixels that read it, one of u those of its
+// column, and an infinity likewise, where it meets a zero as NaN. Subnormals are
+// numbers like any other, as operands and as results. The sign of a sum that is
+// zero is not determined; sums that leave the range of float32 before they come
+// back do so on the portable path alone.
 package direct
 
 import (

@@ -113,6 +113,35 @@ func TestGuardPages(t *testing.T) {
 	})
 }
 
+// TestSpecials puts each special value in one place of x, of u and of the bias: it
+// reaches the outputs that have it as a term, exactly, and no other.
+func TestSpecials(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, kern *Kernel) {
+		n, width := kern.Pixels+1, kern.KB
+		for _, v := range testutil.Specials() {
+			for place := range 3 {
+				o := Operands{Offsets: []int{0, 1}, X: make([]float32, n+1), Step: 1, U: make([]float32, 2*width), Bias: make([]float32, width),
+					Out: testutil.NaNGuarded(t, n*width), Pixel: 16, Plane: n * 16}
+				switch place {
+				case 0:
+					o.X[n-2] = v
+					copy(o.U, testutil.Ints(1, 2*width, 0, 1))
+				case 1:
+					o.U[width+3] = v
+					copy(o.X, testutil.Ints(1, n+1, 0, 1))
+				case 2:
+					o.Bias[5] = v
+				}
+				for _, mode := range []int{0, ModeReLU} {
+					o.Mode = mode
+					kern.Row(n, width, &o)
+					testutil.CheckExact(t, "row", []any{v, place, mode}, gather(n, width, &o), sum(n, width, &o))
+				}
+			}
+		}
+	})
+}
+
 func FuzzRow(f *testing.F) {
 	f.Add(uint64(1), uint8(9), uint8(3), uint8(30), uint8(2), uint8(1))
 	f.Fuzz(func(t *testing.T, seed uint64, n, blocks, taps, step, mode uint8) {

@@ -45,17 +45,24 @@ func TestReLU(t *testing.T) {
 	})
 }
 
+// reluGradOf is the loop that kernel.reluGrad's comment tells. Unlike the
+// reference's, nothing passes a NaN.
+func reluGradOf(x, dx []float32) []float32 {
+	want := make([]float32, len(x))
+	for i, v := range x {
+		if v > 0 {
+			want[i] = dx[i]
+		}
+	}
+	return want
+}
+
 func TestReLUGrad(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, k *kernel) {
 		for n := 1; n <= 5; n++ {
 			x, dx := testutil.Ints(uint64(n), n*16, -2, 2), testutil.Normal(2, n*16)
 			x[3], x[4], x[5] = float32(math.NaN()), float32(math.Inf(1)), float32(math.Copysign(0, -1))
-			want := make([]float64, len(x))
-			for i, v := range x {
-				if v > 0 {
-					want[i] = float64(dx[i])
-				}
-			}
+			want := reluGradOf(x, dx)
 			for _, tail := range []bool{true, false} {
 				got := guarded(t, tail, dx)
 				k.reluGrad(n, &got[0], &guarded(t, tail, x)[0])
@@ -115,6 +122,113 @@ func TestSGDTail(t *testing.T) {
 	}
 	require.Panics(t, func() { SGD(make([]float32, 2), make([]float32, 1), make([]float32, 2), 1, 1, 1) })
 	require.Panics(t, func() { ReLUGrad(make([]float32, 15), make([]float32, 15)) })
+}
+
+// TestPieces gives the functions more than one call of a kernel takes.
+func TestPieces(t *testing.T) {
+	const n = (2*piece+1)*16 + 5
+	x, y, z := testutil.Ints(1, n, -4, 4), testutil.Ints(2, n, -4, 4), testutil.Ints(3, n, -4, 4)
+	want := ref.Float64(x)
+	ref.SGD(want, ref.Float64(y), ref.Float64(z), 0.5, 0.5, 0.25)
+	w := append([]float32(nil), x...)
+	SGD(w, append([]float32(nil), y...), z, 0.5, 0.5, 0.25)
+	testutil.CheckExact(t, "SGD", n, w, want)
+	copy(w, x)
+	ReLU(w)
+	testutil.CheckExact(t, "ReLU", n, w, ref.ReLU(x))
+	copy(w, y)
+	ReLUGrad(w[:n-5], x[:n-5])
+	testutil.CheckExact(t, "ReLUGrad", n, w[:n-5], ref.ReLUGrad(x[:n-5], y[:n-5]))
+	for name, f := range map[string]func(){"ReLU": func() { ReLU(w) }, "SGD": func() { SGD(w, y, z, 0, 0, 0) }, "ReLUGrad": func() { ReLUGrad(w[:16], x) }} {
+		require.Zero(t, testing.AllocsPerRun(3, f), name)
+	}
+}
+
+// TestSpecials pins what zeros of either sign, subnormals, infinities and NaN
+// become: subnormals are numbers like any other, and a NaN or an infinity
+// touches no element but its own.
+func TestSpecials(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, k *kernel) {
+		// Every special value beside every other.
+		s := testutil.Specials()
+		n := (len(s)*len(s) + 15) / 16
+		x, y := make([]float32, n*16), make([]float32, n*16)
+		for i := range x {
+			x[i], y[i] = s[i%len(s)], s[i/len(s)%len(s)]
+		}
+		relu := append([]float32(nil), x...)
+		k.relu(n, &relu[0])
+		testutil.CheckExact(t, "relu", n, relu, ref.ReLU(x))
+
+		grad := append([]float32(nil), y...)
+		k.reluGrad(n, &grad[0], &x[0])
+		testutil.CheckExact(t, "relu gradient", n, grad, reluGradOf(x, y))
+
+		// One lane sums what stands in it: the lanes of a pixel are apart.
+		for i, v := range s {
+			pixels := testutil.Ints(uint64(i), 3*16, -4, 4)
+			pixels[16+5] = v
+			var got, want [16]float32
+			k.sumPixels(3, &got[0], &pixels[0])
+			for j := range want {
+				want[j] = pixels[j] + pixels[16+j] + pixels[32+j]
+			}
+			testutil.CheckExact(t, "sum", v, got[:], want[:])
+		}
+
+		// With rate and momentum 1 and no decay every operation is an addition.
+		w, v := append([]float32(nil), x...), append([]float32(nil), y...)
+		k.sgd(n, &w[0], &v[0], &x[0], 1, 1, 0)
+		wantV, wantW := make([]float32, len(x)), make([]float32, len(x))
+		for i := range x {
+			decayed := x[i] + 0*x[i] // NaN for an infinity
+			wantV[i] = y[i] + decayed
+			wantW[i] = x[i] - wantV[i]
+		}
+		testutil.CheckExact(t, "v", n, v, wantV)
+		testutil.CheckExact(t, "w", n, w, wantW)
+	})
+}
+
+func FuzzReLU(f *testing.F) {
+	f.Add(uint64(1), uint8(2), uint32(0x7fc00000))
+	f.Fuzz(func(t *testing.T, seed uint64, n uint8, bits uint32) {
+		blocks := 1 + int(n)%20
+		x, dx := testutil.Normal(seed, blocks*16), testutil.Normal(seed+1, blocks*16)
+		x[seed%uint64(len(x))] = math.Float32frombits(bits)
+		for i := range kernels {
+			k := &kernels[i]
+			if !cpu.Has(k.isa) {
+				continue
+			}
+			got := testutil.NaNGuarded(t, len(x))
+			copy(got, dx)
+			k.reluGrad(blocks, &got[0], &x[0])
+			testutil.CheckExact(t, "gradient", blocks, got, reluGradOf(x, dx))
+			copy(got, x)
+			k.relu(blocks, &got[0])
+			testutil.CheckExact(t, "relu", blocks, got, ref.ReLU(x))
+		}
+	})
+}
+
+func FuzzSumPixels(f *testing.F) {
+	f.Add(uint64(1), uint16(9))
+	f.Fuzz(func(t *testing.T, seed uint64, n uint16) {
+		pixels := 1 + int(n)%3000
+		x := testutil.Ints(seed, pixels*16, -4, 4)
+		want := make([]float64, 16)
+		for i, v := range x {
+			want[i%16] += float64(v)
+		}
+		for i := range kernels {
+			if k := &kernels[i]; cpu.Has(k.isa) {
+				got := testutil.NaNGuarded(t, 16)
+				k.sumPixels(pixels, &got[0], &x[0])
+				testutil.CheckExact(t, "sum", pixels, got, want)
+			}
+		}
+	})
 }
 
 func FuzzSGD(f *testing.F) {

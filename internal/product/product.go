@@ -13,6 +13,12 @@
 // U is packed in panels of KB columns, each read front to back. Every element
 // of C is one chain of fused multiply-adds in the order of c, so that its bits
 // do not depend on how many tiles a call has.
+//
+// A NaN of A reaches all outputs of its tile, one of U those of its column, and an
+// infinity likewise, where it meets a zero as NaN. Subnormals are numbers like
+// any other, as operands and as results. The sign of a sum that is zero is not
+// determined; sums that leave the range of float32 before they come back do so on
+// the portable path alone.
 package product
 
 import (

@@ -74,11 +74,12 @@ func checkHalf(t *testing.T, k *Kernel, seed uint64, tiles, width, blocks, gap i
 	want := make([]float32, tiles*width)
 	k.Run(tiles, width, blocks, a, stride, u, want, u)
 	for _, tail := range []bool{true, false} {
-		gh, got := testutil.GuardedHeadCopy(t, h), testutil.GuardedHead[float32](t, tiles*width)
+		ga, gh, got := testutil.GuardedHeadCopy(t, a), testutil.GuardedHeadCopy(t, h), testutil.GuardedHead[float32](t, tiles*width)
 		if tail {
-			gh, got = testutil.GuardedCopy(t, h), testutil.Guarded[float32](t, tiles*width)
+			ga, gh, got = testutil.GuardedCopy(t, a), testutil.GuardedCopy(t, h), testutil.Guarded[float32](t, tiles*width)
 		}
-		k.RunHalf(tiles, width, blocks, a, stride, gh, got, gh)
+		testutil.Poison(got)
+		k.RunHalf(tiles, width, blocks, ga, stride, gh, got, gh)
 		testutil.CheckBits(t, "product with half precision", []int{tiles, width, blocks}, got, want)
 	}
 }
@@ -103,6 +104,61 @@ func TestProduct(t *testing.T) {
 					check(t, k, uint64(tiles), tiles, width, blocks, 16*(blocks%3))
 				}
 			}
+		}
+	})
+}
+
+// TestSpecials puts each special value in one place of A, then of U: it reaches
+// the outputs that have it as a factor, exactly, and no other.
+func TestSpecials(t *testing.T) {
+	t.Parallel()
+	forEachKernel(t, func(t *testing.T, k *Kernel) {
+		const blocks = 2
+		ints := func(seed uint64, n int) []float32 { return testutil.Ints(seed, n, 0, 1) } // products that stay in range
+		for _, v := range testutil.Specials() {
+			for _, inA := range []bool{true, false} {
+				// Nothing but v and its factor, so that a subnormal is not lost.
+				a, u := make([]float32, k.Tiles*16*blocks), make([]float32, 16*blocks*k.KB)
+				tile, c, col := k.Tiles-1, 21, k.KB-3
+				if inA {
+					a[k.Tiles*16+tile*16+c%16] = v
+					copy(u[c*k.KB:], ints(1, k.KB))
+				} else {
+					for i := range k.Tiles {
+						a[k.Tiles*16+i*16+c%16] = float32(i % 2)
+					}
+					u[c*k.KB+col] = v
+				}
+				dense := make([]float32, k.Tiles*16*blocks)
+				for i := range k.Tiles {
+					copy(dense[i*32+16:][:16], a[k.Tiles*16+i*16:])
+				}
+				want, _ := ref.Gemm(false, false, k.Tiles, k.KB, 32, 1, dense, 32, u, k.KB, 0, make([]float32, k.Tiles*k.KB), k.KB)
+				got := testutil.NaNGuarded(t, k.Tiles*k.KB)
+				k.Run(k.Tiles, k.KB, blocks, a, k.Tiles*16, u, got, u)
+				testutil.CheckExact(t, "product", v, got, want)
+			}
+		}
+	})
+}
+
+// TestHalfSpecials compares each kind of half, subnormals, infinities and NaN
+// among them, with the same value in float32.
+func TestHalfSpecials(t *testing.T) {
+	t.Parallel()
+	forEachKernel(t, func(t *testing.T, k *Kernel) {
+		for _, h := range []uint16{0, 1, 0x03ff, 0x0400, 0x3c00, 0x7bff, 0x7c00, 0x7e00, 0x8000, 0x8001, 0xfbff, 0xfc00, 0xfe01} {
+			a := testutil.Ints(1, 16, 0, 1)
+			hs, us := make([]uint16, 16*k.KB), make([]float32, 16*k.KB)
+			for i := range hs {
+				if i%7 == 0 {
+					hs[i], us[i] = h, half.ToFloat32(h)
+				}
+			}
+			want, _ := ref.Gemm(false, false, 1, k.KB, 16, 1, a, 16, us, k.KB, 0, make([]float32, k.KB), k.KB)
+			got := testutil.NaNGuarded(t, k.KB)
+			k.RunHalf(1, k.KB, 1, a, 16, hs, got, hs)
+			testutil.CheckExact(t, "half", fmt.Sprintf("%#x", h), got, want)
 		}
 	})
 }
@@ -139,6 +195,17 @@ func FuzzProduct(f *testing.F) {
 		for i := range Kernels {
 			if k := &Kernels[i]; cpu.Has(k.ISA) {
 				check(t, k, seed, int(tiles)%k.Tiles+1, (int(width)%(k.KB/16)+1)*16, int(blocks)%8+1, int(gap))
+			}
+		}
+	})
+}
+
+func FuzzProductHalf(f *testing.F) {
+	f.Add(uint64(1), uint8(6), uint8(3), uint8(2), uint8(1))
+	f.Fuzz(func(t *testing.T, seed uint64, tiles, width, blocks, gap uint8) {
+		for i := range Kernels {
+			if k := &Kernels[i]; cpu.Has(k.ISA) {
+				checkHalf(t, k, seed, int(tiles)%k.HalfTiles()+1, (int(width)%(k.KB/16)+1)*16, int(blocks)%8+1, int(gap))
 			}
 		}
 	})

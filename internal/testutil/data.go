@@ -1,6 +1,9 @@
 package testutil
 
-import "math/rand/v2"
+import (
+	"math"
+	"math/rand/v2"
+)
 
 // generator returns the source of a test's data: the same on every machine.
 func generator(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0x6e6f6e6574)) }
@@ -32,6 +35,18 @@ func Normal(seed uint64, n int) []float32 {
 	x := make([]float32, n)
 	for i := range x {
 		x[i] = float32(r.NormFloat64())
+	}
+	return x
+}
+
+// Specials returns the values at the edges of float32: both zeros, the smallest
+// and the largest subnormal, the smallest and the largest normal, infinities,
+// and NaNs of either sign, between ordinary numbers.
+func Specials() []float32 {
+	const sign = 1 << 31
+	var x []float32
+	for _, bits := range []uint32{0, 1, 0x007fffff, 0x00800000, 0x3f800000, 0x40490fdb, 0x7f7fffff, 0x7f800000, 0x7fc00000} {
+		x = append(x, math.Float32frombits(bits), math.Float32frombits(bits|sign))
 	}
 	return x
 }

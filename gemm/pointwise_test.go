@@ -85,6 +85,36 @@ func TestPointwiseErrors(t *testing.T) {
 	require.ErrorIs(t, e.Run(context.Background(), make([]float32, 16), make([]float32, 15)), ErrShape)
 }
 
+// TestPointwiseAllocates covers the two gradients and the product of matrices too,
+// once the Multiplier has its memory.
+func TestPointwiseAllocates(t *testing.T) {
+	const n, c, h, w, k = 2, 20, 5, 6, 40
+	team, ctx := parallel.NewTeam(2), context.Background()
+	x, y, dw := make([]float32, n*layout.Len(c, h, w)), make([]float32, n*layout.Len(k, h, w)), make([]float32, k*c)
+	p, err := NewPointwise(c, k, dw, nil)
+	require.NoError(t, err)
+	e, err := p.NewExec(n, h, w, true, team)
+	require.NoError(t, err)
+	g, err := NewPointwiseWeightGrad(n, c, h, w, k, team)
+	require.NoError(t, err)
+	m := NewMultiplier(team)
+	for name, run := range map[string]func() error{
+		"forward":         func() error { return e.Run(ctx, y, x) },
+		"weight gradient": func() error { return g.Run(ctx, dw, x, y) },
+		"product":         func() error { return m.SGEMM(ctx, false, true, c, k, 9, 1, x, 9, y, 9, 0, dw, k) },
+	} {
+		require.NoError(t, run())
+		require.Zero(t, testing.AllocsPerRun(10, func() { _ = run() }), name)
+	}
+}
+
+func FuzzPointwiseGrad(f *testing.F) {
+	f.Add(uint64(1), uint8(16), uint8(7), uint8(64))
+	f.Fuzz(func(t *testing.T, seed uint64, c, hw, k uint8) {
+		testPointwiseGrad(t, pointwiseShape{1, 1 + int(c)%40, 1 + int(hw)%7, 1 + int(hw)/7, 1 + int(k)%140}, seed)
+	})
+}
+
 func FuzzPointwise(f *testing.F) {
 	f.Add(uint64(1), uint8(16), uint8(7), uint8(64))
 	f.Fuzz(func(t *testing.T, seed uint64, c, hw, k uint8) {
@@ -120,38 +150,43 @@ func BenchmarkPointwise(b *testing.B) {
 
 func TestPointwiseGradients(t *testing.T) {
 	for i, s := range []pointwiseShape{{1, 1, 1, 1, 1}, {2, 16, 3, 5, 16}, {3, 20, 4, 4, 70}, {1, 33, 20, 15, 48}} {
-		shape := ref.ConvShape{N: s.n, C: s.c, H: s.h, W: s.w, K: s.k, KH: 1, KW: 1}
-		x, dy := testutil.Normal(uint64(i), s.n*s.c*s.h*s.w), testutil.Normal(uint64(i+9), s.n*s.k*s.h*s.w)
-		blocked := func(x []float32, c int) []float32 {
-			b := testutil.NaNGuarded(t, s.n*layout.Len(c, s.h, s.w))
-			for j := range s.n {
-				layout.FromNCHW(b[j*layout.Len(c, s.h, s.w):], x[j*c*s.h*s.w:], c, s.h, s.w)
-			}
-			return b
-		}
-		want, mag := ref.Conv2DWeightGrad(shape, x, dy)
-		for _, workers := range []int{1, 3} {
-			team := parallel.NewTeam(workers)
-			g, err := NewPointwiseWeightGrad(s.n, s.c, s.h, s.w, s.k, team)
-			require.NoError(t, err)
-			dw := testutil.NaNGuarded(t, s.k*s.c)
-			require.NoError(t, g.Run(context.Background(), dw, blocked(x, s.c), blocked(dy, s.k)))
-			testutil.Check(t, "dW", s, dw, want, ref.Bound(s.n*s.h*s.w, mag))
-		}
-
-		w := testutil.Normal(uint64(i+20), s.k*s.c)
-		want, mag = ref.Conv2DInputGrad(shape, dy, w)
-		p, err := NewPointwise(s.k, s.c, make([]float32, len(w)), nil)
-		require.NoError(t, err)
-		p.Repack(w, nil, true)
-		e, err := p.NewExec(s.n, s.h, s.w, false, nil)
-		require.NoError(t, err)
-		dst := testutil.NaNGuarded(t, s.n*layout.Len(s.c, s.h, s.w))
-		require.NoError(t, e.Run(context.Background(), dst, blocked(dy, s.k)))
-		dx := make([]float32, len(x))
-		for j := range s.n {
-			layout.ToNCHW(dx[j*s.c*s.h*s.w:], dst[j*layout.Len(s.c, s.h, s.w):], s.c, s.h, s.w)
-		}
-		testutil.Check(t, "dX", s, dx, want, ref.Bound(s.k, mag))
+		testPointwiseGrad(t, s, uint64(i))
 	}
+}
+
+func testPointwiseGrad(t *testing.T, s pointwiseShape, seed uint64) {
+	t.Helper()
+	shape := ref.ConvShape{N: s.n, C: s.c, H: s.h, W: s.w, K: s.k, KH: 1, KW: 1}
+	x, dy := testutil.Normal(seed, s.n*s.c*s.h*s.w), testutil.Normal(seed+9, s.n*s.k*s.h*s.w)
+	blocked := func(x []float32, c int) []float32 {
+		b := testutil.NaNGuarded(t, s.n*layout.Len(c, s.h, s.w))
+		for j := range s.n {
+			layout.FromNCHW(b[j*layout.Len(c, s.h, s.w):], x[j*c*s.h*s.w:], c, s.h, s.w)
+		}
+		return b
+	}
+	want, mag := ref.Conv2DWeightGrad(shape, x, dy)
+	for _, workers := range []int{1, 3} {
+		team := parallel.NewTeam(workers)
+		g, err := NewPointwiseWeightGrad(s.n, s.c, s.h, s.w, s.k, team)
+		require.NoError(t, err)
+		dw := testutil.NaNGuarded(t, s.k*s.c)
+		require.NoError(t, g.Run(context.Background(), dw, blocked(x, s.c), blocked(dy, s.k)))
+		testutil.Check(t, "dW", s, dw, want, ref.Bound(s.n*s.h*s.w, mag))
+	}
+
+	w := testutil.Normal(seed+20, s.k*s.c)
+	want, mag = ref.Conv2DInputGrad(shape, dy, w)
+	p, err := NewPointwise(s.k, s.c, make([]float32, len(w)), nil)
+	require.NoError(t, err)
+	p.Repack(w, nil, true)
+	e, err := p.NewExec(s.n, s.h, s.w, false, nil)
+	require.NoError(t, err)
+	dst := testutil.NaNGuarded(t, s.n*layout.Len(s.c, s.h, s.w))
+	require.NoError(t, e.Run(context.Background(), dst, blocked(dy, s.k)))
+	dx := make([]float32, len(x))
+	for j := range s.n {
+		layout.ToNCHW(dx[j*s.c*s.h*s.w:], dst[j*layout.Len(s.c, s.h, s.w):], s.c, s.h, s.w)
+	}
+	testutil.Check(t, "dX", s, dx, want, ref.Bound(s.k, mag))
 }

@@ -18,8 +18,15 @@ type PointwiseWeightGrad struct {
 	n, c, k     int
 	plane       int
 	offsets     []int // of the pixels of a run
+	sums        []gradScratch
 	item        func(worker, item int)
 	dw, src, dy []float32
+}
+
+// gradScratch is a worker's sum of one block, [c][k].
+type gradScratch struct {
+	sum [16 * 16]float32
+	_   [64]byte
 }
 
 // NewPointwiseWeightGrad plans the gradient for n pictures of c×h×w and k
@@ -33,7 +40,7 @@ func NewPointwiseWeightGrad(n, c, h, w, k int, team *parallel.Team) (*PointwiseW
 	for i := range g.offsets {
 		g.offsets[i] = i * layout.Block
 	}
-	g.item = g.block
+	g.sums, g.item = make([]gradScratch, team.Workers()), g.block
 	return g, nil
 }
 
@@ -53,10 +60,11 @@ func (g *PointwiseWeightGrad) Run(ctx context.Context, dw, src, dy []float32) er
 }
 
 // block computes 16 inputs of 16 outputs.
-func (g *PointwiseWeightGrad) block(_, item int) {
+func (g *PointwiseWeightGrad) block(worker, item int) {
 	cb, kb := layout.Blocks(g.c), layout.Blocks(g.k)
 	c0, k0 := item/kb, item%kb
-	var sum [16 * 16]float32 // [c][k]
+	sum := &g.sums[worker].sum
+	clear(sum[:])
 	o := direct.Operands{Step: 1, Out: sum[:], Pixel: 16, Mode: direct.ModeAccumulate}
 	for n := range g.n {
 		x, y := g.src[(n*cb+c0)*g.plane*16:], g.dy[(n*kb+k0)*g.plane*16:]

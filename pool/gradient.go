@@ -109,23 +109,28 @@ func (e *LRNGradExec) run(_, item int) {
 	runs := (e.pixels + gradRun - 1) / gradRun
 	first := item % runs * gradRun
 	blocks := layout.Blocks(e.c)
-	// The channels of one block and two on each side, squares in sq and the terms
-	// of the sum over j in q.
+	plane := e.pixels * 16
 	for b := range blocks {
 		for p := first; p < min(first+gradRun, e.pixels); p++ {
-			at := func(c int) int { return (item/runs*blocks+c/16)*e.pixels*16 + p*16 + c%16 }
-			e.pixel(b, blocks*16, at)
+			e.pixel(b, blocks, item/runs*blocks*plane+p*16, plane)
 		}
 	}
 }
 
-// pixel computes the 16 channels of block b at one pixel; at finds a channel.
-func (e *LRNGradExec) pixel(b, channels int, at func(c int) int) {
-	var x, dy [24]float32 // channels b·16−4 …
-	for i := range x {
-		if c := b*16 - 4 + i; c >= 0 && c < channels {
-			x[i], dy[i] = e.x[at(c)], e.dy[at(c)]
-		}
+// pixel computes the 16 channels of block b at the pixel whose first block begins
+// at start; the others follow plane floats apart.
+func (e *LRNGradExec) pixel(b, blocks, start, plane int) {
+	var x, dy [24]float32 // channels 16b−4 … 16b+19
+	at := start + b*plane
+	copy(x[4:], e.x[at:][:16])
+	copy(dy[4:], e.dy[at:][:16])
+	if b > 0 {
+		copy(x[:4], e.x[at-plane+12:][:4])
+		copy(dy[:4], e.dy[at-plane+12:][:4])
+	}
+	if b < blocks-1 {
+		copy(x[20:], e.x[at+plane:][:4])
+		copy(dy[20:], e.dy[at+plane:][:4])
 	}
 	var q, scale [24]float32
 	for i := 2; i < 22; i++ {
@@ -134,7 +139,7 @@ func (e *LRNGradExec) pixel(b, channels int, at func(c int) int) {
 		scale[i] = 1 / (root * float32(math.Sqrt(float64(root))))
 		q[i] = dy[i] * x[i] * scale[i] / s
 	}
-	out := e.dx[at(b*16):][:16]
+	out := e.dx[at:][:16]
 	for l := range out {
 		i := l + 4
 		sum := q[i-2] + q[i-1] + q[i] + q[i+1] + q[i+2]

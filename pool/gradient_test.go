@@ -65,21 +65,62 @@ func TestMaxPoolGradGuards(t *testing.T) {
 	})
 }
 
+func testLRNGrad(t *testing.T, s shape, seed uint64) {
+	t.Helper()
+	x, dy := testutil.Normal(seed, s.n*s.c*s.h*s.w), testutil.Normal(seed+9, s.n*s.c*s.h*s.w)
+	for j := range x {
+		x[j] *= 100
+	}
+	want, mag := ref.LRNGrad(ref.VGGLRN, s.n, s.c, s.h*s.w, x, dy)
+	var first []float32
+	for _, workers := range []int{1, 3} {
+		team := parallel.NewTeam(workers)
+		e, err := NewLRNGrad(s.n, s.c, s.h, s.w, team)
+		require.NoError(t, err)
+		bdy := toBlocks(t, s, s.h, s.w, dy)
+		got := blocked(t, s, s.h, s.w, x, func(dst, src []float32) error { return e.Run(context.Background(), dst, src, bdy) })
+		testutil.Check(t, "gradient of the normalisation", s, got, want, ref.Bound(24, mag))
+		if first == nil {
+			first = got
+		}
+		testutil.CheckBits(t, "3 workers", s, got, first)
+	}
+}
+
 func TestLRNGrad(t *testing.T) {
 	for i, s := range shapes {
-		x, dy := testutil.Normal(uint64(i), s.n*s.c*s.h*s.w), testutil.Normal(uint64(i+9), s.n*s.c*s.h*s.w)
-		for j := range x {
-			x[j] *= 100
-		}
-		want, mag := ref.LRNGrad(ref.VGGLRN, s.n, s.c, s.h*s.w, x, dy)
-		for _, workers := range []int{1, 3} {
-			team := parallel.NewTeam(workers)
-			e, err := NewLRNGrad(s.n, s.c, s.h, s.w, team)
-			require.NoError(t, err)
-			bdy := toBlocks(t, s, s.h, s.w, dy)
-			got := blocked(t, s, s.h, s.w, x, func(dst, src []float32) error { return e.Run(context.Background(), dst, src, bdy) })
-			testutil.Check(t, "gradient of the normalisation", s, got, want, ref.Bound(24, mag))
-		}
+		testLRNGrad(t, s, uint64(i))
+	}
+}
+
+func FuzzLRNGrad(f *testing.F) {
+	f.Add(uint64(1), uint8(17), uint8(4), uint8(9))
+	f.Fuzz(func(t *testing.T, seed uint64, c, h, w uint8) {
+		testLRNGrad(t, shape{1, 1 + int(c)%50, 1 + int(h)%10, 1 + int(w)%20}, seed)
+	})
+}
+
+func TestNoAllocation(t *testing.T) {
+	const n, c, h, w = 2, 40, 8, 6
+	team := parallel.NewTeam(2)
+	x, y := make([]float32, n*layout.Len(c, h, w)), make([]float32, n*layout.Len(c, h/2, w/2))
+	dx, ctx := make([]float32, len(x)), context.Background()
+	mp, err := NewMaxPool(n, c, h, w, team)
+	require.NoError(t, err)
+	mg, err := NewMaxPoolGrad(n, c, h, w, true, team)
+	require.NoError(t, err)
+	l, err := NewLRN(n, c, h, w, team)
+	require.NoError(t, err)
+	lg, err := NewLRNGrad(n, c, h, w, team)
+	require.NoError(t, err)
+	for name, run := range map[string]func() error{
+		"maximum":                       func() error { return mp.Run(ctx, y, x) },
+		"gradient of the maximum":       func() error { return mg.Run(ctx, dx, x, y, y) },
+		"normalisation":                 func() error { return l.Run(ctx, dx, x) },
+		"gradient of the normalisation": func() error { return lg.Run(ctx, dx, x, x) },
+	} {
+		require.NoError(t, run())
+		require.Zero(t, testing.AllocsPerRun(10, func() { _ = run() }), name)
 	}
 }
 

@@ -8,6 +8,9 @@ import (
 )
 
 // kernel holds the loops of one instruction set, on blocks of 16 channels.
+// Subnormals are numbers like any other. A NaN or an infinity touches the results
+// of its own window, and in the normalisation of its own pixel and the two
+// channels on each side: an infinity makes a NaN of its own channel, 0 of the others.
 type kernel struct {
 	name string
 	isa  cpu.ISA

@@ -144,6 +144,50 @@ func TestGuardPages(t *testing.T) {
 	})
 }
 
+// TestSpecials compares the kernels with the portable one where every special
+// value is the neighbour of every other.
+func TestSpecials(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, kern *kernel) {
+		s := testutil.Specials()
+		n := (len(s)*len(s) + 15) / 16
+		x, dy := make([]float32, 4*n*16), testutil.Normal(1, n*16)
+		for i := range x {
+			x[i] = s[(i+i/16)%len(s)]
+			if i/len(s)%3 == 1 {
+				x[i] = s[i/len(s)%len(s)]
+			}
+		}
+		y, want := testutil.NaNGuarded(t, n*16), make([]float32, n*16)
+		kern.maxRow(n, &y[0], &x[0], n*32)
+		maxRowGeneric(n, &want[0], &x[0], n*32)
+		testutil.CheckExact(t, "maximum", n, y, want)
+
+		for _, floor := range []float32{0, float32(math.Inf(-1))} {
+			dx, want := testutil.NaNGuarded(t, len(x)), make([]float32, len(x))
+			kern.maxGradRow(n, &dx[0], &x[0], &y[0], &dy[0], n*32, floor)
+			maxGradRowGeneric(n, &want[0], &x[0], &y[0], &dy[0], n*32, floor)
+			testutil.CheckExact(t, "gradient", floor, dx, want)
+		}
+
+		// One special value among ordinary ones, which its NaN must not reach.
+		for _, v := range s {
+			for _, c := range []int{0, 1, 7, 14, 15} {
+				src, below, above := testutil.Normal(2, 3*16), testutil.Normal(3, 3*16), testutil.Normal(4, 3*16)
+				src[16+c] = v
+				got, want := testutil.NaNGuarded(t, 3*16), make([]float32, 3*16)
+				kern.lrn(3, &got[0], &src[0], &below[0], &above[0], 16, 16, lrnAlpha, lrnK)
+				lrnGeneric(3, &want[0], &src[0], &below[0], &above[0], 16, 16, lrnAlpha, lrnK)
+				testutil.Check(t, "normalisation", v, got, ref.Float64(want), func(i int) float64 { return 2*lrnUlps*0x1p-24*math.Abs(float64(want[i])) + 0x1p-149 })
+				for i, y := range got {
+					if far := i/16 != 1 || max(i%16-c, c-i%16) > 2; far {
+						require.False(t, y != y, "%v in channel %d makes NaN of element %d", v, c, i)
+					}
+				}
+			}
+		}
+	})
+}
+
 func TestErrors(t *testing.T) {
 	_, err := NewMaxPool(1, 1, 1, 2, nil)
 	require.ErrorIs(t, err, ErrShape)

@@ -188,7 +188,7 @@ func (s *Session) build(end int, shapes []Shape) error {
 	if rest := s.batch % most; rest > 0 {
 		sizes = append(sizes, rest)
 	}
-	if err := b.measure(sizes[0]); err != nil {
+	if err := b.measure(sizes); err != nil {
 		return err
 	}
 	for _, n := range sizes {
@@ -270,15 +270,19 @@ type builder struct {
 	scratch []float32
 }
 
-// measure allocates the buffers for n pictures.
-func (b *builder) measure(n int) error {
+// measure allocates the buffers for stacks of those sizes, the largest first. A
+// smaller one may need more scratch: it depends on how tiles fall into blocks.
+func (b *builder) measure(sizes []int) error {
 	in := Shape{b.s.model.cfg.Channels, b.s.h, b.s.w}
 	size := layout.Len(in.C, in.H, in.W)
 	need := 0
 	for i, out := range b.shapes {
 		p := b.s.model.layers[i]
 		l := b.s.model.cfg.Layers[i]
-		if p.conv != nil {
+		for _, n := range sizes {
+			if p.conv == nil {
+				break
+			}
 			scratch, err := p.conv.ScratchLen(b.spec(n, i, in), b.s.team.Workers())
 			if err != nil {
 				return fmt.Errorf("vgg: %s: %w", l.Name, err)
@@ -291,7 +295,7 @@ func (b *builder) measure(n int) error {
 		in = out
 	}
 	for i := range b.buf {
-		b.buf[i] = room(&b.s.rooms.turn[i], n*size)
+		b.buf[i] = room(&b.s.rooms.turn[i], sizes[0]*size)
 	}
 	b.scratch = room(&b.s.rooms.scratch, need)
 	return nil

@@ -2,6 +2,7 @@ package vgg
 
 import (
 	"context"
+	"runtime"
 	"testing"
 
 	"github.com/nonet-go/nonet/internal/ref"
@@ -68,6 +69,63 @@ func TestTrainWorkers(t *testing.T) {
 				testutil.CheckBits(t, name, p.Name, tr.Grads()[i], w)
 			}
 		}
+	}
+}
+
+// TestStepBits takes steps of training on one worker, and on four beside
+// goroutines that want the processors for themselves, and compares all weights.
+func TestStepBits(t *testing.T) {
+	x, targets := testutil.Normal(5, 5*3*32*32), []int{1, 2, 3, 4, 5}
+	step := func(workers int) [][]float32 {
+		tr := newTrainer(t, "C", 16, 5, TrainWorkers(workers), Dropout(0.5, 9))
+		for range 3 {
+			_, err := tr.Gradients(context.Background(), x, targets)
+			require.NoError(t, err)
+			tr.Update(SGD{Rate: 0.01, Momentum: 0.9, Decay: 5e-4})
+		}
+		return tr.Weights()
+	}
+	want := step(1)
+	defer burn(2 * runtime.GOMAXPROCS(0))()
+	for range 5 {
+		for i, w := range step(4) {
+			testutil.CheckBits(t, "weights", i, w, want[i])
+		}
+	}
+}
+
+// TestTrainerLogits compares a picture's logits in a trainer's batch of 1, 7 and 32.
+func TestTrainerLogits(t *testing.T) {
+	const size = 3 * 32 * 32
+	x := testutil.Normal(5, 32*size)
+	for _, name := range []string{"A-LRN", "C"} {
+		var want []float32
+		for _, batch := range []int{32, 7, 1} {
+			got := make([]float32, batch*10)
+			require.NoError(t, newTrainer(t, name, 16, batch).Logits(context.Background(), got, x[:batch*size]))
+			if want == nil {
+				want = got
+			}
+			testutil.CheckBits(t, name, batch, got, want[:batch*10])
+		}
+	}
+}
+
+// TestStepAllocates: a step of training allocates the closures that it shares
+// among the workers, and nothing that grows with the network's width.
+func TestStepAllocates(t *testing.T) {
+	x, targets := testutil.Normal(5, 3*3*32*32), []int{1, 2, 3}
+	for _, name := range []string{"A-LRN", "C", "E"} {
+		tr := newTrainer(t, name, 16, 3, TrainWorkers(2), Dropout(0.5, 9))
+		got := testing.AllocsPerRun(5, func() {
+			_, err := tr.Gradients(context.Background(), x, targets)
+			if err != nil {
+				t.Error(err)
+			}
+			tr.Update(SGD{Rate: 0.01, Momentum: 0.9})
+		})
+		t.Logf("%s: %v", name, got)
+		require.LessOrEqual(t, got, float64(8*len(tr.cfg.Layers)), name)
 	}
 }
 

@@ -92,29 +92,35 @@ func TestWeightGrad(t *testing.T) {
 	})
 }
 
-// TestInputGrad compares the convolution with turned filters with the reference
-// gradient, for both paddings and algorithms.
+// testInputGrad compares the convolution with turned filters with the reference
+// gradient.
+func testInputGrad(t *testing.T, v variant, p problem, seed uint64) {
+	t.Helper()
+	s := p.shape()
+	w, dy := testutil.Normal(seed, p.k*p.c*9), testutil.Normal(seed+9, s.OutputLen())
+	want, _ := ref.Conv2DInputGrad(s, dy, w)
+	f, err := newFilter(v.kern, v.tr, v.tr.m, p.k, p.c, true, make([]float32, len(w)), nil)
+	require.NoError(t, err)
+	require.NoError(t, f.Repack(w, nil))
+	conv, err := f.NewConv(p.n, s.OH(), s.OW(), 2-p.pad, nil, Epilogue{})
+	require.NoError(t, err)
+	e, err := conv.NewExec(nil, testutil.NaNGuarded(t, conv.ScratchLen(1)))
+	require.NoError(t, err)
+	dst := testutil.NaNGuarded(t, p.n*layout.Len(p.c, p.h, p.w))
+	require.NoError(t, e.Run(context.Background(), dst, blockedCopy(t, dy, p.n, p.k, s.OH(), s.OW())))
+	dx := make([]float32, p.n*p.c*p.h*p.w)
+	for j := range p.n {
+		layout.ToNCHW(dx[j*p.c*p.h*p.w:], dst[j*layout.Len(p.c, p.h, p.w):], p.c, p.h, p.w)
+	}
+	largest, _ := testutil.RelErrors(dx, want)
+	require.Less(t, largest, gradBound, "%v %v", v, p)
+}
+
+// TestInputGrad covers both paddings and algorithms.
 func TestInputGrad(t *testing.T) {
 	forEachVariant(t, func(t *testing.T, v variant) {
 		for i, p := range gradProblems {
-			s := p.shape()
-			w, dy := testutil.Normal(uint64(i), p.k*p.c*9), testutil.Normal(uint64(i+9), s.OutputLen())
-			want, _ := ref.Conv2DInputGrad(s, dy, w)
-			f, err := newFilter(v.kern, v.tr, v.tr.m, p.k, p.c, true, make([]float32, len(w)), nil)
-			require.NoError(t, err)
-			require.NoError(t, f.Repack(w, nil))
-			conv, err := f.NewConv(p.n, s.OH(), s.OW(), 2-p.pad, nil, Epilogue{})
-			require.NoError(t, err)
-			e, err := conv.NewExec(nil, testutil.NaNGuarded(t, conv.ScratchLen(1)))
-			require.NoError(t, err)
-			dst := testutil.NaNGuarded(t, p.n*layout.Len(p.c, p.h, p.w))
-			require.NoError(t, e.Run(context.Background(), dst, blockedCopy(t, dy, p.n, p.k, s.OH(), s.OW())))
-			dx := make([]float32, p.n*p.c*p.h*p.w)
-			for j := range p.n {
-				layout.ToNCHW(dx[j*p.c*p.h*p.w:], dst[j*layout.Len(p.c, p.h, p.w):], p.c, p.h, p.w)
-			}
-			largest, _ := testutil.RelErrors(dx, want)
-			require.Less(t, largest, gradBound, "%v", p)
+			testInputGrad(t, v, p, uint64(i))
 		}
 	})
 }

@@ -337,6 +337,58 @@ func TestNaN(t *testing.T) {
 	})
 }
 
+// TestRange: a power of two goes through the algorithm without a rounding, so
+// that large and small numbers, up to the reach of the transforms' sums, give the
+// same bits but for the exponent; and subnormals are computed with, not dropped.
+func TestRange(t *testing.T) {
+	t.Parallel()
+	forEachVariant(t, func(t *testing.T, v variant) {
+		p := problem{n: 1, c: 20, h: 9, w: 10, k: 17, pad: 1, e: epilogues[1]}
+		s := p.shape()
+		x, w, b := testutil.Normal(1, s.InputLen()), testutil.Normal(2, s.WeightLen()), testutil.Normal(3, p.k)
+		scaled := func(x []float32, e int) []float32 {
+			y := make([]float32, len(x))
+			for i, v := range x {
+				y[i] = float32(math.Ldexp(float64(v), e))
+			}
+			return y
+		}
+		want := convolve(t, v, p, x, w, b, 1)
+		for _, e := range []int{-60, 100} {
+			testutil.CheckBits(t, "scaled", e, convolve(t, v, p, scaled(x, e), w, scaled(b, e), 1), scaled(want, e))
+		}
+		// Subnormal x: each value that the transforms make is rounded to a multiple
+		// of 2⁻¹⁴⁹, which the second transform spreads over 36 of them.
+		tiny := scaled(x, -135)
+		exact, _ := ref.Conv2D(s, tiny, w, []float32(nil))
+		got := convolve(t, v, p, tiny, w, nil, 1)
+		largest, _ := testutil.RelErrors(got, ref.ReLU(exact))
+		require.Less(t, largest, 0x1p-9, "subnormals")
+	})
+}
+
+// TestZeros: nothing but zeros of either sign gives the bias, and its NaN with
+// either sign reaches ReLU and pool.
+func TestZeros(t *testing.T) {
+	t.Parallel()
+	forEachVariant(t, func(t *testing.T, v variant) {
+		negative := float32(math.Copysign(0, -1))
+		for _, e := range epilogues {
+			p := problem{n: 1, c: 16, h: 8, w: 8, k: 4, pad: 1, e: e}
+			x, w := make([]float32, p.shape().InputLen()), testutil.Normal(1, p.shape().WeightLen())
+			for i := range x {
+				x[i] = negative
+			}
+			bias := []float32{negative, 0x1p-149, math.Float32frombits(0x7fc00000), math.Float32frombits(0xffc00000)}
+			y := convolve(t, v, p, x, w, bias, 1)
+			for i, got := range y {
+				want := bias[i/(len(y)/p.k)]
+				require.True(t, got == want || got != got && want != want, "%v: got %v, want %v", e, got, want)
+			}
+		}
+	})
+}
+
 // TestTransformGuards puts the operands of the transforms against pages that
 // fault.
 func TestTransformGuards(t *testing.T) {
@@ -418,6 +470,16 @@ func TestNoAllocation(t *testing.T) {
 			}
 		}))
 	}
+}
+
+func FuzzInputGrad(f *testing.F) {
+	f.Add(uint64(1), uint8(17), uint8(5), uint8(9), uint8(20), uint8(1))
+	f.Fuzz(func(t *testing.T, seed uint64, c, h, w, k, pad uint8) {
+		p := problem{1, 1 + int(c)%40, 3 + int(h)%12, 3 + int(w)%12, 1 + int(k)%80, int(pad) % 2, Epilogue{}}
+		for _, v := range variants() {
+			testInputGrad(t, v, p, seed)
+		}
+	})
 }
 
 func FuzzConv(f *testing.F) {

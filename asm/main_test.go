@@ -3,6 +3,8 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,38 +38,98 @@ func TestFresh(t *testing.T) {
 }
 
 // allowed lists the extensions, in avo's names, that internal/cpu checks for
-// the instruction set which a function's name ends with.
+// the instruction set which a function's name ends with. internal/cpu's own test
+// switches each of them off.
 var allowed = map[string]string{
 	"AVX2":   "AVX AVX2 FMA3 F16C SSE SSE2 MMX+",
 	"AVX512": "AVX AVX2 FMA3 F16C SSE SSE2 MMX+ AVX512F AVX512VL AVX512BW AVX512DQ",
+	"NEON":   "", // avo knows no extensions of arm64, and every such processor has it
 }
 
-// TestRequires fails when a function uses an instruction set extension that
-// internal/cpu does not check before the function may be called.
-func TestRequires(t *testing.T) {
+// function is what a generated file says of one function.
+type function struct {
+	name     string
+	requires []string // extensions
+	body     string
+}
+
+// functions splits a file of assembly.
+func functions(text string) (list []function) {
+	var requires []string
+	for line := range strings.SplitSeq(text, "\n") {
+		if rest, ok := strings.CutPrefix(line, "// Requires: "); ok {
+			requires = strings.Split(rest, ", ")
+		}
+		if rest, ok := strings.CutPrefix(line, "TEXT ·"); ok {
+			name, _, _ := strings.Cut(rest, "(")
+			list = append(list, function{name: name, requires: requires})
+			requires = nil
+		} else if n := len(list); n > 0 {
+			list[n-1].body += line + "\n"
+		}
+	}
+	return list
+}
+
+// eachFunction calls f for every function of every generated file.
+func eachFunction(t *testing.T, f func(path string, fn function, isa string)) {
 	out, err := outputs()
 	require.NoError(t, err)
 	for _, o := range out {
-		requires := ""
-		for line := range strings.SplitSeq(string(o.text), "\n") {
-			if rest, ok := strings.CutPrefix(line, "// Requires: "); ok {
-				requires = rest
-			}
-			if !strings.HasPrefix(line, "TEXT ·") {
-				continue
-			}
-			name, _, _ := strings.Cut(strings.TrimPrefix(line, "TEXT ·"), "(")
-			for isa, list := range allowed {
-				if !strings.HasSuffix(name, isa) {
-					continue
-				}
-				for ext := range strings.SplitSeq(requires, ", ") {
-					if ext != "" && !strings.Contains(" "+list+" ", " "+ext+" ") {
-						t.Errorf("%s: %s uses %s, which internal/cpu does not check for %s", o.path, name, ext, isa)
-					}
+		if filepath.Ext(o.path) != ".s" {
+			continue
+		}
+		list := functions(string(o.text))
+		require.NotEmpty(t, list, "%s has no functions", o.path)
+		for _, fn := range list {
+			isa := ""
+			for suffix := range allowed {
+				if strings.HasSuffix(fn.name, suffix) {
+					isa = suffix
 				}
 			}
-			requires = ""
+			f(o.path, fn, isa)
 		}
 	}
+}
+
+// TestRequires fails when a function uses an instruction set extension that
+// internal/cpu does not check before the function may be called, and when a
+// function's name does not say what it is for.
+func TestRequires(t *testing.T) {
+	seen := map[string]int{}
+	eachFunction(t, func(path string, fn function, isa string) {
+		seen[isa]++
+		if isa == "" {
+			t.Errorf("%s: the name %s ends with no instruction set", path, fn.name)
+		}
+		if strings.Contains(path, "arm64") != (isa == "NEON") {
+			t.Errorf("%s: %s stands in a file of the other architecture", path, fn.name)
+		}
+		for _, ext := range fn.requires {
+			if !slices.Contains(strings.Fields(allowed[isa]), ext) {
+				t.Errorf("%s: %s uses %s, which internal/cpu does not check for %s", path, fn.name, ext, isa)
+			}
+		}
+	})
+	for isa := range allowed {
+		require.Greater(t, seen[isa], 20, "functions for %s", isa)
+	}
+}
+
+// TestZeroUpper fails when a function of amd64 leaves the upper halves of the
+// vector registers in use: SSE code after it would pay for that.
+func TestZeroUpper(t *testing.T) {
+	wide := regexp.MustCompile(`\b[YZ][0-9]+\b`)
+	eachFunction(t, func(path string, fn function, isa string) {
+		if isa == "NEON" || !wide.MatchString(fn.body) {
+			return
+		}
+		for before := range strings.SplitAfterSeq(fn.body, "RET\n") {
+			code, ok := strings.CutSuffix(before, "\tRET\n")
+			if ok && !strings.HasSuffix(code, "\tVZEROUPPER\n") {
+				t.Errorf("%s: %s returns without VZEROUPPER", path, fn.name)
+			}
+		}
+	})
 }

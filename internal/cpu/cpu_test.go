@@ -1,7 +1,10 @@
 package cpu
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -39,6 +42,35 @@ func TestChoose(t *testing.T) {
 	}
 	_, err := choose(x86, "sse9")
 	require.ErrorContains(t, err, `NONET_ISA="sse9"`)
+}
+
+// TestSwitchedOff takes one feature after the other away, as a user may, in a
+// process of its own: no instruction set that needs the feature stays.
+func TestSwitchedOff(t *testing.T) {
+	t.Parallel()
+	const child = "NONET_TEST_PRINT_BEST"
+	if os.Getenv(child) != "" {
+		fmt.Println("best:", Best())
+		return
+	}
+	if runtime.GOARCH != "amd64" || Best() == Generic {
+		t.Skip("needs AVX2")
+	}
+	self, err := os.Executable()
+	require.NoError(t, err)
+	for feature, most := range map[string]ISA{
+		"avx512f": AVX2, "avx512vl": AVX2, "avx512bw": AVX2, "avx512dq": AVX2,
+		"avx2": Generic, "fma": Generic,
+	} {
+		cmd := exec.Command(self, "-test.run", "^TestSwitchedOff$", "-test.v")
+		cmd.Env = append(os.Environ(), child+"=1", "GODEBUG=cpu."+feature+"=off")
+		out, err := cmd.CombinedOutput()
+		if err != nil && strings.Contains(err.Error(), "exec format") {
+			t.Skip("the test program runs in an emulator and can't start itself")
+		}
+		require.NoError(t, err, "%s", out)
+		require.Contains(t, string(out), "best: "+min(most, Best()).String(), "without %s", feature)
+	}
 }
 
 // TestRequired fails where an instruction set listed in NONET_REQUIRE_ISA

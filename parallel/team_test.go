@@ -3,7 +3,10 @@ package parallel
 import (
 	"context"
 	"errors"
+	"math"
 	"runtime"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -99,6 +102,84 @@ func TestHelpersLeave(t *testing.T) {
 	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
 		require.True(t, time.Now().Before(deadline), "%d goroutines, %d before", runtime.NumGoroutine(), before)
 	}
+}
+
+// TestHelpersNeverCome: whatever keeps the helpers away, the caller does all.
+func TestHelpersNeverCome(t *testing.T) {
+	team := NewTeam(4)
+	block := make(chan struct{})
+	defer close(block)
+	for i := range team.helpers {
+		team.helpers[i].start = func() { <-block }
+	}
+	team.Begin()
+	defer team.End()
+	for range 3 {
+		var ran atomic.Int32
+		require.NoError(t, team.Run(context.Background(), 100, func(worker, _ int) {
+			if worker != 0 {
+				t.Error("a helper is there")
+			}
+			ran.Add(1)
+		}))
+		require.Equal(t, int32(100), ran.Load())
+	}
+}
+
+// TestOneProcessor: with GOMAXPROCS of 1 there is no helper, and none waits.
+func TestOneProcessor(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	before := runtime.NumGoroutine()
+	team := NewTeam(8)
+	team.Begin()
+	defer team.End()
+	require.Equal(t, before, runtime.NumGoroutine())
+	require.NoError(t, team.Run(context.Background(), 100, func(worker, _ int) {
+		require.Zero(t, worker)
+	}))
+}
+
+// TestOversubscribed compares a team of more workers than processors, beside a
+// goroutine that is always busy, with one worker in the same company. The helpers
+// can only take work off the caller; waiting for one that has lost its processor
+// may cost a little.
+func TestOversubscribed(t *testing.T) {
+	var done atomic.Bool
+	var wg sync.WaitGroup
+	spin := func(n int) (x float64) {
+		for i := range n {
+			x = math.Sqrt(x + float64(i))
+		}
+		return x
+	}
+	wg.Go(func() {
+		for x := 0.0; !done.Load(); x = math.Sqrt(x + 1) {
+		}
+	})
+	defer func() { done.Store(true); wg.Wait() }()
+	var sink [64]struct {
+		x float64
+		_ [56]byte
+	}
+	fn := func(worker, _ int) { sink[worker%64].x = spin(3000) } // 10 µs or so: a tile of a convolution
+	pass := func(workers int) time.Duration {
+		team := NewTeam(workers)
+		start := time.Now()
+		team.Begin()
+		defer team.End()
+		for range 20 {
+			_ = team.Run(context.Background(), 40, fn)
+		}
+		return time.Since(start)
+	}
+	var one, many []time.Duration
+	for range 15 {
+		one, many = append(one, pass(1)), append(many, pass(2*runtime.GOMAXPROCS(0)))
+	}
+	slices.Sort(one)
+	slices.Sort(many)
+	t.Logf("one worker %v, %d workers %v", one[len(one)/2], 2*runtime.GOMAXPROCS(0), many[len(many)/2])
+	require.Less(t, many[len(many)/2].Seconds(), 2*one[len(one)/2].Seconds())
 }
 
 func TestNoAllocation(t *testing.T) {

@@ -82,6 +82,21 @@ func burn(goroutines int) (stop func()) {
 	return func() { done.Store(true); wg.Wait() }
 }
 
+// TestOneProcessor: GOMAXPROCS, which the runtime takes from a container's limit,
+// says how many workers there are, and what is not there is not missed.
+func TestOneProcessor(t *testing.T) {
+	m := small(t, "D")
+	x := testutil.Normal(1, 3*32*32)
+	want := runSession(t, m, x, Workers(3))
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	s, err := m.NewSession()
+	require.NoError(t, err)
+	require.Equal(t, 1, s.Workers())
+	require.Equal(t, 1, newTrainer(t, "A", 16, 1).team.Workers())
+	testutil.CheckBits(t, "default", 1, runSession(t, m, x), want)
+	testutil.CheckBits(t, "three workers on one processor", 1, runSession(t, m, x, Workers(3)), want)
+}
+
 // TestSharedModel runs eight sessions of one model at the same time.
 func TestSharedModel(t *testing.T) {
 	m := small(t, "D")

@@ -88,7 +88,7 @@ func TestSmallNets(t *testing.T) {
 	for config := range configs {
 		t.Run(config, func(t *testing.T) {
 			t.Parallel()
-			want := tensors(t, testutil.Shared(t, "data", "golden", "small_"+config+".safetensors"))
+			want := testutil.Tensors(t, testutil.Shared(t, "data", "golden", "small_"+config+".safetensors"))
 			net := network[float64](config, 32, 16, 10)
 			seedWeights(net, 1)
 			momentum := map[string][]float64{}
@@ -163,7 +163,7 @@ func TestFullNets(t *testing.T) {
 	}
 	for _, config := range []string{"A-LRN", "C"} { // between them, every kind of layer
 		t.Run(config, func(t *testing.T) {
-			want := tensors(t, testutil.Shared(t, "data", "golden", "full_"+config+".safetensors"))
+			want := testutil.Tensors(t, testutil.Shared(t, "data", "golden", "full_"+config+".safetensors"))
 			net := network[float32](config, 224, 1, 1000)
 			seedWeights(net, 1)
 			picture := 3 * 224 * 224

@@ -1,8 +1,6 @@
 package ref_test
 
 import (
-	"encoding/json"
-	"os"
 	"slices"
 	"testing"
 
@@ -12,95 +10,25 @@ import (
 	"github.com/nonet-go/nonet/internal/testutil"
 )
 
-// onnxCase is one of the ONNX project's operator cases: a single node.
-type onnxCase struct {
-	Name  string
-	Nodes []struct {
-		Op      string
-		Inputs  []string
-		Outputs []string
-		Attrs   onnxAttrs
-	}
-	Inputs, Inits, Outputs map[string]onnxType
-
-	values map[string][]float64
-}
-
-type onnxAttrs struct {
-	AutoPad         string   `json:"auto_pad"`
-	Kernel          []int    `json:"kernel_shape"`
-	Strides         []int    `json:"strides"`
-	Pads            []int    `json:"pads"`
-	Dilations       []int    `json:"dilations"`
-	Group           int      `json:"group"`
-	CeilMode        int      `json:"ceil_mode"`
-	CountIncludePad int      `json:"count_include_pad"`
-	TransA          int      `json:"transA"`
-	TransB          int      `json:"transB"`
-	Alpha           *float64 `json:"alpha"`
-	Beta            *float64 `json:"beta"`
-	Bias            *float64 `json:"bias"`
-	Size            int      `json:"size"`
-	Axis            *int     `json:"axis"`
-	Reduction       string   `json:"reduction"`
-	IgnoreIndex     *int     `json:"ignore_index"`
-	Mode            string   `json:"mode"`
-	NormCoefficient float64  `json:"norm_coefficient"`
-}
-
-// onnxType is written as ["float32", [1, 3, 5, 5]].
-type onnxType struct{ dims []int }
-
-func (o *onnxType) UnmarshalJSON(b []byte) error {
-	return json.Unmarshal(b, &[]any{new(string), &o.dims})
-}
-
-func (c *onnxCase) dims(name string) []int {
-	if d, ok := c.Inputs[name]; ok {
-		return d.dims
-	}
-	return c.Inits[name].dims
-}
-
-func or[T any](p *T, otherwise T) T {
-	if p == nil {
-		return otherwise
-	}
-	return *p
-}
-
 // TestONNX runs the cases that these references cover. Each op has a function
 // that returns the outputs of a case, or false for one beyond its reach (other
 // dimensions than two, groups, dilation, weighted losses); how many were run is
 // part of the test.
 func TestONNX(t *testing.T) {
 	t.Parallel()
-	raw, err := os.ReadFile(testutil.Shared(t, "data", "onnx", "cases.json"))
-	require.NoError(t, err)
-	var cases []onnxCase
-	require.NoError(t, json.Unmarshal(raw, &cases))
 	ran := map[string]int{}
-	for _, c := range cases {
+	for _, c := range testutil.ONNXCases(t) {
 		op := c.Nodes[0].Op
 		run := onnxOps[op]
 		if run == nil || len(c.Nodes) > 1 {
 			continue
-		}
-		c.values = map[string][]float64{}
-		all := tensors(t, testutil.Shared(t, "data", "onnx", "cases", c.Name+".safetensors"))
-		for _, prefix := range []string{"in:", "init:"} {
-			for name, x := range all {
-				if len(name) > len(prefix) && name[:len(prefix)] == prefix {
-					c.values[name[len(prefix):]] = x
-				}
-			}
 		}
 		outputs, ok := run(&c)
 		if !ok {
 			continue
 		}
 		for i, got := range outputs {
-			near(t, c.Name, got, all["out:"+c.Nodes[0].Outputs[i]], 1e-6)
+			near(t, c.Name, got, c.Want[c.Nodes[0].Outputs[i]], 1e-6)
 		}
 		ran[op]++
 	}
@@ -110,7 +38,7 @@ func TestONNX(t *testing.T) {
 	}, ran)
 }
 
-var onnxOps = map[string]func(c *onnxCase) ([][]float64, bool){
+var onnxOps = map[string]func(c *testutil.ONNXCase) ([][]float64, bool){
 	"AveragePool":             onnxAveragePool,
 	"Conv":                    onnxConv,
 	"Gemm":                    onnxGemm,
@@ -126,7 +54,7 @@ var onnxOps = map[string]func(c *onnxCase) ([][]float64, bool){
 
 // window returns stride and padding if they are the same in both directions and
 // nothing else is asked for.
-func (a onnxAttrs) window() (stride, pad int, ok bool) {
+func window(a testutil.ONNXAttrs) (stride, pad int, ok bool) {
 	same := func(x []int, otherwise int) int {
 		if len(x) == 0 {
 			return otherwise
@@ -141,53 +69,53 @@ func (a onnxAttrs) window() (stride, pad int, ok bool) {
 	return stride, pad, ok
 }
 
-func onnxConv(c *onnxCase) ([][]float64, bool) {
+func onnxConv(c *testutil.ONNXCase) ([][]float64, bool) {
 	n := c.Nodes[0]
-	stride, pad, ok := n.Attrs.window()
+	stride, pad, ok := window(n.Attrs)
 	if !ok {
 		return nil, false
 	}
-	x, w := c.dims(n.Inputs[0]), c.dims(n.Inputs[1])
+	x, w := c.Dims(n.Inputs[0]), c.Dims(n.Inputs[1])
 	s := ref.ConvShape{N: x[0], C: x[1], H: x[2], W: x[3], K: w[0], KH: w[2], KW: w[3], Stride: stride, Pad: pad}
 	var bias []float64
 	if len(n.Inputs) > 2 {
-		bias = c.values[n.Inputs[2]]
+		bias = c.Values[n.Inputs[2]]
 	}
-	y, _ := ref.Conv2D(s, c.values[n.Inputs[0]], c.values[n.Inputs[1]], bias)
+	y, _ := ref.Conv2D(s, c.Values[n.Inputs[0]], c.Values[n.Inputs[1]], bias)
 	return [][]float64{y}, true
 }
 
-func onnxAveragePool(c *onnxCase) ([][]float64, bool) {
+func onnxAveragePool(c *testutil.ONNXCase) ([][]float64, bool) {
 	n := c.Nodes[0]
-	stride, pad, ok := n.Attrs.window()
+	stride, pad, ok := window(n.Attrs)
 	if !ok || pad > 0 && n.Attrs.CountIncludePad == 0 {
 		return nil, false
 	}
-	x := c.dims(n.Inputs[0])
-	y, _ := ref.AveragePool(x[0]*x[1], x[2], x[3], n.Attrs.Kernel[0], stride, pad, c.values[n.Inputs[0]])
+	x := c.Dims(n.Inputs[0])
+	y, _ := ref.AveragePool(x[0]*x[1], x[2], x[3], n.Attrs.Kernel[0], stride, pad, c.Values[n.Inputs[0]])
 	return [][]float64{y}, true
 }
 
-func onnxGlobalAveragePool(c *onnxCase) ([][]float64, bool) {
-	x := c.dims(c.Nodes[0].Inputs[0])
-	y, _ := ref.AveragePool(x[0]*x[1], x[2], x[3], x[2], 1, 0, c.values[c.Nodes[0].Inputs[0]])
+func onnxGlobalAveragePool(c *testutil.ONNXCase) ([][]float64, bool) {
+	x := c.Dims(c.Nodes[0].Inputs[0])
+	y, _ := ref.AveragePool(x[0]*x[1], x[2], x[3], x[2], 1, 0, c.Values[c.Nodes[0].Inputs[0]])
 	return [][]float64{y}, true
 }
 
-func onnxMaxPool(c *onnxCase) ([][]float64, bool) {
+func onnxMaxPool(c *testutil.ONNXCase) ([][]float64, bool) {
 	n := c.Nodes[0]
-	stride, pad, ok := n.Attrs.window()
+	stride, pad, ok := window(n.Attrs)
 	if !ok || stride != 2 || pad != 0 || !slices.Equal(n.Attrs.Kernel, []int{2, 2}) || len(n.Outputs) > 1 {
 		return nil, false
 	}
-	x := c.dims(n.Inputs[0])
-	y, _ := ref.MaxPool2x2(x[0]*x[1], x[2], x[3], c.values[n.Inputs[0]])
+	x := c.Dims(n.Inputs[0])
+	y, _ := ref.MaxPool2x2(x[0]*x[1], x[2], x[3], c.Values[n.Inputs[0]])
 	return [][]float64{y}, true
 }
 
-func onnxGemm(c *onnxCase) ([][]float64, bool) {
+func onnxGemm(c *testutil.ONNXCase) ([][]float64, bool) {
 	n := c.Nodes[0]
-	a, b := c.dims(n.Inputs[0]), c.dims(n.Inputs[1])
+	a, b := c.Dims(n.Inputs[0]), c.Dims(n.Inputs[1])
 	m, k, cols := a[0], a[1], b[1]
 	if n.Attrs.TransA == 1 {
 		m, k = k, m
@@ -197,28 +125,28 @@ func onnxGemm(c *onnxCase) ([][]float64, bool) {
 	}
 	sum := make([]float64, m*cols) // C, broadcast
 	if len(n.Inputs) > 2 {
-		bias := c.values[n.Inputs[2]]
+		bias := c.Values[n.Inputs[2]]
 		for i := range sum {
 			sum[i] = bias[i%len(bias)]
 		}
 	}
-	y, _ := ref.Gemm(n.Attrs.TransA == 1, n.Attrs.TransB == 1, m, cols, k, or(n.Attrs.Alpha, 1),
-		c.values[n.Inputs[0]], a[1], c.values[n.Inputs[1]], b[1], or(n.Attrs.Beta, 1), sum, cols)
+	y, _ := ref.Gemm(n.Attrs.TransA == 1, n.Attrs.TransB == 1, m, cols, k, testutil.Or(n.Attrs.Alpha, 1),
+		c.Values[n.Inputs[0]], a[1], c.Values[n.Inputs[1]], b[1], testutil.Or(n.Attrs.Beta, 1), sum, cols)
 	return [][]float64{y}, true
 }
 
 // onnxLRN: ONNX divides alpha by the size.
-func onnxLRN(c *onnxCase) ([][]float64, bool) {
-	a, x := c.Nodes[0].Attrs, c.dims(c.Nodes[0].Inputs[0])
-	p := ref.LRNParams{Size: a.Size, Alpha: or(a.Alpha, 1e-4) / float64(a.Size), Beta: or(a.Beta, 0.75), K: or(a.Bias, 1)}
-	return [][]float64{ref.LRN(p, x[0], x[1], x[2]*x[3], c.values[c.Nodes[0].Inputs[0]])}, true
+func onnxLRN(c *testutil.ONNXCase) ([][]float64, bool) {
+	a, x := c.Nodes[0].Attrs, c.Dims(c.Nodes[0].Inputs[0])
+	p := ref.LRNParams{Size: a.Size, Alpha: testutil.Or(a.Alpha, 1e-4) / float64(a.Size), Beta: testutil.Or(a.Beta, 0.75), K: testutil.Or(a.Bias, 1)}
+	return [][]float64{ref.LRN(p, x[0], x[1], x[2]*x[3], c.Values[c.Nodes[0].Inputs[0]])}, true
 }
 
 // onnxSoftmax does the cases along the last axis.
-func onnxSoftmax(c *onnxCase) ([][]float64, bool) {
+func onnxSoftmax(c *testutil.ONNXCase) ([][]float64, bool) {
 	n := c.Nodes[0]
-	dims, x := c.dims(n.Inputs[0]), c.values[n.Inputs[0]]
-	if axis := or(n.Attrs.Axis, -1); axis != -1 && axis != len(dims)-1 {
+	dims, x := c.Dims(n.Inputs[0]), c.Values[n.Inputs[0]]
+	if axis := testutil.Or(n.Attrs.Axis, -1); axis != -1 && axis != len(dims)-1 {
 		return nil, false
 	}
 	last := dims[len(dims)-1]
@@ -228,19 +156,19 @@ func onnxSoftmax(c *onnxCase) ([][]float64, bool) {
 	return [][]float64{ref.LogSoftmax(len(x)/last, last, x)}, true
 }
 
-func onnxReLU(c *onnxCase) ([][]float64, bool) {
-	return [][]float64{ref.ReLU(c.values[c.Nodes[0].Inputs[0]])}, true
+func onnxReLU(c *testutil.ONNXCase) ([][]float64, bool) {
+	return [][]float64{ref.ReLU(c.Values[c.Nodes[0].Inputs[0]])}, true
 }
 
 // onnxCrossEntropy does the mean of unweighted rows.
-func onnxCrossEntropy(c *onnxCase) ([][]float64, bool) {
+func onnxCrossEntropy(c *testutil.ONNXCase) ([][]float64, bool) {
 	n := c.Nodes[0]
-	dims := c.dims(n.Inputs[0])
+	dims := c.Dims(n.Inputs[0])
 	if len(n.Inputs) > 2 || len(dims) != 2 || n.Attrs.IgnoreIndex != nil || n.Attrs.Reduction != "mean" {
 		return nil, false
 	}
-	x, target := c.values[n.Inputs[0]], make([]int, dims[0])
-	for i, v := range c.values[n.Inputs[1]] {
+	x, target := c.Values[n.Inputs[0]], make([]int, dims[0])
+	for i, v := range c.Values[n.Inputs[1]] {
 		target[i] = int(v)
 	}
 	loss, _ := ref.SoftmaxCrossEntropy(dims[0], dims[1], x, target)
@@ -250,12 +178,12 @@ func onnxCrossEntropy(c *onnxCase) ([][]float64, bool) {
 // onnxMomentum does the case with one tensor: rate R, first step T = 0 or later,
 // weights X, gradient G, momentum V. Where ONNX damps the gradient by beta, the
 // first step excepted, SGD does not.
-func onnxMomentum(c *onnxCase) ([][]float64, bool) {
+func onnxMomentum(c *testutil.ONNXCase) ([][]float64, bool) {
 	n := c.Nodes[0]
-	if n.Attrs.Mode != "standard" || len(n.Inputs) != 5 || c.values["T"][0] != 0 {
+	if n.Attrs.Mode != "standard" || len(n.Inputs) != 5 || c.Values["T"][0] != 0 {
 		return nil, false
 	}
-	w, v := c.values["X"], c.values["V"]
-	ref.SGD(w, v, c.values["G"], c.values["R"][0], or(n.Attrs.Alpha, 0), n.Attrs.NormCoefficient)
+	w, v := c.Values["X"], c.Values["V"]
+	ref.SGD(w, v, c.Values["G"], c.Values["R"][0], testutil.Or(n.Attrs.Alpha, 0), n.Attrs.NormCoefficient)
 	return [][]float64{w, v}, true
 }

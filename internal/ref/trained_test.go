@@ -15,8 +15,8 @@ func TestTrainedNets(t *testing.T) {
 	t.Parallel()
 	t.Run("tinyvgg", func(t *testing.T) {
 		t.Parallel()
-		weights := tensors(t, testutil.Shared(t, "data", "nets", "tinyvgg_cnn-explainer.safetensors"))
-		golden := tensors(t, testutil.Shared(t, "data", "nets", "tinyvgg_golden.safetensors"))
+		weights := testutil.Tensors(t, testutil.Shared(t, "data", "nets", "tinyvgg_cnn-explainer.safetensors"))
+		golden := testutil.Tensors(t, testutil.Shared(t, "data", "nets", "tinyvgg_golden.safetensors"))
 		net := trainedNet(weights, 3, 64, 0, "conv_1_1 conv_1_2 M conv_2_1 conv_2_2 M output=")
 		run := net.Forward(20, planes(golden["images_u8_nhwc"], 20, 64*64))
 		near(t, "logits", run.Output(), golden["logits_f64"], tol64)
@@ -24,8 +24,8 @@ func TestTrainedNets(t *testing.T) {
 	for _, picture := range []string{"astronaut", "chelsea", "coffee"} {
 		t.Run("vgg19_16x "+picture, func(t *testing.T) {
 			t.Parallel()
-			weights := tensors(t, testutil.Shared(t, "data", "nets", "vgg19_16x_encoder_relu5_1.safetensors"))
-			golden := tensors(t, testutil.Shared(t, "data", "nets", "vgg19_16x_golden_"+picture+".safetensors"))
+			weights := testutil.Tensors(t, testutil.Shared(t, "data", "nets", "vgg19_16x_encoder_relu5_1.safetensors"))
+			golden := testutil.Tensors(t, testutil.Shared(t, "data", "nets", "vgg19_16x_golden_"+picture+".safetensors"))
 			net := trainedNet(weights, 3, 224, 1,
 				"conv0= conv11 conv12 M conv21 conv22 M conv31 conv32 conv33 conv34 M conv41 conv42 conv43 conv44 M conv51")
 			run := net.Forward(1, planes(golden["image_u8_224"], 1, 224*224))

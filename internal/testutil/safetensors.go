@@ -1,4 +1,4 @@
-package ref_test
+package testutil
 
 import (
 	"encoding/binary"
@@ -6,22 +6,20 @@ import (
 	"math"
 	"os"
 	"testing"
-
-	"github.com/stretchr/testify/require"
 )
 
-// tensors reads a safetensors file that is known to be well-formed. Every
+// Tensors reads a safetensors file that is known to be well-formed. Every
 // element type becomes float64.
-func tensors(t testing.TB, path string) map[string][]float64 {
+func Tensors(t testing.TB, path string) map[string][]float64 {
 	t.Helper()
 	raw, err := os.ReadFile(path)
-	require.NoError(t, err)
+	must(t, err)
 	size := binary.LittleEndian.Uint64(raw)
 	var header map[string]struct {
 		Dtype   string    `json:"dtype"`
 		Offsets [2]uint64 `json:"data_offsets"`
 	}
-	require.NoError(t, json.Unmarshal(raw[8:8+size], &header))
+	must(t, json.Unmarshal(raw[8:8+size], &header))
 	delete(header, "__metadata__")
 	all := map[string][]float64{}
 	for name, h := range header {

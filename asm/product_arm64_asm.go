@@ -24,16 +24,16 @@ func productNEON(c *neon.Context) {
 }
 
 func productTileNEON(c *neon.Context, tiles int, half bool) {
-	suffix, types, size := "NEON", "u, c, next *float32", 4
+	suffix, size, signature := "NEON", 4, "func(groups, blocks int, a *float32, stride, step int, u, c, next *float32)"
 	if half {
-		suffix, types, size = "HalfNEON", "u *uint16, c *float32, next *uint16", 2
+		suffix, size, signature = "HalfNEON", 2, "func(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)"
 	}
 	name := fmt.Sprintf("product%dx16%s", tiles, suffix)
 	c.Function(name)
 	c.Doc(fmt.Sprintf("%s sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for %d tiles; see Kernel.", name, tiles))
 	c.Pragma("noescape")
-	c.SignatureExpr("func(blocks int, a *float32, stride int, " + types + ")")
-	const blocks, a, stride, u, out, next, quarter neon.R = 0, 1, 2, 3, 4, 5, 6
+	c.SignatureExpr(signature)
+	const blocks, a, stride, u, out, next, quarter, groups, step, nextEnd, firstA, firstU neon.R = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
 	c.Load("blocks", blocks)
 	c.Load("a", a)
 	c.Load("stride", stride)
@@ -42,6 +42,17 @@ func productTileNEON(c *neon.Context, tiles int, half bool) {
 	c.Load("next", next)
 	c.LSL(2, stride, stride)
 	c.SUB(neon.Imm(64), stride, stride) // a has moved by 64 bytes within the block
+	if !half {
+		c.Load("groups", groups)
+		c.Load("step", step)
+		c.LSL(2, step, step)
+		c.MOVD(a, firstA)
+		c.MOVD(u, firstU)
+		c.Comment("next ends after blocks·16 rows")
+		c.ADDShift(blocks, 10, next, nextEnd)
+		c.Label("group")
+		c.Load("blocks", blocks)
+	}
 	acc := func(t, v int) neon.V { return neon.V(4*t + v) }
 	for t := range tiles {
 		for v := range 4 {
@@ -88,6 +99,20 @@ func productTileNEON(c *neon.Context, tiles int, half bool) {
 		for v := 0; v < 4; v += 2 {
 			c.FSTPQ(acc(t, v), acc(t, v+1), neon.Mem{Base: out, Off: 64*t + 16*v})
 		}
+	}
+	if !half {
+		c.Comment("The next group; two of them have fetched all of next")
+		c.ADD(step, firstA, firstA)
+		c.MOVD(firstA, a)
+		c.MOVD(firstU, u)
+		c.ADD(neon.Imm(64*tiles), out, out)
+		c.CMP(nextEnd, next)
+		c.Branch("BLO", "more")
+		c.MOVD(firstU, next)
+		c.MOVD(neon.Imm(0), nextEnd)
+		c.Label("more")
+		c.SUBS(neon.Imm(1), groups, groups)
+		c.Branch("BNE", "group")
 	}
 	c.RET()
 }

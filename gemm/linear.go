@@ -289,7 +289,7 @@ func (e *LinearExec) panel(worker, p int) {
 			if l.h != nil {
 				l.kern.RunHalf(g, width, blocks, x, n*16, l.h[at:], tile, l.h[ahead:])
 			} else {
-				l.kern.Run(g, width, blocks, x, n*16, l.u[at:], tile, l.u[ahead:])
+				l.kern.Run(1, g, width, blocks, x, n*16, 0, l.u[at:], tile, l.u[ahead:])
 			}
 			for i, v := range tile[:g*width] {
 				sums[t*width+i] += v

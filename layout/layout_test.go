@@ -139,7 +139,7 @@ func TestAlloc(t *testing.T) {
 			continue
 		}
 		align := uintptr(cacheLine)
-		if 4*n >= 2*hugePage {
+		if 4*n >= hugePage/4 {
 			align = hugePage
 		}
 		require.Zero(t, uintptr(unsafe.Pointer(&s[0]))%align, "n=%d", n)

@@ -39,7 +39,6 @@ type Conv struct {
 	rows, cols  int // tiles of one picture
 	tiles       int // of all pictures
 	block       int // tiles of an item
-	group       int // tiles of a kernel call
 	panelMajor  bool
 	blocks      int // items over tiles
 	vLen, mLen  int // floats of scratch of one worker
@@ -105,10 +104,8 @@ func (c *Conv) planLoops() {
 		c.transformed = c.tiles
 	}
 	c.blocks = (c.tiles + c.block - 1) / c.block
-	// Even blocks and even groups: a small remainder runs below the peak.
+	// Even blocks: a small remainder runs below the peak.
 	c.block = (c.tiles + c.blocks - 1) / c.blocks
-	groups := (c.block + f.kern.Tiles - 1) / f.kern.Tiles
-	c.group = (c.block + groups - 1) / groups
 	if !c.panelMajor {
 		c.transformed = c.block
 	}
@@ -249,17 +246,35 @@ func (e *Exec) multiply(w *worker, v []float32, panel, n int) {
 		case panel+1 < f.panels():
 			next = f.panel(panel+1, 0)
 		}
-		for t := 0; t < n; t += c.group {
-			g := min(c.group, n-t)
-			ahead := u // already there: no prefetch
-			if half := len(next) / 2; t == 0 {
-				ahead = next
-			} else if t == c.group {
-				ahead = next[half:]
+		m, v, done := w.m[xi*c.mStride:], v, 0
+		for _, g := range split(n, f.kern.Tiles) {
+			if g.n == 0 {
+				continue
 			}
-			f.kern.Run(g, width, f.cBlocks, v[t*c.vTile()+xi*g*16:], aa*g*16, u, w.m[xi*c.mStride+t*width:], ahead)
+			ahead := next
+			switch { // each group fetches half of it
+			case done == 1:
+				ahead = next[len(next)/2:]
+			case done > 1:
+				ahead = u // already there
+			}
+			f.kern.Run(g.n, g.tiles, width, f.cBlocks, v[xi*g.tiles*16:], aa*g.tiles*16, g.tiles*c.vTile(), u, m, ahead)
+			done += g.n
+			v, m = v[g.n*g.tiles*c.vTile():], m[g.n*g.tiles*width:]
 		}
 	}
+}
+
+// groups are n groups of equally many tiles, whose V lie together.
+type groups struct{ n, tiles int }
+
+// split divides n tiles into groups of at most limit, as even as can be: few
+// tiles run below the peak.
+func split(n, limit int) [2]groups {
+	all := (n + limit - 1) / limit
+	size := (n + all - 1) / all
+	smaller := all*size - n
+	return [2]groups{{all - smaller, size}, {smaller, size - 1}}
 }
 
 // run is a maximal run of adjacent tiles in one row of tiles.
@@ -283,13 +298,15 @@ func (e *Exec) transformInput(w *worker, t0, t1 int) { e.transformInputAt(w, w.v
 // transformInputAt writes V of the tiles t0 … t1−1 to v, group by group.
 func (e *Exec) transformInputAt(w *worker, v []float32, t0, t1 int) {
 	c := e.c
-	for g0 := t0; g0 < t1; g0 += c.group {
-		g1 := min(g0+c.group, t1)
-		group := v[(g0-t0)*c.vTile():]
-		for t := g0; t < g1; {
-			r := c.nextRun(t, g1)
-			e.inputRun(w, group[(t-g0)*16:], (g1-g0)*16, r)
-			t += r.n
+	for _, g := range split(t1-t0, c.f.kern.Tiles) {
+		for range g.n {
+			for i := 0; i < g.tiles; {
+				r := c.nextRun(t0+i, t0+g.tiles)
+				e.inputRun(w, v[i*16:], g.tiles*16, r)
+				i += r.n
+			}
+			t0 += g.tiles
+			v = v[g.tiles*c.vTile():]
 		}
 	}
 }

@@ -28,23 +28,25 @@ import (
 	"github.com/nonet-go/nonet/internal/half"
 )
 
-// A tileFunc computes the product of a fixed number of tiles and panel width.
-// next is prefetched, half a panel a call: give the panel that comes next, or u.
-// blocks must be positive: the loops test at their end. c has KB floats a tile.
-type tileFunc func(blocks int, a *float32, stride int, u, c, next *float32)
+// A tileFunc computes the product of groups of a fixed number of tiles with one
+// panel of a fixed width. The A of a group begins step floats after the one
+// before. next is prefetched, half a panel a group: give the panel that comes
+// next, or u. groups and blocks must be positive: the loops test at their end.
+// c has as many floats a tile as the panel is wide.
+type tileFunc func(groups, blocks int, a *float32, stride, step int, u, c, next *float32)
 
 // Kernel is the product on one instruction set.
 type Kernel struct {
 	Name  string
 	ISA   cpu.ISA
-	Tiles int          // largest number of tiles of a call
+	Tiles int          // largest number of tiles of a group
 	KB    int          // panel width, a multiple of 16; the last panel may be narrower
 	funcs [][]tileFunc // [width/16-1][tiles-1]
 	half  [][]halfFunc // likewise
 }
 
-// A halfFunc is a tileFunc with U in IEEE half precision. Its sums are those of
-// the tileFunc for the same values.
+// A halfFunc is a tileFunc for one group, with U in IEEE half precision. Its sums
+// are those of the tileFunc for the same values.
 type halfFunc func(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
 
 // HalfTiles returns the largest number of tiles of a call of RunHalf.
@@ -60,18 +62,20 @@ func Best() *Kernel {
 	panic("product: no kernel") // the generic one runs everywhere
 }
 
-// Run computes one tile group. tiles is at most k.Tiles; width is the panel's,
-// a multiple of 16 up to k.KB. See the package's comment for the operands.
-func (k *Kernel) Run(tiles, width, blocks int, a []float32, stride int, u, c, next []float32) {
+// Run computes groups of tiles, whose A begin step floats apart. tiles is at most
+// k.Tiles; width is the panel's, a multiple of 16 up to k.KB. See the package's
+// comment for the operands.
+func (k *Kernel) Run(groups, tiles, width, blocks int, a []float32, stride, step int, u, c, next []float32) {
 	// The bounds of everything that the kernel touches.
-	_ = a[(blocks-1)*stride+tiles*16-1]
+	_ = a[(groups-1)*step+(blocks-1)*stride+tiles*16-1]
 	_ = u[blocks*16*width-1]
-	_ = c[tiles*width-1]
-	k.funcs[width/16-1][tiles-1](blocks, unsafe.SliceData(a), stride,
+	_ = c[groups*tiles*width-1]
+	k.funcs[width/16-1][tiles-1](groups, blocks, unsafe.SliceData(a), stride, step,
 		unsafe.SliceData(u), unsafe.SliceData(c), unsafe.SliceData(next))
 }
 
-// RunHalf is Run with U in half precision, and tiles at most HalfTiles.
+// RunHalf is Run for one group with U in half precision, and tiles at most
+// HalfTiles.
 func (k *Kernel) RunHalf(tiles, width, blocks int, a []float32, stride int, u []uint16, c []float32, next []uint16) {
 	_ = a[(blocks-1)*stride+tiles*16-1]
 	_ = u[blocks*16*width-1]
@@ -88,7 +92,7 @@ func genericHalf(tiles, width int) halfFunc {
 		for i, h := range unsafe.Slice(u, len(us)) {
 			us[i] = half.ToFloat32(h)
 		}
-		wide(blocks, a, stride, &us[0], c, nil)
+		wide(1, blocks, a, stride, 0, &us[0], c, nil)
 	}
 }
 
@@ -96,15 +100,16 @@ func genericHalf(tiles, width int) halfFunc {
 // float64, where products of float32 are exact: without fused multiply-adds
 // float32 would lose twice as much.
 func generic(tiles, width int) tileFunc {
-	return func(blocks int, a *float32, stride int, u, c, _ *float32) {
-		as := unsafe.Slice(a, (blocks-1)*stride+tiles*16)
+	return func(groups, blocks int, a *float32, stride, step int, u, c, _ *float32) {
+		as := unsafe.Slice(a, (groups-1)*step+(blocks-1)*stride+tiles*16)
 		us := unsafe.Slice(u, blocks*16*width)
-		cs := unsafe.Slice(c, tiles*width)
-		for t := range tiles {
+		cs := unsafe.Slice(c, groups*tiles*width)
+		for t := range groups * tiles {
+			from := t/tiles*step + t%tiles*16
 			for j := 0; j < width; j += 16 {
 				var acc [16]float64
 				for b := range blocks {
-					for ch, x := range as[b*stride+t*16:][:16] {
+					for ch, x := range as[from+b*stride:][:16] {
 						row := us[(b*16+ch)*width+j:][:16]
 						for l := range acc {
 							acc[l] += float64(x) * float64(row[l])

@@ -7,32 +7,32 @@ package product
 // product6x16AVX2 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 6 tiles; see Kernel.
 //
 //go:noescape
-func product6x16AVX2(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product6x16AVX2(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product5x16AVX2 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 5 tiles; see Kernel.
 //
 //go:noescape
-func product5x16AVX2(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product5x16AVX2(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product4x16AVX2 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 4 tiles; see Kernel.
 //
 //go:noescape
-func product4x16AVX2(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product4x16AVX2(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product3x16AVX2 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 3 tiles; see Kernel.
 //
 //go:noescape
-func product3x16AVX2(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product3x16AVX2(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product2x16AVX2 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 2 tiles; see Kernel.
 //
 //go:noescape
-func product2x16AVX2(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product2x16AVX2(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product1x16AVX2 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 1 tiles; see Kernel.
 //
 //go:noescape
-func product1x16AVX2(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product1x16AVX2(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product6x16HalfAVX2 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 6 tiles; see Kernel.
 //
@@ -67,37 +67,37 @@ func product1x16HalfAVX2(blocks int, a *float32, stride int, u *uint16, c *float
 // product7x64AVX512 sets C[t][0:64] = Σ_c A[t][c]·U[c][0:64] for 7 tiles; see Kernel.
 //
 //go:noescape
-func product7x64AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product7x64AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product6x64AVX512 sets C[t][0:64] = Σ_c A[t][c]·U[c][0:64] for 6 tiles; see Kernel.
 //
 //go:noescape
-func product6x64AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product6x64AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product5x64AVX512 sets C[t][0:64] = Σ_c A[t][c]·U[c][0:64] for 5 tiles; see Kernel.
 //
 //go:noescape
-func product5x64AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product5x64AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product4x64AVX512 sets C[t][0:64] = Σ_c A[t][c]·U[c][0:64] for 4 tiles; see Kernel.
 //
 //go:noescape
-func product4x64AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product4x64AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product3x64AVX512 sets C[t][0:64] = Σ_c A[t][c]·U[c][0:64] for 3 tiles; see Kernel.
 //
 //go:noescape
-func product3x64AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product3x64AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product2x64AVX512 sets C[t][0:64] = Σ_c A[t][c]·U[c][0:64] for 2 tiles; see Kernel.
 //
 //go:noescape
-func product2x64AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product2x64AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product1x64AVX512 sets C[t][0:64] = Σ_c A[t][c]·U[c][0:64] for 1 tiles; see Kernel.
 //
 //go:noescape
-func product1x64AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product1x64AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product6x64HalfAVX512 sets C[t][0:64] = Σ_c A[t][c]·U[c][0:64] for 6 tiles; see Kernel.
 //
@@ -132,37 +132,37 @@ func product1x64HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *flo
 // product7x48AVX512 sets C[t][0:48] = Σ_c A[t][c]·U[c][0:48] for 7 tiles; see Kernel.
 //
 //go:noescape
-func product7x48AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product7x48AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product6x48AVX512 sets C[t][0:48] = Σ_c A[t][c]·U[c][0:48] for 6 tiles; see Kernel.
 //
 //go:noescape
-func product6x48AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product6x48AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product5x48AVX512 sets C[t][0:48] = Σ_c A[t][c]·U[c][0:48] for 5 tiles; see Kernel.
 //
 //go:noescape
-func product5x48AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product5x48AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product4x48AVX512 sets C[t][0:48] = Σ_c A[t][c]·U[c][0:48] for 4 tiles; see Kernel.
 //
 //go:noescape
-func product4x48AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product4x48AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product3x48AVX512 sets C[t][0:48] = Σ_c A[t][c]·U[c][0:48] for 3 tiles; see Kernel.
 //
 //go:noescape
-func product3x48AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product3x48AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product2x48AVX512 sets C[t][0:48] = Σ_c A[t][c]·U[c][0:48] for 2 tiles; see Kernel.
 //
 //go:noescape
-func product2x48AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product2x48AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product1x48AVX512 sets C[t][0:48] = Σ_c A[t][c]·U[c][0:48] for 1 tiles; see Kernel.
 //
 //go:noescape
-func product1x48AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product1x48AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product6x48HalfAVX512 sets C[t][0:48] = Σ_c A[t][c]·U[c][0:48] for 6 tiles; see Kernel.
 //
@@ -197,37 +197,37 @@ func product1x48HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *flo
 // product7x32AVX512 sets C[t][0:32] = Σ_c A[t][c]·U[c][0:32] for 7 tiles; see Kernel.
 //
 //go:noescape
-func product7x32AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product7x32AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product6x32AVX512 sets C[t][0:32] = Σ_c A[t][c]·U[c][0:32] for 6 tiles; see Kernel.
 //
 //go:noescape
-func product6x32AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product6x32AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product5x32AVX512 sets C[t][0:32] = Σ_c A[t][c]·U[c][0:32] for 5 tiles; see Kernel.
 //
 //go:noescape
-func product5x32AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product5x32AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product4x32AVX512 sets C[t][0:32] = Σ_c A[t][c]·U[c][0:32] for 4 tiles; see Kernel.
 //
 //go:noescape
-func product4x32AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product4x32AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product3x32AVX512 sets C[t][0:32] = Σ_c A[t][c]·U[c][0:32] for 3 tiles; see Kernel.
 //
 //go:noescape
-func product3x32AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product3x32AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product2x32AVX512 sets C[t][0:32] = Σ_c A[t][c]·U[c][0:32] for 2 tiles; see Kernel.
 //
 //go:noescape
-func product2x32AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product2x32AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product1x32AVX512 sets C[t][0:32] = Σ_c A[t][c]·U[c][0:32] for 1 tiles; see Kernel.
 //
 //go:noescape
-func product1x32AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product1x32AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product6x32HalfAVX512 sets C[t][0:32] = Σ_c A[t][c]·U[c][0:32] for 6 tiles; see Kernel.
 //
@@ -262,37 +262,37 @@ func product1x32HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *flo
 // product7x16AVX512 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 7 tiles; see Kernel.
 //
 //go:noescape
-func product7x16AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product7x16AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product6x16AVX512 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 6 tiles; see Kernel.
 //
 //go:noescape
-func product6x16AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product6x16AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product5x16AVX512 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 5 tiles; see Kernel.
 //
 //go:noescape
-func product5x16AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product5x16AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product4x16AVX512 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 4 tiles; see Kernel.
 //
 //go:noescape
-func product4x16AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product4x16AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product3x16AVX512 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 3 tiles; see Kernel.
 //
 //go:noescape
-func product3x16AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product3x16AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product2x16AVX512 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 2 tiles; see Kernel.
 //
 //go:noescape
-func product2x16AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product2x16AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product1x16AVX512 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 1 tiles; see Kernel.
 //
 //go:noescape
-func product1x16AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product1x16AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product6x16HalfAVX512 sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 6 tiles; see Kernel.
 //

@@ -2,17 +2,28 @@
 
 //go:build !purego
 
-// func product6x16AVX2(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product6x16AVX2(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·product6x16AVX2(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product6x16AVX2(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000400, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
 	VXORPS X2, X2, X2
@@ -27,6 +38,7 @@ TEXT ·product6x16AVX2(SB), $0-48
 	VXORPS X11, X11, X11
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -35,6 +47,7 @@ quarter:
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	PREFETCHT1   (R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -57,6 +70,7 @@ quarter:
 	// Channel 1 of 4: acc[t] += A[t]·U
 	VMOVUPS      64(DI), Y12
 	VMOVUPS      96(DI), Y13
+	PREFETCHT0   64(R9)
 	VBROADCASTSS 4(SI), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -123,9 +137,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000100, DI
 	ADDQ         $0x00000080, R8
+	ADDQ         $0x00000080, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Y0, (BX)
@@ -140,20 +155,45 @@ quarter:
 	VMOVUPS      Y9, 288(BX)
 	VMOVUPS      Y10, 320(BX)
 	VMOVUPS      Y11, 352(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000180, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product5x16AVX2(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product5x16AVX2(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·product5x16AVX2(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product5x16AVX2(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000400, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
 	VXORPS X2, X2, X2
@@ -166,6 +206,7 @@ TEXT ·product5x16AVX2(SB), $0-48
 	VXORPS X9, X9, X9
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -174,6 +215,7 @@ quarter:
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
 	PREFETCHT1   (R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Y12
 	VFMADD231PS  Y10, Y12, Y0
 	VFMADD231PS  Y11, Y12, Y1
@@ -193,6 +235,7 @@ quarter:
 	// Channel 1 of 4: acc[t] += A[t]·U
 	VMOVUPS      64(DI), Y10
 	VMOVUPS      96(DI), Y11
+	PREFETCHT0   64(R9)
 	VBROADCASTSS 4(SI), Y12
 	VFMADD231PS  Y10, Y12, Y0
 	VFMADD231PS  Y11, Y12, Y1
@@ -250,9 +293,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000100, DI
 	ADDQ         $0x00000080, R8
+	ADDQ         $0x00000080, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Y0, (BX)
@@ -265,20 +309,45 @@ quarter:
 	VMOVUPS      Y7, 224(BX)
 	VMOVUPS      Y8, 256(BX)
 	VMOVUPS      Y9, 288(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000140, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product4x16AVX2(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product4x16AVX2(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·product4x16AVX2(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product4x16AVX2(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000400, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
 	VXORPS X2, X2, X2
@@ -289,6 +358,7 @@ TEXT ·product4x16AVX2(SB), $0-48
 	VXORPS X7, X7, X7
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -297,6 +367,7 @@ quarter:
 	VMOVUPS      (DI), Y8
 	VMOVUPS      32(DI), Y9
 	PREFETCHT1   (R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y1
@@ -361,9 +432,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000100, DI
 	ADDQ         $0x00000080, R8
+	ADDQ         $0x00000040, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Y0, (BX)
@@ -374,20 +446,45 @@ quarter:
 	VMOVUPS      Y5, 160(BX)
 	VMOVUPS      Y6, 192(BX)
 	VMOVUPS      Y7, 224(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000100, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product3x16AVX2(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product3x16AVX2(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·product3x16AVX2(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product3x16AVX2(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000400, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
 	VXORPS X2, X2, X2
@@ -396,6 +493,7 @@ TEXT ·product3x16AVX2(SB), $0-48
 	VXORPS X5, X5, X5
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -404,6 +502,7 @@ quarter:
 	VMOVUPS      (DI), Y6
 	VMOVUPS      32(DI), Y7
 	PREFETCHT1   (R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Y8
 	VFMADD231PS  Y6, Y8, Y0
 	VFMADD231PS  Y7, Y8, Y1
@@ -456,9 +555,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000100, DI
 	ADDQ         $0x00000080, R8
+	ADDQ         $0x00000040, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Y0, (BX)
@@ -467,26 +567,52 @@ quarter:
 	VMOVUPS      Y3, 96(BX)
 	VMOVUPS      Y4, 128(BX)
 	VMOVUPS      Y5, 160(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x000000c0, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product2x16AVX2(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product2x16AVX2(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·product2x16AVX2(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product2x16AVX2(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000400, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
 	VXORPS X2, X2, X2
 	VXORPS X3, X3, X3
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -495,6 +621,7 @@ quarter:
 	VMOVUPS      (DI), Y4
 	VMOVUPS      32(DI), Y5
 	PREFETCHT1   (R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y1
@@ -535,33 +662,60 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000100, DI
 	ADDQ         $0x00000080, R8
+	ADDQ         $0x00000040, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Y0, (BX)
 	VMOVUPS      Y1, 32(BX)
 	VMOVUPS      Y2, 64(BX)
 	VMOVUPS      Y3, 96(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000080, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product1x16AVX2(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product1x16AVX2(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·product1x16AVX2(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product1x16AVX2(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000400, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -570,6 +724,7 @@ quarter:
 	VMOVUPS      (DI), Y2
 	VMOVUPS      32(DI), Y3
 	PREFETCHT1   (R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
@@ -598,13 +753,28 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000100, DI
 	ADDQ         $0x00000080, R8
+	ADDQ         $0x00000040, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Y0, (BX)
 	VMOVUPS      Y1, 32(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000040, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
@@ -618,7 +788,6 @@ TEXT ·product6x16HalfAVX2(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
 	VXORPS X2, X2, X2
@@ -730,7 +899,7 @@ quarter:
 	ADDQ         $0x00000040, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Y0, (BX)
@@ -758,7 +927,6 @@ TEXT ·product5x16HalfAVX2(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
 	VXORPS X2, X2, X2
@@ -856,7 +1024,7 @@ quarter:
 	ADDQ         $0x00000040, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Y0, (BX)
@@ -882,7 +1050,6 @@ TEXT ·product4x16HalfAVX2(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
 	VXORPS X2, X2, X2
@@ -966,7 +1133,7 @@ quarter:
 	ADDQ         $0x00000040, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Y0, (BX)
@@ -990,7 +1157,6 @@ TEXT ·product3x16HalfAVX2(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
 	VXORPS X2, X2, X2
@@ -1060,7 +1226,7 @@ quarter:
 	ADDQ         $0x00000040, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Y0, (BX)
@@ -1082,7 +1248,6 @@ TEXT ·product2x16HalfAVX2(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
 	VXORPS X2, X2, X2
@@ -1138,7 +1303,7 @@ quarter:
 	ADDQ         $0x00000040, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Y0, (BX)
@@ -1158,7 +1323,6 @@ TEXT ·product1x16HalfAVX2(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
 
@@ -1200,7 +1364,7 @@ quarter:
 	ADDQ         $0x00000040, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Y0, (BX)
@@ -1208,17 +1372,28 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product7x64AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product7x64AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product7x64AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product7x64AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00001000, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1249,6 +1424,7 @@ TEXT ·product7x64AVX512(SB), $0-48
 	VPXORD Z27, Z27, Z27
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -1259,6 +1435,7 @@ quarter:
 	VMOVUPS      128(DI), Z30
 	PREFETCHT1   (R8)
 	PREFETCHT1   64(R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z31
 	VFMADD231PS  Z28, Z31, Z0
 	VFMADD231PS  Z29, Z31, Z1
@@ -1301,6 +1478,7 @@ quarter:
 	VMOVUPS      384(DI), Z30
 	PREFETCHT1   128(R8)
 	PREFETCHT1   192(R8)
+	PREFETCHT0   64(R9)
 	VBROADCASTSS 4(SI), Z31
 	VFMADD231PS  Z28, Z31, Z0
 	VFMADD231PS  Z29, Z31, Z1
@@ -1423,9 +1601,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000400, DI
 	ADDQ         $0x00000200, R8
+	ADDQ         $0x00000080, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -1456,20 +1635,45 @@ quarter:
 	VMOVUPS      Z25, 1600(BX)
 	VMOVUPS      Z26, 1664(BX)
 	VMOVUPS      Z27, 1728(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000700, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product6x64AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product6x64AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product6x64AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product6x64AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00001000, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1496,6 +1700,7 @@ TEXT ·product6x64AVX512(SB), $0-48
 	VPXORD Z23, Z23, Z23
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -1507,6 +1712,7 @@ quarter:
 	VMOVUPS      192(DI), Z27
 	PREFETCHT1   (R8)
 	PREFETCHT1   64(R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z28
 	VFMADD231PS  Z24, Z28, Z0
 	VFMADD231PS  Z25, Z28, Z1
@@ -1545,6 +1751,7 @@ quarter:
 	VMOVUPS      448(DI), Z27
 	PREFETCHT1   128(R8)
 	PREFETCHT1   192(R8)
+	PREFETCHT0   64(R9)
 	VBROADCASTSS 4(SI), Z28
 	VFMADD231PS  Z24, Z28, Z0
 	VFMADD231PS  Z25, Z28, Z1
@@ -1654,9 +1861,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000400, DI
 	ADDQ         $0x00000200, R8
+	ADDQ         $0x00000080, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -1683,20 +1891,45 @@ quarter:
 	VMOVUPS      Z21, 1344(BX)
 	VMOVUPS      Z22, 1408(BX)
 	VMOVUPS      Z23, 1472(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000600, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product5x64AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product5x64AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product5x64AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product5x64AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00001000, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1719,6 +1952,7 @@ TEXT ·product5x64AVX512(SB), $0-48
 	VPXORD Z19, Z19, Z19
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -1730,6 +1964,7 @@ quarter:
 	VMOVUPS      192(DI), Z23
 	PREFETCHT1   (R8)
 	PREFETCHT1   64(R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z24
 	VFMADD231PS  Z20, Z24, Z0
 	VFMADD231PS  Z21, Z24, Z1
@@ -1763,6 +1998,7 @@ quarter:
 	VMOVUPS      448(DI), Z23
 	PREFETCHT1   128(R8)
 	PREFETCHT1   192(R8)
+	PREFETCHT0   64(R9)
 	VBROADCASTSS 4(SI), Z24
 	VFMADD231PS  Z20, Z24, Z0
 	VFMADD231PS  Z21, Z24, Z1
@@ -1857,9 +2093,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000400, DI
 	ADDQ         $0x00000200, R8
+	ADDQ         $0x00000080, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -1882,20 +2119,45 @@ quarter:
 	VMOVUPS      Z17, 1088(BX)
 	VMOVUPS      Z18, 1152(BX)
 	VMOVUPS      Z19, 1216(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000500, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product4x64AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product4x64AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product4x64AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product4x64AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00001000, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1914,6 +2176,7 @@ TEXT ·product4x64AVX512(SB), $0-48
 	VPXORD Z15, Z15, Z15
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -1925,6 +2188,7 @@ quarter:
 	VMOVUPS      192(DI), Z19
 	PREFETCHT1   (R8)
 	PREFETCHT1   64(R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z20
 	VFMADD231PS  Z16, Z20, Z0
 	VFMADD231PS  Z17, Z20, Z1
@@ -2032,9 +2296,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000400, DI
 	ADDQ         $0x00000200, R8
+	ADDQ         $0x00000040, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -2053,20 +2318,45 @@ quarter:
 	VMOVUPS      Z13, 832(BX)
 	VMOVUPS      Z14, 896(BX)
 	VMOVUPS      Z15, 960(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000400, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product3x64AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product3x64AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product3x64AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product3x64AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00001000, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2081,6 +2371,7 @@ TEXT ·product3x64AVX512(SB), $0-48
 	VPXORD Z11, Z11, Z11
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -2092,6 +2383,7 @@ quarter:
 	VMOVUPS      192(DI), Z15
 	PREFETCHT1   (R8)
 	PREFETCHT1   64(R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z16
 	VFMADD231PS  Z12, Z16, Z0
 	VFMADD231PS  Z13, Z16, Z1
@@ -2179,9 +2471,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000400, DI
 	ADDQ         $0x00000200, R8
+	ADDQ         $0x00000040, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -2196,20 +2489,45 @@ quarter:
 	VMOVUPS      Z9, 576(BX)
 	VMOVUPS      Z10, 640(BX)
 	VMOVUPS      Z11, 704(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000300, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product2x64AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product2x64AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product2x64AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product2x64AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00001000, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2220,6 +2538,7 @@ TEXT ·product2x64AVX512(SB), $0-48
 	VPXORD Z7, Z7, Z7
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -2231,6 +2550,7 @@ quarter:
 	VMOVUPS      192(DI), Z11
 	PREFETCHT1   (R8)
 	PREFETCHT1   64(R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z12
 	VFMADD231PS  Z8, Z12, Z0
 	VFMADD231PS  Z9, Z12, Z1
@@ -2298,9 +2618,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000400, DI
 	ADDQ         $0x00000200, R8
+	ADDQ         $0x00000040, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -2311,26 +2632,52 @@ quarter:
 	VMOVUPS      Z5, 320(BX)
 	VMOVUPS      Z6, 384(BX)
 	VMOVUPS      Z7, 448(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000200, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product1x64AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product1x64AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product1x64AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product1x64AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00001000, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -2342,6 +2689,7 @@ quarter:
 	VMOVUPS      192(DI), Z7
 	PREFETCHT1   (R8)
 	PREFETCHT1   64(R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z8
 	VFMADD231PS  Z4, Z8, Z0
 	VFMADD231PS  Z5, Z8, Z1
@@ -2389,15 +2737,30 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000400, DI
 	ADDQ         $0x00000200, R8
+	ADDQ         $0x00000040, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
 	VMOVUPS      Z1, 64(BX)
 	VMOVUPS      Z2, 128(BX)
 	VMOVUPS      Z3, 192(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000100, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
@@ -2411,7 +2774,6 @@ TEXT ·product6x64HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2594,7 +2956,7 @@ quarter:
 	ADDQ         $0x00000100, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -2634,7 +2996,6 @@ TEXT ·product5x64HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2793,7 +3154,7 @@ quarter:
 	ADDQ         $0x00000100, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -2829,7 +3190,6 @@ TEXT ·product4x64HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2964,7 +3324,7 @@ quarter:
 	ADDQ         $0x00000100, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -2996,7 +3356,6 @@ TEXT ·product3x64HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3107,7 +3466,7 @@ quarter:
 	ADDQ         $0x00000100, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -3135,7 +3494,6 @@ TEXT ·product2x64HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3222,7 +3580,7 @@ quarter:
 	ADDQ         $0x00000100, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -3246,7 +3604,6 @@ TEXT ·product1x64HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3309,7 +3666,7 @@ quarter:
 	ADDQ         $0x00000100, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -3319,17 +3676,28 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product7x48AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product7x48AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product7x48AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product7x48AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000c00, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3353,6 +3721,7 @@ TEXT ·product7x48AVX512(SB), $0-48
 	VPXORD Z20, Z20, Z20
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -3363,6 +3732,7 @@ quarter:
 	VMOVUPS      128(DI), Z23
 	PREFETCHT1   (R8)
 	PREFETCHT1   64(R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z24
 	VFMADD231PS  Z21, Z24, Z0
 	VFMADD231PS  Z22, Z24, Z1
@@ -3397,6 +3767,7 @@ quarter:
 	VMOVUPS      256(DI), Z22
 	VMOVUPS      320(DI), Z23
 	PREFETCHT1   128(R8)
+	PREFETCHT0   64(R9)
 	VBROADCASTSS 4(SI), Z24
 	VFMADD231PS  Z21, Z24, Z0
 	VFMADD231PS  Z22, Z24, Z1
@@ -3497,9 +3868,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000300, DI
 	ADDQ         $0x00000180, R8
+	ADDQ         $0x00000080, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -3523,20 +3895,45 @@ quarter:
 	VMOVUPS      Z18, 1152(BX)
 	VMOVUPS      Z19, 1216(BX)
 	VMOVUPS      Z20, 1280(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000540, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product6x48AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product6x48AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product6x48AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product6x48AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000c00, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3557,6 +3954,7 @@ TEXT ·product6x48AVX512(SB), $0-48
 	VPXORD Z17, Z17, Z17
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -3567,6 +3965,7 @@ quarter:
 	VMOVUPS      128(DI), Z20
 	PREFETCHT1   (R8)
 	PREFETCHT1   64(R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z21
 	VFMADD231PS  Z18, Z21, Z0
 	VFMADD231PS  Z19, Z21, Z1
@@ -3597,6 +3996,7 @@ quarter:
 	VMOVUPS      256(DI), Z19
 	VMOVUPS      320(DI), Z20
 	PREFETCHT1   128(R8)
+	PREFETCHT0   64(R9)
 	VBROADCASTSS 4(SI), Z21
 	VFMADD231PS  Z18, Z21, Z0
 	VFMADD231PS  Z19, Z21, Z1
@@ -3685,9 +4085,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000300, DI
 	ADDQ         $0x00000180, R8
+	ADDQ         $0x00000080, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -3708,20 +4109,45 @@ quarter:
 	VMOVUPS      Z15, 960(BX)
 	VMOVUPS      Z16, 1024(BX)
 	VMOVUPS      Z17, 1088(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000480, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product5x48AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product5x48AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product5x48AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product5x48AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000c00, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3739,6 +4165,7 @@ TEXT ·product5x48AVX512(SB), $0-48
 	VPXORD Z14, Z14, Z14
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -3749,6 +4176,7 @@ quarter:
 	VMOVUPS      128(DI), Z17
 	PREFETCHT1   (R8)
 	PREFETCHT1   64(R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z18
 	VFMADD231PS  Z15, Z18, Z0
 	VFMADD231PS  Z16, Z18, Z1
@@ -3775,6 +4203,7 @@ quarter:
 	VMOVUPS      256(DI), Z16
 	VMOVUPS      320(DI), Z17
 	PREFETCHT1   128(R8)
+	PREFETCHT0   64(R9)
 	VBROADCASTSS 4(SI), Z18
 	VFMADD231PS  Z15, Z18, Z0
 	VFMADD231PS  Z16, Z18, Z1
@@ -3851,9 +4280,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000300, DI
 	ADDQ         $0x00000180, R8
+	ADDQ         $0x00000080, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -3871,20 +4301,45 @@ quarter:
 	VMOVUPS      Z12, 768(BX)
 	VMOVUPS      Z13, 832(BX)
 	VMOVUPS      Z14, 896(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x000003c0, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product4x48AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product4x48AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product4x48AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product4x48AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000c00, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3899,6 +4354,7 @@ TEXT ·product4x48AVX512(SB), $0-48
 	VPXORD Z11, Z11, Z11
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -3909,6 +4365,7 @@ quarter:
 	VMOVUPS      128(DI), Z14
 	PREFETCHT1   (R8)
 	PREFETCHT1   64(R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z15
 	VFMADD231PS  Z12, Z15, Z0
 	VFMADD231PS  Z13, Z15, Z1
@@ -3995,9 +4452,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000300, DI
 	ADDQ         $0x00000180, R8
+	ADDQ         $0x00000040, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -4012,20 +4470,45 @@ quarter:
 	VMOVUPS      Z9, 576(BX)
 	VMOVUPS      Z10, 640(BX)
 	VMOVUPS      Z11, 704(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000300, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product3x48AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product3x48AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product3x48AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product3x48AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000c00, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4037,6 +4520,7 @@ TEXT ·product3x48AVX512(SB), $0-48
 	VPXORD Z8, Z8, Z8
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -4047,6 +4531,7 @@ quarter:
 	VMOVUPS      128(DI), Z11
 	PREFETCHT1   (R8)
 	PREFETCHT1   64(R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z12
 	VFMADD231PS  Z9, Z12, Z0
 	VFMADD231PS  Z10, Z12, Z1
@@ -4117,9 +4602,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000300, DI
 	ADDQ         $0x00000180, R8
+	ADDQ         $0x00000040, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -4131,20 +4617,45 @@ quarter:
 	VMOVUPS      Z6, 384(BX)
 	VMOVUPS      Z7, 448(BX)
 	VMOVUPS      Z8, 512(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000240, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product2x48AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product2x48AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product2x48AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product2x48AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000c00, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4153,6 +4664,7 @@ TEXT ·product2x48AVX512(SB), $0-48
 	VPXORD Z5, Z5, Z5
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -4163,6 +4675,7 @@ quarter:
 	VMOVUPS      128(DI), Z8
 	PREFETCHT1   (R8)
 	PREFETCHT1   64(R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z9
 	VFMADD231PS  Z6, Z9, Z0
 	VFMADD231PS  Z7, Z9, Z1
@@ -4217,9 +4730,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000300, DI
 	ADDQ         $0x00000180, R8
+	ADDQ         $0x00000040, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -4228,25 +4742,51 @@ quarter:
 	VMOVUPS      Z3, 192(BX)
 	VMOVUPS      Z4, 256(BX)
 	VMOVUPS      Z5, 320(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000180, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product1x48AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product1x48AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product1x48AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product1x48AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000c00, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -4257,6 +4797,7 @@ quarter:
 	VMOVUPS      128(DI), Z5
 	PREFETCHT1   (R8)
 	PREFETCHT1   64(R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z6
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
@@ -4295,14 +4836,29 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000300, DI
 	ADDQ         $0x00000180, R8
+	ADDQ         $0x00000040, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
 	VMOVUPS      Z1, 64(BX)
 	VMOVUPS      Z2, 128(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x000000c0, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
@@ -4316,7 +4872,6 @@ TEXT ·product6x48HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4464,7 +5019,7 @@ quarter:
 	ADDQ         $0x000000c0, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -4498,7 +5053,6 @@ TEXT ·product5x48HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4627,7 +5181,7 @@ quarter:
 	ADDQ         $0x000000c0, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -4658,7 +5212,6 @@ TEXT ·product4x48HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4768,7 +5321,7 @@ quarter:
 	ADDQ         $0x000000c0, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -4796,7 +5349,6 @@ TEXT ·product3x48HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4887,7 +5439,7 @@ quarter:
 	ADDQ         $0x000000c0, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -4912,7 +5464,6 @@ TEXT ·product2x48HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4984,7 +5535,7 @@ quarter:
 	ADDQ         $0x000000c0, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -5006,7 +5557,6 @@ TEXT ·product1x48HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5059,7 +5609,7 @@ quarter:
 	ADDQ         $0x000000c0, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -5068,17 +5618,28 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product7x32AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product7x32AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product7x32AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product7x32AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000800, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5095,6 +5656,7 @@ TEXT ·product7x32AVX512(SB), $0-48
 	VPXORD Z13, Z13, Z13
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -5103,6 +5665,7 @@ quarter:
 	VMOVUPS      (DI), Z14
 	VMOVUPS      64(DI), Z15
 	PREFETCHT1   (R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
@@ -5129,6 +5692,7 @@ quarter:
 	VMOVUPS      128(DI), Z14
 	VMOVUPS      192(DI), Z15
 	PREFETCHT1   64(R8)
+	PREFETCHT0   64(R9)
 	VBROADCASTSS 4(SI), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
@@ -5205,9 +5769,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x00000100, R8
+	ADDQ         $0x00000080, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -5224,20 +5789,45 @@ quarter:
 	VMOVUPS      Z11, 704(BX)
 	VMOVUPS      Z12, 768(BX)
 	VMOVUPS      Z13, 832(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000380, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product6x32AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product6x32AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product6x32AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product6x32AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000800, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5252,6 +5842,7 @@ TEXT ·product6x32AVX512(SB), $0-48
 	VPXORD Z11, Z11, Z11
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -5260,6 +5851,7 @@ quarter:
 	VMOVUPS      (DI), Z12
 	VMOVUPS      64(DI), Z13
 	PREFETCHT1   (R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
@@ -5283,6 +5875,7 @@ quarter:
 	VMOVUPS      128(DI), Z12
 	VMOVUPS      192(DI), Z13
 	PREFETCHT1   64(R8)
+	PREFETCHT0   64(R9)
 	VBROADCASTSS 4(SI), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
@@ -5350,9 +5943,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x00000100, R8
+	ADDQ         $0x00000080, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -5367,20 +5961,45 @@ quarter:
 	VMOVUPS      Z9, 576(BX)
 	VMOVUPS      Z10, 640(BX)
 	VMOVUPS      Z11, 704(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000300, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product5x32AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product5x32AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product5x32AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product5x32AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000800, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5393,6 +6012,7 @@ TEXT ·product5x32AVX512(SB), $0-48
 	VPXORD Z9, Z9, Z9
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -5401,6 +6021,7 @@ quarter:
 	VMOVUPS      (DI), Z10
 	VMOVUPS      64(DI), Z11
 	PREFETCHT1   (R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
@@ -5421,6 +6042,7 @@ quarter:
 	VMOVUPS      128(DI), Z10
 	VMOVUPS      192(DI), Z11
 	PREFETCHT1   64(R8)
+	PREFETCHT0   64(R9)
 	VBROADCASTSS 4(SI), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
@@ -5479,9 +6101,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x00000100, R8
+	ADDQ         $0x00000080, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -5494,20 +6117,45 @@ quarter:
 	VMOVUPS      Z7, 448(BX)
 	VMOVUPS      Z8, 512(BX)
 	VMOVUPS      Z9, 576(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000280, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product4x32AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product4x32AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product4x32AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product4x32AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000800, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5518,6 +6166,7 @@ TEXT ·product4x32AVX512(SB), $0-48
 	VPXORD Z7, Z7, Z7
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -5526,6 +6175,7 @@ quarter:
 	VMOVUPS      (DI), Z8
 	VMOVUPS      64(DI), Z9
 	PREFETCHT1   (R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
@@ -5592,9 +6242,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x00000100, R8
+	ADDQ         $0x00000040, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -5605,20 +6256,45 @@ quarter:
 	VMOVUPS      Z5, 320(BX)
 	VMOVUPS      Z6, 384(BX)
 	VMOVUPS      Z7, 448(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000200, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product3x32AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product3x32AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product3x32AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product3x32AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000800, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5627,6 +6303,7 @@ TEXT ·product3x32AVX512(SB), $0-48
 	VPXORD Z5, Z5, Z5
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -5635,6 +6312,7 @@ quarter:
 	VMOVUPS      (DI), Z6
 	VMOVUPS      64(DI), Z7
 	PREFETCHT1   (R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
@@ -5689,9 +6367,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x00000100, R8
+	ADDQ         $0x00000040, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -5700,26 +6379,52 @@ quarter:
 	VMOVUPS      Z3, 192(BX)
 	VMOVUPS      Z4, 256(BX)
 	VMOVUPS      Z5, 320(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000180, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product2x32AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product2x32AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product2x32AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product2x32AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000800, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -5728,6 +6433,7 @@ quarter:
 	VMOVUPS      (DI), Z4
 	VMOVUPS      64(DI), Z5
 	PREFETCHT1   (R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
@@ -5770,33 +6476,60 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x00000100, R8
+	ADDQ         $0x00000040, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
 	VMOVUPS      Z1, 64(BX)
 	VMOVUPS      Z2, 128(BX)
 	VMOVUPS      Z3, 192(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000100, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product1x32AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product1x32AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product1x32AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product1x32AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000800, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -5805,6 +6538,7 @@ quarter:
 	VMOVUPS      (DI), Z2
 	VMOVUPS      64(DI), Z3
 	PREFETCHT1   (R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
@@ -5835,13 +6569,28 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x00000100, R8
+	ADDQ         $0x00000040, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
 	VMOVUPS      Z1, 64(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000080, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
@@ -5855,7 +6604,6 @@ TEXT ·product6x32HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5968,7 +6716,7 @@ quarter:
 	ADDQ         $0x00000080, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -5996,7 +6744,6 @@ TEXT ·product5x32HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6095,7 +6842,7 @@ quarter:
 	ADDQ         $0x00000080, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -6121,7 +6868,6 @@ TEXT ·product4x32HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6206,7 +6952,7 @@ quarter:
 	ADDQ         $0x00000080, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -6230,7 +6976,6 @@ TEXT ·product3x32HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6301,7 +7046,7 @@ quarter:
 	ADDQ         $0x00000080, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -6323,7 +7068,6 @@ TEXT ·product2x32HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6380,7 +7124,7 @@ quarter:
 	ADDQ         $0x00000080, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -6400,7 +7144,6 @@ TEXT ·product1x32HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
@@ -6443,7 +7186,7 @@ quarter:
 	ADDQ         $0x00000080, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -6451,17 +7194,28 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product7x16AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product7x16AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product7x16AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product7x16AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000400, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6471,6 +7225,7 @@ TEXT ·product7x16AVX512(SB), $0-48
 	VPXORD Z6, Z6, Z6
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -6478,6 +7233,7 @@ quarter:
 	// Channel 0 of 4: acc[t] += A[t]·U
 	VMOVUPS      (DI), Z7
 	PREFETCHT1   (R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z8
 	VFMADD231PS  Z7, Z8, Z0
 	VBROADCASTSS 64(SI), Z8
@@ -6495,6 +7251,7 @@ quarter:
 
 	// Channel 1 of 4: acc[t] += A[t]·U
 	VMOVUPS      64(DI), Z7
+	PREFETCHT0   64(R9)
 	VBROADCASTSS 4(SI), Z8
 	VFMADD231PS  Z7, Z8, Z0
 	VBROADCASTSS 68(SI), Z8
@@ -6547,9 +7304,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000100, DI
 	ADDQ         $0x00000080, R8
+	ADDQ         $0x00000080, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -6559,20 +7317,45 @@ quarter:
 	VMOVUPS      Z4, 256(BX)
 	VMOVUPS      Z5, 320(BX)
 	VMOVUPS      Z6, 384(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x000001c0, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product6x16AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product6x16AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product6x16AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product6x16AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000400, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6581,6 +7364,7 @@ TEXT ·product6x16AVX512(SB), $0-48
 	VPXORD Z5, Z5, Z5
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -6588,6 +7372,7 @@ quarter:
 	// Channel 0 of 4: acc[t] += A[t]·U
 	VMOVUPS      (DI), Z6
 	PREFETCHT1   (R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z7
 	VFMADD231PS  Z6, Z7, Z0
 	VBROADCASTSS 64(SI), Z7
@@ -6603,6 +7388,7 @@ quarter:
 
 	// Channel 1 of 4: acc[t] += A[t]·U
 	VMOVUPS      64(DI), Z6
+	PREFETCHT0   64(R9)
 	VBROADCASTSS 4(SI), Z7
 	VFMADD231PS  Z6, Z7, Z0
 	VBROADCASTSS 68(SI), Z7
@@ -6649,9 +7435,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000100, DI
 	ADDQ         $0x00000080, R8
+	ADDQ         $0x00000080, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -6660,20 +7447,45 @@ quarter:
 	VMOVUPS      Z3, 192(BX)
 	VMOVUPS      Z4, 256(BX)
 	VMOVUPS      Z5, 320(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000180, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product5x16AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product5x16AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product5x16AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product5x16AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000400, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6681,6 +7493,7 @@ TEXT ·product5x16AVX512(SB), $0-48
 	VPXORD Z4, Z4, Z4
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -6688,6 +7501,7 @@ quarter:
 	// Channel 0 of 4: acc[t] += A[t]·U
 	VMOVUPS      (DI), Z5
 	PREFETCHT1   (R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z6
 	VFMADD231PS  Z5, Z6, Z0
 	VBROADCASTSS 64(SI), Z6
@@ -6701,6 +7515,7 @@ quarter:
 
 	// Channel 1 of 4: acc[t] += A[t]·U
 	VMOVUPS      64(DI), Z5
+	PREFETCHT0   64(R9)
 	VBROADCASTSS 4(SI), Z6
 	VFMADD231PS  Z5, Z6, Z0
 	VBROADCASTSS 68(SI), Z6
@@ -6741,9 +7556,10 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000100, DI
 	ADDQ         $0x00000080, R8
+	ADDQ         $0x00000080, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -6751,26 +7567,52 @@ quarter:
 	VMOVUPS      Z2, 128(BX)
 	VMOVUPS      Z3, 192(BX)
 	VMOVUPS      Z4, 256(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000140, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product4x16AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product4x16AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product4x16AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product4x16AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000400, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -6778,6 +7620,7 @@ quarter:
 	// Channel 0 of 4: acc[t] += A[t]·U
 	VMOVUPS      (DI), Z4
 	PREFETCHT1   (R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z5
 	VFMADD231PS  Z4, Z5, Z0
 	VBROADCASTSS 64(SI), Z5
@@ -6823,34 +7666,61 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000100, DI
 	ADDQ         $0x00000080, R8
+	ADDQ         $0x00000040, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
 	VMOVUPS      Z1, 64(BX)
 	VMOVUPS      Z2, 128(BX)
 	VMOVUPS      Z3, 192(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000100, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product3x16AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product3x16AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product3x16AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product3x16AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000400, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -6858,6 +7728,7 @@ quarter:
 	// Channel 0 of 4: acc[t] += A[t]·U
 	VMOVUPS      (DI), Z3
 	PREFETCHT1   (R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z4
 	VFMADD231PS  Z3, Z4, Z0
 	VBROADCASTSS 64(SI), Z4
@@ -6895,32 +7766,59 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000100, DI
 	ADDQ         $0x00000080, R8
+	ADDQ         $0x00000040, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
 	VMOVUPS      Z1, 64(BX)
 	VMOVUPS      Z2, 128(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x000000c0, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product2x16AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product2x16AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product2x16AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product2x16AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000400, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -6928,6 +7826,7 @@ quarter:
 	// Channel 0 of 4: acc[t] += A[t]·U
 	VMOVUPS      (DI), Z2
 	PREFETCHT1   (R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z3
 	VFMADD231PS  Z2, Z3, Z0
 	VBROADCASTSS 64(SI), Z3
@@ -6957,30 +7856,57 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000100, DI
 	ADDQ         $0x00000080, R8
+	ADDQ         $0x00000040, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
 	VMOVUPS      Z1, 64(BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000080, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
-// func product1x16AVX512(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+// func product1x16AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product1x16AVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
-	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
+TEXT ·product1x16AVX512(SB), $0-64
+	MOVQ blocks+8(FP), CX
+	MOVQ a+16(FP), SI
+	MOVQ stride+24(FP), DX
+	MOVQ u+40(FP), DI
+	MOVQ c+48(FP), BX
+	MOVQ next+56(FP), R8
+	SHLQ $0x02, DX
+	MOVQ groups+0(FP), R10
+	MOVQ step+32(FP), R11
+	SHLQ $0x02, R11
+	MOVQ SI, R13
+	MOVQ DI, R14
+
+	// next ends after blocks·16 rows
+	IMUL3Q $0x00000400, CX, R12
+	ADDQ   R8, R12
+
+group:
+	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 
 block:
+	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
 	PCALIGN $0x40
 
@@ -6988,6 +7914,7 @@ quarter:
 	// Channel 0 of 4: acc[t] += A[t]·U
 	VMOVUPS      (DI), Z1
 	PREFETCHT1   (R8)
+	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z2
 	VFMADD231PS  Z1, Z2, Z0
 
@@ -7009,12 +7936,27 @@ quarter:
 	ADDQ         $0x10, SI
 	ADDQ         $0x00000100, DI
 	ADDQ         $0x00000080, R8
+	ADDQ         $0x00000040, R9
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
+
+	// The next group; two of them have fetched all of next
+	ADDQ R11, R13
+	MOVQ R13, SI
+	MOVQ R14, DI
+	ADDQ $0x00000040, BX
+	CMPQ R8, R12
+	JB   more
+	MOVQ R14, R8
+	XORQ R12, R12
+
+more:
+	DECQ R10
+	JNZ  group
 	VZEROUPPER
 	RET
 
@@ -7028,7 +7970,6 @@ TEXT ·product6x16HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7106,7 +8047,7 @@ quarter:
 	ADDQ         $0x00000040, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -7128,7 +8069,6 @@ TEXT ·product5x16HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7197,7 +8137,7 @@ quarter:
 	ADDQ         $0x00000040, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -7218,7 +8158,6 @@ TEXT ·product4x16HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7278,7 +8217,7 @@ quarter:
 	ADDQ         $0x00000040, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -7298,7 +8237,6 @@ TEXT ·product3x16HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7349,7 +8287,7 @@ quarter:
 	ADDQ         $0x00000040, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -7368,7 +8306,6 @@ TEXT ·product2x16HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
@@ -7410,7 +8347,7 @@ quarter:
 	ADDQ         $0x00000040, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)
@@ -7428,7 +8365,6 @@ TEXT ·product1x16HalfAVX512(SB), $0-48
 	MOVQ   c+32(FP), BX
 	MOVQ   next+40(FP), R8
 	SHLQ   $0x02, DX
-	SUBQ   $0x40, DX
 	VPXORD Z0, Z0, Z0
 
 block:
@@ -7461,7 +8397,7 @@ quarter:
 	ADDQ         $0x00000040, R8
 	DECQ         AX
 	JNZ          quarter
-	ADDQ         DX, SI
+	LEAQ         -64(SI)(DX*1), SI
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (BX)

@@ -7,32 +7,32 @@ package product
 // product6x16NEON sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 6 tiles; see Kernel.
 //
 //go:noescape
-func product6x16NEON(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product6x16NEON(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product5x16NEON sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 5 tiles; see Kernel.
 //
 //go:noescape
-func product5x16NEON(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product5x16NEON(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product4x16NEON sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 4 tiles; see Kernel.
 //
 //go:noescape
-func product4x16NEON(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product4x16NEON(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product3x16NEON sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 3 tiles; see Kernel.
 //
 //go:noescape
-func product3x16NEON(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product3x16NEON(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product2x16NEON sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 2 tiles; see Kernel.
 //
 //go:noescape
-func product2x16NEON(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product2x16NEON(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product1x16NEON sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 1 tiles; see Kernel.
 //
 //go:noescape
-func product1x16NEON(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
+func product1x16NEON(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
 
 // product5x16HalfNEON sets C[t][0:16] = Σ_c A[t][c]·U[c][0:16] for 5 tiles; see Kernel.
 //

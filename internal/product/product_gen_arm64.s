@@ -2,16 +2,27 @@
 
 //go:build !purego
 
-// func product6x16NEON(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
-TEXT ·product6x16NEON(SB), $0-48
-	MOVD blocks+0(FP), R0
-	MOVD a+8(FP), R1
-	MOVD stride+16(FP), R2
-	MOVD u+24(FP), R3
-	MOVD c+32(FP), R4
-	MOVD next+40(FP), R5
+// func product6x16NEON(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+TEXT ·product6x16NEON(SB), $0-64
+	MOVD blocks+8(FP), R0
+	MOVD a+16(FP), R1
+	MOVD stride+24(FP), R2
+	MOVD u+40(FP), R3
+	MOVD c+48(FP), R4
+	MOVD next+56(FP), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
+	MOVD groups+0(FP), R7
+	MOVD step+32(FP), R8
+	LSL  $2, R8, R8
+	MOVD R1, R10
+	MOVD R3, R11
+
+	// next ends after blocks·16 rows
+	ADD R0<<10, R5, R9
+
+group:
+	MOVD blocks+8(FP), R0
 	VEOR V0.B16, V0.B16, V0.B16
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
@@ -182,18 +193,43 @@ quarter:
 	FSTPQ (F18, F19), 288(R4)
 	FSTPQ (F20, F21), 320(R4)
 	FSTPQ (F22, F23), 352(R4)
+
+	// The next group; two of them have fetched all of next
+	ADD  R8, R10, R10
+	MOVD R10, R1
+	MOVD R11, R3
+	ADD  $384, R4, R4
+	CMP  R9, R5
+	BLO  more
+	MOVD R11, R5
+	MOVD $0, R9
+
+more:
+	SUBS $1, R7, R7
+	BNE  group
 	RET
 
-// func product5x16NEON(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
-TEXT ·product5x16NEON(SB), $0-48
-	MOVD blocks+0(FP), R0
-	MOVD a+8(FP), R1
-	MOVD stride+16(FP), R2
-	MOVD u+24(FP), R3
-	MOVD c+32(FP), R4
-	MOVD next+40(FP), R5
+// func product5x16NEON(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+TEXT ·product5x16NEON(SB), $0-64
+	MOVD blocks+8(FP), R0
+	MOVD a+16(FP), R1
+	MOVD stride+24(FP), R2
+	MOVD u+40(FP), R3
+	MOVD c+48(FP), R4
+	MOVD next+56(FP), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
+	MOVD groups+0(FP), R7
+	MOVD step+32(FP), R8
+	LSL  $2, R8, R8
+	MOVD R1, R10
+	MOVD R3, R11
+
+	// next ends after blocks·16 rows
+	ADD R0<<10, R5, R9
+
+group:
+	MOVD blocks+8(FP), R0
 	VEOR V0.B16, V0.B16, V0.B16
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
@@ -341,18 +377,43 @@ quarter:
 	FSTPQ (F14, F15), 224(R4)
 	FSTPQ (F16, F17), 256(R4)
 	FSTPQ (F18, F19), 288(R4)
+
+	// The next group; two of them have fetched all of next
+	ADD  R8, R10, R10
+	MOVD R10, R1
+	MOVD R11, R3
+	ADD  $320, R4, R4
+	CMP  R9, R5
+	BLO  more
+	MOVD R11, R5
+	MOVD $0, R9
+
+more:
+	SUBS $1, R7, R7
+	BNE  group
 	RET
 
-// func product4x16NEON(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
-TEXT ·product4x16NEON(SB), $0-48
-	MOVD blocks+0(FP), R0
-	MOVD a+8(FP), R1
-	MOVD stride+16(FP), R2
-	MOVD u+24(FP), R3
-	MOVD c+32(FP), R4
-	MOVD next+40(FP), R5
+// func product4x16NEON(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+TEXT ·product4x16NEON(SB), $0-64
+	MOVD blocks+8(FP), R0
+	MOVD a+16(FP), R1
+	MOVD stride+24(FP), R2
+	MOVD u+40(FP), R3
+	MOVD c+48(FP), R4
+	MOVD next+56(FP), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
+	MOVD groups+0(FP), R7
+	MOVD step+32(FP), R8
+	LSL  $2, R8, R8
+	MOVD R1, R10
+	MOVD R3, R11
+
+	// next ends after blocks·16 rows
+	ADD R0<<10, R5, R9
+
+group:
+	MOVD blocks+8(FP), R0
 	VEOR V0.B16, V0.B16, V0.B16
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
@@ -477,18 +538,43 @@ quarter:
 	FSTPQ (F10, F11), 160(R4)
 	FSTPQ (F12, F13), 192(R4)
 	FSTPQ (F14, F15), 224(R4)
+
+	// The next group; two of them have fetched all of next
+	ADD  R8, R10, R10
+	MOVD R10, R1
+	MOVD R11, R3
+	ADD  $256, R4, R4
+	CMP  R9, R5
+	BLO  more
+	MOVD R11, R5
+	MOVD $0, R9
+
+more:
+	SUBS $1, R7, R7
+	BNE  group
 	RET
 
-// func product3x16NEON(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
-TEXT ·product3x16NEON(SB), $0-48
-	MOVD blocks+0(FP), R0
-	MOVD a+8(FP), R1
-	MOVD stride+16(FP), R2
-	MOVD u+24(FP), R3
-	MOVD c+32(FP), R4
-	MOVD next+40(FP), R5
+// func product3x16NEON(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+TEXT ·product3x16NEON(SB), $0-64
+	MOVD blocks+8(FP), R0
+	MOVD a+16(FP), R1
+	MOVD stride+24(FP), R2
+	MOVD u+40(FP), R3
+	MOVD c+48(FP), R4
+	MOVD next+56(FP), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
+	MOVD groups+0(FP), R7
+	MOVD step+32(FP), R8
+	LSL  $2, R8, R8
+	MOVD R1, R10
+	MOVD R3, R11
+
+	// next ends after blocks·16 rows
+	ADD R0<<10, R5, R9
+
+group:
+	MOVD blocks+8(FP), R0
 	VEOR V0.B16, V0.B16, V0.B16
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
@@ -590,18 +676,43 @@ quarter:
 	FSTPQ (F6, F7), 96(R4)
 	FSTPQ (F8, F9), 128(R4)
 	FSTPQ (F10, F11), 160(R4)
+
+	// The next group; two of them have fetched all of next
+	ADD  R8, R10, R10
+	MOVD R10, R1
+	MOVD R11, R3
+	ADD  $192, R4, R4
+	CMP  R9, R5
+	BLO  more
+	MOVD R11, R5
+	MOVD $0, R9
+
+more:
+	SUBS $1, R7, R7
+	BNE  group
 	RET
 
-// func product2x16NEON(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
-TEXT ·product2x16NEON(SB), $0-48
-	MOVD blocks+0(FP), R0
-	MOVD a+8(FP), R1
-	MOVD stride+16(FP), R2
-	MOVD u+24(FP), R3
-	MOVD c+32(FP), R4
-	MOVD next+40(FP), R5
+// func product2x16NEON(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+TEXT ·product2x16NEON(SB), $0-64
+	MOVD blocks+8(FP), R0
+	MOVD a+16(FP), R1
+	MOVD stride+24(FP), R2
+	MOVD u+40(FP), R3
+	MOVD c+48(FP), R4
+	MOVD next+56(FP), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
+	MOVD groups+0(FP), R7
+	MOVD step+32(FP), R8
+	LSL  $2, R8, R8
+	MOVD R1, R10
+	MOVD R3, R11
+
+	// next ends after blocks·16 rows
+	ADD R0<<10, R5, R9
+
+group:
+	MOVD blocks+8(FP), R0
 	VEOR V0.B16, V0.B16, V0.B16
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
@@ -680,18 +791,43 @@ quarter:
 	FSTPQ (F2, F3), 32(R4)
 	FSTPQ (F4, F5), 64(R4)
 	FSTPQ (F6, F7), 96(R4)
+
+	// The next group; two of them have fetched all of next
+	ADD  R8, R10, R10
+	MOVD R10, R1
+	MOVD R11, R3
+	ADD  $128, R4, R4
+	CMP  R9, R5
+	BLO  more
+	MOVD R11, R5
+	MOVD $0, R9
+
+more:
+	SUBS $1, R7, R7
+	BNE  group
 	RET
 
-// func product1x16NEON(blocks int, a *float32, stride int, u *float32, c *float32, next *float32)
-TEXT ·product1x16NEON(SB), $0-48
-	MOVD blocks+0(FP), R0
-	MOVD a+8(FP), R1
-	MOVD stride+16(FP), R2
-	MOVD u+24(FP), R3
-	MOVD c+32(FP), R4
-	MOVD next+40(FP), R5
+// func product1x16NEON(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+TEXT ·product1x16NEON(SB), $0-64
+	MOVD blocks+8(FP), R0
+	MOVD a+16(FP), R1
+	MOVD stride+24(FP), R2
+	MOVD u+40(FP), R3
+	MOVD c+48(FP), R4
+	MOVD next+56(FP), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
+	MOVD groups+0(FP), R7
+	MOVD step+32(FP), R8
+	LSL  $2, R8, R8
+	MOVD R1, R10
+	MOVD R3, R11
+
+	// next ends after blocks·16 rows
+	ADD R0<<10, R5, R9
+
+group:
+	MOVD blocks+8(FP), R0
 	VEOR V0.B16, V0.B16, V0.B16
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
@@ -747,6 +883,20 @@ quarter:
 	BNE   block
 	FSTPQ (F0, F1), (R4)
 	FSTPQ (F2, F3), 32(R4)
+
+	// The next group; two of them have fetched all of next
+	ADD  R8, R10, R10
+	MOVD R10, R1
+	MOVD R11, R3
+	ADD  $64, R4, R4
+	CMP  R9, R5
+	BLO  more
+	MOVD R11, R5
+	MOVD $0, R9
+
+more:
+	SUBS $1, R7, R7
+	BNE  group
 	RET
 
 // func product5x16HalfNEON(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)

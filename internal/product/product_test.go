@@ -24,55 +24,58 @@ func forEachKernel(t *testing.T, f func(t *testing.T, k *Kernel)) {
 	}
 }
 
-// operands returns A in its blocked form and as a matrix [tiles][c], and U.
-func operands(data func(seed uint64, n int) []float32, seed uint64, tiles, width, blocks, stride int) (a, dense, u []float32) {
+// operands returns A in its blocked form and as a matrix [groups*tiles][c], and U.
+// Groups lie one after the other.
+func operands(data func(seed uint64, n int) []float32, seed uint64, groups, tiles, width, blocks, stride int) (a, dense, u []float32) {
 	c := blocks * 16
-	a = data(seed, (blocks-1)*stride+tiles*16)
+	step := blocks * stride
+	a = data(seed, groups*step-stride+tiles*16)
 	u = data(seed+1, c*width)
-	dense = make([]float32, tiles*c)
-	for t := range tiles {
+	dense = make([]float32, groups*tiles*c)
+	for t := range groups * tiles {
 		for ch := range c {
-			dense[t*c+ch] = a[ch/16*stride+t*16+ch%16]
+			dense[t*c+ch] = a[t/tiles*step+ch/16*stride+t%tiles*16+ch%16]
 		}
 	}
 	return a, dense, u
 }
 
-func check(t *testing.T, k *Kernel, seed uint64, tiles, width, blocks, gap int) {
+func check(t *testing.T, k *Kernel, seed uint64, groups, tiles, width, blocks, gap int) {
 	t.Helper()
 	stride := tiles*16 + gap
-	c := blocks * 16
-	shape := fmt.Sprintf("%s tiles=%d width=%d blocks=%d stride=%d", k.Name, tiles, width, blocks, stride)
+	step := blocks * stride
+	c, n := blocks*16, groups*tiles
+	shape := fmt.Sprintf("%s groups=%d tiles=%d width=%d blocks=%d stride=%d", k.Name, groups, tiles, width, blocks, stride)
 	ints := func(seed uint64, n int) []float32 { return testutil.Ints(seed, n, -4, 4) }
 
-	a, dense, u := operands(ints, seed, tiles, width, blocks, stride)
-	want, _ := ref.Gemm(false, false, tiles, width, c, 1, dense, c, u, width, 0, make([]float32, tiles*width), width)
-	got := testutil.NaNGuarded(t, tiles*width)
-	k.Run(tiles, width, blocks, a, stride, u, got, u)
+	a, dense, u := operands(ints, seed, groups, tiles, width, blocks, stride)
+	want, _ := ref.Gemm(false, false, n, width, c, 1, dense, c, u, width, 0, make([]float32, n*width), width)
+	got := testutil.NaNGuarded(t, n*width)
+	k.Run(groups, tiles, width, blocks, a, stride, step, u, got, u)
 	testutil.CheckExact(t, "product of integers", shape, got, want)
 
-	a, dense, u = operands(testutil.Normal, seed, tiles, width, blocks, stride)
-	want, mag := ref.Gemm(false, false, tiles, width, c, 1, dense, c, u, width, 0, make([]float32, tiles*width), width)
+	a, dense, u = operands(testutil.Normal, seed, groups, tiles, width, blocks, stride)
+	want, mag := ref.Gemm(false, false, n, width, c, 1, dense, c, u, width, 0, make([]float32, n*width), width)
 	ga, gu := testutil.GuardedCopy(t, a), testutil.GuardedCopy(t, u)
-	out := testutil.Guarded[float32](t, tiles*width)
+	out := testutil.Guarded[float32](t, n*width)
 	testutil.Poison(out)
-	k.Run(tiles, width, blocks, ga, stride, gu, out, gu)
+	k.Run(groups, tiles, width, blocks, ga, stride, step, gu, out, gu)
 	testutil.Check(t, "product", shape, out, want, ref.Bound(c+1, mag))
-	k.Run(tiles, width, blocks, testutil.GuardedHeadCopy(t, a), stride, testutil.GuardedHeadCopy(t, u), testutil.GuardedHead[float32](t, tiles*width), u)
+	k.Run(groups, tiles, width, blocks, testutil.GuardedHeadCopy(t, a), stride, step, testutil.GuardedHeadCopy(t, u), testutil.GuardedHead[float32](t, n*width), u)
 }
 
 // checkHalf compares RunHalf with Run on the same weights: their sums are the same.
 func checkHalf(t *testing.T, k *Kernel, seed uint64, tiles, width, blocks, gap int) {
 	t.Helper()
 	stride := tiles*16 + gap
-	a, _, u := operands(testutil.Normal, seed, tiles, width, blocks, stride)
+	a, _, u := operands(testutil.Normal, seed, 1, tiles, width, blocks, stride)
 	h := make([]uint16, len(u))
 	for i := range u {
 		h[i] = half.FromFloat32(u[i])
 		u[i] = half.ToFloat32(h[i])
 	}
 	want := make([]float32, tiles*width)
-	k.Run(tiles, width, blocks, a, stride, u, want, u)
+	k.Run(1, tiles, width, blocks, a, stride, 0, u, want, u)
 	for _, tail := range []bool{true, false} {
 		ga, gh, got := testutil.GuardedHeadCopy(t, a), testutil.GuardedHeadCopy(t, h), testutil.GuardedHead[float32](t, tiles*width)
 		if tail {
@@ -101,7 +104,7 @@ func TestProduct(t *testing.T) {
 		for width := 16; width <= k.KB; width += 16 {
 			for tiles := 1; tiles <= k.Tiles; tiles++ {
 				for blocks := 1; blocks <= 5; blocks += 2 {
-					check(t, k, uint64(tiles), tiles, width, blocks, 16*(blocks%3))
+					check(t, k, uint64(tiles), 1+(tiles+blocks)%4, tiles, width, blocks, 16*(blocks%3))
 				}
 			}
 		}
@@ -135,7 +138,7 @@ func TestSpecials(t *testing.T) {
 				}
 				want, _ := ref.Gemm(false, false, k.Tiles, k.KB, 32, 1, dense, 32, u, k.KB, 0, make([]float32, k.Tiles*k.KB), k.KB)
 				got := testutil.NaNGuarded(t, k.Tiles*k.KB)
-				k.Run(k.Tiles, k.KB, blocks, a, k.Tiles*16, u, got, u)
+				k.Run(1, k.Tiles, k.KB, blocks, a, k.Tiles*16, 0, u, got, u)
 				testutil.CheckExact(t, "product", v, got, want)
 			}
 		}
@@ -168,13 +171,13 @@ func TestHalfSpecials(t *testing.T) {
 func TestTilesAreIndependent(t *testing.T) {
 	t.Parallel()
 	forEachKernel(t, func(t *testing.T, k *Kernel) {
-		stride := k.Tiles * 16
-		a, _, u := operands(testutil.Normal, 7, k.Tiles, k.KB, 3, stride)
-		all := make([]float32, k.Tiles*k.KB)
-		k.Run(k.Tiles, k.KB, 3, a, stride, u, all, u)
-		for tile := range k.Tiles {
+		stride, step := k.Tiles*16, 3*k.Tiles*16
+		a, _, u := operands(testutil.Normal, 7, 2, k.Tiles, k.KB, 3, stride)
+		all := make([]float32, 2*k.Tiles*k.KB)
+		k.Run(2, k.Tiles, k.KB, 3, a, stride, step, u, all, u)
+		for tile := range 2 * k.Tiles {
 			one := make([]float32, k.KB)
-			k.Run(1, k.KB, 3, a[tile*16:], stride, u, one, u)
+			k.Run(1, 1, k.KB, 3, a[tile/k.Tiles*step+tile%k.Tiles*16:], stride, 0, u, one, u)
 			testutil.CheckBits(t, "one tile", tile, one, all[tile*k.KB:][:k.KB])
 		}
 	})
@@ -183,18 +186,20 @@ func TestTilesAreIndependent(t *testing.T) {
 func TestBoundsAreChecked(t *testing.T) {
 	t.Parallel()
 	k := Best()
-	x := make([]float32, 16*k.KB)
-	require.Panics(t, func() { k.Run(1, k.KB, 2, x[:16], 16, x, x, x) })
-	require.Panics(t, func() { k.Run(1, k.KB, 1, x, 16, x[:16*k.KB-1], x, x) })
-	require.Panics(t, func() { k.Run(1, k.KB, 1, x, 16, x, x[:k.KB-1], x) })
+	x := make([]float32, 32*k.KB)
+	require.Panics(t, func() { k.Run(1, 1, k.KB, 2, x[:16], 16, 0, x, x, x) })
+	require.Panics(t, func() { k.Run(2, 1, k.KB, 1, x[:16], 16, 16, x, x, x) })
+	require.Panics(t, func() { k.Run(1, 1, k.KB, 1, x, 16, 0, x[:16*k.KB-1], x, x) })
+	require.Panics(t, func() { k.Run(1, 1, k.KB, 1, x, 16, 0, x, x[:k.KB-1], x) })
+	require.Panics(t, func() { k.Run(2, 1, k.KB, 1, x, 16, 16, x, x[:2*k.KB-1], x) })
 }
 
 func FuzzProduct(f *testing.F) {
-	f.Add(uint64(1), uint8(6), uint8(3), uint8(2), uint8(1))
-	f.Fuzz(func(t *testing.T, seed uint64, tiles, width, blocks, gap uint8) {
+	f.Add(uint64(1), uint8(6), uint8(3), uint8(2), uint8(1), uint8(1))
+	f.Fuzz(func(t *testing.T, seed uint64, tiles, width, blocks, gap, groups uint8) {
 		for i := range Kernels {
 			if k := &Kernels[i]; cpu.Has(k.ISA) {
-				check(t, k, seed, int(tiles)%k.Tiles+1, (int(width)%(k.KB/16)+1)*16, int(blocks)%8+1, int(gap))
+				check(t, k, seed, int(groups)%4+1, int(tiles)%k.Tiles+1, (int(width)%(k.KB/16)+1)*16, int(blocks)%8+1, int(gap))
 			}
 		}
 	})
@@ -220,10 +225,10 @@ func BenchmarkProduct(b *testing.B) {
 			}
 			for _, tiles := range []int{k.Tiles, 2} {
 				b.Run(fmt.Sprintf("c=%d/tiles=%d/kernel=%s", c, tiles, k.Name), func(b *testing.B) {
-					a, _, u := operands(testutil.Uniform, 1, tiles, k.KB, c/16, tiles*16)
+					a, _, u := operands(testutil.Uniform, 1, 1, tiles, k.KB, c/16, tiles*16)
 					out := make([]float32, tiles*k.KB)
 					for b.Loop() {
-						k.Run(tiles, k.KB, c/16, a, tiles*16, u, out, u)
+						k.Run(1, tiles, k.KB, c/16, a, tiles*16, 0, u, out, u)
 					}
 					b.ReportMetric(2*float64(tiles*k.KB*c)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 				})

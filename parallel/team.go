@@ -42,8 +42,9 @@ type Team struct {
 
 	// Written by Run before it publishes a ticket, and read only between a
 	// successful claim and the matching increment of done.
-	n  int
-	fn func(worker, item int)
+	n        int
+	fn       func(worker, item int)
+	observer Observer
 
 	open     atomic.Bool
 	parked   atomic.Int32
@@ -69,6 +70,17 @@ func NewTeam(workers int) *Team {
 	}
 	return t
 }
+
+// An Observer looks on while a team works: profilers use it. Both methods are
+// called on the goroutine of the worker, around each item.
+type Observer interface {
+	Begin(worker int)
+	End(worker int)
+}
+
+// Observe makes o the team's observer, or none if nil. It must not be called
+// while Run runs.
+func (t *Team) Observe(o Observer) { t.observer = o }
 
 // Workers returns the number of workers: the bound of the worker argument of
 // the function given to Run.
@@ -112,7 +124,7 @@ func (t *Team) End() {
 // be built once and kept.
 func (t *Team) Run(ctx context.Context, n int, fn func(worker, item int)) error {
 	if t == nil || len(t.helpers) == 0 || n == 1 {
-		return runAlone(ctx, n, fn)
+		return t.runAlone(ctx, n, fn)
 	}
 	if n <= 0 {
 		return ctx.Err()
@@ -129,7 +141,7 @@ func (t *Team) Run(ctx context.Context, n int, fn func(worker, item int)) error 
 		if !ok {
 			break
 		}
-		fn(0, item)
+		t.call(0, item)
 		t.done.Add(1)
 		if err = ctx.Err(); err != nil {
 			t.done.Add(t.dropRest())
@@ -140,14 +152,36 @@ func (t *Team) Run(ctx context.Context, n int, fn func(worker, item int)) error 
 	return err
 }
 
-func runAlone(ctx context.Context, n int, fn func(worker, item int)) error {
+func (t *Team) runAlone(ctx context.Context, n int, fn func(worker, item int)) error {
+	var o Observer
+	if t != nil {
+		o = t.observer
+	}
 	for item := range n {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if o == nil {
+			fn(0, item)
+			continue
+		}
+		o.Begin(0)
 		fn(0, item)
+		o.End(0)
 	}
 	return ctx.Err()
+}
+
+// call runs a claimed item, before the eyes of the observer.
+func (t *Team) call(worker, item int) {
+	o := t.observer
+	if o == nil {
+		t.fn(worker, item)
+		return
+	}
+	o.Begin(worker)
+	t.fn(worker, item)
+	o.End(worker)
 }
 
 // claim takes one item of the current phase.
@@ -227,7 +261,7 @@ func (t *Team) work(worker int) {
 // do runs a claimed item and wakes the caller after the phase's last one.
 func (t *Team) do(worker, item int) {
 	n := int64(t.n) // once done reaches n, the next phase may write t.n
-	t.fn(worker, item)
+	t.call(worker, item)
 	if t.done.Add(1) == n && t.waiting.CompareAndSwap(true, false) {
 		t.finished <- struct{}{}
 	}

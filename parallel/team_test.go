@@ -218,3 +218,30 @@ func BenchmarkPhase(b *testing.B) {
 		_ = team.Run(context.Background(), 2, fn)
 	}
 }
+
+// watcher counts what it sees of each worker.
+type watcher struct{ begun, ended []atomic.Int32 }
+
+func (w watcher) Begin(worker int) { w.begun[worker].Add(1) }
+func (w watcher) End(worker int)   { w.ended[worker].Add(1) }
+
+func TestObserver(t *testing.T) {
+	for _, workers := range []int{1, 3} {
+		team := NewTeam(workers)
+		w := watcher{make([]atomic.Int32, workers), make([]atomic.Int32, workers)}
+		team.Observe(w)
+		team.Begin()
+		did := make([]atomic.Int32, workers)
+		for range 10 {
+			require.NoError(t, team.Run(context.Background(), 7, func(worker, _ int) { did[worker].Add(1) }))
+		}
+		team.End()
+		sum := int32(0)
+		for i := range did {
+			require.Equal(t, did[i].Load(), w.begun[i].Load())
+			require.Equal(t, did[i].Load(), w.ended[i].Load())
+			sum += did[i].Load()
+		}
+		require.EqualValues(t, 70, sum)
+	}
+}

@@ -22,13 +22,14 @@ const chunk = 4
 // memory, so that Run allocates nothing. One goroutine at a time may use it;
 // sessions of one Model may run at the same time.
 type Session struct {
-	model *Model
-	layer string
-	batch int
-	dense bool
-	team  *parallel.Team
-	times []time.Duration
-	rooms rooms
+	model    *Model
+	layer    string
+	batch    int
+	dense    bool
+	team     *parallel.Team
+	times    []time.Duration
+	rooms    rooms
+	profiler *profiler // nil unless Profiled
 	plan
 }
 
@@ -74,7 +75,7 @@ type step struct {
 type sessionOptions struct {
 	batch, workers, h, w int
 	layer                string
-	dense                bool
+	dense, profiled      bool
 }
 
 // A SessionOption changes what a Session computes and with what.
@@ -118,6 +119,10 @@ func (m *Model) NewSession(opts ...SessionOption) (*Session, error) {
 		model: m, layer: o.layer, batch: o.batch, dense: o.dense,
 		team:  parallel.NewTeam(o.workers),
 		times: make([]time.Duration, len(m.cfg.Layers)),
+	}
+	if o.profiled {
+		s.profiler = newProfiler(m.cfg.Layers, o.workers)
+		s.team.Observe(s.profiler)
 	}
 	s.rooms.linear = make([]*gemm.LinearExec, len(m.cfg.Layers))
 	return s, s.Resize(o.h, o.w)
@@ -396,6 +401,8 @@ func (s *Session) Run(ctx context.Context, dst, src []float32) error {
 	if len(dst) != s.batch*s.output.Len() {
 		return fmt.Errorf("vgg: output of %d elements, want %d×%v = %d: %w", len(dst), s.batch, s.output, s.batch*s.output.Len(), ErrShape)
 	}
+	s.profiler.beginRun()
+	defer s.profiler.endRun(ctx)
 	s.team.Begin()
 	defer s.team.End()
 	clear(s.times)
@@ -429,11 +436,14 @@ func (s *Session) runSteps(ctx context.Context, steps []step, dst, src []float32
 		if to == nil {
 			to = dst
 		}
+		s.profiler.beginLayer(st.layer)
 		start := time.Now()
 		if err := st.run(ctx, to, from); err != nil {
 			return err
 		}
-		s.times[st.layer] += time.Since(start)
+		end := time.Now()
+		s.times[st.layer] += end.Sub(start)
+		s.profiler.endLayer(start, end)
 	}
 	return nil
 }

@@ -1,0 +1,101 @@
+package vgg
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"runtime/pprof"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// profiledSession is a session of a small network on two workers.
+func profiledSession(t *testing.T, opts ...SessionOption) (s *Session, dst, src []float32) {
+	t.Helper()
+	cfg, err := Lookup("A-LRN")
+	require.NoError(t, err)
+	cfg = cfg.Divide(16).WithSize(32).WithClasses(10)
+	weights, err := Seeded(cfg, 1)
+	require.NoError(t, err)
+	m, err := New(cfg, weights)
+	require.NoError(t, err)
+	s, err = m.NewSession(append(opts, Workers(2))...)
+	require.NoError(t, err)
+	return s, make([]float32, 10), make([]float32, 3*32*32)
+}
+
+func TestProfiled(t *testing.T) {
+	s, dst, src := profiledSession(t, Profiled())
+	plain, want, _ := profiledSession(t)
+	require.NoError(t, plain.Run(context.Background(), want, src))
+	run := func() { require.NoError(t, s.Run(context.Background(), dst, src)) }
+	run()
+	require.Equal(t, want, dst)
+
+	var out bytes.Buffer
+	require.NoError(t, s.WriteTrace(&out))
+	var trace struct{ TraceEvents []traceEvent }
+	require.NoError(t, json.Unmarshal(out.Bytes(), &trace))
+	layers, work := map[string]traceEvent{}, map[string]int{}
+	for _, e := range trace.TraceEvents {
+		switch {
+		case e.Phase == "X" && e.TID == 0:
+			layers[e.Name] = e
+		case e.Phase == "X":
+			l, ok := layers[e.Name]
+			require.True(t, ok, "worker %d works on %s, which is no layer", e.TID, e.Name)
+			require.GreaterOrEqual(t, e.Time, l.Time)
+			require.LessOrEqual(t, e.Time+e.Dur, l.Time+l.Dur+1e-3)
+			work[e.Name]++
+		}
+	}
+	for _, l := range s.LayerTimes() {
+		require.Contains(t, layers, l.Layer)
+		require.Positive(t, work[l.Layer], "nobody worked on %s", l.Layer)
+	}
+
+	for range 20 { // which worker does how much varies, and so do their lists
+		run()
+	}
+	require.Less(t, testing.AllocsPerRun(20, run), 2.0)
+	require.Error(t, plain.WriteTrace(&out))
+}
+
+// labelAt looks at the labels of the goroutine that works on a layer.
+type labelAt struct {
+	*profiler
+	seen chan string
+}
+
+func (l labelAt) Begin(worker int) {
+	l.profiler.Begin(worker)
+	var out bytes.Buffer
+	_ = pprof.Lookup("goroutine").WriteTo(&out, 1)
+	name := l.names[l.layer]
+	if bytes.Contains(out.Bytes(), []byte(`"layer":"`+name+`"`)) {
+		l.seen <- name
+	}
+}
+
+// TestProfileLabels finds each layer's label in the profile of goroutines while
+// it is worked on, and none afterwards.
+func TestProfileLabels(t *testing.T) {
+	s, dst, src := profiledSession(t, Profiled())
+	l := labelAt{s.profiler, make(chan string, 10000)}
+	s.team.Observe(l)
+	require.NoError(t, s.Run(context.Background(), dst, src))
+	close(l.seen)
+	seen := map[string]bool{}
+	for name := range l.seen {
+		seen[name] = true
+	}
+	for _, lt := range s.LayerTimes() {
+		require.True(t, seen[lt.Layer], "no goroutine carried the label of %s", lt.Layer)
+	}
+	require.Eventually(t, func() bool { // helpers take a moment to leave
+		var out bytes.Buffer
+		return pprof.Lookup("goroutine").WriteTo(&out, 1) == nil && !bytes.Contains(out.Bytes(), []byte(`"layer":"`))
+	}, 5*time.Second, time.Millisecond)
+}

@@ -89,7 +89,7 @@ func StartFrom(cfg Config, path string, convs int, rest Source) (Source, error) 
 			return !l.fc && n > convs
 		})
 	}
-	from := &fileSource{f, fileNames(cfg, layers)}
+	from := &fileSource{f, matchLayers(cfg, layers)}
 	params, err := cfg.Params()
 	if err != nil {
 		return nil, err

@@ -97,8 +97,8 @@ func New(cfg Config, src Source, opts ...Option) (*Model, error) {
 		return nil, err
 	}
 	in := Shape{cfg.Channels, cfg.Size, cfg.Size}
-	for i, l := range cfg.Layers {
-		p, err := m.pack(l, in, src, team)
+	for i := range cfg.Layers {
+		p, err := m.pack(i, in, src, team)
 		if err != nil {
 			return nil, err
 		}
@@ -109,8 +109,9 @@ func New(cfg Config, src Source, opts ...Option) (*Model, error) {
 	return m, nil
 }
 
-// pack reads and packs the tensors of one layer with input in.
-func (m *Model) pack(l Layer, in Shape, src Source, team *parallel.Team) (p packedLayer, err error) {
+// pack reads and packs the tensors of layer i with input in.
+func (m *Model) pack(i int, in Shape, src Source, team *parallel.Team) (p packedLayer, err error) {
+	l := m.cfg.Layers[i]
 	var shape []int
 	switch l.Kind {
 	case Conv:
@@ -131,7 +132,7 @@ func (m *Model) pack(l Layer, in Shape, src Source, team *parallel.Team) (p pack
 	switch {
 	case l.Kind == FC:
 		opts := []gemm.LinearOption{gemm.PackWith(team)}
-		if in.H*in.W > 1 || in.C%layout.Block != 0 {
+		if first := i == 0 || m.cfg.Layers[i-1].Kind != FC; first { // reads a blocked activation
 			opts = append(opts, gemm.Columns(blockedColumns(in)))
 		}
 		if m.opts.half {

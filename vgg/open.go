@@ -70,6 +70,9 @@ func Describe(file weights.Source, opts ...Option) (Config, Source, []Option, er
 	if err := cfg.Validate(); err != nil {
 		return fail(fmt.Errorf("%w (in %s)", err, file.Name()))
 	}
+	if meta.Preset == "" && isKeras(layers) {
+		meta.Preset = weights.PresetCaffe
+	}
 	pic, err := metaPicture(meta, cfg.Size)
 	if err != nil {
 		return fail(fmt.Errorf("vgg: %s: %w", file.Name(), err))
@@ -78,7 +81,7 @@ func Describe(file weights.Source, opts ...Option) (Config, Source, []Option, er
 	if meta.Labels != nil {
 		fromFile = append(fromFile, Labels(meta.Labels))
 	}
-	return cfg, &fileSource{file, fileNames(cfg, layers)}, fromFile, nil
+	return cfg, &fileSource{file, matchLayers(cfg, layers)}, fromFile, nil
 }
 
 // metaConfig reads the configuration that our own files name.

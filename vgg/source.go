@@ -3,6 +3,7 @@ package vgg
 import (
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -11,91 +12,280 @@ import (
 	"github.com/nonet-go/nonet/vgg/weights"
 )
 
-// fileSource reads tensors from a file under the names that the file has.
+// fileSource reads tensors from a file under the names, and in the form, that the
+// file has.
 type fileSource struct {
-	file  weights.Source
-	names map[string]string // ours → the file's
+	file   weights.Source
+	layers map[string]found // by the names of the configuration
 }
 
 func (s *fileSource) Name() string { return s.file.Name() }
 func (s *fileSource) Release()     { s.file.Release() }
 
 func (s *fileSource) Tensor(name string, want []int) ([]float32, error) {
-	inFile, ok := s.names[name]
+	layer, kind, _ := strings.Cut(name, ".")
+	f, ok := s.layers[layer]
 	if !ok {
 		return nil, &TensorError{File: s.Name(), Tensor: name, Want: want, Err: weights.ErrNotFound}
 	}
-	t, err := s.file.Tensor(inFile)
+	if kind == "bias" {
+		return s.bias(f, want)
+	}
+	w, err := s.read(f.base+f.form.weight, f.form.inFile(want, f.shape))
 	if err != nil {
-		return nil, &TensorError{File: s.Name(), Tensor: inFile, Want: want, Err: err}
+		return nil, err
+	}
+	w = f.form.convert(w, want, f.channels)
+	if f.norm == "" {
+		return w, nil
+	}
+	scale, _, err := s.normalization(f, want[0])
+	if err != nil {
+		return nil, err
+	}
+	folded := make([]float32, len(w))
+	each := len(w) / want[0]
+	for i, v := range w {
+		folded[i] = float32(float64(v) * scale[i/each])
+	}
+	return folded, nil
+}
+
+// bias reads the biases of a layer. A convolution with batch normalisation may
+// have none of its own.
+func (s *fileSource) bias(f found, want []int) ([]float32, error) {
+	name := f.base + f.form.bias
+	if f.norm == "" {
+		return s.read(name, want)
+	}
+	b := make([]float32, want[0])
+	if slices.Contains(s.file.Names(), name) {
+		var err error
+		if b, err = s.read(name, want); err != nil {
+			return nil, err
+		}
+	}
+	scale, shift, err := s.normalization(f, want[0])
+	if err != nil {
+		return nil, err
+	}
+	folded := make([]float32, len(b))
+	for i, v := range b {
+		folded[i] = float32(float64(v)*scale[i] + shift[i])
+	}
+	return folded, nil
+}
+
+// normEpsilon is what torchvision's batch normalisation adds to the variance.
+const normEpsilon = 1e-5
+
+// normalization returns batch normalisation as y = scale·x + shift, in float64:
+// what comes of it is rounded once.
+func (s *fileSource) normalization(f found, n int) (scale, shift []float64, err error) {
+	var p [4][]float32
+	for i, kind := range []string{".weight", ".bias", ".running_mean", ".running_var"} {
+		if p[i], err = s.read(f.norm+kind, []int{n}); err != nil {
+			return nil, nil, err
+		}
+	}
+	scale, shift = make([]float64, n), make([]float64, n)
+	for i := range scale {
+		scale[i] = float64(p[0][i]) / math.Sqrt(float64(p[3][i])+normEpsilon)
+		shift[i] = float64(p[1][i]) - float64(p[2][i])*scale[i]
+	}
+	return scale, shift, nil
+}
+
+// read returns a tensor of the file, which must have the given shape there.
+func (s *fileSource) read(name string, want []int) ([]float32, error) {
+	t, err := s.file.Tensor(name)
+	if err != nil {
+		return nil, &TensorError{File: s.Name(), Tensor: name, Want: want, Err: err}
 	}
 	if !slices.Equal(t.Shape, want) {
-		return nil, &TensorError{File: s.Name(), Tensor: inFile, Want: want, Got: t.Shape, Err: ErrShape}
+		return nil, &TensorError{File: s.Name(), Tensor: name, Want: want, Got: t.Shape, Err: ErrShape}
 	}
 	if view, ok := t.Float32View(); ok {
 		return view, nil
 	}
 	w := make([]float32, t.Len())
 	if err := t.Float32s(w); err != nil {
-		return nil, &TensorError{File: s.Name(), Tensor: inFile, Want: want, Got: t.Shape, Err: err}
+		return nil, &TensorError{File: s.Name(), Tensor: name, Want: want, Got: t.Shape, Err: err}
 	}
 	return w, nil
 }
 
-// A found is a layer with weights, as a file's tensors show it.
-type found struct {
-	base        string // the tensors' names without .weight and .bias
-	block, conv int    // of a convolution; conv0 has block 0
-	index       int    // place among the modules of torchvision, -1 in other files
-	fc          bool
-	shape       []int
+// A form is how a file lays out the weights of a layer.
+type form struct {
+	weight, bias string // how the tensors' names end
+	keras        bool   // [3][3][in][out]; columns of the first fully connected layer in the order HWC
 }
 
 var (
-	// Ours and those of others who number blocks: conv1_1, conv11, conv_1_1.
-	blockName = regexp.MustCompile(`^conv_?([1-9])_?([1-9][0-9]?)$`)
-	fcName    = regexp.MustCompile(`^(?:fc_?([1-9][0-9]?)|output)$`)
-	// torchvision's nn.Sequential, counted with the modules that have no weights.
+	// [out][in][3][3] and [out][in]; timm keeps fully connected layers as
+	// convolutions of 7×7 and 1×1, whose elements lie in the same order.
+	formTorch = form{weight: ".weight", bias: ".bias"}
+	// Keras's: the names that h5py and Keras's own savers give them.
+	formKeras = []form{
+		{".kernel", ".bias", true}, {"/kernel", "/bias", true}, {"/kernel:0", "/bias:0", true}, {"_W_1:0", "_b_1:0", true},
+	}
+	// [in][out], columns CHW: a product that an ONNX file does not transpose.
+	formPlain = form{".kernel", ".bias", false}
+)
+
+// transposed reports whether weights are [in][out].
+func (f form) transposed() bool { return f.weight != ".weight" }
+
+// inFile returns the shape that weights of shape want have in the file, where
+// they have the shape have.
+func (f form) inFile(want, have []int) []int {
+	switch {
+	case !f.transposed() && len(want) == 2 && len(have) == 4 && have[0] == want[0] && have[1]*have[2]*have[3] == want[1]:
+		return have
+	case f.transposed() && len(want) == 4:
+		return []int{want[2], want[3], want[1], want[0]}
+	case f.transposed():
+		return []int{want[1], want[0]}
+	}
+	return want
+}
+
+// convert brings weights into OIHW or [out][in]. channels is the number of those
+// that a fully connected layer's columns come from.
+func (f form) convert(w []float32, want []int, channels int) []float32 {
+	if !f.transposed() {
+		return w
+	}
+	out := make([]float32, len(w))
+	if len(want) == 4 { // HWIO
+		o, i, taps := want[0], want[1], want[2]*want[3]
+		for t := range taps {
+			for c := range i {
+				for k, v := range w[(t*i+c)*o:][:o] {
+					out[(k*i+c)*taps+t] = v
+				}
+			}
+		}
+		return out
+	}
+	o, in := want[0], want[1]
+	plane := 1
+	if f.keras && channels > 0 {
+		plane = in / channels
+	}
+	for from := range in {
+		to := from
+		if plane > 1 { // HWC → CHW
+			to = from%channels*plane + from/channels
+		}
+		for k, v := range w[from*o:][:o] {
+			out[k*in+to] = v
+		}
+	}
+	return out
+}
+
+// A found is a layer with weights, as a file's tensors show it.
+type found struct {
+	base        string // the tensors' names without the end
+	form        form
+	block, conv int    // of a convolution; conv0 has block 0
+	index       int    // place among the modules of torchvision, -1 in other files
+	norm        string // of the batch normalisation behind it, or empty
+	fc          bool
+	shape       []int // of the weights, as the file has them
+	out, in     int   // of the weights
+	kernel      int   // of a convolution
+	channels    int   // of the activation that a first fully connected layer flattens
+}
+
+// The names of layers, by their part before .weight:
+//
+//	nonet, Caffe          conv1_1 … fc8
+//	torchvision           features.0 … classifier.6; batch normalisation is features.1 …
+//	timm                  features.0 … pre_logits.fc1, pre_logits.fc2, head.fc
+//	Keras                 block1_conv1 … fc1, fc2, predictions
+//	ONNX                  torchvision's, given by package weights
+//	others                conv11, conv_1_1, output
+//
+// Keras repeats a layer's name (block1_conv1/block1_conv1/kernel:0).
+var (
+	blockName      = regexp.MustCompile(`^conv_?([1-9])_?([1-9][0-9]?)$`)
+	kerasName      = regexp.MustCompile(`^(?:.*/)?block([1-9])_conv([1-9][0-9]?)$`)
+	fcName         = regexp.MustCompile(`^(?:.*/)?(?:fc_?([1-9][0-9]?)|output|predictions)$`)
 	featureName    = regexp.MustCompile(`^features\.([0-9]{1,3})$`)
 	classifierName = regexp.MustCompile(`^classifier\.([0-9]{1,3})$`)
+	timmName       = regexp.MustCompile(`^(?:pre_logits\.fc([12])|head\.fc)$`)
 )
+
+// place reads a layer's place from its name.
+func (f *found) place() bool {
+	number := func(s string, otherwise int) int {
+		if n, err := strconv.Atoi(s); err == nil {
+			return n
+		}
+		return otherwise
+	}
+	const last = 1 << 9 // behind all that have a number
+	if m := blockName.FindStringSubmatch(f.base); m != nil {
+		f.block, f.conv = number(m[1], 0), number(m[2], 0)
+	} else if m := kerasName.FindStringSubmatch(f.base); m != nil {
+		f.block, f.conv = number(m[1], 0), number(m[2], 0)
+	} else if m := featureName.FindStringSubmatch(f.base); m != nil {
+		f.index = number(m[1], 0)
+	} else if m := classifierName.FindStringSubmatch(f.base); m != nil {
+		f.fc, f.conv = true, number(m[1], 0)
+	} else if m := timmName.FindStringSubmatch(f.base); m != nil {
+		f.fc, f.conv = true, number(m[1], last)
+	} else if m := fcName.FindStringSubmatch(f.base); m != nil {
+		f.fc, f.conv = true, number(m[1], last)
+	} else {
+		return f.base == "conv0"
+	}
+	return true
+}
 
 // findLayers lists the layers of a file in the order of computation. Tensors of
 // other names are left alone.
 func findLayers(src weights.Source) ([]found, error) {
 	var convs, fcs []found
-	for _, name := range src.Names() {
-		base, ok := strings.CutSuffix(name, ".weight")
-		if !ok {
+	names := src.Names()
+	for _, name := range names {
+		f := found{index: -1, form: formTorch}
+		var ok bool
+		if f.base, ok = strings.CutSuffix(name, ".weight"); !ok {
+			for _, form := range formKeras {
+				if base, has := strings.CutSuffix(name, form.weight); has {
+					f.base, f.form, ok = base, form, true
+					break
+				}
+			}
+		}
+		if !ok || !f.place() {
 			continue
 		}
-		f := found{base: base, index: -1}
-		number := func(s string) int { n, _ := strconv.Atoi(s); return n } // the patterns match digits alone
-		if m := blockName.FindStringSubmatch(base); m != nil {
-			f.block, f.conv = number(m[1]), number(m[2])
-		} else if m := featureName.FindStringSubmatch(base); m != nil {
-			f.index = number(m[1])
-		} else if m := classifierName.FindStringSubmatch(base); m != nil {
-			f.fc, f.conv = true, number(m[1])
-		} else if m := fcName.FindStringSubmatch(base); m != nil {
-			f.fc, f.conv = true, number(m[1])
-		} else if base != "conv0" {
-			continue
+		if f.form == formKeras[0] && strings.HasPrefix(f.base, "classifier.") {
+			f.form = formPlain
+		}
+		if f.index >= 0 {
+			if norm := fmt.Sprintf("features.%d", f.index+1); slices.Contains(names, norm+".running_mean") {
+				f.norm = norm
+			}
+			if slices.Contains(names, f.base+".running_mean") {
+				continue // the batch normalisation itself
+			}
 		}
 		t, err := src.Tensor(name)
 		if err != nil {
 			return nil, err
 		}
-		f.shape = t.Shape
-		want := 4
+		if err := f.setShape(src.Name(), name, t.Shape); err != nil {
+			return nil, err
+		}
 		if f.fc {
-			want = 2
 			fcs = append(fcs, f)
 		} else {
 			convs = append(convs, f)
-		}
-		if len(f.shape) != want {
-			return nil, fmt.Errorf("vgg: %s: tensor %s has shape %v, want %d dimensions: %w", src.Name(), name, f.shape, want, ErrShape)
 		}
 	}
 	order := func(a, b found) int {
@@ -103,42 +293,76 @@ func findLayers(src weights.Source) ([]found, error) {
 	}
 	slices.SortStableFunc(convs, order)
 	slices.SortStableFunc(fcs, order)
+	if n := len(convs); n > 0 && len(fcs) > 0 {
+		fcs[0].channels = convs[n-1].out
+	}
 	return append(convs, fcs...), nil
 }
 
-// fileNames maps the names of cfg's tensors to those of the file: its layers
-// with weights in their order.
-func fileNames(cfg Config, layers []found) map[string]string {
-	names := map[string]string{}
-	pairs := func(fc bool) {
-		i := 0
+// setShape takes outputs and inputs from the shape of the weights.
+func (f *found) setShape(file, tensor string, shape []int) error {
+	f.shape = shape
+	switch {
+	case f.fc && len(shape) == 2:
+		f.out, f.in = shape[0], shape[1]
+		if f.form.transposed() {
+			f.out, f.in = f.in, f.out
+		}
+		return nil
+	case len(shape) == 4 && f.fc && !f.form.transposed():
+		f.out, f.in = shape[0], shape[1]*shape[2]*shape[3]
+		return nil
+	case len(shape) == 4 && !f.fc:
+		f.out, f.in, f.kernel = shape[0], shape[1], shape[2]
+		if f.form.transposed() {
+			f.out, f.in, f.kernel = shape[3], shape[2], shape[0]
+		}
+		return nil
+	}
+	want := 4
+	if f.fc {
+		want = 2
+	}
+	return fmt.Errorf("vgg: %s: tensor %s has shape %v, want %d dimensions: %w", file, tensor, shape, want, ErrShape)
+}
+
+// isKeras reports whether a file's names are those of Keras, whose VGGs take
+// pictures as Caffe's do.
+func isKeras(layers []found) bool {
+	return slices.ContainsFunc(layers, func(f found) bool { return f.form.keras })
+}
+
+// matchLayers finds the file's layer for each of cfg's that has weights: the
+// layers of each kind in their order.
+func matchLayers(cfg Config, layers []found) map[string]found {
+	match := map[string]found{}
+	for _, fc := range []bool{false, true} {
 		var has []found
 		for _, f := range layers {
 			if f.fc == fc {
 				has = append(has, f)
 			}
 		}
+		i := 0
 		for _, l := range cfg.Layers {
 			if fc && l.Kind == FC || !fc && l.Kind == Conv {
 				if i < len(has) {
-					names[l.Name+".weight"], names[l.Name+".bias"] = has[i].base+".weight", has[i].base+".bias"
+					match[l.Name] = has[i]
 				}
 				i++
 			}
 		}
 	}
-	pairs(false)
-	pairs(true)
 	// Names that agree go before the order: a file may hold more than is wanted.
 	for _, f := range layers {
 		if !f.fc && f.block > 0 {
 			name := fmt.Sprintf("conv%d_%d", f.block, f.conv)
 			if slices.ContainsFunc(cfg.Layers, func(l Layer) bool { return l.Name == name }) {
-				names[name+".weight"], names[name+".bias"] = f.base+".weight", f.base+".bias"
+				match[name] = f
 			}
 		}
 	}
-	return names
+	return match
 }
 
 // errNoNetwork is what inferring ends with for files of other things.
@@ -154,34 +378,36 @@ func inferConfig(name string, layers []found) (Config, error) {
 	for i, f := range layers {
 		if i > 0 {
 			last := layers[i-1]
-			// torchvision: convolution, ReLU, and a pool if one more is between.
-			if newBlock := f.block != last.block && last.block > 0 || f.index >= 0 && f.index-last.index > 2; newBlock || f.fc && !last.fc {
+			// torchvision: convolution, batch normalisation if there is one, ReLU, and
+			// a pool if one more is between.
+			apart := f.index - last.index
+			if last.norm != "" {
+				apart--
+			}
+			if newBlock := f.block != last.block && last.block > 0 || f.index >= 0 && apart > 2; newBlock || f.fc && !last.fc {
 				words = append(words, "M")
 				pools++
 			}
-		} else if len(f.shape) == 4 {
-			cfg.Channels = f.shape[1]
+		} else if !f.fc {
+			cfg.Channels = f.in
 		}
 		switch {
 		case f.fc:
 			if i > 0 && !layers[i-1].fc {
-				side := 1
-				for channels*side*side < f.shape[1] {
-					side++
-				}
-				if channels*side*side != f.shape[1] || side<<pools > maxSide {
-					return cfg, fmt.Errorf("vgg: %s: tensor %s.weight has shape %v, whose columns are no square of %d channels: %w", name, f.base, f.shape, channels, ErrShape)
+				side := int(math.Sqrt(float64(f.in / max(channels, 1))))
+				if channels < 1 || side < 1 || channels*side*side != f.in || side<<pools > maxSide {
+					return cfg, fmt.Errorf("vgg: %s: tensor %s%s has shape %v, whose columns are no square of %d channels: %w", name, f.base, f.form.weight, f.shape, channels, ErrShape)
 				}
 				cfg.Size = side << pools
 			}
-			words = append(words, fmt.Sprintf("F%d", f.shape[0]))
+			words = append(words, fmt.Sprintf("F%d", f.out))
 		default:
-			channels = f.shape[0]
+			channels = f.out
 			word := strconv.Itoa(channels)
 			if f.base == "conv0" {
 				word = "=" + word
 			}
-			if f.shape[2] == 1 {
+			if f.kernel == 1 {
 				word += "/1"
 			}
 			words = append(words, word)

@@ -55,7 +55,7 @@ func (f networkFlags) network() (vgg.Config, error) {
 // modelFlags choose a network, its weights and how it is computed.
 type modelFlags struct {
 	networkFlags `embed:""`
-	Weights      string `short:"w" placeholder:"FILE" help:"File of weights. Without it, the small model that comes with nonet, or random weights for --config."`
+	Weights      string `short:"w" placeholder:"FILE" help:"File of weights: safetensors, PyTorch .pth, Caffe .caffemodel or ONNX. Without it, the small model that comes with nonet, or random weights for --config."`
 	Labels       string `placeholder:"FILE" help:"Names of the classes, one a line."`
 	Preset       string `placeholder:"NAME" help:"Preparation of pictures: torch, caffe, unit or none. Without it, what the weights say, else torch."`
 	Side         int    `placeholder:"PIXELS" help:"Shorter side that pictures are scaled to before the crop."`

@@ -59,7 +59,7 @@ func (c *summaryCmd) describe() (vgg.Config, error) {
 
 type convertCmd struct {
 	networkFlags `embed:""`
-	In           string `arg:"" help:"File of weights."`
+	In           string `arg:"" help:"File of weights: safetensors (names of nonet, torchvision, timm or Keras), PyTorch .pth, Caffe .caffemodel or ONNX, told by its content."`
 	Out          string `arg:"" help:"safetensors file to write."`
 	Labels       string `placeholder:"FILE" help:"Names of the classes, one a line."`
 	Preset       string `placeholder:"NAME" help:"Preparation of pictures: torch, caffe, unit or none."`

@@ -1,4 +1,5 @@
-// Package weights reads and writes files of named tensors.
+// Package weights reads files of named tensors: safetensors, what torch.save
+// writes, Caffe's and ONNX's; and writes safetensors.
 //
 // Its own format is safetensors: an 8-byte little-endian length, a JSON header
 // that gives each tensor a type, a shape and a range of bytes, and the bytes

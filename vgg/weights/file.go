@@ -32,8 +32,9 @@ type File struct {
 type entry struct {
 	dtype  DType
 	shape  []int
-	offset int64 // from the start of the file
-	length int64 // bytes
+	offset int64  // from the start of the file
+	length int64  // bytes
+	own    []byte // instead: not as the file has them
 }
 
 var _ Source = (*File)(nil)
@@ -60,7 +61,10 @@ func (f *File) Tensor(name string) (Tensor, error) {
 		return Tensor{}, &Error{File: f.name, Tensor: name, Err: ErrNotFound,
 			Detail: fmt.Sprintf("the file has %d others", len(f.names))}
 	}
-	data, err := f.section(e.offset, e.length)
+	data, err := e.own, error(nil)
+	if data == nil {
+		data, err = f.section(e.offset, e.length)
+	}
 	if err != nil {
 		return Tensor{}, &Error{File: f.name, Tensor: name, Err: err}
 	}

@@ -1,10 +1,8 @@
 package weights
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/binary"
-	"io"
 	"slices"
 )
 
@@ -13,41 +11,6 @@ const (
 	metadataKey = "__metadata__"
 	safetensors = "safetensors"
 )
-
-// Open opens a safetensors file. It reads the header alone; the tensors are
-// mapped into memory on Linux and macOS, and read on demand elsewhere. Errors
-// wrap ErrFormat, or are the file system's.
-func Open(path string) (*File, error) {
-	f, err := openFile(path)
-	if err != nil {
-		return nil, err
-	}
-	return f.parsed((*File).parseSafetensors)
-}
-
-// FromBytes reads a safetensors file that is in memory, for instance embedded
-// in the program. Its tensors are views of data, which must not change. The
-// name stands in errors.
-func FromBytes(name string, data []byte) (*File, error) {
-	f := &File{name: name, size: int64(len(data)), data: data, r: bytes.NewReader(data)}
-	return f.parsed((*File).parseSafetensors)
-}
-
-// Read reads a safetensors file of size bytes from r: the header at once, each
-// tensor when it is asked for. r is used until Close, which does not close it.
-func Read(name string, r io.ReaderAt, size int64) (*File, error) {
-	f := &File{name: name, size: size, r: r}
-	return f.parsed((*File).parseSafetensors)
-}
-
-// parsed runs parse, and closes f if that fails.
-func (f *File) parsed(parse func(*File) error) (*File, error) {
-	if err := parse(f); err != nil {
-		f.Close()
-		return nil, inFile(f.name, err)
-	}
-	return f, nil
-}
 
 func (f *File) parseSafetensors() error {
 	if f.size < 8 {

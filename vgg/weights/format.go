@@ -1,0 +1,89 @@
+package weights
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+)
+
+// formats are told by how a file begins, not by its name:
+//
+//	safetensors   a length, and "{"
+//	torch         a zip archive, or the magic number of older files
+//	ONNX          a protocol buffer whose first field is the version
+//	Caffe         a protocol buffer whose first field is the network's name or a layer
+//	HDF5          Keras's .h5, which is refused with the way out
+var formats = []struct {
+	begins func(head []byte) bool
+	parse  func(*File) error
+}{
+	{func(h []byte) bool { return bytes.HasPrefix(h, zipMagic) }, (*File).parseTorchZip},
+	{func(h []byte) bool { return bytes.HasPrefix(h, legacyMagic) }, (*File).parseTorchLegacy},
+	{func(h []byte) bool { return bytes.HasPrefix(h, []byte("\x89HDF\r\n\x1a\n")) }, func(*File) error { return errHDF5() }},
+	{looksLikeSafetensors, (*File).parseSafetensors},
+	{func(h []byte) bool { return bytes.HasPrefix(h, []byte{0x08}) }, (*File).parseONNX},
+	{func(h []byte) bool { return len(h) > 0 && (h[0] == 0x0a || h[0] == 0x12 || h[0] == 0xa2) }, (*File).parseCaffe},
+}
+
+// errHDF5 says how to go on from a Keras file.
+func errHDF5() error {
+	return &Error{Detail: "an HDF5 file, such as Keras writes. Two lines of Python make one that can be read: " +
+		"import h5py, safetensors.numpy; " +
+		"w = {}; h5py.File('vgg16.h5').visititems(lambda n, d: w.update({n: d[()]}) if hasattr(d, 'shape') else None); " +
+		"safetensors.numpy.save_file(w, 'vgg16.safetensors')", Err: ErrUnsupported}
+}
+
+// looksLikeSafetensors is true also for a file that is too short or whose length
+// is wrong, so that it gets that reader's message.
+func looksLikeSafetensors(h []byte) bool {
+	return len(h) < 9 || h[8] == '{' || binary.LittleEndian.Uint64(h) < 1<<32
+}
+
+// Open opens a file of weights: safetensors, torch.save's two formats, ONNX or
+// Caffe, told by its content. Headers alone are read; the tensors are mapped into
+// memory on Linux and macOS, and read on demand elsewhere. Errors wrap ErrFormat
+// or ErrUnsupported, or are the file system's.
+func Open(path string) (*File, error) {
+	f, err := openFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return f.parsed()
+}
+
+// FromBytes reads a file that is in memory, for instance embedded in the program.
+// Its tensors are views of data, which must not change. The name stands in errors.
+func FromBytes(name string, data []byte) (*File, error) {
+	f := &File{name: name, size: int64(len(data)), data: data, r: bytes.NewReader(data)}
+	return f.parsed()
+}
+
+// Read reads a file of size bytes from r: headers at once, each tensor when it is
+// asked for. r is used until Close, which does not close it.
+func Read(name string, r io.ReaderAt, size int64) (*File, error) {
+	f := &File{name: name, size: size, r: r}
+	return f.parsed()
+}
+
+// parsed reads the headers, and closes f if that fails.
+func (f *File) parsed() (*File, error) {
+	err := f.parse()
+	if err != nil {
+		f.Close()
+		return nil, inFile(f.name, err)
+	}
+	return f, nil
+}
+
+func (f *File) parse() error {
+	head, err := f.section(0, min(f.size, 16))
+	if err != nil {
+		return err
+	}
+	for _, format := range formats {
+		if format.begins(head) {
+			return format.parse(f)
+		}
+	}
+	return formatf("", "begins with % x: neither safetensors, torch, ONNX nor Caffe", head[:8])
+}

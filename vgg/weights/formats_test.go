@@ -1,0 +1,179 @@
+package weights
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// formatFiles returns the files that other tools wrote, see make.py beside them.
+func formatFiles(t testing.TB) map[string][]byte {
+	paths, err := filepath.Glob("../testdata/formats/*")
+	require.NoError(t, err)
+	files := map[string][]byte{}
+	for _, p := range paths {
+		if filepath.Ext(p) != ".py" {
+			files[filepath.Base(p)], err = os.ReadFile(p)
+			require.NoError(t, err)
+		}
+	}
+	if len(files) != 15 {
+		t.Fatalf("%d files of other tools, want 15", len(files))
+	}
+	return files
+}
+
+// readAll reads every tensor of a file, and returns its first error.
+func readAll(f *File) error {
+	for _, name := range f.Names() {
+		tensor, err := f.Tensor(name)
+		if err == nil && tensor.DType.IsFloat() {
+			err = tensor.Float32s(make([]float32, tensor.Len()))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestTruncatedFormats: every file cut short is refused with its name, when it is
+// opened or when what is missing is read.
+func TestTruncatedFormats(t *testing.T) {
+	for name, data := range formatFiles(t) {
+		for _, n := range []int{0, 1, 7, 8, 9, 15, 16, 100, len(data) / 2, len(data) - 1} {
+			f, err := FromBytes(name, data[:n])
+			if err == nil {
+				err = readAll(f)
+			}
+			require.ErrorContains(t, err, name, "%d of %d bytes", n, len(data))
+		}
+	}
+}
+
+// TestReadOnDemand reads the files without a mapping.
+func TestReadOnDemand(t *testing.T) {
+	for name, data := range formatFiles(t) {
+		if strings.HasSuffix(name, ".h5") {
+			continue
+		}
+		f, err := Read(name, bytes.NewReader(data), int64(len(data)))
+		require.NoError(t, err)
+		require.NoError(t, readAll(f))
+		mapped, err := FromBytes(name, data)
+		require.NoError(t, err)
+		for _, n := range mapped.Names() {
+			a, err := f.Tensor(n)
+			require.NoError(t, err)
+			b, err := mapped.Tensor(n)
+			require.NoError(t, err)
+			require.Equal(t, a.Shape, b.Shape)
+			if !bytes.Equal(a.Data, b.Data) {
+				t.Errorf("%s: %s differs", name, n)
+			}
+		}
+	}
+}
+
+// TestHostilePickles: nothing is called that is not in the table, and nothing
+// grows beyond its place.
+func TestHostilePickles(t *testing.T) {
+	for text, want := range map[string]string{
+		"\x80\x02cos\nsystem\n(X\x04\x00\x00\x00true\x85R.": `"os.system", which is not called`,
+		"\x80\x02c__builtin__\neval\n.":                     `"__builtin__.eval", which is not called`,
+		"\x80\x02ctorchvision.models.vgg\nVGG\n.":           "state_dict",
+		"\x80\x02cos":                                      "a line without end",
+		"\x80\x02X\xff\xff\xff\x7fabc.":                    "more bytes wanted",
+		"\x80\x02\x8d\xff\xff\xff\xff\xff\xff\xff\xffabc.": "length",
+		"\x80\x02t.":                                       "no mark",
+		"\x80\x02.":                                        "on the stack",
+		"\x80\x02K\x00K\x01K\x02s.":                        "2 keys and values of what is no dictionary",
+		"\x80\x02h\x05.":                                   "nothing was stored as 5",
+		"\x80\x02i.":                                       "is none that torch.save writes",
+		"\x80\x02K\x01)R.":                                 "calls what is no function",
+		"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n)R.":   "a tensor of 0 arguments",
+		"\x80\x02ccollections\nOrderedDict\n]K\x01a\x85R.": "what are no pairs",
+		"\x80\x02K\x01Q.": "no storage's",
+		"\x80\x02(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuJ\xff\xff\xff\xfftQ.": "make none",
+	} {
+		u := &unpickler{in: []byte(text), globals: torchGlobals, persist: (&torchReader{storages: map[string]*torchStorage{}}).persist}
+		_, err := u.run()
+		require.ErrorContains(t, err, want, "%q", text)
+	}
+	// A list that holds itself, and a dictionary as its own key.
+	for _, text := range []string{"\x80\x02]q\x00h\x00a.", "\x80\x02}q\x00h\x00h\x00s."} {
+		u := &unpickler{in: []byte(text), globals: torchGlobals}
+		v, err := u.run()
+		require.NoError(t, err)
+		r := &torchReader{f: &File{}}
+		_ = r.finish(v)
+	}
+}
+
+// TestHostileTensors: views that leave their storage, or repeat it.
+func TestHostileTensors(t *testing.T) {
+	r := &torchReader{f: &File{data: make([]byte, 40), size: 40}}
+	s := &torchStorage{dtype: F32, numel: 10}
+	for _, v := range []*torchTensor{
+		{s, 0, []int{11}, []int{1}}, {s, 8, []int{3}, []int{1}}, {s, 0, []int{2, 3}, []int{8, 1}}, {s, 11, []int{1}, []int{1}},
+		{s, 0, []int{1 << 40, 1 << 40}, []int{0, 0}}, {s, 0, []int{1 << 30}, []int{0}}, {s, 0, []int{3, 3}, []int{1 << 62, 1}},
+		{s, 1 << 62, []int{2}, []int{1}}, {s, 0, []int{2, 1 << 62}, []int{1, 4}},
+	} {
+		_, err := r.entry("x", v)
+		require.Error(t, err, "%+v", v)
+	}
+	for _, v := range []*torchTensor{{s, 2, []int{2, 4}, []int{4, 1}}, {s, 0, []int{2, 5}, []int{1, 2}}, {s, 9, nil, nil}, {s, 0, []int{0, 7}, []int{7, 1}}} {
+		_, err := r.entry("x", v)
+		require.NoError(t, err, "%+v", v)
+	}
+}
+
+// FuzzFormats reads damaged files of every format.
+func FuzzFormats(f *testing.F) {
+	for _, data := range formatFiles(f) {
+		f.Add(data[:min(len(data), 1<<13)])
+		if len(data) < 50_000 {
+			f.Add(data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		file, err := FromBytes("fuzz", data)
+		if err != nil {
+			require.ErrorContains(t, err, "fuzz")
+			return
+		}
+		total := 0
+		for _, name := range file.Names() {
+			tensor, err := file.Tensor(name)
+			require.NoError(t, err)
+			total += len(tensor.Data)
+			if tensor.DType.IsFloat() {
+				require.NoError(t, tensor.Float32s(make([]float32, tensor.Len())))
+			}
+		}
+		_ = total
+	})
+}
+
+// FuzzPickle runs programs of the pickle machine alone.
+func FuzzPickle(f *testing.F) {
+	f.Add([]byte("\x80\x02ccollections\nOrderedDict\n)R(X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x06tQK\x00K\x02K\x03\x86K\x03K\x01\x86\x89ccollections\nOrderedDict\n)RtRu."))
+	f.Fuzz(func(t *testing.T, program []byte) {
+		r := &torchReader{f: &File{data: make([]byte, 64), size: 64}, storages: map[string]*torchStorage{}}
+		u := &unpickler{in: program, globals: torchGlobals, persist: r.persist}
+		v, err := u.run()
+		if err != nil {
+			return
+		}
+		for _, s := range r.storages {
+			if s.numel <= 16 && s.dtype.Size() <= 4 {
+				s.offset = 0
+			}
+		}
+		_ = r.finish(v)
+	})
+}

@@ -1,0 +1,389 @@
+package weights
+
+import (
+	"encoding/binary"
+	"math"
+	"math/big"
+	"slices"
+)
+
+// A pickle is a program for a stack machine that builds Python objects. This
+// machine knows the instructions that torch.save writes, and calls nothing but
+// the names in its table of globals: it builds dictionaries, lists, numbers,
+// strings, and what those globals make.
+//
+// Memory is in proportion to the pickle: each instruction pushes at most one
+// value, and values are shared, not copied.
+type unpickler struct {
+	in      []byte
+	at      int
+	stack   []any
+	marks   []int // heights of the stack
+	memo    map[int]any
+	globals func(module, name string) (any, bool)
+	persist func(id any) (any, error)
+}
+
+// The values of the machine, beside nil, bool, int64, float64, *big.Int, string,
+// []byte and what globals and persistent ids stand for.
+type (
+	pyTuple []any
+	pyList  struct{ items []any }
+	pyDict  struct{ keys, values []any }
+	// pyFunc is a global that can be called.
+	pyFunc func(args pyTuple) (any, error)
+)
+
+// get returns the value of a string key.
+func (d *pyDict) get(key string) any {
+	for i, k := range d.keys {
+		if k == key {
+			return d.values[i]
+		}
+	}
+	return nil
+}
+
+func (u *unpickler) failf(format string, args ...any) error {
+	return formatf("", "pickle, byte %d: "+format, append([]any{u.at}, args...)...)
+}
+
+func (u *unpickler) read(n int) ([]byte, error) {
+	if n < 0 || n > len(u.in)-u.at {
+		return nil, u.failf("%d more bytes wanted, %d are there", n, len(u.in)-u.at)
+	}
+	b := u.in[u.at:][:n]
+	u.at += n
+	return b, nil
+}
+
+// number reads an unsigned little-endian integer of n bytes.
+func (u *unpickler) number(n int) (int, error) {
+	b, err := u.read(n)
+	if err != nil {
+		return 0, err
+	}
+	v := uint64(0)
+	for i, c := range b {
+		v |= uint64(c) << (8 * i)
+	}
+	if v > math.MaxInt32 && n == 8 {
+		return 0, u.failf("length %d", v)
+	}
+	return int(v), nil
+}
+
+// counted reads a length of n bytes and as many bytes as it says.
+func (u *unpickler) counted(n int) ([]byte, error) {
+	length, err := u.number(n)
+	if err != nil {
+		return nil, err
+	}
+	return u.read(length)
+}
+
+func (u *unpickler) line() (string, error) {
+	i := slices.Index(u.in[u.at:], '\n')
+	if i < 0 {
+		return "", u.failf("a line without end")
+	}
+	s := string(u.in[u.at : u.at+i])
+	u.at += i + 1
+	return s, nil
+}
+
+func (u *unpickler) push(v any) { u.stack = append(u.stack, v) }
+
+// pop takes n values off the stack; not below the last mark.
+func (u *unpickler) pop(n int) ([]any, error) {
+	floor := 0
+	if len(u.marks) > 0 {
+		floor = u.marks[len(u.marks)-1]
+	}
+	if n > len(u.stack)-floor {
+		return nil, u.failf("%d values wanted, %d are on the stack", n, len(u.stack)-floor)
+	}
+	v := u.stack[len(u.stack)-n:]
+	u.stack = u.stack[:len(u.stack)-n]
+	return v, nil
+}
+
+// popMark takes what lies above the last mark.
+func (u *unpickler) popMark() ([]any, error) {
+	if len(u.marks) == 0 {
+		return nil, u.failf("no mark on the stack")
+	}
+	v := slices.Clone(u.stack[u.marks[len(u.marks)-1]:])
+	u.stack = u.stack[:u.marks[len(u.marks)-1]]
+	u.marks = u.marks[:len(u.marks)-1]
+	return v, nil
+}
+
+func (u *unpickler) top() (any, error) {
+	if len(u.stack) == 0 {
+		return nil, u.failf("the stack is empty")
+	}
+	return u.stack[len(u.stack)-1], nil
+}
+
+// run executes one pickle, up to its STOP, and returns what it leaves.
+func (u *unpickler) run() (any, error) {
+	u.stack, u.marks, u.memo = nil, nil, map[int]any{}
+	for {
+		op, err := u.read(1)
+		if err != nil {
+			return nil, err
+		}
+		if op[0] == '.' {
+			v, err := u.pop(1)
+			if err != nil {
+				return nil, err
+			}
+			return v[0], nil
+		}
+		step, ok := pickleOps[op[0]]
+		if !ok {
+			return nil, u.failf("instruction %#02x is none that torch.save writes", op[0])
+		}
+		if err := step(u); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// pickleOps are the instructions by their byte, named as in Python's pickletools.
+var pickleOps map[byte]func(*unpickler) error
+
+func init() { // the table's functions and the machine refer to each other
+	constant := func(v any) func(*unpickler) error {
+		return func(u *unpickler) error { u.push(v); return nil }
+	}
+	integer := func(n int, signed bool) func(*unpickler) error {
+		return func(u *unpickler) error {
+			v, err := u.number(n)
+			if signed {
+				v = int(int32(v))
+			}
+			u.push(int64(v))
+			return err
+		}
+	}
+	text := func(n int) func(*unpickler) error {
+		return func(u *unpickler) error {
+			b, err := u.counted(n)
+			u.push(string(b))
+			return err
+		}
+	}
+	raw := func(n int) func(*unpickler) error {
+		return func(u *unpickler) error {
+			b, err := u.counted(n)
+			u.push(b)
+			return err
+		}
+	}
+	tuple := func(n int) func(*unpickler) error {
+		return func(u *unpickler) error {
+			v, err := u.pop(n)
+			u.push(pyTuple(slices.Clone(v)))
+			return err
+		}
+	}
+	put := func(n int) func(*unpickler) error {
+		return func(u *unpickler) error {
+			i, err := u.number(n)
+			if err != nil {
+				return err
+			}
+			v, err := u.top()
+			u.memo[i] = v
+			return err
+		}
+	}
+	get := func(n int) func(*unpickler) error {
+		return func(u *unpickler) error {
+			i, err := u.number(n)
+			if err != nil {
+				return err
+			}
+			v, ok := u.memo[i]
+			if !ok {
+				return u.failf("nothing was stored as %d", i)
+			}
+			u.push(v)
+			return nil
+		}
+	}
+	pickleOps = map[byte]func(*unpickler) error{
+		0x80: func(u *unpickler) error { _, err := u.read(1); return err }, // PROTO
+		0x95: func(u *unpickler) error { _, err := u.read(8); return err }, // FRAME
+		'N':  constant(nil), 0x88: constant(true), 0x89: constant(false),   // NONE NEWTRUE NEWFALSE
+		'K': integer(1, false), 'M': integer(2, false), 'J': integer(4, true), // BININT1 BININT2 BININT
+		0x8a: (*unpickler).long,                                   // LONG1
+		'G':  (*unpickler).binfloat,                               // BINFLOAT
+		'X':  text(4), 0x8c: text(1), 0x8d: text(8), 'U': text(1), // BINUNICODE SHORT_BINUNICODE BINUNICODE8 SHORT_BINSTRING
+		'T': text(4), 'B': raw(4), 'C': raw(1), // BINSTRING BINBYTES SHORT_BINBYTES
+		'}': func(u *unpickler) error { u.push(&pyDict{}); return nil }, // EMPTY_DICT
+		']': func(u *unpickler) error { u.push(&pyList{}); return nil }, // EMPTY_LIST
+		')': constant(pyTuple(nil)), 0x85: tuple(1), 0x86: tuple(2), 0x87: tuple(3),
+		'(': func(u *unpickler) error { u.marks = append(u.marks, len(u.stack)); return nil },   // MARK
+		't': func(u *unpickler) error { v, err := u.popMark(); u.push(pyTuple(v)); return err }, // TUPLE
+		'0': func(u *unpickler) error { _, err := u.pop(1); return err },                        // POP
+		'q': put(1), 'r': put(4), 'h': get(1), 'j': get(4),                                      // BINPUT LONG_BINPUT BINGET LONG_BINGET
+		0x94: func(u *unpickler) error { v, err := u.top(); u.memo[len(u.memo)] = v; return err }, // MEMOIZE
+		'a':  func(u *unpickler) error { v, err := u.pop(1); return u.extend(v, err) },            // APPEND
+		'e':  func(u *unpickler) error { v, err := u.popMark(); return u.extend(v, err) },         // APPENDS
+		's':  func(u *unpickler) error { v, err := u.pop(2); return u.setItems(v, err) },          // SETITEM
+		'u':  func(u *unpickler) error { v, err := u.popMark(); return u.setItems(v, err) },       // SETITEMS
+		'c':  (*unpickler).global,                                                                 // GLOBAL
+		0x93: (*unpickler).stackGlobal,                                                            // STACK_GLOBAL
+		'R':  (*unpickler).reduce,                                                                 // REDUCE
+		'b':  (*unpickler).buildState,                                                             // BUILD
+		'Q':  (*unpickler).persistent,                                                             // BINPERSID
+	}
+}
+
+func (u *unpickler) long() error {
+	b, err := u.counted(1)
+	if err != nil {
+		return err
+	}
+	if len(b) <= 8 {
+		v := int64(0)
+		for i, c := range b {
+			v |= int64(c) << (8 * i)
+		}
+		if n := len(b); n > 0 && n < 8 && b[n-1] >= 0x80 {
+			v -= 1 << (8 * n)
+		}
+		u.push(v)
+		return nil
+	}
+	big := new(big.Int)
+	big.SetBytes(reversed(b))
+	u.push(big)
+	return nil
+}
+
+func reversed(b []byte) []byte {
+	b = slices.Clone(b)
+	slices.Reverse(b)
+	return b
+}
+
+func (u *unpickler) binfloat() error {
+	b, err := u.read(8)
+	if err != nil {
+		return err
+	}
+	u.push(math.Float64frombits(binary.BigEndian.Uint64(b)))
+	return nil
+}
+
+func (u *unpickler) extend(v []any, err error) error {
+	if err != nil {
+		return err
+	}
+	top, err := u.top()
+	if err != nil {
+		return err
+	}
+	l, ok := top.(*pyList)
+	if !ok {
+		return u.failf("appends to what is no list")
+	}
+	l.items = append(l.items, v...)
+	return nil
+}
+
+func (u *unpickler) setItems(v []any, err error) error {
+	if err != nil {
+		return err
+	}
+	top, err := u.top()
+	if err != nil {
+		return err
+	}
+	d, ok := top.(*pyDict)
+	if !ok || len(v)%2 != 0 {
+		return u.failf("sets %d keys and values of what is no dictionary", len(v))
+	}
+	for i := 0; i < len(v); i += 2 {
+		d.keys, d.values = append(d.keys, v[i]), append(d.values, v[i+1])
+	}
+	return nil
+}
+
+func (u *unpickler) global() error {
+	module, err := u.line()
+	if err != nil {
+		return err
+	}
+	name, err := u.line()
+	if err != nil {
+		return err
+	}
+	return u.pushGlobal(module, name)
+}
+
+func (u *unpickler) stackGlobal() error {
+	v, err := u.pop(2)
+	if err != nil {
+		return err
+	}
+	module, ok1 := v[0].(string)
+	name, ok2 := v[1].(string)
+	if !ok1 || !ok2 {
+		return u.failf("a global without a name")
+	}
+	return u.pushGlobal(module, name)
+}
+
+func (u *unpickler) pushGlobal(module, name string) error {
+	v, ok := u.globals(module, name)
+	if !ok {
+		return &Error{Detail: "the pickle wants " + quote(module+"."+name) + ", which is not called: save the model's state_dict() instead of the model", Err: ErrUnsupported}
+	}
+	u.push(v)
+	return nil
+}
+
+func (u *unpickler) reduce() error {
+	v, err := u.pop(2)
+	if err != nil {
+		return err
+	}
+	f, ok1 := v[0].(pyFunc)
+	args, ok2 := v[1].(pyTuple)
+	if !ok1 || !ok2 {
+		return u.failf("calls what is no function")
+	}
+	made, err := f(args)
+	u.push(made)
+	return err
+}
+
+// buildState drops the attributes of an object: those of a state_dict are
+// version numbers.
+func (u *unpickler) buildState() error {
+	if _, err := u.pop(1); err != nil {
+		return err
+	}
+	top, err := u.top()
+	if err == nil {
+		if _, ok := top.(*pyDict); !ok {
+			err = u.failf("attributes of what is no dictionary")
+		}
+	}
+	return err
+}
+
+func (u *unpickler) persistent() error {
+	v, err := u.pop(1)
+	if err != nil {
+		return err
+	}
+	made, err := u.persist(v[0])
+	u.push(made)
+	return err
+}

@@ -1,0 +1,389 @@
+package weights
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/big"
+	"path"
+	"strings"
+)
+
+const torch = "torch"
+
+// maxPickle bounds the pickle of a zip archive, bytes: that of VGG-19 has 5,000.
+const maxPickle = 64 << 20
+
+// The beginnings of torch.save's two formats: a zip archive, and before version
+// 1.6 a sequence of pickles, of which the first is this number.
+var (
+	zipMagic    = []byte("PK\x03\x04")
+	legacyMagic = []byte{0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'}
+)
+
+// torchTypes are the storages by their class in package torch.
+var torchTypes = map[string]DType{
+	"DoubleStorage": F64, "FloatStorage": F32, "HalfStorage": F16, "BFloat16Storage": BF16,
+	"LongStorage": I64, "IntStorage": I32, "ShortStorage": I16, "CharStorage": I8, "ByteStorage": U8, "BoolStorage": Bool,
+}
+
+// torchStorage is a run of elements somewhere in the file, which tensors are
+// views of.
+type torchStorage struct {
+	dtype  DType
+	key    string
+	numel  int64
+	offset int64 // in the file, once it is known
+}
+
+// torchTensor is a view of a storage.
+type torchTensor struct {
+	storage       *torchStorage
+	offset        int64 // elements
+	shape, stride []int
+}
+
+// torchReader reads the pickles of one file.
+type torchReader struct {
+	f        *File
+	storages map[string]*torchStorage
+}
+
+// torchGlobals is all that a pickle may call.
+//
+//	collections.OrderedDict           a dictionary
+//	torch._utils._rebuild_tensor_v2   a view of a storage
+//	torch._utils._rebuild_tensor      likewise, before version 0.4
+//	torch._utils._rebuild_parameter   the tensor of a parameter
+//	torch.FloatStorage …              the type of a storage
+func torchGlobals(module, name string) (any, bool) {
+	switch module + "." + name {
+	case "collections.OrderedDict":
+		return pyFunc(orderedDict), true
+	case "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor":
+		return pyFunc(rebuildTensor), true
+	case "torch._utils._rebuild_parameter":
+		return pyFunc(func(args pyTuple) (any, error) {
+			if len(args) > 0 {
+				if t, ok := args[0].(*torchTensor); ok {
+					return t, nil
+				}
+			}
+			return nil, formatf("", "a parameter that is no tensor")
+		}), true
+	}
+	if d, ok := torchTypes[name]; ok && module == "torch" {
+		return d, true
+	}
+	return nil, false
+}
+
+func orderedDict(args pyTuple) (any, error) {
+	d := &pyDict{}
+	if len(args) == 0 {
+		return d, nil
+	}
+	pairs, ok := args[0].(*pyList)
+	if !ok {
+		return nil, formatf("", "a dictionary of what is no list")
+	}
+	for _, p := range pairs.items {
+		var key, value any
+		switch p := p.(type) {
+		case pyTuple:
+			if len(p) == 2 {
+				key, value = p[0], p[1]
+			}
+		case *pyList:
+			if len(p.items) == 2 {
+				key, value = p.items[0], p.items[1]
+			}
+		}
+		if key == nil {
+			return nil, formatf("", "a dictionary of what are no pairs")
+		}
+		d.keys, d.values = append(d.keys, key), append(d.values, value)
+	}
+	return d, nil
+}
+
+// rebuildTensor makes a tensor of (storage, offset, size, stride, …).
+func rebuildTensor(args pyTuple) (any, error) {
+	if len(args) < 4 {
+		return nil, formatf("", "a tensor of %d arguments, want at least 4", len(args))
+	}
+	s, ok1 := args[0].(*torchStorage)
+	offset, ok2 := args[1].(int64)
+	shape, ok3 := dims(args[2])
+	stride, ok4 := dims(args[3])
+	if !ok1 || !ok2 || !ok3 || !ok4 || offset < 0 || len(shape) != len(stride) || len(shape) > maxRank {
+		return nil, formatf("", "a tensor of arguments that make none")
+	}
+	return &torchTensor{s, offset, shape, stride}, nil
+}
+
+// dims returns the numbers of a tuple.
+func dims(v any) ([]int, bool) {
+	t, ok := v.(pyTuple)
+	list := make([]int, 0, len(t))
+	for _, x := range t {
+		n, isInt := x.(int64)
+		if !isInt || n < 0 || n != int64(int(n)) {
+			return nil, false
+		}
+		list = append(list, int(n))
+	}
+	return list, ok
+}
+
+// persist makes the storage of ('storage', type, key, device, elements, …).
+func (r *torchReader) persist(id any) (any, error) {
+	t, ok := id.(pyTuple)
+	if !ok || len(t) < 5 || t[0] != "storage" {
+		return nil, formatf("", "a persistent id that is no storage's")
+	}
+	dtype, ok1 := t[1].(DType)
+	key, ok2 := t[2].(string)
+	numel, ok3 := t[4].(int64)
+	if !ok1 || !ok2 || !ok3 || numel < 0 || numel > 1<<60/int64(dtype.Size()) {
+		return nil, formatf("", "a storage of arguments that make none")
+	}
+	if len(t) > 5 && t[5] != nil {
+		return nil, &Error{Detail: "a view of a storage", Err: ErrUnsupported}
+	}
+	if s := r.storages[key]; s != nil {
+		if s.dtype != dtype || s.numel != numel {
+			return nil, formatf("", "storage %s is both %d × %s and %d × %s", quote(key), s.numel, s.dtype, numel, dtype)
+		}
+		return s, nil
+	}
+	s := &torchStorage{dtype: dtype, key: key, numel: numel, offset: -1}
+	r.storages[key] = s
+	return s, nil
+}
+
+// parseTorchZip reads what torch.save writes since version 1.6: a zip archive of
+// NAME/data.pkl and the storages NAME/data/KEY, not compressed.
+func (f *File) parseTorchZip() error {
+	z, err := zip.NewReader(f.reader(), f.size)
+	if err != nil {
+		return formatf("", "%v", err)
+	}
+	var pickle *zip.File
+	members := map[string]*zip.File{}
+	for _, m := range z.File {
+		if path.Base(m.Name) == "data.pkl" && strings.Count(m.Name, "/") <= 1 {
+			pickle = m
+		}
+		members[m.Name] = m
+	}
+	if pickle == nil {
+		return formatf("", "a zip archive without data.pkl: no file of torch.save")
+	}
+	root := strings.TrimSuffix(pickle.Name, "data.pkl")
+	if order := members[root+"byteorder"]; order != nil {
+		text, err := readMember(order, 16)
+		if err != nil {
+			return err
+		}
+		if strings.TrimSpace(string(text)) != "little" {
+			return &Error{Detail: "byte order " + quote(string(text)), Err: ErrUnsupported}
+		}
+	}
+	program, err := readMember(pickle, maxPickle)
+	if err != nil {
+		return err
+	}
+	r := &torchReader{f, map[string]*torchStorage{}}
+	u := &unpickler{in: program, globals: torchGlobals, persist: r.persist}
+	object, err := u.run()
+	if err != nil {
+		return err
+	}
+	for key, s := range r.storages {
+		m := members[root+"data/"+key]
+		if m == nil {
+			return formatf("", "the archive has no storage %s", quote(key))
+		}
+		if m.Method != zip.Store {
+			return &Error{Detail: "storage " + quote(key) + " is compressed", Err: ErrUnsupported}
+		}
+		if s.offset, err = m.DataOffset(); err != nil {
+			return formatf("", "storage %s: %v", quote(key), err)
+		}
+		if want := s.numel * int64(s.dtype.Size()); m.UncompressedSize64 != uint64(want) || s.offset > f.size-want {
+			return formatf("", "storage %s has %d bytes, want %d", quote(key), m.UncompressedSize64, want)
+		}
+	}
+	return r.finish(object)
+}
+
+// readMember reads a member of an archive of at most most bytes.
+func readMember(m *zip.File, most int64) ([]byte, error) {
+	rc, err := m.Open()
+	if err != nil {
+		return nil, formatf("", "%s: %v", quote(m.Name), err)
+	}
+	defer rc.Close()
+	b, err := io.ReadAll(io.LimitReader(rc, most+1))
+	if err != nil {
+		return nil, formatf("", "%s: %v", quote(m.Name), err)
+	}
+	if int64(len(b)) > most {
+		return nil, formatf("", "%s has more than %d bytes", quote(m.Name), most)
+	}
+	return b, nil
+}
+
+// parseTorchLegacy reads what torch.save wrote before version 1.6: pickles of a
+// magic number, a version, the system, the object and the keys of the storages,
+// and the storages, each with its number of elements before it.
+func (f *File) parseTorchLegacy() error {
+	head, err := f.section(0, min(f.size, maxPickle))
+	if err != nil {
+		return err
+	}
+	r := &torchReader{f, map[string]*torchStorage{}}
+	u := &unpickler{in: head, globals: torchGlobals, persist: r.persist}
+	var parts [5]any
+	for i := range parts {
+		if parts[i], err = u.run(); err != nil {
+			return err
+		}
+	}
+	magic, isBig := parts[0].(*big.Int)
+	if !isBig || magic.Text(16) != "1950a86a20f9469cfc6c" || parts[1] != int64(1001) {
+		return formatf("", "protocol %v, want 1001", parts[1])
+	}
+	if system, ok := parts[2].(*pyDict); ok && system.get("little_endian") == false {
+		return &Error{Detail: "the file was written on a big-endian machine", Err: ErrUnsupported}
+	}
+	keys, ok := parts[4].(*pyList)
+	if !ok {
+		return formatf("", "no list of storages")
+	}
+	at := int64(u.at)
+	for _, k := range keys.items {
+		key, _ := k.(string)
+		s := r.storages[key]
+		if s == nil || s.offset >= 0 {
+			return formatf("", "storage %s is not known, or there twice", quote(key))
+		}
+		if f.size-at < 8 {
+			return formatf("", "storage %s: the file ends at byte %d", quote(key), f.size)
+		}
+		length, err := f.section(at, 8)
+		if err != nil {
+			return err
+		}
+		want := s.numel * int64(s.dtype.Size())
+		if n := int64(binary.LittleEndian.Uint64(length)); n != s.numel || want > f.size-at-8 {
+			return formatf("", "storage %s has %d elements at byte %d of %d, want %d", quote(key), n, at, f.size, s.numel)
+		}
+		s.offset = at + 8
+		at += 8 + want
+	}
+	return r.finish(parts[3])
+}
+
+// finish makes the tensors of a state_dict, or of one in a checkpoint under the
+// names that training programs use.
+func (r *torchReader) finish(root any) error {
+	d, ok := root.(*pyDict)
+	for _, key := range []string{"state_dict", "model_state_dict", "model"} {
+		if ok {
+			if inner, isDict := d.get(key).(*pyDict); isDict {
+				d = inner
+			}
+		}
+	}
+	if !ok {
+		return formatf("", "the file holds no dictionary of tensors")
+	}
+	entries := map[string]entry{}
+	for i, k := range d.keys {
+		name, isName := k.(string)
+		t, isTensor := d.values[i].(*torchTensor)
+		if !isName || !isTensor {
+			continue // an optimizer's state, an epoch's number
+		}
+		name = strings.TrimPrefix(name, "module.") // of DataParallel
+		if _, twice := entries[name]; twice {
+			return formatf(name, "is there twice")
+		}
+		e, err := r.entry(name, t)
+		if err != nil {
+			return err
+		}
+		entries[name] = e
+	}
+	r.f.format = torch
+	r.f.setEntries(entries)
+	return nil
+}
+
+// entry places a tensor in the file, or copies one whose elements do not lie in
+// their order.
+func (r *torchReader) entry(name string, t *torchTensor) (entry, error) {
+	s := t.storage
+	e := entry{dtype: s.dtype, shape: t.shape}
+	length, ok := byteLen(s.dtype, t.shape)
+	size := int64(s.dtype.Size())
+	if !ok || s.offset < 0 {
+		return e, formatf(name, "shape is %v", t.shape)
+	}
+	e.length = length
+	if length == 0 {
+		return e, nil
+	}
+	last, contiguous, step := t.offset, true, 1
+	for i := len(t.shape) - 1; i >= 0; i-- {
+		if t.shape[i] > 1 && t.stride[i] != step {
+			contiguous = false
+		}
+		step *= t.shape[i]
+		if t.stride[i] > 0 && int64(t.shape[i]-1) > (s.numel-last)/int64(t.stride[i]) {
+			return e, formatf(name, "shape %v with strides %v from element %d is larger than its storage of %d", t.shape, t.stride, t.offset, s.numel)
+		}
+		last += int64(t.shape[i]-1) * int64(t.stride[i])
+	}
+	switch {
+	case last >= s.numel:
+		return e, formatf(name, "shape %v with strides %v from element %d is larger than its storage of %d", t.shape, t.stride, t.offset, s.numel)
+	case contiguous:
+		e.offset = s.offset + t.offset*size
+		return e, nil
+	case length > s.numel*size:
+		return e, &Error{Tensor: name, Detail: fmt.Sprintf("shape %v repeats elements of its storage of %d", t.shape, s.numel), Err: ErrUnsupported}
+	}
+	from, err := r.f.section(s.offset, s.numel*size)
+	if err != nil {
+		return e, err
+	}
+	e.own = make([]byte, 0, length)
+	at := make([]int, len(t.shape))
+	for int64(len(e.own)) < length {
+		i := t.offset
+		for d, x := range at {
+			i += int64(x) * int64(t.stride[d])
+		}
+		e.own = append(e.own, from[i*size:][:size]...)
+		for d := len(at) - 1; d >= 0; d-- {
+			if at[d]++; at[d] < t.shape[d] {
+				break
+			}
+			at[d] = 0
+		}
+	}
+	return e, nil
+}
+
+// reader returns the whole file.
+func (f *File) reader() io.ReaderAt {
+	if f.data != nil {
+		return bytes.NewReader(f.data)
+	}
+	return f.r
+}

@@ -279,8 +279,11 @@ func (e *LinearExec) panel(worker, p int) {
 	for b := 0; b < l.blocks; b += chunkBlocks {
 		blocks := min(chunkBlocks, l.blocks-b)
 		at := l.at(p) + b*16*width
-		ahead := at + blocks*16*width // the chunk that comes next
-		if last := l.at(l.panels()-1) + l.width(l.panels()-1)*l.blocks*16; ahead+blocks*16*width > last {
+		// The chunk that comes next is fetched while several inputs meet this one.
+		// For one input memory is the limit, and the processor's own prefetching
+		// of a single stream is faster: 7 % on Zen 4, 17 % in half precision.
+		ahead := at + blocks*16*width
+		if last := l.at(l.panels()-1) + l.width(l.panels()-1)*l.blocks*16; n == 1 || ahead+blocks*16*width > last {
 			ahead = at
 		}
 		for t := 0; t < n; t += group {
@@ -294,7 +297,7 @@ func (e *LinearExec) panel(worker, p int) {
 			for i, v := range tile[:g*width] {
 				sums[t*width+i] += v
 			}
-			if t == 0 {
+			if t == 0 && ahead != at {
 				ahead += blocks * 8 * width // each call fetches half of it
 			}
 		}

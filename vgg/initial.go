@@ -46,14 +46,19 @@ func (s *initialSource) Name() string { return fmt.Sprintf("initial weights of s
 func (s *initialSource) Release()     {}
 
 func (s *initialSource) Tensor(name string, want []int) ([]float32, error) {
+	w := make([]float32, Param{Shape: want}.Len())
+	return w, s.fill(w, name, want)
+}
+
+func (s *initialSource) fill(w []float32, name string, want []int) error {
 	i := slices.IndexFunc(s.params, func(p Param) bool { return p.Name == name })
 	if i < 0 || !slices.Equal(s.params[i].Shape, want) {
-		return nil, &TensorError{File: s.Name(), Tensor: name, Want: want, Err: ErrShape}
+		return &TensorError{File: s.Name(), Tensor: name, Want: want, Err: ErrShape}
 	}
 	p := s.params[i]
-	w := make([]float32, p.Len())
 	if len(p.Shape) == 1 {
-		return w, nil
+		clear(w)
+		return nil
 	}
 	fanOut := p.FanIn / p.Shape[1] * p.Shape[0]
 	deviation := map[Init]float64{InitPaper: 0.1, InitGlorot: math.Sqrt(2 / float64(p.FanIn+fanOut)), InitHe: math.Sqrt(2 / float64(p.FanIn))}[s.init]
@@ -62,7 +67,7 @@ func (s *initialSource) Tensor(name string, want []int) ([]float32, error) {
 	for j := range w {
 		w[j] = float32(rng.NormFloat64() * deviation)
 	}
-	return w, nil
+	return nil
 }
 
 // StartFrom is a Source that takes tensors from a file where it has them with the

@@ -27,16 +27,20 @@ func (s *seededSource) Name() string { return fmt.Sprintf("random weights of see
 func (s *seededSource) Release()     {}
 
 func (s *seededSource) Tensor(name string, want []int) ([]float32, error) {
+	w := make([]float32, Param{Shape: want}.Len())
+	return w, s.fill(w, name, want)
+}
+
+func (s *seededSource) fill(w []float32, name string, want []int) error {
 	i := slices.IndexFunc(s.params, func(p Param) bool { return p.Name == name })
 	if i < 0 || !slices.Equal(s.params[i].Shape, want) {
-		return nil, &TensorError{File: s.Name(), Tensor: name, Want: want, Err: ErrShape}
+		return &TensorError{File: s.Name(), Tensor: name, Want: want, Err: ErrShape}
 	}
 	p := s.params[i]
 	bound := 0.05
 	if len(p.Shape) > 1 {
 		bound = math.Sqrt(6 / float64(p.FanIn))
 	}
-	w := make([]float32, p.Len())
 	seeded.Fill(w, s.seed, uint64(i), bound)
-	return w, nil
+	return nil
 }

@@ -27,9 +27,11 @@ type Trainer struct {
 	params  []Param
 	weights [][]float32 // by Param
 	moments [][]float32
-	grads   [][]float32
-	fresh   []float32 // the gradient of one tensor in one batch, if several are added
-	batches int       // that grads hold
+	grads   [][]float32 // nil where nobody has asked for it, see trainFC
+	lazy    []*trainFC  // by Param: who computes the gradient when it is asked for, or nil
+	pieces  []piece     // of all tensors, for the update
+	fresh   []float32   // the gradient of one tensor in one batch, if several are added
+	batches int         // that grads hold
 
 	layers   []trainLayer // of the configuration
 	input    []float32    // blocked
@@ -127,17 +129,60 @@ func NewTrainer(cfg Config, src Source, batch int, opts ...TrainerOption) (*Trai
 		return nil, err
 	}
 	for _, p := range t.params {
-		w, err := src.Tensor(p.Name, p.Shape)
-		if err != nil {
+		own := layout.Alloc(p.Len())
+		if err := readTensor(own, src, p); err != nil {
 			return nil, err
 		}
-		own := layout.Alloc(p.Len())
-		copy(own, w)
 		t.weights = append(t.weights, own)
 		t.moments = append(t.moments, layout.Alloc(p.Len()))
-		t.grads = append(t.grads, layout.Alloc(p.Len()))
 	}
-	return t, t.plan()
+	t.grads = make([][]float32, len(t.params))
+	if err := t.plan(); err != nil {
+		return nil, err
+	}
+	for i := range t.params {
+		if t.lazy[i] == nil {
+			t.gradMemory(i)
+		}
+		for at := 0; at < t.params[i].Len(); at += updateRun {
+			t.pieces = append(t.pieces, piece{i, at, min(at+updateRun, t.params[i].Len())})
+		}
+	}
+	return t, nil
+}
+
+// A filler is a Source that can write a tensor where it is wanted, without a copy
+// of hundreds of megabytes.
+type filler interface {
+	fill(dst []float32, name string, shape []int) error
+}
+
+// readTensor copies a tensor of src.
+func readTensor(dst []float32, src Source, p Param) error {
+	if f, ok := src.(filler); ok {
+		return f.fill(dst, p.Name, p.Shape)
+	}
+	w, err := src.Tensor(p.Name, p.Shape)
+	copy(dst, w)
+	return err
+}
+
+// gradMemory returns where the gradient of tensor i is kept.
+func (t *Trainer) gradMemory(i int) []float32 {
+	if t.grads[i] == nil {
+		t.grads[i] = layout.Alloc(t.params[i].Len())
+	}
+	return t.grads[i]
+}
+
+// settle computes the gradients that are pending: those of the first batch since
+// the last Update, because later ones are added to it at once.
+func (t *Trainer) settle() {
+	for _, f := range t.lazy {
+		if f != nil {
+			f.settle(t, 0)
+		}
+	}
 }
 
 // Config returns the network's configuration.
@@ -154,8 +199,15 @@ func (t *Trainer) Weights() [][]float32 { return t.weights }
 func (t *Trainer) Moments() [][]float32 { return t.moments }
 
 // Grads returns the gradients themselves: of the mean loss over the batches
-// since the last Update, added up.
-func (t *Trainer) Grads() [][]float32 { return t.grads }
+// since the last Update, added up. The first call allocates those of the fully
+// connected layers; training alone does not need them.
+func (t *Trainer) Grads() [][]float32 {
+	for i := range t.grads {
+		t.gradMemory(i)
+	}
+	t.settle()
+	return t.grads
+}
 
 // Changed says that weights were written to.
 func (t *Trainer) Changed() { t.stale = true }
@@ -251,6 +303,7 @@ func (t *Trainer) forward(ctx context.Context, input []float32) ([]float32, erro
 		}
 		t.stale = false
 	}
+	t.settle()
 	start := time.Now()
 	size := t.cfg.Channels * t.cfg.Size * t.cfg.Size
 	blocked := len(t.input) / t.batch
@@ -302,6 +355,17 @@ func crossEntropy(d, logits []float32, targets []int, classes int) (r Result) {
 // SGD is one step of gradient descent with momentum and weight decay.
 type SGD struct{ Rate, Momentum, Decay float64 }
 
+// step takes a step for some weights.
+func (rule SGD) step(w, v, g []float32) {
+	elementwise.SGD(w, v, g, float32(rule.Rate), float32(rule.Momentum), float32(rule.Decay))
+}
+
+// A piece is a part of tensor i.
+type piece struct{ i, from, to int }
+
+// updateRun is how many weights an item of an update changes.
+const updateRun = 1 << 16
+
 // Update changes the weights by the mean of the gradients since the last Update,
 // by PyTorch's rule, and forgets the gradients:
 //
@@ -309,17 +373,28 @@ type SGD struct{ Rate, Momentum, Decay float64 }
 //	w = w − rate·v
 func (t *Trainer) Update(rule SGD) {
 	start := time.Now()
+	t.team.Begin()
+	defer t.team.End()
 	first := t.firstParam()
 	scale := float32(1) / float32(max(t.batches, 1))
-	_ = t.team.Run(context.Background(), len(t.params)-first, func(_, item int) { // the context never ends
-		i := first + item
+	_ = t.team.Run(context.Background(), len(t.pieces), func(_, item int) { // the context never ends
+		p := t.pieces[item]
+		if f := t.lazy[p.i]; p.i < first || f != nil && (f.pending || t.grads[p.i] == nil) {
+			return
+		}
+		g := t.grads[p.i][p.from:p.to]
 		if t.batches > 1 {
-			for j := range t.grads[i] {
-				t.grads[i][j] *= scale
+			for j := range g {
+				g[j] *= scale
 			}
 		}
-		elementwise.SGD(t.weights[i], t.moments[i], t.grads[i], float32(rule.Rate), float32(rule.Momentum), float32(rule.Decay))
+		rule.step(t.weights[p.i][p.from:p.to], t.moments[p.i][p.from:p.to], g)
 	})
+	for _, f := range t.lazy {
+		if f != nil && f.pending {
+			f.update(t, rule)
+		}
+	}
 	t.batches, t.stale = 0, true
 	t.times.Update += time.Since(start)
 }
@@ -416,7 +491,8 @@ func (t *Trainer) plan() error {
 	if err != nil {
 		return err
 	}
-	b := trainBuilder{t: t, mult: gemm.NewMultiplier(t.team), scale: 1}
+	b := trainBuilder{t: t, mult: gemm.NewMultiplier(t.team), updater: newFCUpdater(t.opts.workers), scale: 1}
+	t.lazy = make([]*trainFC, len(t.params))
 	in := Shape{t.cfg.Channels, t.cfg.Size, t.cfg.Size}
 	b.reserve(in, shapes)
 	t.input = layout.Alloc(t.batch * layout.Len(in.C, in.H, in.W))
@@ -428,6 +504,9 @@ func (t *Trainer) plan() error {
 			return fmt.Errorf("vgg: %s: %w", l.Name, err)
 		}
 		t.layers = append(t.layers, layer)
+		if f, ok := layer.(*trainFC); ok {
+			t.lazy[f.param] = f
+		}
 		in = shapes[i]
 	}
 	return nil

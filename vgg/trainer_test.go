@@ -205,3 +205,44 @@ func TestTrainerErrors(t *testing.T) {
 	_, err = NewTrainer(small, src, 0)
 	require.ErrorIs(t, err, ErrShape)
 }
+
+// TestLazyGradients: whether someone looks at the gradients does not change a bit of
+// the weights, with several batches to a step or one, and frozen layers stay.
+func TestLazyGradients(t *testing.T) {
+	x, targets := testutil.Normal(5, 2*3*32*32), []int{1, 2}
+	for _, batches := range []int{1, 2} {
+		look, blind := newTrainer(t, "A", 16, 2, Dropout(0.5, 1)), newTrainer(t, "A", 16, 2, Dropout(0.5, 1), TrainWorkers(3))
+		for range 2 {
+			for range batches {
+				for _, tr := range []*Trainer{look, blind} {
+					_, err := tr.Gradients(context.Background(), x, targets)
+					require.NoError(t, err)
+				}
+				look.Grads()
+			}
+			rule := SGD{Rate: 0.1, Momentum: 0.9, Decay: 5e-4}
+			look.Update(rule)
+			blind.Update(rule)
+		}
+		for i, p := range look.Params() {
+			testutil.CheckBits(t, p.Name, batches, blind.Weights()[i], look.Weights()[i])
+			testutil.CheckBits(t, p.Name, batches, blind.Moments()[i], look.Moments()[i])
+		}
+	}
+	frozen := newTrainer(t, "A", 16, 2, Freeze("fc8"), InputGrad())
+	before := append([]float32(nil), frozen.Weights()[len(frozen.Params())-2]...)
+	_, err := frozen.Gradients(context.Background(), x, targets)
+	require.NoError(t, err)
+	frozen.Update(SGD{Rate: 0.1})
+	testutil.CheckBits(t, "frozen", "fc8", frozen.Weights()[len(frozen.Params())-2], before)
+	require.NotZero(t, frozen.InputGradient()[0])
+
+	// An Update without gradients, and one after a batch that was broken off.
+	idle := newTrainer(t, "A", 16, 2)
+	idle.Update(SGD{Rate: 0.1})
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err = idle.Gradients(ctx, x, targets)
+	require.ErrorIs(t, err, context.Canceled)
+	idle.Update(SGD{Rate: 0.1})
+}

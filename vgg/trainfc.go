@@ -10,6 +10,10 @@ import (
 )
 
 // trainFC is a fully connected layer: Y = X·Wᵀ + b, ReLU, dropout.
+//
+// The gradient of its weights is a product of two small matrices, dYᵀ·X, and the
+// largest of all gradients. It is not written to memory unless someone asks for
+// it: update multiplies and takes the step a block at a time.
 type trainFC struct {
 	trainBase
 	in      Shape
@@ -23,6 +27,8 @@ type trainFC struct {
 	flat    []float32
 	dflat   []float32
 	yt      []float32 // [out][batch]
+	pending bool      // the gradient of the weights is dYᵀ·X, and not yet computed
+	updater *fcUpdater
 }
 
 // flatten makes room for the activation in CHW order, which the weights have.
@@ -80,27 +86,19 @@ func (f *trainFC) drop(t *Trainer) {
 
 func (f *trainFC) backward(ctx context.Context, t *Trainer) error {
 	start := time.Now()
-	in := f.in.Len()
-	beta := float32(0)
-	if t.batches > 0 {
-		beta = 1
-	}
-	if err := f.mult.SGEMM(ctx, true, false, f.out, in, f.rows, 1, f.dy, f.out, f.flat, in, beta, t.grads[f.param], in); err != nil {
-		return err
-	}
-	bias := t.grads[f.param+1]
-	for j := range bias {
-		sum := float64(beta * bias[j])
-		for r := range f.rows {
-			sum += float64(f.dy[r*f.out+j])
+	if !f.frozen {
+		f.pending = true
+		if t.batches > 0 { // to be added to what is there
+			f.settle(t, 1)
 		}
-		bias[j] = float32(sum)
+		f.biasGrad(t)
 	}
 	f.times.BackwardWeights += time.Since(start)
 	if f.dx == nil {
 		return nil
 	}
 	start = time.Now()
+	in := f.in.Len()
 	err := f.mult.SGEMM(ctx, false, false, f.rows, in, f.out, 1, f.dy, f.out, t.weights[f.param], in, 0, f.dflat, in)
 	if f.first {
 		f.each(func(blocked, flat []float32) { layout.FromNCHW(blocked, flat, f.in.C, f.in.H, f.in.W) }, f.dx, f.dflat)
@@ -110,6 +108,72 @@ func (f *trainFC) backward(ctx context.Context, t *Trainer) error {
 	}
 	f.times.BackwardData += time.Since(start)
 	return err
+}
+
+func (f *trainFC) biasGrad(t *Trainer) {
+	bias := t.grads[f.param+1]
+	for j := range bias {
+		sum := 0.0
+		if t.batches > 0 {
+			sum = float64(bias[j])
+		}
+		for r := range f.rows {
+			sum += float64(f.dy[r*f.out+j])
+		}
+		bias[j] = float32(sum)
+	}
+}
+
+// settle computes a pending gradient of the weights: beta times what is there is
+// added to it.
+func (f *trainFC) settle(t *Trainer, beta float32) {
+	if !f.pending {
+		return
+	}
+	f.pending = false
+	in := f.in.Len()
+	g := t.gradMemory(f.param)
+	_ = f.mult.SGEMM(context.Background(), true, false, f.out, in, f.rows, 1, f.dy, f.out, f.flat, in, beta, g, in) // the context never ends
+}
+
+// The block of weights of one item of an update, 28×2048, and its gradient stay
+// in the second-level cache.
+const (
+	updateRows    = 28
+	updateColumns = 2048
+)
+
+// fcUpdater is what updates of all fully connected layers share.
+type fcUpdater struct {
+	mult []*gemm.Multiplier // of each worker
+	tile [][]float32
+}
+
+func newFCUpdater(workers int) *fcUpdater {
+	u := &fcUpdater{}
+	for range workers {
+		u.mult = append(u.mult, gemm.NewMultiplier(nil))
+		u.tile = append(u.tile, layout.Alloc(updateRows*updateColumns))
+	}
+	return u
+}
+
+// update takes the step of the weights whose gradient is pending.
+func (f *trainFC) update(t *Trainer, rule SGD) {
+	f.pending = false
+	in := f.in.Len()
+	columns := (in + updateColumns - 1) / updateColumns
+	rows := (f.out + updateRows - 1) / updateRows
+	_ = t.team.Run(context.Background(), rows*columns, func(w, item int) { // the context never ends
+		r0, c0 := item/columns*updateRows, item%columns*updateColumns
+		m, n := min(updateRows, f.out-r0), min(updateColumns, in-c0)
+		tile := f.updater.tile[w]
+		_ = f.updater.mult[w].SGEMM(context.Background(), true, false, m, n, f.rows, 1, f.dy[r0:], f.out, f.flat[c0:], in, 0, tile, n)
+		for r := range m {
+			at := (r0+r)*in + c0
+			rule.step(t.weights[f.param][at:at+n], t.moments[f.param][at:at+n], tile[r*n:][:n])
+		}
+	})
 }
 
 // maskRows takes dx through the ReLU and the dropout that made x: what either

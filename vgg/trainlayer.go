@@ -13,16 +13,17 @@ import (
 
 // trainBuilder makes the layers of a Trainer in their order.
 type trainBuilder struct {
-	t     *Trainer
-	mult  *gemm.Multiplier
-	d     [2][]float32 // gradients of activations, in turn
-	turn  int
-	y     []float32 // the activation before the next layer
-	relu  bool      // which comes from a ReLU
-	scale float32   // and has been multiplied by this, in training
-	dy    []float32 // its gradient, nil if none is wanted
-	param int       // the next tensor
-	conv  []float32 // scratch of all convolutions
+	t       *Trainer
+	mult    *gemm.Multiplier
+	updater *fcUpdater
+	d       [2][]float32 // gradients of activations, in turn
+	turn    int
+	y       []float32 // the activation before the next layer
+	relu    bool      // which comes from a ReLU
+	scale   float32   // and has been multiplied by this, in training
+	dy      []float32 // its gradient, nil if none is wanted
+	param   int       // the next tensor
+	conv    []float32 // scratch of all convolutions
 }
 
 // reserve allocates what layers share, for the input and the shapes of a network.
@@ -47,14 +48,18 @@ func (b *trainBuilder) scratch(n int) []float32 {
 // layer makes layer i, which turns in into out.
 func (b *trainBuilder) layer(i int, l Layer, in, out Shape) (trainLayer, error) {
 	n := b.t.batch
-	base := trainBase{x: b.y, dx: b.dy, mask: b.relu, relu: l.ReLU || l.Kind == Pool && b.relu, param: b.param}
+	base := trainBase{frozen: i < b.t.frozen(), x: b.y, dx: b.dy, mask: b.relu, relu: l.ReLU || l.Kind == Pool && b.relu, param: b.param}
 	length := layout.Len(out.C, out.H, out.W)
 	if l.Kind == FC {
 		length = l.Out
 	}
 	base.y = layout.Alloc(n * length)
-	base.dy = b.d[b.turn][:n*length]
-	b.turn = 1 - b.turn
+	if l.Kind == FC {
+		base.dy = layout.Alloc(n * length) // its own: it is needed until the update
+	} else {
+		base.dy = b.d[b.turn][:n*length]
+		b.turn = 1 - b.turn
+	}
 	before := b.scale
 	b.y, b.relu, b.scale = base.y, base.relu, 1
 	b.dy = nil
@@ -67,7 +72,7 @@ func (b *trainBuilder) layer(i int, l Layer, in, out Shape) (trainLayer, error) 
 	switch {
 	case l.Kind == FC:
 		last := i == len(b.t.cfg.Layers)-1
-		f := &trainFC{trainBase: base, in: in, out: l.Out, rows: n, mult: b.mult, index: i, scale: before, first: i == 0 || b.t.cfg.Layers[i-1].Kind != FC}
+		f := &trainFC{trainBase: base, in: in, out: l.Out, rows: n, mult: b.mult, updater: b.updater, index: i, scale: before, first: i == 0 || b.t.cfg.Layers[i-1].Kind != FC}
 		if last {
 			f.dy = b.t.prob
 		} else if l.ReLU {
@@ -101,6 +106,7 @@ type trainBase struct {
 	mask   bool      // x comes from a ReLU, whose gradient this layer takes
 	relu   bool
 	param  int // the layer's weight, followed by its bias
+	frozen bool
 	times  StepTimes
 }
 
@@ -202,11 +208,13 @@ func (c *trainConv) forward(ctx context.Context, _ *Trainer) error { return c.fw
 
 func (c *trainConv) backward(ctx context.Context, t *Trainer) error {
 	start := time.Now()
-	c.biasGrad(t, c.out.C, c.out.H*c.out.W)
-	if err := c.weights.Run(ctx, t.gradient(c.param), c.x, c.dy); err != nil {
-		return err
+	if !c.frozen {
+		c.biasGrad(t, c.out.C, c.out.H*c.out.W)
+		if err := c.weights.Run(ctx, t.gradient(c.param), c.x, c.dy); err != nil {
+			return err
+		}
+		t.add(c.param)
 	}
-	t.add(c.param)
 	c.times.BackwardWeights += time.Since(start)
 	if c.dx == nil {
 		return nil
@@ -265,11 +273,13 @@ func (p *trainPointwise) forward(ctx context.Context, _ *Trainer) error {
 
 func (p *trainPointwise) backward(ctx context.Context, t *Trainer) error {
 	start := time.Now()
-	p.biasGrad(t, p.out.C, p.out.H*p.out.W)
-	if err := p.weights.Run(ctx, t.gradient(p.param), p.x, p.dy); err != nil {
-		return err
+	if !p.frozen {
+		p.biasGrad(t, p.out.C, p.out.H*p.out.W)
+		if err := p.weights.Run(ctx, t.gradient(p.param), p.x, p.dy); err != nil {
+			return err
+		}
+		t.add(p.param)
 	}
-	t.add(p.param)
 	p.times.BackwardWeights += time.Since(start)
 	if p.dx == nil {
 		return nil

@@ -78,15 +78,20 @@ func SumPixels(sum *[16]float32, x []float32) {
 
 // SGD takes one step of gradient descent with momentum and weight decay, by
 // PyTorch's rule: v = momentum·v + (g + decay·w), w −= rate·v. The slices have
-// the same length.
+// the same length. What becomes of an element does not depend on its place.
 func SGD(w, v, g []float32, rate, momentum, decay float32) {
 	if len(v) != len(w) || len(g) != len(w) {
 		panic("elementwise: wrong lengths")
 	}
 	pieces(len(w)/16, func(at, n int) { best.sgd(n, &w[at], &v[at], &g[at], rate, momentum, decay) })
-	for i := len(w) &^ 15; i < len(w); i++ {
-		v[i] = momentum*v[i] + (g[i] + decay*w[i])
-		w[i] -= rate * v[i]
+	if i := len(w) &^ 15; i < len(w) {
+		var ws, vs, gs [16]float32
+		copy(ws[:], w[i:])
+		copy(vs[:], v[i:])
+		copy(gs[:], g[i:])
+		best.sgd(1, &ws[0], &vs[0], &gs[0], rate, momentum, decay)
+		copy(w[i:], ws[:])
+		copy(v[i:], vs[:])
 	}
 }
 

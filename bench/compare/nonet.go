@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/nonet-go/nonet/gemm"
@@ -118,14 +119,15 @@ func (d *netDriver) respond(command string, args []string) (any, error) {
 // trainDriver takes steps of training.
 type trainDriver struct {
 	cfg     vgg.Config
-	trainer *vgg.Trainer
+	trainer *vgg.Trainer // made by the first run: the check has one of its own
+	batch   int
 	threads int
 	input   []float32
 	targets []int
 }
 
 // rule is that of peers/torch_vgg.py.
-var rule = vgg.SGD{Rate: 1e-4, Momentum: 0.9, Decay: 5e-4}
+var rule = vgg.SGD{Rate: 1e-5, Momentum: 0.9, Decay: 5e-4}
 
 func newTrainDriver(o options, threads int) (*trainDriver, error) {
 	cfg, err := vgg.Lookup(o.Config)
@@ -136,8 +138,8 @@ func newTrainDriver(o options, threads int) (*trainDriver, error) {
 	for i := range o.Batch {
 		d.targets = append(d.targets, i)
 	}
-	d.trainer, err = d.make(o.Batch, vgg.Dropout(0.5, 1))
-	return d, err
+	d.batch = o.Batch
+	return d, nil
 }
 
 func (d *trainDriver) make(batch int, opts ...vgg.TrainerOption) (*vgg.Trainer, error) {
@@ -174,11 +176,19 @@ func (d *trainDriver) respond(command string, args []string) (any, error) {
 			}
 			a.Losses = append(a.Losses, loss)
 		}
+		t = nil
+		debug.FreeOSMemory() // the run has memory of its own
 		return a, nil
 	case "run":
 		var n int
 		if err := integers(args, &n); err != nil {
 			return nil, err
+		}
+		if d.trainer == nil {
+			var err error
+			if d.trainer, err = d.make(d.batch, vgg.Dropout(0.5, 1)); err != nil {
+				return nil, err
+			}
 		}
 		return samples(n, func() error {
 			_, err := step(d.trainer, d.input, d.targets)

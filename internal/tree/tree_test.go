@@ -220,3 +220,27 @@ func TestAssembly(t *testing.T) {
 	})
 	require.Greater(t, n, 10)
 }
+
+// TestWorkflow: the workflow runs .ci/run, and both run what the README promises.
+func TestWorkflow(t *testing.T) {
+	read := func(name string) string {
+		text, err := os.ReadFile(filepath.Join("../..", name))
+		require.NoError(t, err)
+		return string(text)
+	}
+	workflow, ci := read(".github/workflows/ci.yml"), read(".ci/run")
+	require.Contains(t, workflow, "- run: .ci/run\n")
+	_, block, ok := strings.Cut(read("README.md"), "## Two commands\n\n```sh\n")
+	require.True(t, ok, "the README's two commands")
+	block, _, _ = strings.Cut(block, "```")
+	commands := 0
+	for line := range strings.Lines(block) {
+		command, _, _ := strings.Cut(line, "#")
+		command = strings.TrimSpace(command)
+		require.Contains(t, workflow, "- run: "+command+"\n")
+		require.Contains(t, ci, "\n"+command+"\n")
+		commands++
+	}
+	require.Equal(t, 2, commands)
+	require.Contains(t, read(".github/ISSUE_TEMPLATE/fault.yml"), "vgg selftest")
+}

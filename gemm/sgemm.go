@@ -2,6 +2,7 @@ package gemm
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"github.com/nonet-go/nonet/internal/direct"
@@ -94,6 +95,11 @@ func newMultiplier(kern *direct.Kernel, team *parallel.Team) *Multiplier {
 
 // Kernel names the kernel that the Multiplier computes with.
 func (g *Multiplier) Kernel() string { return g.kern.Name }
+
+// String tells the kernel and the block sizes, for reports.
+func (g *Multiplier) String() string {
+	return fmt.Sprintf("%s: MR %d, NR %d, MC %d, NC %d, KC %d", g.kern.Name, g.kern.Pixels, g.kern.KB, mc, nc, kc)
+}
 
 // zeros is the bias of sums that start at nothing.
 var zeros [64]float32

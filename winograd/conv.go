@@ -123,6 +123,16 @@ func (c *Conv) blockTiles() int {
 	return min(max(fit, minBlock), maxBlock, c.tiles)
 }
 
+// String tells the order of loops and the block sizes, for reports.
+func (c *Conv) String() string {
+	order := "blocks of tiles outside, panels inside"
+	if c.panelMajor {
+		order = "panels outside, blocks of tiles inside"
+	}
+	return fmt.Sprintf("F(%d×%d,3×3): %d tiles in %d blocks of %d; %d panels of %d outputs; %s",
+		c.f.m, c.f.m, c.tiles, c.blocks, c.block, c.f.panels(), c.f.kern.KB, order)
+}
+
 // Sizes of the operands, in floats.
 func (c *Conv) srcLen() int { return c.n * layout.Len(c.f.c, c.h, c.w) }
 func (c *Conv) dstLen() int { return c.n * layout.Len(c.f.k, c.ph, c.pw) }

@@ -14,12 +14,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/nonet-go/nonet/vgg"
+	"github.com/nonet-go/nonet/vgg/check"
 	"github.com/nonet-go/nonet/vgg/weights"
 	"github.com/stretchr/testify/require"
 )
@@ -143,6 +145,28 @@ func TestCheck(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(requireOK(t, "check", "--config", "A", "--json")), &r))
 	require.True(t, r.Passed)
 	require.Greater(t, len(r.Rows), 50)
+}
+
+func TestSelftest(t *testing.T) {
+	text := requireOK(t, "selftest")
+	for _, word := range []string{"GOMAXPROCS", "features", "NONET_ISA", "internal/product", "conv3_2", "F(4×4,3×3)", "fully connected", runtime.Version()} {
+		require.Contains(t, text, word)
+	}
+	require.NotContains(t, text, "WRONG")
+	var r selftest
+	require.NoError(t, json.Unmarshal([]byte(requireOK(t, "selftest", "--json")), &r))
+	require.True(t, r.Passed)
+	require.Contains(t, r.Available, r.ISA)
+	require.Greater(t, len(r.Families), 9)
+
+	// One wrong comparison condemns its family and the whole.
+	r.Families = nil
+	r.judge([]check.Row{{Variant: "a", OK: true}, {Variant: "b", OK: true}, {Variant: "b", Max: 1}})
+	require.False(t, r.Passed)
+	require.Equal(t, []verdict{{"a", 1, 0, true}, {"b", 2, 1, false}}, r.Families)
+	var out bytes.Buffer
+	require.NoError(t, r.print(&out))
+	require.Contains(t, out.String(), "WRONG: 2 comparisons")
 }
 
 // TestCheckFindsFaults changes single bits of a golden file: each must be seen.

@@ -67,5 +67,22 @@ func Best() ISA {
 	return Generic
 }
 
+// Features names the processor's extensions that the choice looks at and that it
+// has, whatever NONET_ISA says.
+func Features() (names []string) {
+	for _, f := range features() {
+		if f.has {
+			names = append(names, f.name)
+		}
+	}
+	return names
+}
+
+// feature is an extension under the name that GODEBUG=cpu.<name>=off takes.
+type feature struct {
+	name string
+	has  bool
+}
+
 // Err reports an unknown value of NONET_ISA, which is otherwise ignored.
 func Err() error { return err }

@@ -14,3 +14,11 @@ func detect() (m [len(names)]bool) {
 	m[AVX512] = m[AVX2] && x.HasAVX512F && x.HasAVX512VL && x.HasAVX512BW && x.HasAVX512DQ
 	return m
 }
+
+func features() []feature {
+	x := &cpu.X86
+	return []feature{
+		{"avx", x.HasAVX}, {"avx2", x.HasAVX2}, {"fma", x.HasFMA},
+		{"avx512f", x.HasAVX512F}, {"avx512vl", x.HasAVX512VL}, {"avx512bw", x.HasAVX512BW}, {"avx512dq", x.HasAVX512DQ},
+	}
+}

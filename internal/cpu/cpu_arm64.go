@@ -7,3 +7,5 @@ func detect() (m [len(names)]bool) {
 	m[NEON] = true
 	return m
 }
+
+func features() []feature { return []feature{{"asimd", true}} }

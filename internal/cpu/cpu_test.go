@@ -44,6 +44,13 @@ func TestChoose(t *testing.T) {
 	require.ErrorContains(t, err, `NONET_ISA="sse9"`)
 }
 
+// TestFeatures: what is chosen is among what is named.
+func TestFeatures(t *testing.T) {
+	t.Parallel()
+	needs := map[ISA][]string{AVX2: {"avx", "avx2", "fma"}, AVX512: {"avx2", "avx512f", "avx512vl", "avx512bw", "avx512dq"}, NEON: {"asimd"}}
+	require.Subset(t, Features(), needs[Best()])
+}
+
 // TestSwitchedOff takes one feature after the other away, as a user may, in a
 // process of its own: no instruction set that needs the feature stays.
 func TestSwitchedOff(t *testing.T) {

@@ -26,6 +26,16 @@ func TestNetworks(t *testing.T) {
 	}
 }
 
+func TestKernels(t *testing.T) {
+	rows, err := Kernels(context.Background())
+	requirePassed(t, rows, err)
+	require.Greater(t, len(rows), 20)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err = Kernels(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+}
+
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(testutil.Shared(t, "data", "golden"), "*.safetensors"))
 	require.NoError(t, err)

@@ -1,0 +1,240 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/nonet-go/nonet/conv3x3"
+	"github.com/nonet-go/nonet/gemm"
+	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/half"
+	"github.com/nonet-go/nonet/internal/ref"
+	"github.com/nonet-go/nonet/internal/seeded"
+	"github.com/nonet-go/nonet/layout"
+	"github.com/nonet-go/nonet/parallel"
+	"github.com/nonet-go/nonet/pool"
+)
+
+// kernels collects the rows of Kernels. Its methods stop at the first error.
+type kernels struct {
+	ctx  context.Context
+	team *parallel.Team
+	rows []Row
+	err  error
+}
+
+// Kernels compares each family of kernels that this process has chosen with the
+// reference, on small operands with every kind of remainder.
+func Kernels(ctx context.Context) ([]Row, error) {
+	k := &kernels{ctx: ctx, team: parallel.NewTeam(2)}
+	k.team.Begin()
+	defer k.team.End()
+	for _, family := range []func(){k.convolutions, k.products, k.connected, k.pools, k.elementwise} {
+		if family(); k.err != nil {
+			return nil, fmt.Errorf("check: kernels: %w", k.err)
+		}
+	}
+	return k.rows, nil
+}
+
+// random returns n numbers in [−1, 1), different for each tensor.
+func random(tensor uint64, n int) []float32 {
+	x := make([]float32, n)
+	seeded.Fill(x, 1, tensor, 1)
+	return x
+}
+
+// row adds a comparison, unless the computation before it failed.
+func (k *kernels) row(family, what string, err error, got []float32, want []float64) {
+	if k.err == nil {
+		k.err = err
+	}
+	k.rows = append(k.rows, gradientRow("kernels", family, what, got, want))
+}
+
+// exact is row for what has no rounding.
+func (k *kernels) exact(family, what string, err error, got []float32, want []float64) {
+	k.row(family, what, err, got, want)
+	r := &k.rows[len(k.rows)-1]
+	r.MaxBound, r.RMSBound, r.OK = 0, 0, r.Max == 0
+}
+
+func (k *kernels) convolutions() {
+	s := conv3x3.Shape{N: 2, C: 37, H: 13, W: 11, K: 70, Pad: 1}
+	shape := ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 3, KW: 3, Pad: s.Pad}
+	x, w, b, dy := random(1, shape.InputLen()), random(2, shape.WeightLen()), random(3, s.K), random(4, shape.OutputLen())
+	want, _ := ref.Conv2D(shape, x, w, b)
+	relu := ref.ReLU(want)
+	pooled, _ := ref.MaxPool2x2(s.N*s.K, s.OH(), s.OW(), relu)
+	wantX, _ := ref.Conv2DInputGrad(shape, dy, w)
+	wantW, _ := ref.Conv2DWeightGrad(shape, x, dy)
+	for _, a := range []struct {
+		name string
+		opt  conv3x3.Option
+	}{{"direct", conv3x3.Direct}, {"F(2×2,3×3)", conv3x3.Winograd(2)}, {"F(4×4,3×3)", conv3x3.Winograd(4)}} {
+		forward := func(what string, want []float64, follow ...conv3x3.Option) {
+			y := make([]float32, len(want))
+			p, err := conv3x3.NewPlan(s, w, b, append(follow, a.opt, conv3x3.Workers(2))...)
+			if err == nil {
+				err = p.Forward(y, x)
+			}
+			k.row(a.name, what, err, y, want)
+		}
+		forward("convolution", want)
+		forward("convolution, ReLU", relu, conv3x3.ReLU)
+		forward("convolution, ReLU, pool", pooled, conv3x3.Pool)
+		dx, dw := make([]float32, len(x)), make([]float32, len(w))
+		g, err := conv3x3.NewGradPlan(s, w, a.opt, conv3x3.Workers(2))
+		if err == nil {
+			err = g.InputGrad(dx, dy)
+		}
+		k.row(a.name, "input gradient", err, dx, wantX)
+		if a.name == "F(2×2,3×3)" {
+			continue // it has no weight gradient of its own
+		}
+		if err == nil {
+			err = g.WeightGrad(dw, x, dy)
+		}
+		k.row(a.name, "weight gradient", err, dw, wantW)
+	}
+}
+
+func (k *kernels) products() {
+	const m, n, inner = 19, 133, 530
+	a, b := random(5, m*inner), random(6, n*inner)
+	y := make([]float32, m*n)
+	want, _ := ref.Gemm(false, true, m, n, inner, 1, a, inner, b, inner, 0, y, n)
+	g := gemm.NewMultiplier(k.team)
+	err := g.SGEMM(k.ctx, false, true, m, n, inner, 1, a, inner, b, inner, 0, y, n)
+	k.row("product", "SGEMM", err, y, want)
+
+	s := gemm.Conv1x1{N: 2, C: 37, H: 13, W: 11, K: 70}
+	shape := ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 1, KW: 1}
+	x, w, bias, dy := random(7, shape.InputLen()), random(8, shape.WeightLen()), random(9, s.K), random(10, shape.OutputLen())
+	want, _ = ref.Conv2D(shape, x, w, bias)
+	y = make([]float32, len(dy))
+	dst := make([]float32, s.N*layout.Len(s.K, s.H, s.W))
+	p, err := gemm.NewPointwise(s.C, s.K, w, bias)
+	if err == nil {
+		var e *gemm.PointwiseExec
+		if e, err = p.NewExec(s.N, s.H, s.W, false, k.team); err == nil {
+			err = e.Run(k.ctx, dst, blocked(x, s.N, s.C, s.H, s.W))
+		}
+	}
+	unblock(y, dst, s.N, s.K, s.H, s.W)
+	k.row("1×1", "convolution", err, y, want)
+
+	want, _ = ref.Conv2DWeightGrad(shape, x, dy)
+	dw := make([]float32, len(w))
+	wg, err := gemm.NewPointwiseWeightGrad(s.N, s.C, s.H, s.W, s.K, k.team)
+	if err == nil {
+		err = wg.Run(k.ctx, dw, blocked(x, s.N, s.C, s.H, s.W), blocked(dy, s.N, s.K, s.H, s.W))
+	}
+	k.row("1×1", "weight gradient", err, dw, want)
+}
+
+// connected checks fully connected layers in both precisions: half-precision
+// weights are those rounded beforehand.
+func (k *kernels) connected() {
+	const n, out, in = 9, 133, 1040
+	x, w, b := random(11, n*in), random(12, out*in), random(13, out)
+	for i, v := range w {
+		w[i] = half.ToFloat32(half.FromFloat32(v))
+	}
+	want, _ := ref.Linear(n, in, out, x, w, b)
+	for _, storage := range []struct {
+		name string
+		opts []gemm.LinearOption
+	}{{"float32", nil}, {"float16", []gemm.LinearOption{gemm.Half}}} {
+		y := make([]float32, n*out)
+		l, err := gemm.NewLinear(out, in, w, b, storage.opts...)
+		if err == nil {
+			var e *gemm.LinearExec
+			if e, err = l.NewExec(k.team, n); err == nil {
+				err = e.Run(k.ctx, y, x, n)
+			}
+		}
+		k.row("fully connected", storage.name, err, y, want)
+	}
+}
+
+func (k *kernels) pools() {
+	const n, c, h, w = 2, 37, 9, 11
+	x, dy, dz := random(14, n*c*h*w), random(15, n*c*(h/2)*(w/2)), random(16, n*c*h*w)
+	bx, by := blocked(x, n, c, h, w), make([]float32, n*layout.Len(c, h/2, w/2))
+	want, arg := ref.MaxPool2x2(n*c, h, w, x)
+	m, err := pool.NewMaxPool(n, c, h, w, k.team)
+	if err == nil {
+		err = m.Run(k.ctx, by, bx)
+	}
+	y := make([]float32, len(dy))
+	unblock(y, by, n, c, h/2, w/2)
+	k.exact("pool", "maximum", err, y, want)
+
+	full, back := make([]float32, len(x)), make([]float32, len(bx))
+	g, err := pool.NewMaxPoolGrad(n, c, h, w, false, k.team)
+	if err == nil {
+		err = g.Run(k.ctx, back, bx, by, blocked(dy, n, c, h/2, w/2))
+	}
+	unblock(full, back, n, c, h, w)
+	k.exact("pool", "gradient of the maximum", err, full, ref.MaxPool2x2Grad(n*c, h, w, arg, dy))
+
+	for i := range x {
+		x[i] *= 100 // so that the sum of squares matters
+	}
+	bx = blocked(x, n, c, h, w)
+	l, err := pool.NewLRN(n, c, h, w, k.team)
+	if err == nil {
+		err = l.Run(k.ctx, back, bx)
+	}
+	unblock(full, back, n, c, h, w)
+	k.row("normalisation", "forward", err, full, ref.LRN(ref.VGGLRN, n, c, h*w, x))
+	lg, err := pool.NewLRNGrad(n, c, h, w, k.team)
+	if err == nil {
+		err = lg.Run(k.ctx, back, bx, blocked(dz, n, c, h, w))
+	}
+	unblock(full, back, n, c, h, w)
+	want, _ = ref.LRNGrad(ref.VGGLRN, n, c, h*w, x, dz)
+	k.row("normalisation", "gradient", err, full, want)
+}
+
+func (k *kernels) elementwise() {
+	const n = 21 * 16
+	x, dx, g := random(17, n), random(18, n), random(19, n)
+	x[0] = float32(math.Inf(-1))
+	relu := append([]float32(nil), x...)
+	elementwise.ReLU(relu)
+	k.exact("elementwise", "ReLU", nil, relu, ref.ReLU(x))
+	through := append([]float32(nil), dx...)
+	elementwise.ReLUGrad(through, x)
+	k.exact("elementwise", "gradient of the ReLU", nil, through, ref.ReLUGrad(x, dx))
+	var sum [16]float32
+	elementwise.SumPixels(&sum, dx)
+	want := make([]float64, 16)
+	for i, v := range dx {
+		want[i%16] += float64(v)
+	}
+	k.row("elementwise", "sums of a bias gradient", nil, sum[:], want)
+	w64, v64 := ref.Float64(g), ref.Float64(dx)
+	ref.SGD(w64, v64, ref.Float64(dx), 0.01, 0.9, 5e-4)
+	weights, moment := append([]float32(nil), g...), append([]float32(nil), dx...)
+	elementwise.SGD(weights, moment, append([]float32(nil), dx...), 0.01, 0.9, 5e-4)
+	k.row("elementwise", "gradient descent", nil, weights, w64)
+}
+
+// blocked converts n pictures from NCHW.
+func blocked(x []float32, n, c, h, w int) []float32 {
+	b := make([]float32, n*layout.Len(c, h, w))
+	for i := range n {
+		layout.FromNCHW(b[i*layout.Len(c, h, w):], x[i*c*h*w:], c, h, w)
+	}
+	return b
+}
+
+// unblock converts n pictures to NCHW.
+func unblock(y, b []float32, n, c, h, w int) {
+	for i := range n {
+		layout.ToNCHW(y[i*c*h*w:], b[i*layout.Len(c, h, w):], c, h, w)
+	}
+}

@@ -51,15 +51,11 @@ func testDirectGrad(t *testing.T, kern *direct.Kernel, s Shape, seed uint64) {
 }
 
 func TestDirectGrad(t *testing.T) {
-	for i := range direct.Kernels {
-		kern := &direct.Kernels[i]
-		if !cpu.Has(kern.ISA) {
-			continue
-		}
+	forEachKernel(t, func(t *testing.T, kern *direct.Kernel) {
 		for i, s := range []Shape{{1, 1, 3, 3, 1, 0}, {2, 3, 5, 7, 16, 1}, {3, 3, 33, 32, 70, 1}, {1, 15, 9, 20, 130, 0}, {2, 2, 40, 230, 5, 1}} {
 			testDirectGrad(t, kern, s, uint64(3*i))
 		}
-	}
+	})
 }
 
 func TestWeightGradErrors(t *testing.T) {

@@ -17,15 +17,7 @@ import (
 )
 
 func forEachProduct(t *testing.T, f func(t *testing.T, kern *product.Kernel)) {
-	for i := range product.Kernels {
-		kern := &product.Kernels[i]
-		t.Run(kern.Name, func(t *testing.T) {
-			if !cpu.Has(kern.ISA) {
-				t.Skip("this machine lacks the instruction set")
-			}
-			f(t, kern)
-		})
-	}
+	testutil.EachKernel(t, product.Kernels, func(kern *product.Kernel) (string, cpu.ISA) { return kern.Name, kern.ISA }, f)
 }
 
 // linear runs a kernel; the memory around the operands is poisoned.

@@ -60,17 +60,11 @@ func testPointwise(t *testing.T, kern *direct.Kernel, s pointwiseShape, seed uin
 }
 
 func TestPointwise(t *testing.T) {
-	for i := range direct.Kernels {
-		kern := &direct.Kernels[i]
-		t.Run(kern.Name, func(t *testing.T) {
-			if !cpu.Has(kern.ISA) {
-				t.Skip("this machine lacks the instruction set")
-			}
-			for j, s := range []pointwiseShape{{1, 1, 1, 1, 1}, {2, 16, 3, 5, 16}, {3, 20, 4, 4, 70}, {1, 33, 1, 9, 48}, {1, 3, 20, 25, 3}, {2, 64, 15, 16, 130}} {
-				testPointwise(t, kern, s, uint64(3*j))
-			}
-		})
-	}
+	forEachDirect(t, func(t *testing.T, kern *direct.Kernel) {
+		for j, s := range []pointwiseShape{{1, 1, 1, 1, 1}, {2, 16, 3, 5, 16}, {3, 20, 4, 4, 70}, {1, 33, 1, 9, 48}, {1, 3, 20, 25, 3}, {2, 64, 15, 16, 130}} {
+			testPointwise(t, kern, s, uint64(3*j))
+		}
+	})
 }
 
 func TestPointwiseErrors(t *testing.T) {

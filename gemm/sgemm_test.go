@@ -15,15 +15,7 @@ import (
 )
 
 func forEachDirect(t *testing.T, f func(t *testing.T, kern *direct.Kernel)) {
-	for i := range direct.Kernels {
-		kern := &direct.Kernels[i]
-		t.Run(kern.Name, func(t *testing.T) {
-			if !cpu.Has(kern.ISA) {
-				t.Skip("this machine lacks the instruction set")
-			}
-			f(t, kern)
-		})
-	}
+	testutil.EachKernel(t, direct.Kernels, func(kern *direct.Kernel) (string, cpu.ISA) { return kern.Name, kern.ISA }, f)
 }
 
 // sgemmCase is one call; pad is added to the leading dimensions.

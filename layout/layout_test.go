@@ -50,14 +50,7 @@ func TestLengths(t *testing.T) {
 }
 
 func forEachKernel(t *testing.T, f func(t *testing.T, k *kernel)) {
-	for i := range kernels {
-		t.Run(kernels[i].name, func(t *testing.T) {
-			if !cpu.Has(kernels[i].isa) {
-				t.Skip("this machine lacks the instruction set")
-			}
-			f(t, &kernels[i])
-		})
-	}
+	testutil.EachKernel(t, kernels, func(k *kernel) (string, cpu.ISA) { return k.name, k.isa }, f)
 }
 
 // testPlanes compares both conversions with their definition, bit for bit, with

@@ -15,14 +15,7 @@ import (
 )
 
 func forEachKernel(t *testing.T, f func(t *testing.T, kern *kernel)) {
-	for i := range kernels {
-		t.Run(kernels[i].name, func(t *testing.T) {
-			if !cpu.Has(kernels[i].isa) {
-				t.Skip("this machine lacks the instruction set")
-			}
-			f(t, &kernels[i])
-		})
-	}
+	testutil.EachKernel(t, kernels, func(kern *kernel) (string, cpu.ISA) { return kern.name, kern.isa }, f)
 }
 
 type shape struct{ n, c, h, w int }

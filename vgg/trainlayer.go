@@ -151,6 +151,22 @@ func (l *trainBase) biasGrad(t *Trainer, channels, plane int) {
 	t.add(l.param + 1)
 }
 
+// weightGrads sets the gradients of a convolution's bias and, by run, of its
+// filters, unless the layer is frozen.
+func (l *trainBase) weightGrads(ctx context.Context, t *Trainer, out Shape, run func(ctx context.Context, dw, x, dy []float32) error) error {
+	if l.frozen {
+		return nil
+	}
+	start := time.Now()
+	l.biasGrad(t, out.C, out.H*out.W)
+	if err := run(ctx, t.gradient(l.param), l.x, l.dy); err != nil {
+		return err
+	}
+	t.add(l.param)
+	l.times.BackwardWeights += time.Since(start)
+	return nil
+}
+
 // trainConv is a 3×3 convolution.
 type trainConv struct {
 	trainBase
@@ -207,19 +223,10 @@ func (c *trainConv) repack(t *Trainer) error {
 func (c *trainConv) forward(ctx context.Context, _ *Trainer) error { return c.fwd.Run(ctx, c.y, c.x) }
 
 func (c *trainConv) backward(ctx context.Context, t *Trainer) error {
+	if err := c.weightGrads(ctx, t, c.out, c.weights.Run); err != nil || c.dx == nil {
+		return err
+	}
 	start := time.Now()
-	if !c.frozen {
-		c.biasGrad(t, c.out.C, c.out.H*c.out.W)
-		if err := c.weights.Run(ctx, t.gradient(c.param), c.x, c.dy); err != nil {
-			return err
-		}
-		t.add(c.param)
-	}
-	c.times.BackwardWeights += time.Since(start)
-	if c.dx == nil {
-		return nil
-	}
-	start = time.Now()
 	var err error
 	if c.mask {
 		err = c.bwd.RunMasked(ctx, c.dx, c.dy, c.x)
@@ -272,19 +279,10 @@ func (p *trainPointwise) forward(ctx context.Context, _ *Trainer) error {
 }
 
 func (p *trainPointwise) backward(ctx context.Context, t *Trainer) error {
+	if err := p.weightGrads(ctx, t, p.out, p.weights.Run); err != nil || p.dx == nil {
+		return err
+	}
 	start := time.Now()
-	if !p.frozen {
-		p.biasGrad(t, p.out.C, p.out.H*p.out.W)
-		if err := p.weights.Run(ctx, t.gradient(p.param), p.x, p.dy); err != nil {
-			return err
-		}
-		t.add(p.param)
-	}
-	p.times.BackwardWeights += time.Since(start)
-	if p.dx == nil {
-		return nil
-	}
-	start = time.Now()
 	err := p.bwd.Run(ctx, p.dx, p.dy)
 	p.maskInput(t)
 	p.times.BackwardData += time.Since(start)

@@ -8,14 +8,7 @@ import (
 )
 
 func forEachKernel(t *testing.T, f func(t *testing.T, kern *Kernel)) {
-	for i := range Kernels {
-		t.Run(Kernels[i].Name, func(t *testing.T) {
-			if !cpu.Has(Kernels[i].ISA) {
-				t.Skip("this machine lacks the instruction set")
-			}
-			f(t, &Kernels[i])
-		})
-	}
+	testutil.EachKernel(t, Kernels, func(kern *Kernel) (string, cpu.ISA) { return kern.Name, kern.ISA }, f)
 }
 
 // sum is the loop of rowFunc's comment.

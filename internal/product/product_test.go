@@ -13,15 +13,7 @@ import (
 
 // forEachKernel runs f for every kernel that this machine has.
 func forEachKernel(t *testing.T, f func(t *testing.T, k *Kernel)) {
-	for i := range Kernels {
-		k := &Kernels[i]
-		t.Run(k.Name, func(t *testing.T) {
-			if !cpu.Has(k.ISA) {
-				t.Skipf("%v is not available", k.ISA)
-			}
-			f(t, k)
-		})
-	}
+	testutil.EachKernel(t, Kernels, func(k *Kernel) (string, cpu.ISA) { return k.Name, k.ISA }, f)
 }
 
 // operands returns A in its blocked form and as a matrix [groups*tiles][c], and U.

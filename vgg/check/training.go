@@ -50,30 +50,31 @@ func Training(ctx context.Context, name string) ([]Row, error) {
 			}
 		}
 		t.Update(rule)
-		for i := range net.Layers {
-			l := &net.Layers[i]
-			for _, p := range []struct {
-				name string
-				w    []float64
-			}{{l.Name + ".weight", l.Weight}, {l.Name + ".bias", l.Bias}} {
-				if len(p.w) == 0 {
-					continue
-				}
-				if momentum[p.name] == nil {
-					momentum[p.name] = make([]float64, len(p.w))
-				}
-				ref.SGD(p.w, momentum[p.name], grads[p.name], rule.Rate, rule.Momentum, rule.Decay)
-			}
-		}
-		updated := map[string][]float64{}
-		for _, l := range net.Layers {
-			updated[l.Name+".weight"], updated[l.Name+".bias"] = l.Weight, l.Bias
-		}
+		updated := descend(net, grads, momentum, rule)
 		for i, p := range t.Params() {
 			rows = append(rows, newRow(name, "training", fmt.Sprintf("%s after step %d", p.Name, step), t.Weights()[i], updated[p.Name]))
 		}
 	}
 	return rows, nil
+}
+
+// descend takes a step of gradient descent and returns the weights by name.
+func descend(net *ref.Net[float64], grads, momentum map[string][]float64, rule vgg.SGD) map[string][]float64 {
+	weights := map[string][]float64{}
+	for i := range net.Layers {
+		l := &net.Layers[i]
+		weights[l.Name+".weight"], weights[l.Name+".bias"] = l.Weight, l.Bias
+	}
+	for name, w := range weights {
+		if len(w) == 0 {
+			continue
+		}
+		if momentum[name] == nil {
+			momentum[name] = make([]float64, len(w))
+		}
+		ref.SGD(w, momentum[name], grads[name], rule.Rate, rule.Momentum, rule.Decay)
+	}
+	return weights
 }
 
 // reference64 is reference with its own weights in float64, which training changes.

@@ -40,13 +40,17 @@ func runSession(t testing.TB, m *Model, x []float32, opts ...SessionOption) []fl
 // TestBits compares batches and numbers of workers bit for bit, for every kind of
 // layer and storage.
 func TestBits(t *testing.T) {
-	const n, size = 32, 3 * 32 * 32
+	const size = 3 * 32 * 32
+	n, batches := 32, []int{1, 7, 32}
+	if testing.Short() { // emulated processors
+		n, batches = 7, []int{1, 7}
+	}
 	x := testutil.Normal(1, n*size)
 	for _, m := range []*Model{small(t, "D"), small(t, "A-LRN"), small(t, "C"), small(t, "B", Direct()), small(t, "E", Winograd(2)), small(t, "A", HalfFC())} {
 		for _, layer := range []string{"", "conv3_2", "pool4", "fc7"} {
 			want := runSession(t, m, x, Batch(n), Workers(1), Output(layer))
 			length := len(want) / n
-			for _, batch := range []int{1, 7, 32} {
+			for _, batch := range batches {
 				for _, workers := range []int{1, 2, 3} {
 					got := runSession(t, m, x[:batch*size], Batch(batch), Workers(workers), Output(layer))
 					testutil.CheckBits(t, m.cfg.Name+" "+layer, []int{batch, workers}, got, want[:batch*length])

@@ -135,6 +135,15 @@ func TestFeaturesAndInfer(t *testing.T) {
 	want := make([]float32, 110)
 	require.NoError(t, s.Run(context.Background(), want, x))
 	testutil.CheckBits(t, "infer", "11×10", got, want)
+
+	for i := range x {
+		x[i] = float32(i % 256) // as a picture that nobody has prepared
+	}
+	require.NoError(t, weights.WriteFile(in, []weights.Out{{Name: "input", DType: weights.F32, Shape: []int{11, 3, 32, 32}, Floats: x}}, nil))
+	status, _, warning := vggCmd("infer", "--weights", w, "--input", in, "--output", out)
+	require.Zero(t, status, "a warning is no reason to stop")
+	require.Contains(t, warning, "looks wrong")
+	require.Contains(t, warning, "out of range")
 }
 
 func TestCheck(t *testing.T) {

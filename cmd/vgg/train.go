@@ -14,7 +14,7 @@ import (
 
 type trainCmd struct {
 	networkFlags `embed:""`
-	Data         string        `required:"" placeholder:"PATH" help:"Directory with one directory of pictures for each class, or a tar file of one."`
+	Data         string        `required:"" placeholder:"PATH" help:"Directory with one directory of pictures for each class, a tar file of one, or a text file whose lines are a picture's path, a tab or spaces, and its class."`
 	Val          string        `placeholder:"PATH" help:"Pictures to validate with; without it, a part of --data."`
 	Validation   float64       `default:"0.1" help:"That part."`
 	Out          string        `short:"o" required:"" placeholder:"FILE" help:"File of weights to write at the end."`

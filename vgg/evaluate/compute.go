@@ -38,13 +38,15 @@ func (c *computer) run(ctx context.Context) error {
 			if err := c.job(ctx, j); err != nil {
 				return err
 			}
-			c.free <- j // there is room for all that were taken
 		}
 		if err := c.finished(); err != nil {
 			return err
 		}
 		if j.err != nil {
 			return j.err
+		}
+		if len(j.parts) > 0 {
+			c.free <- j // there is room for all that were taken
 		}
 	}
 	return ctx.Err()

@@ -61,6 +61,9 @@ func TestTiny(t *testing.T) {
 		{"multi-crop", 4, 0, 0.3259800},
 		{"multi-crop+dense", 4, 0, 0.3224327},
 	} {
+		if testing.Short() && strings.HasPrefix(c.protocol, "multi-crop") {
+			continue // thousands of crops
+		}
 		s := []int{64, 96}
 		if c.protocol == "center" {
 			s = []int{64}
@@ -75,6 +78,9 @@ func TestTiny(t *testing.T) {
 
 // TestTinyFusion fuses the network with itself at other scales.
 func TestTinyFusion(t *testing.T) {
+	if testing.Short() {
+		t.Skip("thousands of crops")
+	}
 	m, d := tiny(t)
 	one, list := run(t, d, Options{}, member(t, m, "center", 64))
 	same, list2 := run(t, d, Options{}, member(t, m, "center", 64), member(t, m, "center", 64))

@@ -22,8 +22,8 @@ func Dense() SessionOption { return func(o *sessionOptions) { o.dense = true } }
 // that the weights, read once for each such group, are no longer what bounds the
 // speed, and few enough that the gathered windows, 100 KB each, stay in the caches
 // together with a chunk of the weights. Pictures of 512×512 and 512×683 with
-// configuration D on two Zen 4 cores (2026-11-24): 350 and 478 ms with 64, up to
-// 20 % more with 112, 370 and 516 ms with 32.
+// configuration D take 338 and 478 ms on two Zen 4 cores (2026-11-24), and within
+// 4 % of that with 32 and with 112.
 const denseRows = 64
 
 // planDense adds the fully connected layers from first to end as convolutions over

@@ -254,7 +254,7 @@ type evalResult struct {
 func units(members []evaluate.Member) []string {
 	var list []string
 	for _, m := range members {
-		list = append(list, evaluate.PaperUnit{Config: m.Model.Config().Name, Training: m.Training, Scales: m.Protocol.Scales}.String())
+		list = append(list, m.String())
 	}
 	return list
 }

@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -294,47 +295,60 @@ func TestNewProtocol(t *testing.T) {
 	}
 }
 
-// TestPaper looks every row up by what it describes.
+// TestPaper reads the calls that repeat the rows, and finds the rows by what they
+// would evaluate.
 func TestPaper(t *testing.T) {
-	full := func(config string) *vgg.Model {
-		cfg, err := vgg.Lookup(config)
+	models := map[string]*vgg.Model{}
+	for _, name := range vgg.Names() {
+		cfg, err := vgg.Lookup(name)
 		require.NoError(t, err)
+		require.True(t, isPapers(cfg))
+		require.False(t, isPapers(cfg.WithClasses(10)))
+		require.False(t, isPapers(cfg.WithSize(32)))
 		cfg = cfg.Divide(64).WithClasses(1000)
+		require.False(t, isPapers(cfg))
 		src, err := vgg.Seeded(cfg, 1)
 		require.NoError(t, err)
-		m, err := vgg.New(cfg, src)
+		models[name], err = vgg.New(cfg, src)
 		require.NoError(t, err)
-		return m
 	}
-	models := map[string]*vgg.Model{}
+	file := regexp.MustCompile(`(?:--weights|--fuse) ([A-Z]|A-LRN)-([0-9]+(?:-[0-9]+)?)\.safetensors`)
 	count := map[int]int{}
 	for _, row := range PaperRows() {
-		var members []Member
 		command := row.Command()
-		for _, name := range ProtocolNames() {
-			if strings.HasSuffix(strings.Split(command, " --fuse")[0], "--protocol "+name) {
-				for _, u := range row.Members {
-					if models[u.Config] == nil {
-						models[u.Config] = full(u.Config)
-					}
-					s, err := ParseTraining(u.Training.flag())
-					require.NoError(t, err)
-					members = append([]Member{member(t, models[u.Config], name, s.Min, s.Max)}, members...)
-				}
-			}
+		protocol := regexp.MustCompile(`--protocol (\S+)`).FindStringSubmatch(command)[1]
+		var units []PaperUnit
+		var members []Member
+		for _, f := range file.FindAllStringSubmatch(command, -1) {
+			s, err := ParseTraining(f[2])
+			require.NoError(t, err)
+			m := member(t, models[f[1]], protocol, s.Min, s.Max)
+			require.Equal(t, row.Views, m.Protocol.Views)
+			members, units = append(members, m), append([]PaperUnit{m.unit()}, units...)
 		}
-		require.Len(t, members, len(row.Members), command)
-		found, ok := FindPaper(members)
+		require.Len(t, units, len(row.Members), command)
+		found, ok := findPaper(row.Views, units)
 		require.True(t, ok, command)
 		require.Equal(t, [2]float64{row.Top1, row.Top5}, [2]float64{found.Top1, found.Top5}, command)
+		_, ok = FindPaper(members)
+		require.False(t, ok, "these have fewer channels")
 		count[row.Table]++
 	}
 	require.Equal(t, map[int]int{3: 12, 4: 10, 5: 6, 6: 4}, count)
 	require.Equal(t, "D/[256;512]/256,384,512", bestTwo[0].String())
-	_, ok := FindPaper([]Member{member(t, models["D"], "single", 320)})
+	_, ok := findPaper(Dense, []PaperUnit{unit("D", Training{320, 320}, 320)})
 	require.False(t, ok)
-	_, ok = FindPaper([]Member{member(t, model(t), "single", 256)})
-	require.False(t, ok, "no network of the paper")
+	_, ok = FindPaper(nil)
+	require.False(t, ok)
+}
+
+// zeros is a source of weights that are all 0.
+type zeros struct{}
+
+func (zeros) Name() string { return "zeros" }
+func (zeros) Release()     {}
+func (zeros) Tensor(_ string, want []int) ([]float32, error) {
+	return make([]float32, vgg.Param{Shape: want}.Len()), nil
 }
 
 // TestClasses matches classes by WordNet id or name, whatever their order.
@@ -462,16 +476,15 @@ func TestNaN(t *testing.T) {
 	require.Contains(t, list[0].Err, "not a number")
 }
 
-type nanSource struct{}
+// nanSource is a source of weights that are no numbers.
+type nanSource struct{ zeros }
 
-func (nanSource) Name() string { return "NaN" }
-func (nanSource) Release()     {}
-func (nanSource) Tensor(_ string, want []int) ([]float32, error) {
-	x := make([]float32, vgg.Param{Shape: want}.Len())
+func (s nanSource) Tensor(name string, want []int) ([]float32, error) {
+	x, err := s.zeros.Tensor(name, want)
 	for i := range x {
 		x[i] = float32(math.NaN())
 	}
-	return x, nil
+	return x, err
 }
 
 // TestWarning: pictures that are no pictures are told of once.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/nonet-go/nonet/vgg"
 )
 
 // PaperRow is a row of the tables 3 to 6 of Simonyan & Zisserman
@@ -88,19 +90,39 @@ func PaperRows() []PaperRow { return slices.Clone(paper) }
 func FindPaper(members []Member) (PaperRow, bool) {
 	var units []PaperUnit
 	for _, m := range members {
-		cfg := m.Model.Config()
-		if cfg.Classes() != 1000 || cfg.Size != 224 || m.Protocol.Views != members[0].Protocol.Views {
+		if !isPapers(m.Model.Config()) || m.Protocol.Views != members[0].Protocol.Views {
 			return PaperRow{}, false
 		}
-		units = append(units, PaperUnit{cfg.Name, m.Training, m.Protocol.Scales})
+		units = append(units, m.unit())
 	}
+	if len(units) == 0 {
+		return PaperRow{}, false
+	}
+	return findPaper(members[0].Protocol.Views, units)
+}
+
+// isPapers tells a configuration of the paper from one of other widths, classes or
+// size.
+func isPapers(cfg vgg.Config) bool {
+	known, err := vgg.Lookup(cfg.Name)
+	return err == nil && known.LayerString() == cfg.LayerString() && known.Size == cfg.Size && known.Pad == cfg.Pad
+}
+
+func findPaper(views Views, units []PaperUnit) (PaperRow, bool) {
 	for _, row := range paper {
-		if len(units) > 0 && row.Views == members[0].Protocol.Views && slices.Equal(sorted(row.Members), sorted(units)) {
+		if row.Views == views && slices.Equal(sorted(row.Members), sorted(units)) {
 			return row, true
 		}
 	}
 	return PaperRow{}, false
 }
+
+func (m Member) unit() PaperUnit {
+	return PaperUnit{m.Model.Config().Name, m.Training, m.Protocol.Scales}
+}
+
+// String describes m as the paper does its networks: D/[256;512]/256,384,512.
+func (m Member) String() string { return m.unit().String() }
 
 // sorted returns the descriptions of units in an order that does not depend on
 // theirs.

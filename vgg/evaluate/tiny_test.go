@@ -78,15 +78,12 @@ func TestTiny(t *testing.T) {
 
 // TestTinyFusion fuses the network with itself at other scales.
 func TestTinyFusion(t *testing.T) {
-	if testing.Short() {
-		t.Skip("thousands of crops")
-	}
 	m, d := tiny(t)
 	one, list := run(t, d, Options{}, member(t, m, "center", 64))
 	same, list2 := run(t, d, Options{}, member(t, m, "center", 64), member(t, m, "center", 64))
 	require.Equal(t, one, same)
 	require.Equal(t, list, list2)
-	r, _ := run(t, d, Options{}, member(t, m, "center", 64), member(t, m, "single", 72), member(t, m, "multi-crop", 64, 96))
+	r, _ := run(t, d, Options{}, member(t, m, "center", 64), member(t, m, "single", 72), member(t, m, "multi-scale", 64, 96))
 	require.InDelta(t, 0.2, r.Top1Error, 1e-12)
 	require.InDelta(t, 0.05, r.Top5Error, 1e-12)
 }

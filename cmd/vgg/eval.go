@@ -24,7 +24,7 @@ type evalCmd struct {
 	Protocol   string   `default:"center" placeholder:"NAME" help:"What the network sees of a picture: center, single, multi-scale, dense, multi-crop, multi-crop+dense. See above."`
 	TrainScale string   `placeholder:"S" help:"Shorter side that the pictures of the network's training were scaled to: 256, or a range such as 256-512. Without it, the side of the network's preparation (--side)."`
 	Scales     []int    `placeholder:"Q" help:"Shorter sides to test at, with commas, in place of those that follow from --train-scale."`
-	Fuse       []string `placeholder:"FILE[@S]" help:"Weights of a further network, and its --train-scale: the result is the mean of all. May be repeated."`
+	Fuse       []string `placeholder:"FILE[@S]" help:"Weights of a further network, and its --train-scale: the result is the mean of all. What the network is, and how it wants its pictures, is what the file says: see convert. May be repeated."`
 	ClassNames string   `placeholder:"FILE" help:"Names of the data's classes, one a line, for lists whose classes are numbers from 0."`
 	ByIndex    bool     `help:"The data's classes are the numbers of the network's, whatever its labels say."`
 	Out        string   `placeholder:"FILE" help:"Write what each picture came to, as the evaluation goes on: JSON lines, or CSV if the name ends with .csv."`

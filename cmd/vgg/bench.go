@@ -27,6 +27,10 @@ type benchCmd struct {
 	Train      bool   `help:"Time a step of training."`
 	Gemm       string `placeholder:"MxNxK" help:"Time a matrix product instead of a network."`
 	Packed     bool   `help:"With --gemm: pack the right operand once, outside of the time."`
+	Shape      string `placeholder:"SHAPE" help:"Time one convolution instead of a network, as benchdnn describes it: ic256ih56oc256oh56kh3ph1."`
+	Plot       string `placeholder:"FILE" help:"Draw the layers: FILE is an .svg, .png or .pdf. Implies --layers."`
+	Trace      string `placeholder:"FILE" help:"Write what each worker did in one more run as a Chrome trace, which ui.perfetto.dev opens."`
+	CPUProfile string `name:"cpuprofile" placeholder:"FILE" help:"Write a CPU profile for go tool pprof of further runs, labelled by layer: pprof -tags FILE."`
 	JSON       bool   `help:"Print one JSON object."`
 }
 
@@ -38,7 +42,8 @@ type benchResult struct {
 	Kernel     string        `json:"kernel,omitempty"`
 	MS         []float64     `json:"ms"`
 	PeakGFLOPS float64       `json:"peak_gflops"`
-	GFLOPS     float64       `json:"gflops"` // of the direct algorithm, median
+	ReadGBytes float64       `json:"read_gbytes,omitempty"` // memory read once, 10⁹ bytes a second
+	GFLOPS     float64       `json:"gflops"`                // of the direct algorithm, median
 	Layers     []layerResult `json:"layers,omitempty"`
 	Step       *stepResult   `json:"step,omitempty"`
 }
@@ -49,6 +54,7 @@ type layerResult struct {
 	MS        float64     `json:"ms"`             // median
 	GFLOPS    float64     `json:"gflops"`         // of the direct algorithm: may exceed the peak
 	Step      *stepResult `json:"step,omitempty"` // of training
+	cost      cost
 }
 
 // stepResult splits a step of training, in ms.
@@ -67,10 +73,16 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 		return fmt.Errorf("--threads %d --batch %d --rounds %d: want positive numbers", c.Threads, c.Batch, c.Rounds)
 	}
 	r := &benchResult{Threads: c.Threads, ISA: isaName(), PeakGFLOPS: peak.GFLOPS(c.Threads)}
+	c.Layers = c.Layers || c.Plot != ""
+	if err := c.checkFlags(); err != nil {
+		return err
+	}
 	var err error
 	switch {
 	case c.Gemm != "":
 		err = c.gemm(ctx, r)
+	case c.Shape != "":
+		err = c.convolution(ctx, r)
 	case c.Train:
 		err = c.train(ctx, r)
 	default:
@@ -81,10 +93,32 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 	}
 	// The machine may have been busy at one of the two times.
 	r.PeakGFLOPS = max(r.PeakGFLOPS, peak.GFLOPS(c.Threads))
+	if c.Plot != "" {
+		if err := c.draw(r); err != nil {
+			return err
+		}
+	}
 	if c.JSON {
 		return s.printJSON(r)
 	}
 	return c.print(s, r)
+}
+
+// checkFlags refuses flags that do not go together.
+func (c *benchCmd) checkFlags() error {
+	works := 0
+	for _, given := range []bool{c.Gemm != "", c.Shape != "", c.Train} {
+		if given {
+			works++
+		}
+	}
+	switch {
+	case works > 1:
+		return fmt.Errorf("--gemm, --shape and --train exclude each other")
+	case works > 0 && (c.Plot != "" || c.Trace != "" || c.CPUProfile != ""):
+		return fmt.Errorf("--plot, --trace and --cpuprofile are for the inference of networks")
+	}
+	return nil
 }
 
 // config returns the network; configuration D if nothing says otherwise.
@@ -162,14 +196,17 @@ func (c *benchCmd) forward(ctx context.Context, r *benchResult) error {
 	sum := m.Summary()
 	r.GFLOPS = 2 * float64(sum.MACs) * float64(c.Batch) / median(r.MS) / 1e6
 	if c.Layers {
+		in := vgg.Shape{C: cfg.Channels, H: cfg.Size, W: cfg.Size}
 		for _, l := range sum.Layers {
 			if ms := times[l.Name]; ms != nil {
 				t := median(ms[2:])
-				r.Layers = append(r.Layers, layerResult{Name: l.Name, Algorithm: l.Algorithm, MS: t, GFLOPS: 2 * float64(l.MACs) * float64(c.Batch) / t / 1e6})
+				r.Layers = append(r.Layers, layerResult{Name: l.Name, Algorithm: l.Algorithm, MS: t,
+					GFLOPS: 2 * float64(l.MACs) * float64(c.Batch) / t / 1e6, cost: costOf(l, in, c.Batch, c.HalfFC)})
 			}
+			in = l.Output
 		}
 	}
-	return nil
+	return c.profile(ctx, m, out, input)
 }
 
 func (c *benchCmd) train(ctx context.Context, r *benchResult) error {
@@ -219,7 +256,7 @@ func (c *benchCmd) train(ctx context.Context, r *benchResult) error {
 		for i, l := range sum.Layers {
 			step := medianStep(layers[i][2:])
 			ms := step.Forward + step.BackwardData + step.BackwardWeights + step.Update
-			r.Layers = append(r.Layers, layerResult{l.Name, l.Algorithm, ms, 6 * float64(l.MACs) * float64(c.Batch) / ms / 1e6, step})
+			r.Layers = append(r.Layers, layerResult{Name: l.Name, Algorithm: l.Algorithm, MS: ms, GFLOPS: 6 * float64(l.MACs) * float64(c.Batch) / ms / 1e6, Step: step})
 		}
 	}
 	return nil
@@ -289,8 +326,12 @@ func (c *benchCmd) gemm(ctx context.Context, r *benchResult) error {
 }
 
 func (c *benchCmd) print(s streams, r *benchResult) error {
+	work := r.Work
+	if r.Kernel != "" {
+		work += " by " + r.Kernel
+	}
 	fmt.Fprintf(s.out, "%s on %s, %d threads: median %.3g ms, fastest %.3g ms; %.4g GFLOP/s of the direct algorithm; peak of the machine now %.4g GFLOP/s\n",
-		r.Work, r.ISA, r.Threads, median(r.MS), slices.Min(r.MS), r.GFLOPS, r.PeakGFLOPS)
+		work, r.ISA, r.Threads, median(r.MS), slices.Min(r.MS), r.GFLOPS, r.PeakGFLOPS)
 	if r.Step != nil {
 		fmt.Fprintf(s.out, "forward %.4g ms, backward data %.4g ms, backward weights %.4g ms, update %.4g ms\n",
 			r.Step.Forward, r.Step.BackwardData, r.Step.BackwardWeights, r.Step.Update)

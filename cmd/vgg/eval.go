@@ -103,7 +103,7 @@ func (c *evalCmd) members(s streams) ([]evaluate.Member, error) {
 	files := []file{{c.modelFlags, c.TrainScale}}
 	for _, f := range c.Fuse {
 		// The same algorithms and labels; all else is the file's own.
-		more := file{flags: modelFlags{Weights: f, Labels: c.Labels, Direct: c.Direct, Winograd: c.Winograd, HalfFC: c.HalfFC}}
+		more := file{flags: modelFlags{Weights: f, Labels: c.Labels, Algorithm: c.Algorithm, HalfFC: c.HalfFC}}
 		if at := strings.LastIndexByte(f, '@'); at >= 0 {
 			more.flags.Weights, more.scale = f[:at], f[at+1:]
 		}
@@ -215,7 +215,7 @@ func (c *evalCmd) runName(members []evaluate.Member) (string, error) {
 			return "", err
 		}
 	}
-	fmt.Fprintln(h, c.Direct, c.Winograd, c.HalfFC, c.ByIndex)
+	fmt.Fprintln(h, c.Algorithm, c.HalfFC, c.ByIndex)
 	return fmt.Sprintf("%x", h.Sum(nil)[:6]), nil
 }
 

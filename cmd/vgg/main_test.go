@@ -231,6 +231,10 @@ func TestBench(t *testing.T) {
 		"train_vggA_b2":          {"--train", "--config", "A", "--divide", "16", "--size", "32", "--batch", "2"},
 		"sgemm_20x30x40":         {"--gemm", "20x30x40"},
 		"sgemm_8x9x10_x3_packed": {"--gemm", "8x9x10", "--batch", "3", "--packed"},
+
+		"mb1ic20ih9oc18oh9kh3ph1": {"--shape", "ic20ih9oc18kh3ph1", "--algorithm", "winograd2"},
+		"mb2ic20ih9oc18oh7kh3ph0": {"--shape", "mb2ic20ih9oc18kh3ph0", "--algorithm", "direct"},
+		"mb3ic20ih9oc18oh9kh1ph0": {"--shape", "ic20ih9oc18kh1", "--batch", "3"},
 	} {
 		var r benchResult
 		require.NoError(t, json.Unmarshal([]byte(requireOK(t, append([]string{"bench", "--json", "--rounds", "3", "--threads", "2"}, args...)...)), &r))
@@ -239,6 +243,36 @@ func TestBench(t *testing.T) {
 		require.Positive(t, r.PeakGFLOPS)
 		require.Positive(t, r.GFLOPS)
 	}
+}
+
+// TestBenchFiles reads what bench draws and records.
+func TestBenchFiles(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	args := []string{"bench", "--config", "C", "--divide", "16", "--size", "32", "--rounds", "2", "--threads", "2"}
+	requireOK(t, append(args, "--plot", file("p.svg"), "--trace", file("t.json"), "--cpuprofile", file("c.pprof"))...)
+	requireOK(t, append(args, "--plot", file("p.png"), "--algorithm", "direct", "--half-fc")...)
+	svg, err := os.ReadFile(file("p.svg"))
+	require.NoError(t, err)
+	for _, name := range []string{"conv1_1", "conv3_3", "fc8", "GB/s"} {
+		require.Contains(t, string(svg), name)
+	}
+	var trace struct {
+		TraceEvents []struct{ Name string }
+	}
+	b, err := os.ReadFile(file("t.json"))
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(b, &trace))
+	require.Greater(t, len(trace.TraceEvents), 2*16)
+	profile, err := os.ReadFile(file("c.pprof"))
+	require.NoError(t, err)
+	require.NotEmpty(t, profile)
+	requireFails(t, []string{"p.bmp", ".svg"}, append(args, "--plot", file("p.bmp"))...)
+	requireFails(t, []string{"exclude"}, append(args, "--train", "--gemm", "8x8x8")...)
+	requireFails(t, []string{"inference"}, append(args, "--train", "--trace", file("t.json"))...)
+	requireFails(t, []string{"5×5"}, "bench", "--shape", "ic3ih8oc4kh5")
+	requireFails(t, []string{"1×1"}, "bench", "--shape", "ic3ih8oc4kh1", "--algorithm", "direct")
+	requireFails(t, []string{"algorithm"}, "bench", "--shape", "ic3ih8oc4kh3", "--algorithm", "fft")
 }
 
 // TestMistakes: what a user may get wrong is one clear line and status 1.

@@ -59,8 +59,7 @@ type modelFlags struct {
 	Labels       string `placeholder:"FILE" help:"Names of the classes, one a line."`
 	Preset       string `placeholder:"NAME" help:"Preparation of pictures: torch, caffe, unit or none. Without it, what the weights say, else torch."`
 	Side         int    `placeholder:"PIXELS" help:"Shorter side that pictures are scaled to before the crop."`
-	Direct       bool   `help:"Compute 3×3 convolutions without Winograd."`
-	Winograd     int    `placeholder:"M" help:"Use F(M×M,3×3): 2 or 4."`
+	Algorithm    string `default:"auto" enum:"auto,direct,winograd2,winograd4" help:"How 3×3 convolutions are computed: ${enum}."`
 	HalfFC       bool   `name:"half-fc" help:"Keep the weights of fully connected layers in half precision."`
 }
 
@@ -120,13 +119,13 @@ func (f modelFlags) options() ([]vgg.Option, error) {
 		}
 		opts = append(opts, vgg.Pictures(pic))
 	}
-	switch {
-	case f.Direct && f.Winograd != 0:
-		return nil, fmt.Errorf("--direct and --winograd exclude each other")
-	case f.Direct:
+	switch f.Algorithm {
+	case "direct":
 		opts = append(opts, vgg.Direct())
-	case f.Winograd != 0:
-		opts = append(opts, vgg.Winograd(f.Winograd))
+	case "winograd2":
+		opts = append(opts, vgg.Winograd(2))
+	case "winograd4":
+		opts = append(opts, vgg.Winograd(4))
 	}
 	if f.HalfFC {
 		opts = append(opts, vgg.HalfFC())

@@ -17,4 +17,5 @@ func TestKernels(t *testing.T) {
 		}
 	}
 	require.Greater(t, GFLOPS(1), 0.1)
+	require.Greater(t, ReadGBytes(2, make([]float32, 1<<22)), 0.1)
 }

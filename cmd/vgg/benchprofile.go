@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image/color"
+	"os"
+	"runtime/pprof"
+
+	"github.com/nonet-go/nonet/internal/peak"
+	"github.com/nonet-go/nonet/layout"
+	"github.com/nonet-go/nonet/vgg"
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+	"gonum.org/v1/plot/vg/vgpdf"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// profile runs the network again with a profiler, so that the times before are
+// without one.
+func (c *benchCmd) profile(ctx context.Context, m *vgg.Model, out, input []float32) error {
+	if c.Trace == "" && c.CPUProfile == "" {
+		return nil
+	}
+	s, err := m.NewSession(vgg.Batch(c.Batch), vgg.Workers(c.Threads), vgg.Profiled())
+	if err != nil {
+		return err
+	}
+	for range 2 {
+		if err := s.Run(ctx, out, input); err != nil {
+			return err
+		}
+	}
+	if c.Trace != "" {
+		if err := writeFile(c.Trace, func(f *os.File) error { return s.WriteTrace(f) }); err != nil {
+			return err
+		}
+	}
+	if c.CPUProfile == "" {
+		return nil
+	}
+	return writeFile(c.CPUProfile, func(f *os.File) error {
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+		for range c.Rounds {
+			if err := s.Run(ctx, out, input); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func writeFile(path string, write func(*os.File) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
+}
+
+// cost is what a layer cannot do without, for all pictures of a run.
+type cost struct {
+	flop  float64 // of the products of the algorithm in use
+	bytes float64 // activations in and out, and packed weights, each once
+}
+
+// costOf counts a layer with input in, whose output l gives. A Winograd layer
+// multiplies alpha² elements of each tile in place of 9·m², and its weights are
+// alpha²/9 of the filters. With half the weights of fully connected layers are
+// stored in half precision.
+func costOf(l vgg.LayerSummary, in vgg.Shape, batch int, half bool) cost {
+	n := float64(batch)
+	c := cost{2 * n * float64(l.MACs), 4*float64(l.Params) + 4*n*float64(in.Len()+l.Output.Len())}
+	if half && l.Kind == vgg.FC.String() {
+		c.bytes -= 2 * float64(l.Params)
+	}
+	var m int
+	if _, err := fmt.Sscanf(l.Algorithm, "F(%d", &m); err != nil {
+		return c
+	}
+	tiles := float64((l.Output.H + m - 1) / m * ((l.Output.W + m - 1) / m))
+	elements := float64((m + 2) * (m + 2))
+	filters := float64(in.C * l.Output.C)
+	c.flop = 2 * n * elements * tiles * filters
+	c.bytes += 4 * filters * (elements - 9)
+	return c
+}
+
+// bound is the shortest time in ms that the peaks allow.
+func (c cost) bound(gflops, gbytes float64) float64 {
+	return max(c.flop/gflops, c.bytes/gbytes) / 1e6
+}
+
+// The colours of the pictures (Okabe and Ito's).
+var (
+	blue   = color.RGBA{0x00, 0x72, 0xb2, 0xff}
+	orange = color.RGBA{0xd5, 0x5e, 0x00, 0xff}
+	grey   = color.RGBA{0x80, 0x80, 0x80, 0xff}
+)
+
+// draw writes two pictures in one file: the roofline, and a bar for each layer
+// beside the shortest time that the machine's peaks allow.
+func (c *benchCmd) draw(r *benchResult) error {
+	r.ReadGBytes = peak.ReadGBytes(c.Threads, layout.Alloc(64<<20))
+	roof, err := roofline(r)
+	if err != nil {
+		return err
+	}
+	bars, err := layerBars(r)
+	if err != nil {
+		return err
+	}
+	const w, h = 24 * vg.Centimeter, 11 * vg.Centimeter
+	canvas, err := draw.NewFormattedCanvas(w, 2*h, imageFormat(c.Plot))
+	if err != nil {
+		return fmt.Errorf("--plot %s: want a file that ends in .svg, .png or .pdf: %w", c.Plot, err)
+	}
+	dc := draw.New(canvas)
+	roof.Draw(draw.Crop(dc, 0, 0, h, 0))
+	bars.Draw(draw.Crop(dc, 0, 0, 0, -h))
+	return writeFile(c.Plot, func(f *os.File) error {
+		_, err := canvas.WriteTo(f)
+		return err
+	})
+}
+
+// imageFormat is the ending of a file's name.
+func imageFormat(path string) string {
+	for i := len(path) - 1; i >= 0 && path[i] != '/'; i-- {
+		if path[i] == '.' {
+			return path[i+1:]
+		}
+	}
+	return ""
+}
+
+// These formats are compiled in.
+var _ = []any{vgsvg.New, vgimg.New, vgpdf.New}
+
+// roofline draws each layer's rate over its operations per byte of memory, below
+// the roof of the two peaks.
+func roofline(r *benchResult) (*plot.Plot, error) {
+	p := plot.New()
+	p.Title.Text = fmt.Sprintf("%s, %s, %d threads: rate of the products, and what bounds it", r.Work, r.ISA, r.Threads)
+	p.X.Label.Text = "operations per byte of activations and weights"
+	p.Y.Label.Text = "GFLOP/s"
+	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
+	p.X.Tick.Marker, p.Y.Tick.Marker = plot.LogTicks{Prec: -1}, plot.LogTicks{Prec: -1}
+	var points plotter.XYs
+	labels := plotter.XYLabels{}
+	low, high := r.PeakGFLOPS/r.ReadGBytes, 0.0
+	for _, l := range r.Layers {
+		if l.cost.flop == 0 {
+			continue
+		}
+		xy := plotter.XY{X: l.cost.flop / l.cost.bytes, Y: l.cost.flop / l.MS / 1e6}
+		points = append(points, xy)
+		labels.XYs, labels.Labels = append(labels.XYs, xy), append(labels.Labels, " "+l.Name)
+		low, high = min(low, xy.X), max(high, xy.X)
+	}
+	if len(points) == 0 {
+		return nil, fmt.Errorf("--plot: the network has no layer with weights")
+	}
+	ridge := r.PeakGFLOPS / r.ReadGBytes
+	low, high = low/2, max(high, ridge)*3
+	roof, err := plotter.NewLine(plotter.XYs{{X: low, Y: low * r.ReadGBytes}, {X: ridge, Y: r.PeakGFLOPS}, {X: high, Y: r.PeakGFLOPS}})
+	if err != nil {
+		return nil, err
+	}
+	roof.Color, roof.Width = grey, vg.Points(1.5)
+	s, err := plotter.NewScatter(points)
+	if err != nil {
+		return nil, err
+	}
+	s.GlyphStyle = draw.GlyphStyle{Color: orange, Radius: vg.Points(3), Shape: draw.CircleGlyph{}}
+	names, err := plotter.NewLabels(labels)
+	if err != nil {
+		return nil, err
+	}
+	p.Add(plotter.NewGrid(), roof, s, names)
+	p.Legend.Add(fmt.Sprintf("%.0f GFLOP/s of multiply-adds, %.1f GB/s of memory", r.PeakGFLOPS, r.ReadGBytes), roof)
+	return p, nil
+}
+
+// layerBars draws the time of each layer beside its bound.
+func layerBars(r *benchResult) (*plot.Plot, error) {
+	p := plot.New()
+	p.Title.Text = fmt.Sprintf("%s: median times", r.Work)
+	p.Y.Label.Text = "ms"
+	p.Y.Min = 0
+	p.Legend.Top = true
+	times, bounds := plotter.Values{}, plotter.Values{}
+	var names []string
+	for _, l := range r.Layers {
+		times, bounds = append(times, l.MS), append(bounds, l.cost.bound(r.PeakGFLOPS, r.ReadGBytes))
+		names = append(names, l.Name)
+	}
+	width := 16 * vg.Centimeter / vg.Length(2*len(times)+2)
+	for i, bar := range []struct {
+		values plotter.Values
+		color  color.Color
+		name   string
+	}{{times, orange, "measured"}, {bounds, blue, "bound by the peaks of multiply-adds and of memory"}} {
+		b, err := plotter.NewBarChart(bar.values, width)
+		if err != nil {
+			return nil, err
+		}
+		b.LineStyle.Width, b.Color, b.Offset = 0, bar.color, width*(vg.Length(i)-0.5)
+		p.Add(b)
+		p.Legend.Add(bar.name, b)
+	}
+	p.Y.Max *= 1.2 // room for the legend
+	p.NominalX(names...)
+	p.X.Tick.Label.Rotation, p.X.Tick.Label.XAlign, p.X.Tick.Label.YAlign = 0.5, -1, -0.5
+	return p, nil
+}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -264,4 +265,39 @@ func TestCharts(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, string(svg), c.unit)
 	}
+}
+
+// TestReadme: the table in README.md is what the result file that it names gives.
+// `go run ./bench/compare -readme FILE` writes it.
+func TestReadme(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..")
+	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	require.NoError(t, err)
+	m := readmePart.FindSubmatch(text)
+	require.NotNil(t, m, "README.md has no table of bench/compare")
+	want, err := readmeText(root, string(m[1]))
+	require.NoError(t, err)
+	require.Equal(t, want, string(m[0]))
+	for _, picture := range regexp.MustCompile(`\]\((bench/results/[^)]+)\)`).FindAllStringSubmatch(want, -1) {
+		require.FileExists(t, filepath.Join(root, picture[1]))
+	}
+}
+
+func TestAdd(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "r.json")
+	first := &report{Command: "one", Commit: "c", Peak: []peak{{"avx2", 1, 50, 0}}, Results: []result{
+		{Work: "vggD_b1", Threads: 1, Subject: "nonet", Median: 5}, {Work: "vggD_b1", Threads: 2, Subject: "nonet", Median: 3}}}
+	b, err := json.Marshal(first)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, b, 0o644))
+	second := &report{Command: "two", Commit: "c"}
+	require.NoError(t, second.load(path))
+	second.replace([]result{{Work: "vggD_b1", Threads: 1, Subject: "nonet", Median: 4}})
+	require.Equal(t, "one\ntwo", second.Command)
+	require.Len(t, second.Results, 2)
+	require.Equal(t, 4.0, second.Results[1].Median)
+	require.Error(t, (&report{Commit: "d"}).load(path), "another commit")
+	require.NoError(t, (&report{}).load(path+"absent"))
 }

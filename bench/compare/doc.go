@@ -2,9 +2,12 @@
 // oneDNN, ONNX Runtime and PyTorch for VGG networks, oneDNN layer by layer,
 // oneDNN, OpenBLAS, BLIS and gonum for SGEMM, PyTorch for training steps.
 //
-//	go run ./bench/compare -setup          install the peers, build their drivers
-//	go run ./bench/compare -works vgg      compare
-//	go run ./bench/compare -plot FILE      draw the pictures of a result
+//	go run ./bench/compare                     VGG-16, one picture, 1 and all threads
+//	go run ./bench/compare -works gemm         products instead
+//	go run ./bench/compare -readme FILE        put a result's table into README.md
+//
+// It installs what is missing first, and writes a result with all samples, the
+// machine, versions, commit and command, and its pictures, to bench/results.
 //
 // The peers come from Debian's and npm's registries; nothing of nonet depends
 // on them. Every subject is a process that stays alive, holds its weights and

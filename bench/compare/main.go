@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,8 +26,10 @@ type options struct {
 	Turn    time.Duration
 	Quick   bool
 	JSON    string
+	Add     string
 	Out     string
 	Plot    string
+	Readme  string
 
 	// Of a driver: this program started by itself.
 	Driver, Config, Weights, Variant string
@@ -43,15 +46,17 @@ func parse(args []string) (o options, err error) {
 	f.StringVar(&o.Configs, "configs", "D", "configurations of VGG: A, B, C, D, E")
 	f.StringVar(&o.Batches, "batches", "1", "batch sizes of vgg; training steps take 8 pictures, layers 1")
 	f.StringVar(&o.Shapes, "shapes", defaultShapes, "products MxNxK, or MxNxK@BATCH for equal products with operands of their own")
-	f.StringVar(&o.Threads, "threads", "1,2", "thread counts")
+	f.StringVar(&o.Threads, "threads", defaultThreads(), "thread counts")
 	f.StringVar(&o.CPUs, "cpus", "", "CPUs to pin every subject to, as taskset -c reads them (default: the first, as many as threads)")
 	f.StringVar(&o.Peers, "peers", "", "parts of the names of the peers to take, such as winograd,onnx (default: all)")
 	f.IntVar(&o.Rounds, "rounds", 7, "rounds; every subject has one turn in each")
 	f.DurationVar(&o.Turn, "turn", 400*time.Millisecond, "length of a turn")
 	f.BoolVar(&o.Quick, "quick", false, "3 rounds of short turns")
 	f.StringVar(&o.JSON, "json", "", "write the results here instead of <out>/<date>-<cpu>.json")
+	f.StringVar(&o.Add, "add", "", "add the results to those in this JSON file, of the same commit on the same machine")
 	f.StringVar(&o.Out, "out", filepath.Join("bench", "results"), "folder of the results; empty: print only")
 	f.StringVar(&o.Plot, "plot", "", "draw the pictures of a JSON result beside it, then end")
+	f.StringVar(&o.Readme, "readme", "", "write the table of a JSON result into README.md, then end")
 	f.StringVar(&o.Driver, "driver", "", "for this program's own use: serve as a subject")
 	f.StringVar(&o.Config, "config", "D", "of a driver")
 	f.StringVar(&o.Weights, "weights", "", "of a driver")
@@ -70,6 +75,14 @@ func parse(args []string) (o options, err error) {
 		return o, fmt.Errorf("%d rounds", o.Rounds)
 	}
 	return o, nil
+}
+
+// defaultThreads are one and all that Go takes.
+func defaultThreads() string {
+	if n := runtime.GOMAXPROCS(0); n > 1 {
+		return "1," + itoa(n)
+	}
+	return "1"
 }
 
 func main() {
@@ -93,25 +106,33 @@ func run(o options) error {
 	if o.Plot != "" {
 		return plotFile(o.Plot)
 	}
-	dir, err := cacheDir()
-	if err != nil {
-		return err
-	}
-	if o.Setup {
-		return setup(dir)
-	}
-	if _, err := os.Stat(filepath.Join(dir, "onednn_vgg")); err != nil {
-		return fmt.Errorf("the peers are missing; run with -setup first: %w", err)
+	if o.Readme != "" {
+		return writeReadme("README.md", o.Readme)
 	}
 	works, err := listWorks(o)
 	if err != nil {
 		return err
 	}
+	dir, err := cacheDir()
+	if err != nil {
+		return err
+	}
+	if o.Setup || !ready(dir) {
+		if err := setup(dir); o.Setup || err != nil {
+			return err
+		}
+	}
 	r := runner{dir: dir, cpus: o.CPUs, rounds: o.Rounds, turn: o.Turn}
 	if o.Peers != "" {
 		r.only = strings.Split(o.Peers, ",")
 	}
-	rep := newReport(dir)
+	rep := newReport()
+	if o.Add != "" {
+		if err := rep.load(o.Add); err != nil {
+			return err
+		}
+		o.JSON = o.Add
+	}
 	for _, t := range threadsOf(works) {
 		if err := rep.measurePeak(dir, o.CPUs, t); err != nil {
 			return err
@@ -123,7 +144,7 @@ func run(o options) error {
 		if err != nil {
 			return err
 		}
-		rep.Results = append(rep.Results, results...)
+		rep.replace(results)
 		fmt.Print("\n" + table(results, rep.Peak))
 	}
 	return rep.save(o)

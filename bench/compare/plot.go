@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"image/color"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -25,13 +23,9 @@ type chart struct {
 
 // plotFile draws the charts of a JSON result beside it.
 func plotFile(path string) error {
-	b, err := os.ReadFile(path)
+	rep, err := readReport(path)
 	if err != nil {
 		return err
-	}
-	var rep report
-	if err := json.Unmarshal(b, &rep); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
 	}
 	for _, c := range rep.charts() {
 		file := strings.TrimSuffix(path, ".json") + "-" + c.file + ".svg"

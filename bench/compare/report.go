@@ -2,12 +2,15 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -48,7 +51,7 @@ type peak struct {
 	GBytes  float64 `json:"gbytes,omitempty"` // of ISA "read": memory read once, GB/s
 }
 
-func newReport(dir string) *report {
+func newReport() *report {
 	cpuinfo := read("/proc/cpuinfo")
 	model := field(cpuinfo, "model name") + " (family " + field(cpuinfo, "cpu family") + ", model " + field(cpuinfo, "model") + ")"
 	commit := output("git", "rev-parse", "--short=12", "HEAD")
@@ -62,7 +65,7 @@ func newReport(dir string) *report {
 			CPU: model, CPUs: runtime.NumCPU(), Memory: field(read("/proc/meminfo"), "MemTotal"),
 			L2:     read("/sys/devices/system/cpu/cpu0/cache/index2/size"),
 			L3:     read("/sys/devices/system/cpu/cpu0/cache/index3/size"),
-			Kernel: read("/proc/sys/kernel/osrelease"), HugePage: read("/sys/kernel/mm/transparent_hugepage/enabled"),
+			Kernel: regexp.MustCompile(`^\d+\.\d+`).FindString(read("/proc/sys/kernel/osrelease")), HugePage: read("/sys/kernel/mm/transparent_hugepage/enabled"),
 			Load: read("/proc/loadavg"), Go: runtime.Version(), Node: output("node", "--version"),
 			Python: output("/usr/bin/python3", "--version"), GCC: output("gcc", "-dumpfullversion"),
 		},
@@ -70,6 +73,47 @@ func newReport(dir string) *report {
 	packages := output("dpkg-query", "-W", "-f", "${Package} ${Version}\n", "libdnnl2", "libopenblas0-pthread", "libblis4-pthread", "python3-torch", "libtcmalloc-minimal4")
 	rep.Debian = strings.Split(packages, "\n")
 	return rep
+}
+
+// load puts the results of an earlier run in front of rep's. A file that does not
+// exist is an empty one.
+func (rep *report) load(path string) error {
+	old, err := readReport(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if old.Commit != rep.Commit || old.Machine.CPU != rep.Machine.CPU {
+		return fmt.Errorf("%s is of commit %s on %s, this is %s on %s: results do not mix", path, old.Commit, old.Machine.CPU, rep.Commit, rep.Machine.CPU)
+	}
+	rep.Command = old.Command + "\n" + rep.Command
+	rep.Peak = append(old.Peak, rep.Peak...)
+	rep.Results = append(old.Results, rep.Results...)
+	return nil
+}
+
+func readReport(path string) (*report, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	rep := &report{}
+	if err := json.Unmarshal(b, rep); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return rep, nil
+}
+
+// replace adds the results of a work and drops earlier ones of the same.
+func (rep *report) replace(results []result) {
+	if len(results) == 0 {
+		return
+	}
+	w := results[0]
+	rep.Results = slices.DeleteFunc(rep.Results, func(r result) bool { return r.Work == w.Work && r.Threads == w.Threads })
+	rep.Results = append(rep.Results, results...)
 }
 
 func read(path string) string {
@@ -250,7 +294,7 @@ func (r result) layer(name string) float64 {
 	return median(all)
 }
 
-// save writes the JSON and the text of a report.
+// save writes the JSON, the text and the pictures of a report.
 func (rep *report) save(o options) error {
 	path := o.JSON
 	if path == "" {
@@ -272,7 +316,10 @@ func (rep *report) save(o options) error {
 		return err
 	}
 	text := strings.TrimSuffix(path, ".json") + ".txt"
-	return os.WriteFile(text, []byte(rep.text()), 0o644)
+	if err := os.WriteFile(text, []byte(rep.text()), 0o644); err != nil {
+		return err
+	}
+	return plotFile(path)
 }
 
 // compact puts lists of numbers on one line.

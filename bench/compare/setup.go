@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"embed"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,6 +43,29 @@ func cacheDir() (string, error) {
 	}
 	dir := filepath.Join(base, "nonet-compare")
 	return dir, os.MkdirAll(dir, 0o755)
+}
+
+// ready reports whether setup has been done, with the drivers of today.
+func ready(dir string) bool {
+	for _, p := range programs {
+		if _, err := os.Stat(filepath.Join(dir, p.name)); err != nil {
+			return false
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "node_modules")); err != nil {
+		return false
+	}
+	return fs.WalkDir(peerSources, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		want, _ := peerSources.ReadFile(path) // WalkDir has found it
+		got, err := os.ReadFile(filepath.Join(dir, "src", filepath.FromSlash(path)))
+		if err == nil && !bytes.Equal(got, want) {
+			err = fs.ErrInvalid
+		}
+		return err
+	}) == nil
 }
 
 // setup installs the peers and builds the drivers.

@@ -8,12 +8,15 @@ import (
 	"math"
 	"slices"
 	"strconv"
+
+	"github.com/nonet-go/nonet/vgg/labels"
 )
 
 // Prediction is one class of a picture.
 type Prediction struct {
 	Class       int     `json:"class"`
-	Label       string  `json:"label"` // the class's number if the model has no labels
+	ID          string  `json:"wnid,omitempty"` // the WordNet id that the label begins with, if it does
+	Label       string  `json:"label"`          // the name; the class's number if the model has no labels
 	Probability float64 `json:"probability"`
 }
 
@@ -82,12 +85,14 @@ func (m *Model) Rank(p []float64, n int) []Prediction {
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(p[b], p[a]) })
 	list := make([]Prediction, min(max(n, 0), len(p)))
 	for i := range list {
-		list[i] = Prediction{Class: order[i], Label: m.Label(order[i]), Probability: p[order[i]]}
+		id, name := labels.Split(m.Label(order[i]))
+		list[i] = Prediction{Class: order[i], ID: id, Label: cmp.Or(name, id), Probability: p[order[i]]}
 	}
 	return list
 }
 
-// Label returns the name of a class, or its number if the model has no labels.
+// Label returns the label of a class, with its WordNet id if it has one, or its
+// number if the model has no labels.
 func (m *Model) Label(class int) string {
 	if class < len(m.opts.labels) {
 		return m.opts.labels[class]

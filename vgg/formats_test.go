@@ -10,6 +10,7 @@ import (
 
 	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/nonet-go/nonet/vgg"
+	"github.com/nonet-go/nonet/vgg/labels"
 	"github.com/nonet-go/nonet/vgg/picture"
 	"github.com/nonet-go/nonet/vgg/weights"
 	"github.com/stretchr/testify/require"
@@ -89,6 +90,27 @@ func TestFoldedNormalization(t *testing.T) {
 	}
 	largest, _ := testutil.RelErrors(got, want)
 	require.Less(t, largest, 1e-5)
+}
+
+// TestDefaultLabels: a file of a thousand classes that says nothing of itself has
+// those of ILSVRC-2012.
+func TestDefaultLabels(t *testing.T) {
+	cfg := smallConfig(t, "A").WithClasses(1000)
+	src, err := vgg.Seeded(cfg, 3)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "w.safetensors")
+	require.NoError(t, weights.WriteFile(path, torchvision(t, cfg, src), nil))
+	m, err := vgg.Open(path)
+	require.NoError(t, err)
+	require.Equal(t, labels.ILSVRC2012(), m.Labels())
+	p := make([]float64, 1000)
+	p[134], p[517] = 0.75, 0.25
+	require.Equal(t, []vgg.Prediction{{Class: 134, ID: "n02012849", Label: "crane", Probability: 0.75}, {Class: 517, ID: "n03126707", Label: "crane", Probability: 0.25}}, m.Rank(p, 2))
+
+	require.NoError(t, vgg.Save(path, cfg, src, false))
+	m, err = vgg.Open(path)
+	require.NoError(t, err)
+	require.Nil(t, m.Labels(), "our own file would name them")
 }
 
 // TestFormatErrors: what cannot be read says why, and what to do.

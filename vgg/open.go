@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/nonet-go/nonet/vgg/labels"
 	"github.com/nonet-go/nonet/vgg/picture"
 	"github.com/nonet-go/nonet/vgg/weights"
 )
@@ -78,11 +79,18 @@ func Describe(file weights.Source, opts ...Option) (Config, Source, []Option, er
 		return fail(fmt.Errorf("vgg: %s: %w", file.Name(), err))
 	}
 	fromFile := []Option{Pictures(pic)}
-	if meta.Labels != nil {
+	switch {
+	case meta.Labels != nil:
 		fromFile = append(fromFile, Labels(meta.Labels))
+	case cfg.Classes() == ilsvrcClasses && meta.Config == "":
+		fromFile = append(fromFile, Labels(labels.ILSVRC2012()))
 	}
 	return cfg, &fileSource{file, matchLayers(cfg, layers)}, fromFile, nil
 }
+
+// ilsvrcClasses is how many classes the networks of ILSVRC-2012 have. Files of
+// others with so many, and nothing said of them, are of those.
+const ilsvrcClasses = 1000
 
 // metaConfig reads the configuration that our own files name.
 func metaConfig(meta weights.Meta) (Config, error) {

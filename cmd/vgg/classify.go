@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/nonet-go/nonet/vgg"
 	"github.com/nonet-go/nonet/vgg/picture"
@@ -43,7 +44,7 @@ func (c *classifyCmd) Run(ctx context.Context, s streams) error {
 		}
 		fmt.Fprintln(s.out, path)
 		for _, p := range list {
-			fmt.Fprintf(s.out, "  %5.1f %%  %s\n", 100*p.Probability, p.Label)
+			fmt.Fprintf(s.out, "  %5.1f %%  %s\n", 100*p.Probability, strings.TrimSpace(p.ID+" "+p.Label))
 		}
 	}
 	return nil

@@ -1,12 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/nonet-go/nonet/vgg"
+	"github.com/nonet-go/nonet/vgg/labels"
 	"github.com/nonet-go/nonet/vgg/picture"
 	"github.com/nonet-go/nonet/vgg/pretrained"
 	"github.com/nonet-go/nonet/vgg/weights"
@@ -56,7 +55,7 @@ func (f networkFlags) network() (vgg.Config, error) {
 type modelFlags struct {
 	networkFlags `embed:""`
 	Weights      string `short:"w" placeholder:"FILE" help:"File of weights: safetensors, PyTorch .pth, Caffe .caffemodel or ONNX. Without it, the small model that comes with nonet, or random weights for --config."`
-	Labels       string `placeholder:"FILE" help:"Names of the classes, one a line."`
+	Labels       string `placeholder:"FILE" help:"Names of the classes: one a line, with or without WordNet ids in front, or JSON."`
 	Preset       string `placeholder:"NAME" help:"Preparation of pictures: torch, caffe, unit or none. Without it, what the weights say, else torch."`
 	Side         int    `placeholder:"PIXELS" help:"Shorter side that pictures are scaled to before the crop."`
 	Algorithm    string `default:"auto" enum:"auto,direct,winograd2,winograd4" help:"How 3×3 convolutions are computed: ${enum}."`
@@ -155,21 +154,12 @@ func (f modelFlags) pictures(pic vgg.Picture) vgg.Picture {
 	return pic
 }
 
-// readLabels reads one label a line.
+// readLabels reads a file of labels.
 func readLabels(path string) ([]string, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	var labels []string
-	for sc := bufio.NewScanner(file); sc.Scan(); {
-		if line := strings.TrimSpace(sc.Text()); line != "" {
-			labels = append(labels, line)
-		}
-		if sc.Err() != nil {
-			return nil, fmt.Errorf("%s: %w", path, sc.Err())
-		}
-	}
-	return labels, nil
+	return labels.Read(path, file)
 }

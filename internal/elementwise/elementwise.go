@@ -8,6 +8,7 @@
 package elementwise
 
 import (
+	"sync"
 	"unsafe"
 
 	"github.com/nonet-go/nonet/internal/cpu"
@@ -85,15 +86,20 @@ func SGD(w, v, g []float32, rate, momentum, decay float32) {
 	}
 	pieces(len(w)/16, func(at, n int) { best.sgd(n, &w[at], &v[at], &g[at], rate, momentum, decay) })
 	if i := len(w) &^ 15; i < len(w) {
-		var ws, vs, gs [16]float32
-		copy(ws[:], w[i:])
-		copy(vs[:], v[i:])
-		copy(gs[:], g[i:])
-		best.sgd(1, &ws[0], &vs[0], &gs[0], rate, momentum, decay)
-		copy(w[i:], ws[:])
-		copy(v[i:], vs[:])
+		rest := rests.Get().(*[3][16]float32)
+		copy(rest[0][:], w[i:])
+		copy(rest[1][:], v[i:])
+		copy(rest[2][:], g[i:])
+		best.sgd(1, &rest[0][0], &rest[1][0], &rest[2][0], rate, momentum, decay)
+		copy(w[i:], rest[0][:])
+		copy(v[i:], rest[1][:])
+		rests.Put(rest)
 	}
 }
+
+// rests hold the elements behind the last whole block: the kernels take pointers,
+// which would move variables of a function to the heap.
+var rests = sync.Pool{New: func() any { return new([3][16]float32) }}
 
 var generic = kernel{"generic", cpu.Generic, reluGeneric, reluGradGeneric, sumPixelsGeneric, sgdGeneric}
 

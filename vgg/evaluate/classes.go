@@ -2,17 +2,13 @@ package evaluate
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/nonet-go/nonet/vgg"
+	"github.com/nonet-go/nonet/vgg/labels"
 )
-
-// wordNetID matches the identifier of a WordNet noun as ImageNet writes it, alone
-// or before a name: "n01440764", "n01440764 tench, Tinca tinca".
-var wordNetID = regexp.MustCompile(`^(n[0-9]{8})(?:[\s,:]+(.*))?$`)
 
 // labelIndex finds the class that a name stands for.
 type labelIndex map[string]int
@@ -20,7 +16,7 @@ type labelIndex map[string]int
 // ambiguous stands for a name that several classes have: ImageNet has two cranes.
 const ambiguous = -2
 
-func indexLabels(labels []string) labelIndex {
+func indexLabels(list []string) labelIndex {
 	x := labelIndex{}
 	add := func(name string, class int) {
 		name = strings.ToLower(strings.TrimSpace(name))
@@ -31,11 +27,11 @@ func indexLabels(labels []string) labelIndex {
 			x[name] = class
 		}
 	}
-	for i, l := range labels {
+	for i, l := range list {
 		add(l, i)
-		if m := wordNetID.FindStringSubmatch(l); m != nil {
-			add(m[1], i)
-			add(m[2], i)
+		if id, name := labels.Split(l); id != "" {
+			add(id, i)
+			add(name, i)
 		}
 	}
 	return x
@@ -44,11 +40,9 @@ func indexLabels(labels []string) labelIndex {
 // find returns the class with the WordNet id that name begins with or, of names
 // without one, the class of that name. It returns −1 if there is none.
 func (x labelIndex) find(name string) int {
-	if m := wordNetID.FindStringSubmatch(name); m != nil {
-		if class, ok := x[m[1]]; ok {
-			return class
-		}
-		name = m[2]
+	id, name := labels.Split(name)
+	if class, ok := x[id]; ok && id != "" {
+		return class
 	}
 	if class, ok := x[strings.ToLower(strings.TrimSpace(name))]; ok {
 		return class
@@ -61,11 +55,11 @@ func (x labelIndex) find(name string) int {
 // those that the data give their classes, or else their places in order, if there
 // are as many as the model has.
 func match(m *vgg.Model, names []string, byIndex bool) ([]int, error) {
-	labels := m.Labels()
-	if labels == nil || byIndex {
+	own := m.Labels()
+	if own == nil || byIndex {
 		return matchNumbers(names, m.Config().Classes())
 	}
-	index := indexLabels(labels)
+	index := indexLabels(own)
 	classes := make([]int, len(names))
 	for i, name := range names {
 		if classes[i] = index.find(name); classes[i] == ambiguous {
@@ -76,10 +70,10 @@ func match(m *vgg.Model, names []string, byIndex bool) ([]int, error) {
 		return classes, nil
 	}
 	hint := "give the network labels that have the data's names or WordNet ids"
-	if _, err := matchNumbers(names, len(labels)); err == nil && isNumber(names[0]) {
+	if _, err := matchNumbers(names, len(own)); err == nil && isNumber(names[0]) {
 		hint = "name the numbers, or say that they are the network's own"
 	}
-	return nil, fmt.Errorf("its classes (%s, …) are not those of the network (%s, …): %s: %w", names[0], labels[0], hint, ErrData)
+	return nil, fmt.Errorf("its classes (%s, …) are not those of the network (%s, …): %s: %w", names[0], own[0], hint, ErrData)
 }
 
 func isNumber(s string) bool { _, err := strconv.Atoi(s); return err == nil }

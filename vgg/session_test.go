@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/stretchr/testify/require"
 )
@@ -268,6 +269,41 @@ func TestEveryBatch(t *testing.T) {
 				_, err := m.NewSession(Batch(batch), Workers(workers))
 				require.NoError(t, err, "%s, batch %d, %d workers", name, batch, workers)
 			}
+		}
+	}
+}
+
+// TestConnectedWidths computes fully connected layers whose widths are no
+// multiple of a block, by themselves and behind a convolution, and compares with
+// the reference.
+func TestConnectedWidths(t *testing.T) {
+	layers, err := ParseLayers("3 M F5 F17 F2")
+	require.NoError(t, err)
+	cfg := Config{Name: "odd", Channels: 3, Size: 6, Pad: 1, Layers: layers}
+	src, err := Seeded(cfg, 1)
+	require.NoError(t, err)
+	m, err := New(cfg, src)
+	require.NoError(t, err)
+	x := testutil.Normal(1, 4*3*6*6)
+	tensor := func(name string, shape ...int) []float32 {
+		w, err := src.Tensor(name, shape)
+		require.NoError(t, err)
+		return w
+	}
+	conv, _ := ref.Conv2D(ref.ConvShape{N: 4, C: 3, H: 6, W: 6, K: 3, KH: 3, KW: 3, Pad: 1}, x, tensor("conv1_1.weight", 3, 3, 3, 3), tensor("conv1_1.bias", 3))
+	y, _ := ref.MaxPool2x2(12, 6, 6, ref.ReLU(conv))
+	in := 27
+	for i, out := range []int{5, 17, 2} {
+		name := layers[2+i].Name
+		y, _ = ref.Linear(4, in, out, ref.Float32(y), tensor(name+".weight", out, in), tensor(name+".bias", out))
+		if i < 2 {
+			y = ref.ReLU(y)
+		}
+		in = out
+		for _, batch := range []int{1, 4} {
+			got := runSession(t, m, x[:batch*108], Batch(batch), Output(name))
+			largest, _ := testutil.RelErrors(got, y[:len(got)])
+			require.Less(t, largest, 1e-5, "%s, batch %d", name, batch)
 		}
 	}
 }

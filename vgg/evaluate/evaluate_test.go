@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/nonet-go/nonet/vgg"
+	"github.com/nonet-go/nonet/vgg/labels"
 	"github.com/nonet-go/nonet/vgg/picture"
 	"github.com/nonet-go/nonet/vgg/train"
 	"github.com/stretchr/testify/require"
@@ -397,6 +398,33 @@ func TestClasses(t *testing.T) {
 	require.Equal(t, 1, r.Unknown)
 	require.Equal(t, 3, r.N)
 	require.GreaterOrEqual(t, r.Top5Error, 1.0/3, "a class that the network lacks is an error")
+}
+
+// TestILSVRC matches the thousand classes in another order than the network's.
+func TestILSVRC(t *testing.T) {
+	known := labels.ILSVRC2012()
+	layers, err := vgg.ParseLayers("8 M F1000")
+	require.NoError(t, err)
+	cfg := vgg.Config{Name: "test", Channels: 3, Size: 8, Pad: 1, Layers: layers}
+	src, err := vgg.Seeded(cfg, 1)
+	require.NoError(t, err)
+	m, err := vgg.New(cfg, src, vgg.Labels(known))
+	require.NoError(t, err)
+	var names []string
+	var want []int
+	for i := range known {
+		class := (7*i + 3) % 1000
+		id, _ := labels.Split(known[class])
+		names, want = append(names, id), append(want, class)
+	}
+	got, err := match(m, names, false)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	got, err = match(m, names[:3], false)
+	require.NoError(t, err)
+	require.Equal(t, want[:3], got, "a part of them")
+	_, err = match(m, []string{"0", "1"}, false)
+	require.ErrorIs(t, err, ErrData, "never by bare number")
 }
 
 func TestNameClasses(t *testing.T) {

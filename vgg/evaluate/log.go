@@ -210,7 +210,7 @@ const csvTop = 5
 func (csvForm) header() []byte {
 	columns := "run,path,class,label,error"
 	for i := 1; i <= csvTop; i++ {
-		columns += fmt.Sprintf(",class%d,label%d,probability%d", i, i, i)
+		columns += fmt.Sprintf(",class%d,id%d,label%d,probability%d", i, i, i, i)
 	}
 	return []byte(columns + "\n")
 }
@@ -220,9 +220,9 @@ func (csvForm) line(run string, o Outcome) ([]byte, error) {
 	for i := range csvTop {
 		if i < len(o.Top) {
 			p := o.Top[i]
-			fields = append(fields, strconv.Itoa(p.Class), oneLine(p.Label), strconv.FormatFloat(p.Probability, 'g', -1, 64))
+			fields = append(fields, strconv.Itoa(p.Class), oneLine(p.ID), oneLine(p.Label), strconv.FormatFloat(p.Probability, 'g', -1, 64))
 		} else {
-			fields = append(fields, "", "", "")
+			fields = append(fields, "", "", "", "")
 		}
 	}
 	var b bytes.Buffer
@@ -234,18 +234,18 @@ func (csvForm) line(run string, o Outcome) ([]byte, error) {
 
 func (csvForm) parse(line []byte) (string, Outcome, error) {
 	r := csv.NewReader(bytes.NewReader(line))
-	r.FieldsPerRecord = 5 + 3*csvTop
+	r.FieldsPerRecord = 5 + 4*csvTop
 	f, err := r.Read()
 	if err != nil {
 		return "", Outcome{}, err
 	}
 	o := Outcome{Path: text(f[1]), Label: text(f[3]), Err: text(f[4])}
 	o.Class, err = strconv.Atoi(f[2])
-	for top := f[5:]; err == nil && len(top) > 0 && top[0] != ""; top = top[3:] {
-		p := vgg.Prediction{Label: text(top[1])}
+	for top := f[5:]; err == nil && len(top) > 0 && top[0] != ""; top = top[4:] {
+		p := vgg.Prediction{ID: text(top[1]), Label: text(top[2])}
 		var err2 error
 		p.Class, err = strconv.Atoi(top[0])
-		p.Probability, err2 = strconv.ParseFloat(top[2], 64)
+		p.Probability, err2 = strconv.ParseFloat(top[3], 64)
 		err = errors.Join(err, err2)
 		o.Top = append(o.Top, p)
 	}

@@ -84,15 +84,28 @@ func (k *Kernel) RunHalf(tiles, width, blocks int, a []float32, stride int, u []
 		unsafe.SliceData(u), unsafe.SliceData(c), unsafe.SliceData(next))
 }
 
-// genericHalf returns the portable twin for half precision.
+// genericHalf returns the portable twin for half precision. It converts each weight
+// once for each tile, and so needs no memory.
 func genericHalf(tiles, width int) halfFunc {
-	wide := generic(tiles, width)
 	return func(blocks int, a *float32, stride int, u *uint16, c *float32, _ *uint16) {
-		us := make([]float32, blocks*16*width)
-		for i, h := range unsafe.Slice(u, len(us)) {
-			us[i] = half.ToFloat32(h)
+		as := unsafe.Slice(a, (blocks-1)*stride+tiles*16)
+		us := unsafe.Slice(u, blocks*16*width)
+		cs := unsafe.Slice(c, tiles*width)
+		for t := range tiles {
+			for j := 0; j < width; j += 16 {
+				var acc [16]float64
+				for b := range blocks {
+					for ch, x := range as[b*stride+t*16:][:16] {
+						for l, h := range us[(b*16+ch)*width+j:][:16] {
+							acc[l] += float64(x) * float64(half.ToFloat32(h))
+						}
+					}
+				}
+				for l, v := range acc {
+					cs[t*width+j+l] = float32(v)
+				}
+			}
 		}
-		wide(1, blocks, a, stride, 0, &us[0], c, nil)
 	}
 }
 

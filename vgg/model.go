@@ -1,6 +1,7 @@
 package vgg
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/nonet-go/nonet/conv3x3"
 	"github.com/nonet-go/nonet/gemm"
+	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 	"github.com/nonet-go/nonet/vgg/picture"
@@ -77,9 +79,10 @@ func Labels(labels []string) Option { return func(o *modelOptions) { o.labels = 
 func Pictures(p Picture) Option { return func(o *modelOptions) { o.picture = p } }
 
 // New packs the tensors of src for the network cfg. It returns an error that
-// wraps ErrConfig, ErrShape or what src reports, and keeps nothing of src.
+// wraps ErrConfig, ErrShape or what src reports, or says that NONET_ISA names no
+// instruction set; and keeps nothing of src.
 func New(cfg Config, src Source, opts ...Option) (*Model, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := errors.Join(cpu.Err(), cfg.Validate()); err != nil {
 		return nil, err
 	}
 	m := &Model{cfg: cfg, opts: modelOptions{picture: DefaultPicture(cfg.Size)}}

@@ -3,9 +3,12 @@ package vgg
 import (
 	"context"
 	"math"
+	"os"
+	"os/exec"
 	"runtime"
 	"runtime/metrics"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -271,6 +274,30 @@ func TestEveryBatch(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestUnknownISA: an instruction set that NONET_ISA can't mean is told, not
+// ignored. The variable is read when a program begins, and so this is another one.
+func TestUnknownISA(t *testing.T) {
+	if os.Getenv("NONET_ISA") == "sse9" {
+		cfg, err := Lookup("A")
+		require.NoError(t, err)
+		_, err = New(cfg, nil)
+		require.ErrorContains(t, err, `NONET_ISA="sse9"`)
+		_, err = NewTrainer(cfg, nil, 1)
+		require.ErrorContains(t, err, `NONET_ISA="sse9"`)
+		return
+	}
+	self, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(self, "-test.run", "^TestUnknownISA$", "-test.v")
+	cmd.Env = append(os.Environ(), "NONET_ISA=sse9")
+	out, err := cmd.CombinedOutput()
+	if err != nil && strings.Contains(err.Error(), "exec format") {
+		t.Skip("the test program runs in an emulator and can't start itself")
+	}
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, string(out), "PASS: TestUnknownISA")
 }
 
 // TestConnectedWidths computes fully connected layers whose widths are no

@@ -2,12 +2,14 @@ package vgg
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
 	"time"
 
 	"github.com/nonet-go/nonet/gemm"
+	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
@@ -112,7 +114,7 @@ func NewTrainer(cfg Config, src Source, batch int, opts ...TrainerOption) (*Trai
 	for _, o := range opts {
 		o(&t.opts)
 	}
-	if err := cfg.Validate(); err != nil {
+	if err := errors.Join(cpu.Err(), cfg.Validate()); err != nil {
 		return nil, err
 	}
 	switch {

@@ -14,7 +14,7 @@ import (
 
 // largeShape is how many multiplications the definition may have for a shape to
 // be tested in short mode.
-const largeShape = 20e6
+const largeShape = 6e6
 
 // sampled is how many output channels of a large shape the reference computes.
 const sampled = 3

@@ -9,6 +9,10 @@
 //	plan, err := conv3x3.NewPlan(conv3x3.Shape{N: 1, C: 64, H: 224, W: 224, K: 64, Pad: 1}, weights, bias, conv3x3.ReLU)
 //	err = plan.Forward(dst, src)
 //
+//	src NCHW ──► blocks of 16 ──► Winograd: tiles ─ products ─ tiles ──► blocks ──► dst NCHW
+//	    │        (layout)                  or                              (bias, ReLU, pool
+//	    └──(few channels)────────► direct: rows, 9·C taps ────────────────► inside the last step)
+//
 // Two algorithms do the work. From 16 input channels on it is Winograd's
 // F(4×4,3×3), which needs a quarter of the multiplications (package winograd).
 // For fewer, as in the first layer of a network, and wherever Direct asks for

@@ -1,9 +1,26 @@
 // Package gemm computes matrix products in float32: the fully connected layers
 // of a network and its 1×1 convolutions.
 //
+//	C[m][n] = α·Σ_k A[m][k]·B[k][n] + β·C[m][n]          SGEMM
 //	Y[n][o] = b[o] + Σ_i X[n][i] · W[o][i]               Linear
 //	Y[n][k][y][x] = b[k] + Σ_c W[k][c] · X[n][c][y][x]   Pointwise
 //
 // Weights are packed once, in panels of as many outputs as the kernel of the
 // machine computes together, so that each is read front to back.
+//
+//	   k ─►                    panel: k×NR, packed              n ─►
+//	 ┌───────┐   MR rows,     ┌──┬──┬──┬──┐                 ┌──┬──┬──┬──┐
+//	m│░░░░░░░│   read in    × │▓▓│  │  │  │ k      ──►    m │██│  │  │  │  MR×NR sums
+//	 │       │   place        │▓▓│  │  │  │                 │  │  │  │  │  in registers
+//	 └───────┘                └──┴──┴──┴──┘                 └──┴──┴──┴──┘
+//	     A                          B                             C
+//
+// MR×NR is 7×64 with AVX-512 and 6×16 with AVX2. Every element of C is one chain
+// of fused multiply-adds over k, in blocks: its bits depend on k alone, not on the
+// other sizes, the leading dimensions or the number of workers.
+//
+// [SGEMM] and [GEMV] are functions on one core. A [Multiplier] has a team of
+// workers and keeps its memory; [Packed] holds a right operand that is used often.
+// Source of the blocking: Goto & van de Geijn, Anatomy of High-Performance Matrix
+// Multiplication (ACM TOMS, 2008).
 package gemm

@@ -8,11 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/nonet-go/nonet/vgg"
 )
 
@@ -300,4 +302,23 @@ func TestAdd(t *testing.T) {
 	require.Equal(t, 4.0, second.Results[1].Median)
 	require.Error(t, (&report{Commit: "d"}).load(path), "another commit")
 	require.NoError(t, (&report{}).load(path+"absent"))
+}
+
+// TestDocuments parses every call of compare in the documents.
+func TestDocuments(t *testing.T) {
+	t.Parallel()
+	_, _, blocks := testutil.Documents(t)
+	n := 0
+	for _, b := range blocks {
+		for _, words := range b.Commands() {
+			if at := slices.Index(words, "./bench/compare"); b.Lang == "sh" && at >= 0 {
+				o, err := parse(words[at+1:])
+				require.NoError(t, err, "%s:%d: %q", b.File, b.Line, words)
+				_, err = listWorks(o)
+				require.NoError(t, err, "%s:%d: %q", b.File, b.Line, words)
+				n++
+			}
+		}
+	}
+	require.Greater(t, n, 5)
 }

@@ -53,7 +53,7 @@ func (rep *report) charts() (charts []*chart) {
 	for _, w := range rep.works() {
 		first := w[0]
 		threads := itoa(first.Threads)
-		on := ", " + threads + " threads"
+		on := ", " + plural(first.Threads, "thread")
 		switch {
 		case len(first.Layers) > 0:
 			c := find(first.Work+"-t"+threads, first.Work+on, "ms")

@@ -51,11 +51,18 @@ func readmeText(root, path string) (string, error) {
 	}
 	versions := slices.Concat([]string{rep.Machine.Go}, rep.Debian)
 	for _, r := range rep.Results {
-		if r.Subject == "ONNX Runtime" && !slices.Contains(versions, "ONNX Runtime "+r.Version) {
-			versions = append(versions, "ONNX Runtime "+r.Version)
+		if r.Subject == "ONNX Runtime" && !slices.Contains(versions, r.Version) {
+			versions = append(versions, r.Version)
 		}
 	}
-	fmt.Fprintf(&b, ". %s. Commit %s. All samples: [%s](%s). The command:\n\n```sh\n%s\n```\n\n", strings.Join(versions, ", "), rep.Commit, filepath.Base(path), path, rep.Command)
+	fmt.Fprintf(&b, ". %s. Commit %s. All samples: [%s](%s). The commands:\n\n```sh\n", strings.Join(versions, ", "), rep.Commit, filepath.Base(path), path)
+	commands := strings.Split(rep.Command, "\n")
+	for i, c := range commands {
+		if !slices.Contains(commands[:i], c) {
+			b.WriteString(c + "\n")
+		}
+	}
+	b.WriteString("```\n\n")
 	for _, c := range rep.charts() {
 		if strings.HasPrefix(c.file, "vgg") {
 			fmt.Fprintf(&b, "![%s](%s-%s.svg)\n", c.title, strings.TrimSuffix(path, ".json"), c.file)

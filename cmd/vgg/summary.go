@@ -105,7 +105,7 @@ func (c *convertCmd) Run(s streams) error {
 
 type checkCmd struct {
 	Config []string `placeholder:"NAME" help:"Configurations to check; all if not given."`
-	Full   bool     `help:"At the paper's own size, against a reference that takes some ten seconds a network."`
+	Full   bool     `help:"At the paper's own size, against a reference that takes some ten seconds a network; by each algorithm."`
 	Small  bool     `help:"At a sixteenth of the channels and 32×32 pixels, as without --full."`
 	Golden []string `placeholder:"FILE" sep:"none" type:"existingfile" help:"Compare with files of another framework's results instead."`
 	Files  []string `arg:"" optional:"" hidden:"" type:"existingfile"`

@@ -103,9 +103,9 @@ func Small(name string) (vgg.Config, error) {
 }
 
 // Networks compares every layer of a configuration of the paper with the
-// reference, with random weights and input: the small form by each algorithm or,
-// if full, the paper's own size by the algorithm that nonet chooses. That takes
-// the reference some ten seconds a network.
+// reference, with random weights and input, by each algorithm: the small form or,
+// if full, the paper's own size. That takes the reference some ten seconds a
+// network.
 func Networks(ctx context.Context, name string, full bool) ([]Row, error) {
 	const seed = 1
 	variants := []struct {
@@ -116,7 +116,7 @@ func Networks(ctx context.Context, name string, full bool) ([]Row, error) {
 	pictures := 3
 	if full {
 		cfg, err = vgg.Lookup(name)
-		pictures, variants = 1, variants[:1]
+		pictures = 1
 	}
 	if err != nil {
 		return nil, err

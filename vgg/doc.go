@@ -1,0 +1,46 @@
+// Package vgg computes and trains the convolutional networks of Simonyan &
+// Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition
+// (ICLR 2015, arXiv:1409.1556), and others of their shape: 3×3 convolutions with
+// ReLU, 2×2 pools, and fully connected layers.
+//
+//	Y[k] = max(0, b[k] + Σ_c W[k][c] ∗ X[c])        conv, 3×3 or 1×1
+//	Y[c] = max of 2×2                               pool
+//	y[o] = b[o] + Σ_i w[o][i]·x[i]                  fc; max(0, y) but for the last
+//	p[o] = exp(y[o]) / Σ exp(y)                     what Classify makes of the last
+//
+// # The way of the data
+//
+// A picture becomes 3×224×224 numbers, and for configuration D, "VGG-16":
+//
+//	224² ── conv1_1 conv1_2 ─ pool1 ──► 112²×64
+//	112² ── conv2_1 conv2_2 ─ pool2 ──►  56²×128
+//	 56² ── conv3_1 … conv3_3 ─ pool3 ─►  28²×256
+//	 28² ── conv4_1 … conv4_3 ─ pool4 ─►  14²×512
+//	 14² ── conv5_1 … conv5_3 ─ pool5 ─►   7²×512 ── fc6 ── fc7 ── fc8 ──► 1000 logits
+//
+//	image ──► Prepare ──► [3][224][224] ──► Session.Run ──► logits ──► Top
+//	          └──────────────── Classify, Features ────────────────────┘
+//
+// What one holds is NCHW, OIHW and out×in, row-major float32, everywhere in this
+// package; a [Session] keeps activations in blocks of 16 channels inside, see
+// package layout.
+//
+// # What to use
+//
+//   - [Open] reads a [Model] from a file of weights, [New] makes one from a [Config]
+//     and a [Source]. It is immutable: share it.
+//   - [Model.Classify] and [Model.Features] take pictures. [Model.NewSession] gives
+//     what computes many tensors without allocating: batches, any layer's output,
+//     class maps of large pictures ([Dense]), profiles ([Profiled]).
+//   - [NewTrainer] computes gradients and changes weights; package train makes a
+//     whole recipe of it, and package evaluate measures what came of it.
+//
+// # Promises
+//
+// A picture's result is the same bits for any batch size, number of workers and
+// load of the machine, on one instruction set. Errors relative to the root mean
+// square of an activation stay below 3e-5, and 5e-6 in the mean: `vgg check` and
+// package check compare with float64. Constructors return errors that wrap
+// [ErrShape] or [ErrConfig] and name file, tensor and both shapes; nothing from
+// outside makes this package panic. A Run allocates nothing.
+package vgg

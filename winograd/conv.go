@@ -52,8 +52,8 @@ type Conv struct {
 const (
 	largeFilter = 12 << 20
 	l2          = 1 << 20
-	minBlock    = 14
-	maxBlock    = 28
+	minBlock    = 14 // fewer would read U from the last-level cache faster than it gives
+	maxBlock    = 24 // more is no faster
 	panelBlock  = 56
 )
 
@@ -104,8 +104,12 @@ func (c *Conv) planLoops() {
 		c.transformed = c.tiles
 	}
 	c.blocks = (c.tiles + c.block - 1) / c.block
+	if c.blocks > 2 {
+		c.blocks += c.blocks % 2 // two workers have as many each
+	}
 	// Even blocks: a small remainder runs below the peak.
 	c.block = (c.tiles + c.blocks - 1) / c.blocks
+	c.blocks = (c.tiles + c.block - 1) / c.block
 	if !c.panelMajor {
 		c.transformed = c.block
 	}
@@ -115,12 +119,14 @@ func (c *Conv) planLoops() {
 }
 
 // blockTiles returns how many tiles fit the level-two cache with their V and
-// their share of M and of U.
+// their share of M and of U: whole groups, which AVX2 needs for its peak.
 func (c *Conv) blockTiles() int {
 	f := c.f
 	perTile := 4 * f.alpha * f.alpha * (f.cBlocks*16 + f.kern.KB)
 	fit := (l2 - int(min(f.Bytes(), l2/2))) / perTile
-	return min(max(fit, minBlock), maxBlock, c.tiles)
+	group := f.kern.Tiles
+	most, least := maxBlock/group*group, (minBlock+group-1)/group*group
+	return min(max(fit/group*group, least), most, c.tiles)
 }
 
 // String tells the order of loops and the block sizes, for reports.

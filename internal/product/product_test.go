@@ -2,6 +2,7 @@ package product
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/nonet-go/nonet/internal/cpu"
@@ -173,6 +174,41 @@ func TestTilesAreIndependent(t *testing.T) {
 			testutil.CheckBits(t, "one tile", tile, one, all[tile*k.KB:][:k.KB])
 		}
 	})
+}
+
+// TestCallsAreShort: groups of many channels are spread over several calls of
+// assembly, with the same results.
+func TestCallsAreShort(t *testing.T) {
+	t.Parallel()
+	const blocks = 160
+	best := Best()
+	tiles, stride := best.Tiles, best.Tiles*16
+	groups := 2*(mostMACs/(tiles*best.KB*blocks*16)) + 1 // three calls
+	step := blocks * stride
+	a, _, u := operands(testutil.Normal, 3, groups, tiles, best.KB, blocks, stride)
+	counted := *best
+	var calls []int
+	counted.funcs = slices.Clone(best.funcs)
+	wide := slices.Clone(best.funcs[best.KB/16-1])
+	counted.funcs[best.KB/16-1] = wide
+	real := wide[tiles-1]
+	wide[tiles-1] = func(groups, blocks int, a *float32, stride, step int, u, c, next *float32) {
+		calls = append(calls, groups)
+		real(groups, blocks, a, stride, step, u, c, next)
+	}
+	got, want := make([]float32, groups*tiles*best.KB), make([]float32, groups*tiles*best.KB)
+	counted.Run(groups, tiles, best.KB, blocks, a, stride, step, u, got, u)
+	require.Len(t, calls, 3)
+	sum := 0
+	for _, n := range calls {
+		require.LessOrEqual(t, n*tiles*best.KB*blocks*16, mostMACs)
+		sum += n
+	}
+	require.Equal(t, groups, sum)
+	for g := range groups {
+		best.Run(1, tiles, best.KB, blocks, a[g*step:], stride, 0, u, want[g*tiles*best.KB:], u)
+	}
+	testutil.CheckBits(t, "groups in several calls", calls, got, want)
 }
 
 func TestBoundsAreChecked(t *testing.T) {

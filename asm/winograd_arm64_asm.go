@@ -15,6 +15,7 @@ func winogradNEON(c *neon.Context) {
 		t := &transformNEON{c: c, alg: bilinear.New(m)}
 		a := t.alg.Alpha
 		t.expand(fmt.Sprintf("input%dx%dNEON", m, m), fmt.Sprintf("sets V = Bᵀ·d·B for tiles of %d×%d pixels and 16 channels; see transforms.input.", a, a), t.alg.BT)
+		t.filter()
 		if m == 4 {
 			t.expand("gradient4x4NEON", "sets D = A·dY·Aᵀ for tiles of 4×4 outputs and 16 channels; see transforms.gradient.", t.alg.AT.Transpose())
 			t.filterGradient()
@@ -284,6 +285,98 @@ func (t *transformNEON) filterGradient() {
 			}
 			c.FreeV(out...)
 			c.ADD(whole, from, from)
+		}
+	}
+	c.RET()
+}
+
+// filter emits U = G·w·Gᵀ for 16 filters, in float64, see transform.filter: two
+// registers hold four filters.
+func (t *transformNEON) filter() {
+	c, a := t.c, t.alg.Alpha
+	name := fmt.Sprintf("filter%dx%dNEON", t.alg.M, t.alg.M)
+	c.Function(name)
+	c.Doc(name + " sets U = G·w·Gᵀ for 16 filters of 3×3; see transforms.filter.")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(dst *float32, xi int, src *float32)")
+	dst, xi, src, to := c.R(), c.R(), c.R(), c.R()
+	c.Load("dst", dst)
+	c.Load("xi", xi)
+	c.Load("src", src)
+	c.LSL(2, xi, xi)
+	g := t.alg.G.Float64()
+	factor := map[float64]neon.V{} // |constant| → both lanes of a register
+	tmp := c.R()
+	for _, row := range g {
+		for _, k := range row {
+			k = math.Abs(k)
+			if _, ok := factor[k]; ok || k == 0 {
+				continue
+			}
+			v := c.V()
+			c.MOVD(neon.Imm(math.Float64bits(k)), tmp)
+			c.VDUPRD(tmp, v)
+			factor[k] = v
+		}
+	}
+	// add adds k times the four float64 of x to those of sum.
+	add := func(k float64, x, sum [2]neon.V) {
+		for half, v := range sum {
+			switch {
+			case k > 0:
+				c.VFMLAD(factor[k], x[half], v)
+			case k < 0:
+				c.VFMLSD(factor[-k], x[half], v)
+			}
+		}
+	}
+	w := c.V()
+	zeros := func() [2]neon.V {
+		sum := [2]neon.V{c.V(), c.V()}
+		c.Zero(sum[0])
+		c.Zero(sum[1])
+		return sum
+	}
+	for i := range a {
+		c.Comment(fmt.Sprintf("Row %d: t = G[%d]·w, U[%d] = t·Gᵀ", i, i, i))
+		for quarter := range 4 {
+			var row [bilinear.R][2]neon.V
+			x := [2]neon.V{c.V(), c.V()}
+			for j := range row {
+				row[j] = zeros()
+				for r, k := range g[i] {
+					if k == 0 {
+						continue
+					}
+					c.FMOVQ(neon.Mem{Base: src, Off: 64*(3*r+j) + 16*quarter}, w)
+					c.VFCVTLS(w, x[0])
+					c.VFCVTL2S(w, x[1])
+					add(k, x, row[j])
+				}
+			}
+			c.FreeV(x[:]...)
+			c.ADD(neon.Imm(16*quarter), dst, to)
+			for j := range a {
+				sum := zeros()
+				for r, k := range g[j] {
+					add(k, row[r], sum)
+				}
+				c.VFCVTND(sum[0], w)
+				c.VFCVTN2D(sum[1], w)
+				c.FMOVQStore(w, neon.Mem{Base: to})
+				if j < a-1 {
+					c.ADD(xi, to, to)
+				}
+				c.FreeV(sum[:]...)
+			}
+			for _, v := range row {
+				c.FreeV(v[:]...)
+			}
+		}
+		if i < a-1 {
+			c.Comment("to stands on the last quarter of the row's last element")
+			c.ADD(xi, to, dst)
+			c.SUB(neon.Imm(48), dst, dst)
 		}
 	}
 	c.RET()

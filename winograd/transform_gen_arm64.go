@@ -9,6 +9,11 @@ package winograd
 //go:noescape
 func input2x2NEON(tiles int, dst *float32, xi int, step int, src *float32, row int)
 
+// filter2x2NEON sets U = G·w·Gᵀ for 16 filters of 3×3; see transforms.filter.
+//
+//go:noescape
+func filter2x2NEON(dst *float32, xi int, src *float32)
+
 // output2x2NEON sets Y = Aᵀ·M·A + bias for tiles of 2×2 outputs and 16 channels; see transforms.output.
 //
 //go:noescape
@@ -28,6 +33,11 @@ func output2x2PoolNEON(tiles int, dst *float32, row int, src *float32, xi int, s
 //
 //go:noescape
 func input4x4NEON(tiles int, dst *float32, xi int, step int, src *float32, row int)
+
+// filter4x4NEON sets U = G·w·Gᵀ for 16 filters of 3×3; see transforms.filter.
+//
+//go:noescape
+func filter4x4NEON(dst *float32, xi int, src *float32)
 
 // gradient4x4NEON sets D = A·dY·Aᵀ for tiles of 4×4 outputs and 16 channels; see transforms.gradient.
 //

@@ -7,16 +7,20 @@ import "fmt"
 type shape uint8
 
 const (
-	three   shape = iota // Vm.S4, Vn.S4, Vd.S4
-	element              // Vm.S[i], Vn.S4, Vd.S4; i in bits 11 (high) and 21 (low)
-	two                  // Vn.S4, Vd.S4
-	zero                 // $0, Vn.S4, Vd.S4: a comparison with zero
-	widen                // Vn.H4, Vd.S4
-	widen2               // Vn.H8, Vd.S4: from the upper half of Vn
-	narrow               // Vn.S4, Vd.H4
-	narrow2              // Vn.S4, Vd.H8: into the upper half of Vd
-	load                 // (Rn)(Rm), Fd: 16 bytes at Rn + Rm
-	store                // Fd, (Rn)(Rm)
+	three    shape = iota // Vm.S4, Vn.S4, Vd.S4
+	element               // Vm.S[i], Vn.S4, Vd.S4; i in bits 11 (high) and 21 (low)
+	two                   // Vn.S4, Vd.S4
+	zero                  // $0, Vn.S4, Vd.S4: a comparison with zero
+	widen                 // Vn.H4, Vd.S4
+	widen2                // Vn.H8, Vd.S4: from the upper half of Vn
+	narrow                // Vn.S4, Vd.H4
+	narrow2               // Vn.S4, Vd.H8: into the upper half of Vd
+	widenS                // Vn.S2, Vd.D2
+	widenS2               // Vn.S4, Vd.D2: from the upper half of Vn
+	narrowD               // Vn.D2, Vd.S2
+	narrowD2              // Vn.D2, Vd.S4: into the upper half of Vd
+	load                  // (Rn)(Rm), Fd: 16 bytes at Rn + Rm
+	store                 // Fd, (Rn)(Rm)
 )
 
 // An opcode indexes encodings.
@@ -42,6 +46,10 @@ const (
 	vfcvtl2
 	vfcvtn
 	vfcvtn2
+	vfcvtlS
+	vfcvtl2S
+	vfcvtnD
+	vfcvtn2D
 	fmovqLoad
 	fmovqStore
 )
@@ -55,7 +63,8 @@ type encoding struct {
 
 // encodings is the only place that knows instruction words. They are from the
 // Arm Architecture Reference Manual, "Advanced SIMD and floating-point", for
-// single precision and Q=1 (FCVTL and FCVTN: Q selects the half), and LDR and
+// single precision and Q=1 (FCVTL and FCVTN: Q selects the half; from half to
+// single precision and from single to double, and back), and LDR and
 // STR (register, SIMD&FP) of 128 bits.
 // TestEncodings disassembles every form.
 var encodings = [...]encoding{
@@ -78,6 +87,10 @@ var encodings = [...]encoding{
 	vfcvtl2:    {"VFCVTL2", 0x4e217800, widen2},
 	vfcvtn:     {"VFCVTN", 0x0e216800, narrow},
 	vfcvtn2:    {"VFCVTN2", 0x4e216800, narrow2},
+	vfcvtlS:    {"VFCVTL", 0x0e617800, widenS},
+	vfcvtl2S:   {"VFCVTL2", 0x4e617800, widenS2},
+	vfcvtnD:    {"VFCVTN", 0x0e616800, narrowD},
+	vfcvtn2D:   {"VFCVTN2", 0x4e616800, narrowD2},
 	fmovqLoad:  {"FMOVQ", 0x3ce06800, load},
 	fmovqStore: {"FMOVQ", 0x3ca06800, store},
 }
@@ -114,6 +127,14 @@ func (e encoding) text(m V, lane int, n, d V) string {
 		return fmt.Sprintf("%s V%d.S4, V%d.H4", e.name, n, d)
 	case narrow2:
 		return fmt.Sprintf("%s V%d.S4, V%d.H8", e.name, n, d)
+	case widenS:
+		return fmt.Sprintf("%s V%d.S2, V%d.D2", e.name, n, d)
+	case widenS2:
+		return fmt.Sprintf("%s V%d.S4, V%d.D2", e.name, n, d)
+	case narrowD:
+		return fmt.Sprintf("%s V%d.D2, V%d.S2", e.name, n, d)
+	case narrowD2:
+		return fmt.Sprintf("%s V%d.D2, V%d.S4", e.name, n, d)
 	case load:
 		return fmt.Sprintf("%s (R%d)(R%d), F%d", e.name, n, m, d)
 	default: // store

@@ -75,6 +75,27 @@ func (c *Context) VFCVTN(n, d V) { c.word(vfcvtn, 0, 0, n, d) }
 // VFCVTN2: upper half of d = n rounded to halves.
 func (c *Context) VFCVTN2(n, d V) { c.word(vfcvtn2, 0, 0, n, d) }
 
+// VFCVTLS: d = the lower two float32 of n, as float64.
+func (c *Context) VFCVTLS(n, d V) { c.word(vfcvtlS, 0, 0, n, d) }
+
+// VFCVTL2S: d = the upper two float32 of n, as float64.
+func (c *Context) VFCVTL2S(n, d V) { c.word(vfcvtl2S, 0, 0, n, d) }
+
+// VFCVTND: lower half of d = n's float64 rounded to float32; the upper half becomes 0.
+func (c *Context) VFCVTND(n, d V) { c.word(vfcvtnD, 0, 0, n, d) }
+
+// VFCVTN2D: upper half of d = n's float64 rounded to float32.
+func (c *Context) VFCVTN2D(n, d V) { c.word(vfcvtn2D, 0, 0, n, d) }
+
+// VFMLAD is VFMLA for two float64.
+func (c *Context) VFMLAD(m, n, d V) { c.Op("VFMLA", d2(m), d2(n), d2(d)) }
+
+// VFMLSD is VFMLS for two float64.
+func (c *Context) VFMLSD(m, n, d V) { c.Op("VFMLS", d2(m), d2(n), d2(d)) }
+
+// VDUPRD: both float64 of d = the 64 bits of r.
+func (c *Context) VDUPRD(r R, d V) { c.Op("VDUP", r, d2(d)) }
+
 // VFMLA: d += n · m, rounded once.
 func (c *Context) VFMLA(m, n, d V) { c.Op("VFMLA", s4(m), s4(n), s4(d)) }
 
@@ -340,6 +361,8 @@ func (c *Context) immediate(op string, x operand.Op) {
 }
 
 func s4(v V) raw { return v.arranged("S4") }
+
+func d2(v V) raw { return v.arranged("D2") }
 
 func b16(v V) raw { return v.arranged("B16") }
 

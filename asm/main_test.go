@@ -133,3 +133,45 @@ func TestZeroUpper(t *testing.T) {
 		}
 	})
 }
+
+// TestSameKernels fails when an instruction set lacks a kernel that another has.
+// Register tiles differ: direct7x64AVX512 and direct6x16NEON are one kernel.
+func TestSameKernels(t *testing.T) {
+	tile := regexp.MustCompile(`^(direct|product)[0-9]+x[0-9]+`)
+	have := map[string]map[string]bool{} // kernel → instruction sets
+	eachFunction(t, func(path string, fn function, isa string) {
+		kernel := filepath.Dir(path) + "." + tile.ReplaceAllString(strings.TrimSuffix(fn.name, isa), "$1")
+		if have[kernel] == nil {
+			have[kernel] = map[string]bool{}
+		}
+		have[kernel][isa] = true
+	})
+	for kernel, isas := range have {
+		for isa := range allowed {
+			if !isas[isa] {
+				t.Errorf("%s: not for %s", kernel, isa)
+			}
+		}
+	}
+}
+
+// TestTables fails when a generated function stands in no table of kernels: a
+// program would use a slower one, and no test would see it.
+func TestTables(t *testing.T) {
+	tables := map[string]string{}
+	eachFunction(t, func(path string, fn function, isa string) {
+		arch := "amd64"
+		if isa == "NEON" {
+			arch = "arm64"
+		}
+		file := filepath.Join("..", filepath.Dir(path), "kernel_"+arch+".go")
+		if tables[file] == "" {
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			tables[file] = string(text)
+		}
+		if !regexp.MustCompile(`\b` + fn.name + `\b`).MatchString(tables[file]) {
+			t.Errorf("%s does not name %s", file, fn.name)
+		}
+	})
+}

@@ -3,6 +3,10 @@ package neon
 import (
 	"encoding/binary"
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -92,4 +96,73 @@ func TestSwappedRegisters(t *testing.T) {
 			require.NotEqual(t, e.text(5, 0, 3, 7), got, "m and n swapped")
 		}
 	}
+}
+
+// checkWords disassembles the words of an assembly file, and compares each with
+// the comment beside it.
+func checkWords(text string) (words int, err error) {
+	for line := range strings.Lines(text) {
+		rest, ok := strings.CutPrefix(strings.TrimSpace(line), "WORD ")
+		if !ok {
+			continue
+		}
+		words++
+		number, want, _ := strings.Cut(strings.TrimSpace(rest), " // ")
+		w, err := strconv.ParseUint(strings.TrimPrefix(number, "$"), 0, 32)
+		if err != nil {
+			return words, err
+		}
+		if got, err := disassemble(uint32(w)); err != nil || got != want {
+			return words, fmt.Errorf("%08x is %s (%v), the comment says %s", w, got, err, want)
+		}
+	}
+	return words, nil
+}
+
+// TestGeneratedWords checks every word of the kernels as they are printed, and that no
+// mutation of one passes: a wrong bit of the opcode, or another register, be it
+// in the word or in the comment.
+func TestGeneratedWords(t *testing.T) {
+	files, err := filepath.Glob("../../*/*_gen_arm64.s")
+	require.NoError(t, err)
+	inner, err := filepath.Glob("../../internal/*/*_gen_arm64.s")
+	require.NoError(t, err)
+	register := regexp.MustCompile(`V[0-9]+\.`)
+	total := 0
+	for _, path := range append(files, inner...) {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		n, err := checkWords(string(text))
+		require.NoError(t, err, path)
+		total += n
+		seen := map[string]bool{}
+		for line := range strings.Lines(string(text)) {
+			at := strings.Index(line, "WORD ")
+			if at < 0 {
+				continue
+			}
+			form, _, _ := strings.Cut(line[strings.Index(line, "// "):], " V")
+			if seen[form] { // one of each instruction in each file
+				continue
+			}
+			seen[form] = true
+			var w uint32
+			_, err := fmt.Sscanf(line[at:], "WORD $0x%x", &w)
+			require.NoError(t, err)
+			for bit := range 32 {
+				bad := strings.Replace(line, fmt.Sprintf("%08x", w), fmt.Sprintf("%08x", w^1<<bit), 1)
+				_, err := checkWords(bad)
+				require.Error(t, err, "bit %d of %s", bit, line)
+			}
+			for _, r := range register.FindAllStringIndex(line, -1) {
+				bad := line[:r[0]] + "V31." + line[r[1]:]
+				if line[r[0]:r[1]] == "V31." {
+					bad = line[:r[0]] + "V0." + line[r[1]:]
+				}
+				_, err := checkWords(bad)
+				require.Error(t, err, bad)
+			}
+		}
+	}
+	require.Greater(t, total, 1000)
 }

@@ -48,6 +48,8 @@ var native = []struct {
 }{
 	{func(c *Context) { c.VFMLA(1, 2, 3) }, "fmla v3.4s, v2.4s, v1.4s"},
 	{func(c *Context) { c.VFMLS(1, 2, 3) }, "fmls v3.4s, v2.4s, v1.4s"},
+	{func(c *Context) { c.VFMLAD(1, 2, 3) }, "fmla v3.2d, v2.2d, v1.2d"},
+	{func(c *Context) { c.VFMLSD(1, 2, 3) }, "fmls v3.2d, v2.2d, v1.2d"},
 	{func(c *Context) { c.VEOR(1, 2, 3) }, "eor v3.16b, v2.16b, v1.16b"},
 	{func(c *Context) { c.VAND(1, 2, 3) }, "and v3.16b, v2.16b, v1.16b"},
 	{func(c *Context) { c.VBSL(1, 2, 3) }, "bsl v3.16b, v2.16b, v1.16b"},
@@ -56,6 +58,7 @@ var native = []struct {
 	{func(c *Context) { c.VMOV(1, 2) }, "mov v2.16b, v1.16b"},
 	{func(c *Context) { c.VDUP(1, 3, 2) }, "dup v2.4s, v1.s[3]"},
 	{func(c *Context) { c.VDUPR(1, 2) }, "dup v2.4s, w1"},
+	{func(c *Context) { c.VDUPRD(1, 2) }, "dup v2.2d, x1"},
 	{func(c *Context) { c.VINS(1, 2, 3) }, "mov v2.s[3], w1"},
 	{func(c *Context) { c.VLD1R(Mem{Base: 5}, 2) }, "ld1r {v2.4s}, [x5]"},
 	{func(c *Context) { c.VLD1(Mem{Base: 5}, 2, 3) }, "ld1 {v2.4s, v3.4s}, [x5]"},

@@ -90,7 +90,7 @@ func New(cfg Config, src Source, opts ...Option) (*Model, error) {
 		o(&m.opts)
 	}
 	if n := len(m.opts.labels); n > 0 && n != cfg.Classes() {
-		return nil, fmt.Errorf("vgg: %d labels for %d classes: %w", n, cfg.Classes(), ErrShape)
+		return nil, fmt.Errorf("vgg: %s: %d labels for %d classes: %w", src.Name(), n, cfg.Classes(), ErrShape)
 	}
 	team := parallel.NewTeam(runtime.GOMAXPROCS(0))
 	team.Begin()

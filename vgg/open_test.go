@@ -153,7 +153,7 @@ func TestOpenErrors(t *testing.T) {
 			return o
 		}), nil, vgg.ErrShape, []string{"flat", "features.3.weight", "[288]"}},
 		{write("other", func([]weights.Out) []weights.Out { return nil }), nil, nil, []string{"other", "features.0.weight"}},
-		{write("labels", func(o []weights.Out) []weights.Out { return o }), []vgg.Option{vgg.Labels([]string{"one"})}, vgg.ErrShape, []string{"1 labels", "10 classes"}},
+		{write("labels", func(o []weights.Out) []weights.Out { return o }), []vgg.Option{vgg.Labels([]string{"one"})}, vgg.ErrShape, []string{"/labels: ", "1 labels", "10 classes"}},
 		{write("config", func(o []weights.Out) []weights.Out { return o }), []vgg.Option{vgg.Configuration(cfg.WithClasses(12))}, vgg.ErrShape, []string{"classifier.6.weight", "[10 256]", "[12 256]"}},
 	} {
 		_, err := vgg.Open(c.path, c.opts...)

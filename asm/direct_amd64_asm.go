@@ -36,7 +36,7 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	c.Function(fmt.Sprintf("direct%dx%d%s", pixels, kb, isa.suffix))
 	c.Doc(fmt.Sprintf("direct%dx%d%s convolves groups of %d pixels to %d channels; see rowFunc.", pixels, kb, isa.suffix, pixels, kb))
 	c.Pragma("noescape")
-	c.SignatureExpr("func(groups, taps int, offsets *int, x *float32, step int, u, bias, out *float32, pixel, plane, mode int)")
+	c.SignatureExpr("func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode int)")
 	load := func(name string, r reg.Register) reg.GPPhysical {
 		return c.Load(c.Param(name), r).(reg.GPPhysical)
 	}
@@ -121,7 +121,11 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 		}
 	}
 	c.ADDQ(Imm(8), tap)
-	c.ADDQ(U32(uint32(4*kb)), u)
+	row, err := c.Param("row").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	c.ADDQ(row.Addr, u)
 	c.DECQ(taps)
 	c.JNZ(LabelRef("tap"))
 

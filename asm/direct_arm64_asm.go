@@ -23,12 +23,12 @@ func directRunNEON(c *neon.Context, pixels int) {
 	c.Function(name)
 	c.Doc(fmt.Sprintf("%s computes groups of %d pixels of 16 outputs; see rowFunc.", name, pixels))
 	c.Pragma("noescape")
-	c.SignatureExpr("func(groups, taps int, offsets *int, x *float32, step int, u, bias, out *float32, pixel, plane, mode int)")
-	const groups, taps, offsets, x, step, u, bias, out, pixel, mode, tap, at, count, row neon.R = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
+	c.SignatureExpr("func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode int)")
+	const groups, taps, offsets, x, step, u, bias, out, pixel, mode, tap, at, count, uv, row neon.R = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14
 	for _, p := range []struct {
 		name string
 		r    neon.R
-	}{{"groups", groups}, {"taps", taps}, {"offsets", offsets}, {"x", x}, {"step", step}, {"u", u}, {"bias", bias}, {"out", out}, {"pixel", pixel}, {"mode", mode}} {
+	}{{"groups", groups}, {"taps", taps}, {"offsets", offsets}, {"x", x}, {"step", step}, {"u", u}, {"row", row}, {"bias", bias}, {"out", out}, {"pixel", pixel}, {"mode", mode}} {
 		c.Load(p.name, p.r)
 	}
 	c.LSL(2, step, step)
@@ -61,14 +61,14 @@ func directRunNEON(c *neon.Context, pixels int) {
 	c.Label("start")
 	c.MOVD(taps, count)
 	c.MOVD(offsets, tap)
-	c.MOVD(u, row)
+	c.MOVD(u, uv)
 	c.Align(16)
 	c.Label("tap")
 	c.Comment("acc[t] += x[t]·U for one tap")
 	c.Op("MOVD", neon.Mem{Base: tap}, at)
 	c.ADDShift(at, 2, x, at)
-	c.FLDPQ(neon.Mem{Base: row}, 24, 25)
-	c.FLDPQ(neon.Mem{Base: row, Off: 32}, 26, 27)
+	c.FLDPQ(neon.Mem{Base: uv}, 24, 25)
+	c.FLDPQ(neon.Mem{Base: uv, Off: 32}, 26, 27)
 	for t := range pixels {
 		xv := neon.V(28 + t%4)
 		c.FMOVS(neon.Mem{Base: at}, xv)
@@ -80,7 +80,7 @@ func directRunNEON(c *neon.Context, pixels int) {
 		}
 	}
 	c.ADD(neon.Imm(8), tap, tap)
-	c.ADD(neon.Imm(64), row, row)
+	c.ADD(row, uv, uv)
 	c.SUBS(neon.Imm(1), count, count)
 	c.Branch("BNE", "tap")
 

@@ -302,30 +302,39 @@ func (g *Multiplier) blockItem(worker, item int) {
 	for p := group * panels / g.groups; p < (group+1)*panels/g.groups; p++ {
 		width := g.width(p)
 		j := g.jc + p*g.kern.KB
-		if g.apart {
+		whole := j+width <= g.n
+		switch o.Row = 0; {
+		case g.apart && whole && g.inPlace():
+			o.U, o.Row = g.bm[g.pc*g.ldb+j:], g.ldb
+		case g.apart:
 			o.U = w.b[:g.kb*width]
 			g.packTo(o.U, p)
-		} else {
+		default:
 			o.U = g.panel(p)
 		}
-		if j+width <= g.n {
+		if whole {
 			o.Out = g.c[ic*g.ldc+j:]
 			g.kern.Row(rows, width, &o)
 			continue
 		}
 		edge := o
-		edge.Out, edge.Pixel, edge.Mode = w.tile, width, 0
-		g.kern.Row(rows, width, &edge)
+		edge.Out, edge.Pixel = w.tile, width
 		for i := range rows {
-			to := g.c[(ic+i)*g.ldc+j:][:g.n-j]
-			for l, v := range w.tile[i*width:][:len(to)] {
-				if accumulate {
-					v += to[l]
-				}
-				to[l] = v
+			if accumulate {
+				copy(w.tile[i*width:], g.c[(ic+i)*g.ldc+j:][:g.n-j])
 			}
 		}
+		g.kern.Row(rows, width, &edge)
+		for i := range rows {
+			copy(g.c[(ic+i)*g.ldc+j:][:g.n-j], w.tile[i*width:])
+		}
 	}
+}
+
+// inPlace reports whether panels are read where they are: each meets one group
+// of rows, so that to pack it would cost as much as to multiply.
+func (g *Multiplier) inPlace() bool {
+	return g.m <= g.kern.Pixels && !g.transB && g.alpha == 1
 }
 
 // rows returns the rows ic … of op(A) for the kernel, and their distance: packed,

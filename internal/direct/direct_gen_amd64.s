@@ -2,17 +2,17 @@
 
 //go:build !purego
 
-// func direct6x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct6x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, FMA3
-TEXT ·direct6x16AVX2(SB), $0-88
+TEXT ·direct6x16AVX2(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -21,7 +21,7 @@ TEXT ·direct6x16AVX2(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -85,7 +85,7 @@ tap:
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000040, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -107,7 +107,7 @@ tap:
 	VMAXPS Y11, Y14, Y11
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -133,17 +133,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct5x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct5x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, FMA3
-TEXT ·direct5x16AVX2(SB), $0-88
+TEXT ·direct5x16AVX2(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -152,7 +152,7 @@ TEXT ·direct5x16AVX2(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -209,7 +209,7 @@ tap:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000040, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -229,7 +229,7 @@ tap:
 	VMAXPS Y9, Y12, Y9
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -253,17 +253,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct4x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct4x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, FMA3
-TEXT ·direct4x16AVX2(SB), $0-88
+TEXT ·direct4x16AVX2(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -272,7 +272,7 @@ TEXT ·direct4x16AVX2(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -322,7 +322,7 @@ tap:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000040, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -340,7 +340,7 @@ tap:
 	VMAXPS Y7, Y10, Y7
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -362,17 +362,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct3x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct3x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, FMA3
-TEXT ·direct3x16AVX2(SB), $0-88
+TEXT ·direct3x16AVX2(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -381,7 +381,7 @@ TEXT ·direct3x16AVX2(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -424,7 +424,7 @@ tap:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000040, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -440,7 +440,7 @@ tap:
 	VMAXPS Y5, Y8, Y5
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -460,17 +460,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct2x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct2x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, FMA3
-TEXT ·direct2x16AVX2(SB), $0-88
+TEXT ·direct2x16AVX2(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -479,7 +479,7 @@ TEXT ·direct2x16AVX2(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -515,7 +515,7 @@ tap:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000040, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -529,7 +529,7 @@ tap:
 	VMAXPS Y3, Y6, Y3
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -547,17 +547,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct1x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct1x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, FMA3
-TEXT ·direct1x16AVX2(SB), $0-88
+TEXT ·direct1x16AVX2(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -566,7 +566,7 @@ TEXT ·direct1x16AVX2(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -595,7 +595,7 @@ tap:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000040, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -607,7 +607,7 @@ tap:
 	VMAXPS Y1, Y4, Y1
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -623,17 +623,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct7x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct7x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct7x64AVX512(SB), $0-88
+TEXT ·direct7x64AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -642,7 +642,7 @@ TEXT ·direct7x64AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -759,7 +759,7 @@ tap:
 	VFMADD231PS  Z30, Z31, Z26
 	VFMADD231PS  192(R14), Z31, Z27
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000100, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -797,7 +797,7 @@ tap:
 	VMAXPS Z27, Z31, Z27
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -842,17 +842,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct6x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct6x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct6x64AVX512(SB), $0-88
+TEXT ·direct6x64AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -861,7 +861,7 @@ TEXT ·direct6x64AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -966,7 +966,7 @@ tap:
 	VFMADD231PS  Z26, Z28, Z22
 	VFMADD231PS  Z27, Z28, Z23
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000100, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -1000,7 +1000,7 @@ tap:
 	VMAXPS Z23, Z28, Z23
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -1041,17 +1041,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct5x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct5x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct5x64AVX512(SB), $0-88
+TEXT ·direct5x64AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -1060,7 +1060,7 @@ TEXT ·direct5x64AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -1152,7 +1152,7 @@ tap:
 	VFMADD231PS  Z22, Z24, Z18
 	VFMADD231PS  Z23, Z24, Z19
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000100, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -1182,7 +1182,7 @@ tap:
 	VMAXPS Z19, Z24, Z19
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -1219,17 +1219,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct4x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct4x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct4x64AVX512(SB), $0-88
+TEXT ·direct4x64AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -1238,7 +1238,7 @@ TEXT ·direct4x64AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -1317,7 +1317,7 @@ tap:
 	VFMADD231PS  Z18, Z20, Z14
 	VFMADD231PS  Z19, Z20, Z15
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000100, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -1343,7 +1343,7 @@ tap:
 	VMAXPS Z15, Z20, Z15
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -1376,17 +1376,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct3x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct3x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct3x64AVX512(SB), $0-88
+TEXT ·direct3x64AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -1395,7 +1395,7 @@ TEXT ·direct3x64AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -1461,7 +1461,7 @@ tap:
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000100, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -1483,7 +1483,7 @@ tap:
 	VMAXPS Z11, Z16, Z11
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -1512,17 +1512,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct2x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct2x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct2x64AVX512(SB), $0-88
+TEXT ·direct2x64AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -1531,7 +1531,7 @@ TEXT ·direct2x64AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -1584,7 +1584,7 @@ tap:
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000100, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -1602,7 +1602,7 @@ tap:
 	VMAXPS Z7, Z12, Z7
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -1627,17 +1627,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct1x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct1x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct1x64AVX512(SB), $0-88
+TEXT ·direct1x64AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -1646,7 +1646,7 @@ TEXT ·direct1x64AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -1686,7 +1686,7 @@ tap:
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000100, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -1700,7 +1700,7 @@ tap:
 	VMAXPS Z3, Z8, Z3
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -1721,17 +1721,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct7x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct7x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct7x48AVX512(SB), $0-88
+TEXT ·direct7x48AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -1740,7 +1740,7 @@ TEXT ·direct7x48AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -1835,7 +1835,7 @@ tap:
 	VFMADD231PS  Z22, Z24, Z19
 	VFMADD231PS  Z23, Z24, Z20
 	ADDQ         $0x08, BX
-	ADDQ         $0x000000c0, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -1866,7 +1866,7 @@ tap:
 	VMAXPS Z20, Z24, Z20
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -1903,17 +1903,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct6x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct6x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct6x48AVX512(SB), $0-88
+TEXT ·direct6x48AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -1922,7 +1922,7 @@ TEXT ·direct6x48AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -2007,7 +2007,7 @@ tap:
 	VFMADD231PS  Z19, Z21, Z16
 	VFMADD231PS  Z20, Z21, Z17
 	ADDQ         $0x08, BX
-	ADDQ         $0x000000c0, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -2035,7 +2035,7 @@ tap:
 	VMAXPS Z17, Z21, Z17
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -2069,17 +2069,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct5x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct5x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct5x48AVX512(SB), $0-88
+TEXT ·direct5x48AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -2088,7 +2088,7 @@ TEXT ·direct5x48AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -2163,7 +2163,7 @@ tap:
 	VFMADD231PS  Z16, Z18, Z13
 	VFMADD231PS  Z17, Z18, Z14
 	ADDQ         $0x08, BX
-	ADDQ         $0x000000c0, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -2188,7 +2188,7 @@ tap:
 	VMAXPS Z14, Z18, Z14
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -2219,17 +2219,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct4x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct4x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct4x48AVX512(SB), $0-88
+TEXT ·direct4x48AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -2238,7 +2238,7 @@ TEXT ·direct4x48AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -2303,7 +2303,7 @@ tap:
 	VFMADD231PS  Z13, Z15, Z10
 	VFMADD231PS  Z14, Z15, Z11
 	ADDQ         $0x08, BX
-	ADDQ         $0x000000c0, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -2325,7 +2325,7 @@ tap:
 	VMAXPS Z11, Z15, Z11
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -2353,17 +2353,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct3x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct3x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct3x48AVX512(SB), $0-88
+TEXT ·direct3x48AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -2372,7 +2372,7 @@ TEXT ·direct3x48AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -2427,7 +2427,7 @@ tap:
 	VFMADD231PS  Z10, Z12, Z7
 	VFMADD231PS  Z11, Z12, Z8
 	ADDQ         $0x08, BX
-	ADDQ         $0x000000c0, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -2446,7 +2446,7 @@ tap:
 	VMAXPS Z8, Z12, Z8
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -2471,17 +2471,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct2x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct2x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct2x48AVX512(SB), $0-88
+TEXT ·direct2x48AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -2490,7 +2490,7 @@ TEXT ·direct2x48AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -2535,7 +2535,7 @@ tap:
 	VFMADD231PS  Z7, Z9, Z4
 	VFMADD231PS  Z8, Z9, Z5
 	ADDQ         $0x08, BX
-	ADDQ         $0x000000c0, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -2551,7 +2551,7 @@ tap:
 	VMAXPS Z5, Z9, Z5
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -2573,17 +2573,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct1x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct1x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct1x48AVX512(SB), $0-88
+TEXT ·direct1x48AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -2592,7 +2592,7 @@ TEXT ·direct1x48AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -2627,7 +2627,7 @@ tap:
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
 	ADDQ         $0x08, BX
-	ADDQ         $0x000000c0, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -2640,7 +2640,7 @@ tap:
 	VMAXPS Z2, Z6, Z2
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -2659,17 +2659,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct7x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct7x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct7x32AVX512(SB), $0-88
+TEXT ·direct7x32AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -2678,7 +2678,7 @@ TEXT ·direct7x32AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -2750,7 +2750,7 @@ tap:
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000080, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -2774,7 +2774,7 @@ tap:
 	VMAXPS Z13, Z16, Z13
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -2803,17 +2803,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct6x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct6x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct6x32AVX512(SB), $0-88
+TEXT ·direct6x32AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -2822,7 +2822,7 @@ TEXT ·direct6x32AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -2887,7 +2887,7 @@ tap:
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000080, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -2909,7 +2909,7 @@ tap:
 	VMAXPS Z11, Z14, Z11
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -2936,17 +2936,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct5x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct5x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct5x32AVX512(SB), $0-88
+TEXT ·direct5x32AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -2955,7 +2955,7 @@ TEXT ·direct5x32AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -3013,7 +3013,7 @@ tap:
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000080, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -3033,7 +3033,7 @@ tap:
 	VMAXPS Z9, Z12, Z9
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -3058,17 +3058,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct4x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct4x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct4x32AVX512(SB), $0-88
+TEXT ·direct4x32AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -3077,7 +3077,7 @@ TEXT ·direct4x32AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -3128,7 +3128,7 @@ tap:
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000080, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -3146,7 +3146,7 @@ tap:
 	VMAXPS Z7, Z10, Z7
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -3169,17 +3169,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct3x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct3x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct3x32AVX512(SB), $0-88
+TEXT ·direct3x32AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -3188,7 +3188,7 @@ TEXT ·direct3x32AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -3232,7 +3232,7 @@ tap:
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000080, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -3248,7 +3248,7 @@ tap:
 	VMAXPS Z5, Z8, Z5
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -3269,17 +3269,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct2x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct2x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct2x32AVX512(SB), $0-88
+TEXT ·direct2x32AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -3288,7 +3288,7 @@ TEXT ·direct2x32AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -3325,7 +3325,7 @@ tap:
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000080, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -3339,7 +3339,7 @@ tap:
 	VMAXPS Z3, Z6, Z3
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -3358,17 +3358,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct1x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct1x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct1x32AVX512(SB), $0-88
+TEXT ·direct1x32AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -3377,7 +3377,7 @@ TEXT ·direct1x32AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -3407,7 +3407,7 @@ tap:
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000080, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -3419,7 +3419,7 @@ tap:
 	VMAXPS Z1, Z4, Z1
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -3436,17 +3436,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct7x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct7x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct7x16AVX512(SB), $0-88
+TEXT ·direct7x16AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -3455,7 +3455,7 @@ TEXT ·direct7x16AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -3504,7 +3504,7 @@ tap:
 	VBROADCASTSS (AX)(R8*2), Z8
 	VFMADD231PS  Z7, Z8, Z6
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000040, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -3521,7 +3521,7 @@ tap:
 	VMAXPS Z6, Z8, Z6
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -3542,17 +3542,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct6x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct6x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct6x16AVX512(SB), $0-88
+TEXT ·direct6x16AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -3561,7 +3561,7 @@ TEXT ·direct6x16AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -3606,7 +3606,7 @@ tap:
 	VBROADCASTSS (AX)(R9*1), Z7
 	VFMADD231PS  Z6, Z7, Z5
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000040, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -3622,7 +3622,7 @@ tap:
 	VMAXPS Z5, Z7, Z5
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -3642,17 +3642,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct5x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct5x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct5x16AVX512(SB), $0-88
+TEXT ·direct5x16AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -3661,7 +3661,7 @@ TEXT ·direct5x16AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -3702,7 +3702,7 @@ tap:
 	VBROADCASTSS (AX)(DX*4), Z6
 	VFMADD231PS  Z5, Z6, Z4
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000040, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -3717,7 +3717,7 @@ tap:
 	VMAXPS Z4, Z6, Z4
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -3736,17 +3736,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct4x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct4x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct4x16AVX512(SB), $0-88
+TEXT ·direct4x16AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -3755,7 +3755,7 @@ TEXT ·direct4x16AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -3792,7 +3792,7 @@ tap:
 	VBROADCASTSS (AX)(R8*1), Z5
 	VFMADD231PS  Z4, Z5, Z3
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000040, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -3806,7 +3806,7 @@ tap:
 	VMAXPS Z3, Z5, Z3
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -3824,17 +3824,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct3x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct3x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct3x16AVX512(SB), $0-88
+TEXT ·direct3x16AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -3843,7 +3843,7 @@ TEXT ·direct3x16AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -3876,7 +3876,7 @@ tap:
 	VBROADCASTSS (AX)(DX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000040, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -3889,7 +3889,7 @@ tap:
 	VMAXPS Z2, Z4, Z2
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -3906,17 +3906,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct2x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct2x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct2x16AVX512(SB), $0-88
+TEXT ·direct2x16AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -3925,7 +3925,7 @@ TEXT ·direct2x16AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -3954,7 +3954,7 @@ tap:
 	VBROADCASTSS (AX)(DX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000040, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -3966,7 +3966,7 @@ tap:
 	VMAXPS Z1, Z3, Z1
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -3982,17 +3982,17 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct1x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct1x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·direct1x16AVX512(SB), $0-88
+TEXT ·direct1x16AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+48(FP), R10
-	MOVQ out+56(FP), R11
-	MOVQ plane+72(FP), R12
-	MOVQ mode+80(FP), R13
+	MOVQ bias+56(FP), R10
+	MOVQ out+64(FP), R11
+	MOVQ plane+80(FP), R12
+	MOVQ mode+88(FP), R13
 	SHLQ $0x02, DX
 	SHLQ $0x02, R12
 	LEAQ (DX)(DX*2), R8
@@ -4001,7 +4001,7 @@ TEXT ·direct1x16AVX512(SB), $0-88
 group:
 	TESTQ   $0x00000002, R13
 	JZ      bias
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14
@@ -4026,7 +4026,7 @@ tap:
 	VBROADCASTSS (AX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         $0x08, BX
-	ADDQ         $0x00000040, R14
+	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
 	TESTQ        $0x00000001, R13
@@ -4037,7 +4037,7 @@ tap:
 	VMAXPS Z0, Z2, Z0
 
 store:
-	MOVQ    pixel+64(FP), CX
+	MOVQ    pixel+72(FP), CX
 	SHLQ    $0x02, CX
 	LEAQ    (CX)(CX*2), BX
 	LEAQ    (CX)(CX*4), R14

@@ -2,18 +2,19 @@
 
 //go:build !purego
 
-// func direct6x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
-TEXT ·direct6x16NEON(SB), $0-88
+// func direct6x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+TEXT ·direct6x16NEON(SB), $0-96
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2
 	MOVD x+24(FP), R3
 	MOVD step+32(FP), R4
 	MOVD u+40(FP), R5
-	MOVD bias+48(FP), R6
-	MOVD out+56(FP), R7
-	MOVD pixel+64(FP), R8
-	MOVD mode+80(FP), R9
+	MOVD row+48(FP), R14
+	MOVD bias+56(FP), R6
+	MOVD out+64(FP), R7
+	MOVD pixel+72(FP), R8
+	MOVD mode+88(FP), R9
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
@@ -103,7 +104,7 @@ tap:
 	WORD  $0x4f9d1356 // VFMLA V29.S[0], V26.S4, V22.S4
 	WORD  $0x4f9d1377 // VFMLA V29.S[0], V27.S4, V23.S4
 	ADD   $8, R10, R10
-	ADD   $64, R13, R13
+	ADD   R14, R13, R13
 	SUBS  $1, R12, R12
 	BNE   tap
 	MOVD  $1, R10
@@ -162,18 +163,19 @@ store:
 	BNE   group
 	RET
 
-// func direct5x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
-TEXT ·direct5x16NEON(SB), $0-88
+// func direct5x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+TEXT ·direct5x16NEON(SB), $0-96
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2
 	MOVD x+24(FP), R3
 	MOVD step+32(FP), R4
 	MOVD u+40(FP), R5
-	MOVD bias+48(FP), R6
-	MOVD out+56(FP), R7
-	MOVD pixel+64(FP), R8
-	MOVD mode+80(FP), R9
+	MOVD row+48(FP), R14
+	MOVD bias+56(FP), R6
+	MOVD out+64(FP), R7
+	MOVD pixel+72(FP), R8
+	MOVD mode+88(FP), R9
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
@@ -252,7 +254,7 @@ tap:
 	WORD  $0x4f9c1352 // VFMLA V28.S[0], V26.S4, V18.S4
 	WORD  $0x4f9c1373 // VFMLA V28.S[0], V27.S4, V19.S4
 	ADD   $8, R10, R10
-	ADD   $64, R13, R13
+	ADD   R14, R13, R13
 	SUBS  $1, R12, R12
 	BNE   tap
 	MOVD  $1, R10
@@ -304,18 +306,19 @@ store:
 	BNE   group
 	RET
 
-// func direct4x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
-TEXT ·direct4x16NEON(SB), $0-88
+// func direct4x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+TEXT ·direct4x16NEON(SB), $0-96
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2
 	MOVD x+24(FP), R3
 	MOVD step+32(FP), R4
 	MOVD u+40(FP), R5
-	MOVD bias+48(FP), R6
-	MOVD out+56(FP), R7
-	MOVD pixel+64(FP), R8
-	MOVD mode+80(FP), R9
+	MOVD row+48(FP), R14
+	MOVD bias+56(FP), R6
+	MOVD out+64(FP), R7
+	MOVD pixel+72(FP), R8
+	MOVD mode+88(FP), R9
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
@@ -383,7 +386,7 @@ tap:
 	WORD  $0x4f9f134e // VFMLA V31.S[0], V26.S4, V14.S4
 	WORD  $0x4f9f136f // VFMLA V31.S[0], V27.S4, V15.S4
 	ADD   $8, R10, R10
-	ADD   $64, R13, R13
+	ADD   R14, R13, R13
 	SUBS  $1, R12, R12
 	BNE   tap
 	MOVD  $1, R10
@@ -428,18 +431,19 @@ store:
 	BNE   group
 	RET
 
-// func direct3x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
-TEXT ·direct3x16NEON(SB), $0-88
+// func direct3x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+TEXT ·direct3x16NEON(SB), $0-96
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2
 	MOVD x+24(FP), R3
 	MOVD step+32(FP), R4
 	MOVD u+40(FP), R5
-	MOVD bias+48(FP), R6
-	MOVD out+56(FP), R7
-	MOVD pixel+64(FP), R8
-	MOVD mode+80(FP), R9
+	MOVD row+48(FP), R14
+	MOVD bias+56(FP), R6
+	MOVD out+64(FP), R7
+	MOVD pixel+72(FP), R8
+	MOVD mode+88(FP), R9
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
@@ -496,7 +500,7 @@ tap:
 	WORD  $0x4f9e134a // VFMLA V30.S[0], V26.S4, V10.S4
 	WORD  $0x4f9e136b // VFMLA V30.S[0], V27.S4, V11.S4
 	ADD   $8, R10, R10
-	ADD   $64, R13, R13
+	ADD   R14, R13, R13
 	SUBS  $1, R12, R12
 	BNE   tap
 	MOVD  $1, R10
@@ -534,18 +538,19 @@ store:
 	BNE   group
 	RET
 
-// func direct2x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
-TEXT ·direct2x16NEON(SB), $0-88
+// func direct2x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+TEXT ·direct2x16NEON(SB), $0-96
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2
 	MOVD x+24(FP), R3
 	MOVD step+32(FP), R4
 	MOVD u+40(FP), R5
-	MOVD bias+48(FP), R6
-	MOVD out+56(FP), R7
-	MOVD pixel+64(FP), R8
-	MOVD mode+80(FP), R9
+	MOVD row+48(FP), R14
+	MOVD bias+56(FP), R6
+	MOVD out+64(FP), R7
+	MOVD pixel+72(FP), R8
+	MOVD mode+88(FP), R9
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
@@ -591,7 +596,7 @@ tap:
 	WORD  $0x4f9d1346 // VFMLA V29.S[0], V26.S4, V6.S4
 	WORD  $0x4f9d1367 // VFMLA V29.S[0], V27.S4, V7.S4
 	ADD   $8, R10, R10
-	ADD   $64, R13, R13
+	ADD   R14, R13, R13
 	SUBS  $1, R12, R12
 	BNE   tap
 	MOVD  $1, R10
@@ -622,18 +627,19 @@ store:
 	BNE   group
 	RET
 
-// func direct1x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, bias *float32, out *float32, pixel int, plane int, mode int)
-TEXT ·direct1x16NEON(SB), $0-88
+// func direct1x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+TEXT ·direct1x16NEON(SB), $0-96
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2
 	MOVD x+24(FP), R3
 	MOVD step+32(FP), R4
 	MOVD u+40(FP), R5
-	MOVD bias+48(FP), R6
-	MOVD out+56(FP), R7
-	MOVD pixel+64(FP), R8
-	MOVD mode+80(FP), R9
+	MOVD row+48(FP), R14
+	MOVD bias+56(FP), R6
+	MOVD out+64(FP), R7
+	MOVD pixel+72(FP), R8
+	MOVD mode+88(FP), R9
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
@@ -668,7 +674,7 @@ tap:
 	WORD  $0x4f9c1342 // VFMLA V28.S[0], V26.S4, V2.S4
 	WORD  $0x4f9c1363 // VFMLA V28.S[0], V27.S4, V3.S4
 	ADD   $8, R10, R10
-	ADD   $64, R13, R13
+	ADD   R14, R13, R13
 	SUBS  $1, R12, R12
 	BNE   tap
 	MOVD  $1, R10

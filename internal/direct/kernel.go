@@ -25,13 +25,13 @@ import (
 // A rowFunc computes groups·pixels pixels, where pixels is the function's own
 // number, of width outputs:
 //
-//	out[(k/16)*plane + p*pixel + k%16] = bias[k] + Σ_t x[offsets[t] + p*step] · u[t*width + k]
+//	out[(k/16)*plane + p*pixel + k%16] = bias[k] + Σ_t x[offsets[t] + p*step] · u[t*row/4 + k]
 //
-// With ModeAccumulate the sum starts from out instead of bias; with ModeReLU the
+// row is in bytes, all else in elements. With ModeAccumulate the sum starts from out instead of bias; with ModeReLU the
 // result is the maximum of it and 0, where NaN stays NaN. Every output is one
 // chain of fused multiply-adds in the order of t. groups and taps must be
 // positive: the loops test at their end.
-type rowFunc func(groups, taps int, offsets *int, x *float32, step int, u, bias, out *float32, pixel, plane, mode int)
+type rowFunc func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode int)
 
 // The bits of a rowFunc's mode.
 const (
@@ -64,10 +64,18 @@ type Operands struct {
 	X            []float32
 	Step         int
 	U            []float32 // [len(Offsets)][width]
+	Row          int       // distance of the rows of U; 0: width
 	Bias         []float32 // nil with ModeAccumulate
 	Out          []float32
 	Pixel, Plane int
 	Mode         int
+}
+
+func (o *Operands) row(width int) int {
+	if o.Row == 0 {
+		return width
+	}
+	return o.Row
 }
 
 // Row computes n pixels of width outputs, a multiple of 16 up to KB: whole groups
@@ -76,7 +84,7 @@ func (kern *Kernel) Row(n, width int, o *Operands) {
 	// The bounds of everything that the kernel touches.
 	taps := len(o.Offsets)
 	_ = o.X[o.Offsets[taps-1]+(n-1)*o.Step]
-	_ = o.U[taps*width-1]
+	_ = o.U[(taps-1)*o.row(width)+width-1]
 	_ = o.Out[(width/16-1)*o.Plane+(n-1)*o.Pixel+15]
 	if o.Mode&ModeAccumulate == 0 {
 		_ = o.Bias[width-1]
@@ -95,7 +103,7 @@ func (kern *Kernel) Row(n, width int, o *Operands) {
 // call computes groups of pixels from pixel p on.
 func (kern *Kernel) call(groups, pixels, p, width int, o *Operands) {
 	kern.funcs[width/16-1][pixels-1](groups, len(o.Offsets), &o.Offsets[0], &o.X[p*o.Step], o.Step,
-		&o.U[0], unsafe.SliceData(o.Bias), &o.Out[p*o.Pixel], o.Pixel, o.Plane, o.Mode)
+		&o.U[0], 4*o.row(width), unsafe.SliceData(o.Bias), &o.Out[p*o.Pixel], o.Pixel, o.Plane, o.Mode)
 }
 
 // callWork bounds the multiply-adds of one call: 60 µs at 70 GFLOP/s.
@@ -103,11 +111,11 @@ const callWork = 2 << 20
 
 // generic is the portable form.
 func generic(pixels, width int) rowFunc {
-	return func(groups, taps int, offsets *int, x *float32, step int, u, bias, out *float32, pixel, plane, mode int) {
+	return func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode int) {
 		offs := unsafe.Slice(offsets, taps)
 		n := groups * pixels
 		xs := unsafe.Slice(x, offs[taps-1]+(n-1)*step+1)
-		us := unsafe.Slice(u, taps*width)
+		us := unsafe.Slice(u, (taps-1)*row/4+width)
 		outs := unsafe.Slice(out, (width/16-1)*plane+(n-1)*pixel+16)
 		for p := range n {
 			for b := range width / 16 {
@@ -124,9 +132,9 @@ func generic(pixels, width int) rowFunc {
 				}
 				for t, off := range offs {
 					v := float64(xs[off+p*step])
-					row := us[t*width+b*16:][:16]
+					from := us[t*row/4+b*16:][:16]
 					for l := range acc {
-						acc[l] += v * float64(row[l])
+						acc[l] += v * float64(from[l])
 					}
 				}
 				for l, v := range acc {

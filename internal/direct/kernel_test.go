@@ -23,7 +23,7 @@ func sum(n, width int, o *Operands) []float64 {
 				y = float64(o.Bias[k])
 			}
 			for t, off := range o.Offsets {
-				y += float64(o.X[off+p*o.Step]) * float64(o.U[t*width+k])
+				y += float64(o.X[off+p*o.Step]) * float64(o.U[t*o.row(width)+k])
 			}
 			if o.Mode&ModeReLU != 0 {
 				y = max(y, 0)
@@ -53,7 +53,8 @@ func TestRow(t *testing.T) {
 				for i, geometry := range []struct{ step, pixel, plane int }{{1, 16, 40 * 16}, {3, 16, 40 * 16}, {16, 80, 16}} {
 					o := Operands{Offsets: []int{5, 0, 3, 3, 30, 12, 40}, Step: geometry.step, Pixel: geometry.pixel, Plane: geometry.plane, Mode: (n + i) % 4}
 					o.X = testutil.Ints(uint64(n), 41+(n-1)*o.Step, -4, 4)
-					o.U = testutil.Ints(2, 7*width, -4, 4)
+					o.Row = []int{0, width + 5}[i%2]
+					o.U = testutil.Ints(2, 6*o.row(width)+width, -4, 4)
 					if o.Mode&ModeAccumulate == 0 {
 						o.Bias = testutil.Ints(3, width, -4, 4)
 					}
@@ -91,8 +92,9 @@ func TestGuardPages(t *testing.T) {
 				for _, step := range []int{1, 16} {
 					var got [2][]float32
 					for i, place := range []func(testing.TB, []float32) []float32{testutil.GuardedCopy[float32], testutil.GuardedHeadCopy[float32]} {
+						row := width + step - 1
 						o := Operands{Offsets: []int{0, 3, 1, 7, 9}, X: place(t, testutil.Normal(1, 9+(n-1)*step+1)), Step: step,
-							U: place(t, testutil.Normal(2, 5*width)), Bias: place(t, testutil.Normal(3, width)),
+							U: place(t, testutil.Normal(2, 4*row+width)), Row: row, Bias: place(t, testutil.Normal(3, width)),
 							Out: place(t, make([]float32, (width/16-1)*plane+n*16)), Pixel: 16, Plane: plane}
 						kern.Row(n, width, &o)
 						o.Bias, o.Mode = nil, ModeAccumulate|ModeReLU

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
@@ -28,7 +29,7 @@ const (
 // C must not overlap A or B. If beta is 0, C is not read: it may hold NaN. If k or
 // alpha is 0, C = beta·C. If m or n is 0 nothing happens. Each element of the
 // product is within Gamma(k+k/512+3)·|alpha|·|A|·|B| of the exact value; its bits
-// do not depend on m, n or the leading dimensions.
+// do not depend on m or the leading dimensions, nor on n where n·k exceeds 16.
 //
 // SGEMM panics if a size is negative, if a leading dimension is too small, or if
 // a slice is shorter than its matrix. It uses one core; see Multiplier for more.
@@ -67,6 +68,7 @@ type Multiplier struct {
 	product func(worker, item int)
 	// The block that is being computed: columns jc … jc+nb, inner pc … pc+kb.
 	jc, nb, pc, kb int
+	mb             int  // rows of a block
 	groups         int  // of panels, per block of rows
 	apart          bool // each item packs its own panel
 }
@@ -123,6 +125,13 @@ func (g *Multiplier) multiply(ctx context.Context, transA bool, m, n, k int, a [
 		scale(m, n, beta, c, ldc)
 		return nil
 	}
+	if n*k <= tiny {
+		if g.packed != nil { // in one panel, of 16 columns
+			g.transB, g.bm, g.ldb = false, g.packed.data, 16
+		}
+		plain(transA, g.transB, m, n, k, g.alpha, a, lda, g.bm, g.ldb, beta, c, ldc)
+		return nil
+	}
 	if beta != 0 && beta != 1 {
 		scale(m, n, beta, c, ldc)
 	}
@@ -131,10 +140,11 @@ func (g *Multiplier) multiply(ctx context.Context, transA bool, m, n, k int, a [
 	for g.jc = 0; g.jc < n; g.jc += nc {
 		g.nb = min(nc, n-g.jc)
 		rows := (m + mc - 1) / mc
+		g.mb = blockOf(m, rows, g.kern.Pixels)
 		// Few rows: the workers share the columns as well.
 		g.groups = min(g.panels(), max(1, (4*g.team.Workers()+rows-1)/rows))
 		// A panel that meets one block of rows need not leave the worker's cache.
-		if g.apart = rows == 1 && g.packed == nil; g.apart {
+		if g.apart = rows == 1 && g.packed == nil; g.apart && !g.inPlace() {
 			g.groups = g.panels()
 		}
 		for g.pc = 0; g.pc < k; g.pc += kc {
@@ -152,6 +162,11 @@ func (g *Multiplier) multiply(ctx context.Context, transA bool, m, n, k int, a [
 		}
 	}
 	return nil
+}
+
+// blockOf splits m rows evenly, in whole groups of a kernel.
+func blockOf(m, blocks, group int) int {
+	return (m + blocks*group - 1) / (blocks * group) * group
 }
 
 // dims returns rows and columns of op⁻¹, as the matrix is stored.
@@ -289,8 +304,8 @@ func (g *Multiplier) packTo(out []float32, p int) {
 
 // blockItem computes one block of rows for one group of panels.
 func (g *Multiplier) blockItem(worker, item int) {
-	ic := item / g.groups * mc
-	rows := min(mc, g.m-ic)
+	ic := item / g.groups * g.mb
+	rows := min(g.mb, g.m-ic)
 	w := &g.work[worker]
 	o := direct.Operands{Offsets: g.iota[:g.kb], Pixel: g.ldc, Plane: 16, Bias: zeros[:]}
 	o.X, o.Step = g.rows(w, ic, rows)
@@ -299,42 +314,76 @@ func (g *Multiplier) blockItem(worker, item int) {
 		o.Mode = direct.ModeAccumulate
 	}
 	group, panels := item%g.groups, g.panels()
+	if g.apart && g.inPlace() {
+		g.stream(w, o, group*panels/g.groups, (group+1)*panels/g.groups)
+		return
+	}
 	for p := group * panels / g.groups; p < (group+1)*panels/g.groups; p++ {
 		width := g.width(p)
 		j := g.jc + p*g.kern.KB
-		whole := j+width <= g.n
-		switch o.Row = 0; {
-		case g.apart && whole && g.inPlace():
-			o.U, o.Row = g.bm[g.pc*g.ldb+j:], g.ldb
-		case g.apart:
+		if g.apart {
 			o.U = w.b[:g.kb*width]
 			g.packTo(o.U, p)
-		default:
+		} else {
 			o.U = g.panel(p)
 		}
-		if whole {
+		if j+width <= g.n {
 			o.Out = g.c[ic*g.ldc+j:]
 			g.kern.Row(rows, width, &o)
 			continue
 		}
-		edge := o
-		edge.Out, edge.Pixel = w.tile, width
+		g.edge(w, o, rows, width, ic, j)
+	}
+}
+
+// edge computes a panel that reaches over the last column.
+func (g *Multiplier) edge(w *multiplierScratch, o direct.Operands, rows, width, ic, j int) {
+	o.Out, o.Pixel = w.tile, width
+	if o.Mode&direct.ModeAccumulate != 0 {
 		for i := range rows {
-			if accumulate {
-				copy(w.tile[i*width:], g.c[(ic+i)*g.ldc+j:][:g.n-j])
-			}
+			copy(w.tile[i*width:], g.c[(ic+i)*g.ldc+j:][:g.n-j])
 		}
-		g.kern.Row(rows, width, &edge)
-		for i := range rows {
-			copy(g.c[(ic+i)*g.ldc+j:][:g.n-j], w.tile[i*width:])
-		}
+	}
+	g.kern.Row(rows, width, &o)
+	for i := range rows {
+		copy(g.c[(ic+i)*g.ldc+j:][:g.n-j], w.tile[i*width:])
 	}
 }
 
 // inPlace reports whether panels are read where they are: each meets one group
 // of rows, so that to pack it would cost as much as to multiply.
 func (g *Multiplier) inPlace() bool {
-	return g.m <= g.kern.Pixels && !g.transB && g.alpha == 1
+	return g.m <= g.kern.Pixels && !g.transB && g.alpha == 1 && g.kern.ISA != cpu.Generic // whose sums are rounded between two calls
+}
+
+// streamRows is how many rows of B are read side by side where it is not packed:
+// as many streams as the processor fetches ahead of.
+const streamRows = 16
+
+// stream computes panels from p to end for rows of A that fit one group. B is
+// read where it is, some rows at a time from left to right, so that memory is
+// read in order.
+func (g *Multiplier) stream(w *multiplierScratch, o direct.Operands, p, end int) {
+	x, mode := o.X, o.Mode
+	for t := 0; t < g.kb; t += streamRows {
+		o.X, o.Offsets, o.Mode = x[t:], g.iota[:min(streamRows, g.kb-t)], mode
+		if t > 0 {
+			o.Mode = direct.ModeAccumulate
+		}
+		for p := p; p < end; p++ {
+			width, j := g.width(p), g.jc+p*g.kern.KB
+			if j+width <= g.n {
+				o.U, o.Row, o.Out = g.bm[(g.pc+t)*g.ldb+j:], g.ldb, g.c[j:]
+				g.kern.Row(g.m, width, &o)
+				continue
+			}
+			o.U, o.Row = w.b[:len(o.Offsets)*width], 0
+			for i := range o.Offsets {
+				copy(o.U[i*width:][:width], g.bm[(g.pc+t+i)*g.ldb+j:][:g.n-j])
+			}
+			g.edge(w, o, g.m, width, 0, j)
+		}
+	}
 }
 
 // rows returns the rows ic … of op(A) for the kernel, and their distance: packed,
@@ -348,7 +397,7 @@ func (g *Multiplier) rows(w *multiplierScratch, ic, rows int) ([]float32, int) {
 				w.a[r*ld+i] = v
 			}
 		}
-	case g.n <= 4*g.kern.KB:
+	case g.apart || g.n <= 4*g.kern.KB:
 		return g.a[ic*g.lda+g.pc:], g.lda
 	default:
 		for r := range rows {

@@ -140,8 +140,8 @@ func TestServe(t *testing.T) {
 // TestProductsFindErrors makes a product that is wrong in one element.
 func TestProductsFindErrors(t *testing.T) {
 	t.Parallel()
-	wrong := func(m, n, k int, a, b, c []float32) {
-		gonumSGEMM(m, n, k, a, b, c)
+	wrong := func(batch, m, n, k int, a, b, c []float32) {
+		gonumSGEMM(batch, m, n, k, a, b, c)
 		c[m*n-1] += 0.01
 	}
 	require.Greater(t, newProducts(5, 6, 7, 1).error(wrong), gemmLimit)

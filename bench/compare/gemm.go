@@ -11,11 +11,13 @@ import (
 	"github.com/nonet-go/nonet/layout"
 )
 
-// sgemm sets C = A·B, row-major without gaps.
-type sgemm func(m, n, k int, a, b, c []float32)
+// sgemm sets C = A·B for a batch of products, row-major without gaps.
+type sgemm func(batch, m, n, k int, a, b, c []float32)
 
-func gonumSGEMM(m, n, k int, a, b, c []float32) {
-	gonum.Implementation{}.Sgemm(blas.NoTrans, blas.NoTrans, m, n, k, 1, a, k, b, n, 0, c, n)
+func gonumSGEMM(batch, m, n, k int, a, b, c []float32) {
+	for i := range batch {
+		gonum.Implementation{}.Sgemm(blas.NoTrans, blas.NoTrans, m, n, k, 1, a[i*m*k:][:m*k], k, b[i*k*n:][:k*n], n, 0, c[i*m*n:][:m*n], n)
+	}
 }
 
 // gemmDriver is the counterpart of peers/gemm.cc.
@@ -66,10 +68,7 @@ func lcg(x []float32, s uint32) {
 }
 
 func (p *products) run(f sgemm) {
-	for i := range p.batch {
-		a, b, c := p.a[i*p.m*p.k:], p.b[i*p.k*p.n:], p.c[i*p.m*p.n:]
-		f(p.m, p.n, p.k, a[:p.m*p.k], b[:p.k*p.n], c[:p.m*p.n])
-	}
+	f(p.batch, p.m, p.n, p.k, p.a, p.b, p.c)
 }
 
 // time repeats the products until a sample lasts about a millisecond.

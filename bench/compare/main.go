@@ -39,13 +39,21 @@ type options struct {
 // The products that VGG and its Winograd form are made of, and a square one.
 const defaultShapes = "1024x1024x1024,3136x256x256,196x512x512,49x512x512,196x256x256@36,49x512x512@36,32x4096x25088,1x4096x25088"
 
+// vggShapes are the products of VGG at 224×224: im2col of each layer, the 36
+// products of each layer's Winograd form, the fully connected layers at batch 1,
+// 8 and 32, and the 1×1 layers of configuration C.
+const vggShapes = "50176x64x27,50176x64x576,12544x128x576,12544x128x1152,3136x256x1152,3136x256x2304,784x512x2304,784x512x4608,196x512x4608," +
+	"3136x64x64@36,784x128x64@36,784x128x128@36,196x256x128@36,196x256x256@36,49x512x256@36,49x512x512@36,16x512x512@36," +
+	"1x4096x25088,8x4096x25088,32x4096x25088,1x4096x4096,8x4096x4096,32x4096x4096,1x1000x4096,8x1000x4096,32x1000x4096," +
+	"3136x256x256,784x512x512,196x512x512"
+
 func parse(args []string) (o options, err error) {
 	f := flag.NewFlagSet("compare", flag.ContinueOnError)
 	f.BoolVar(&o.Setup, "setup", false, "install the peers (Debian, npm) and build their drivers, then end")
 	f.StringVar(&o.Works, "works", "vgg", "what to compare: vgg, layers (weights cold), hot (one layer at a time), gemm, train")
 	f.StringVar(&o.Configs, "configs", "D", "configurations of VGG: A, B, C, D, E")
 	f.StringVar(&o.Batches, "batches", "1", "batch sizes of vgg; training steps take 8 pictures, layers 1")
-	f.StringVar(&o.Shapes, "shapes", defaultShapes, "products MxNxK, or MxNxK@BATCH for equal products with operands of their own")
+	f.StringVar(&o.Shapes, "shapes", defaultShapes, "products MxNxK, or MxNxK@BATCH for equal products with operands of their own; vgg: all that VGG is made of")
 	f.StringVar(&o.Threads, "threads", defaultThreads(), "thread counts")
 	f.StringVar(&o.CPUs, "cpus", "", "CPUs to pin every subject to, as taskset -c reads them (default: the first, as many as threads)")
 	f.StringVar(&o.Peers, "peers", "", "parts of the names of the peers to take, such as winograd,onnx (default: all)")
@@ -147,6 +155,11 @@ func run(o options) error {
 		rep.replace(results)
 		fmt.Print("\n" + table(results, rep.Peak))
 	}
+	for _, s := range strings.SplitAfter(rep.tables(), "\n") {
+		if strings.HasPrefix(s, "nonet's speed") {
+			fmt.Print("\n" + s)
+		}
+	}
 	return rep.save(o)
 }
 
@@ -175,7 +188,7 @@ func listWorks(o options) (works []work, err error) {
 					works = append(works, work{kind: kind, config: c, batch: max(batch, 1), threads: t})
 				}
 			case "gemm":
-				for _, s := range strings.Split(o.Shapes, ",") {
+				for _, s := range strings.Split(strings.ReplaceAll(o.Shapes, "vgg", vggShapes), ",") {
 					p, batch, err := parseProduct(s)
 					if err != nil {
 						return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -241,7 +242,29 @@ func gemmTable(works [][]result, peaks []peak) string {
 	}
 	fmt.Fprintln(t)
 	t.Flush()
+	b.WriteString(gemmMean(works))
 	return b.String()
+}
+
+// gemmMean compares with the best peer of each product: how many times its
+// speed nonet has, over all products and for the worst one.
+func gemmMean(works [][]result) string {
+	sum, worst, name := 0.0, math.Inf(1), ""
+	for _, w := range works {
+		slowest := 0.0
+		for _, r := range w[1:] {
+			slowest = max(slowest, r.Ratio)
+		}
+		if slowest == 0 {
+			return "" // no peers
+		}
+		sum += math.Log(slowest)
+		if 1/slowest < worst {
+			worst, name = 1/slowest, strings.TrimPrefix(w[0].Work, "sgemm_")
+		}
+	}
+	return fmt.Sprintf("nonet's speed over that of the best peer of each product, %d threads: geometric mean %.3f over %d products, least %.3f (%s)\n",
+		works[0][0].Threads, math.Exp(-sum/float64(len(works))), len(works), worst, name)
 }
 
 func ratio(r result) string {

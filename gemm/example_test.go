@@ -46,3 +46,22 @@ func ExampleNewLinear() {
 	fmt.Println(e.Run(context.Background(), y, x, 2), y)
 	// Output: <nil> [6.5 0 1.5 0]
 }
+
+// Two threads, and a right operand that is packed once.
+func ExampleMultiplier_Packed() {
+	team := parallel.NewTeam(2)
+	team.Begin()
+	defer team.End()
+	g := gemm.NewMultiplier(team)
+	b := g.Pack(true, 2, 3, []float32{1, 0, 1, 0, 1, -1}, 3) // Bᵀ is 2×3
+	for _, a := range [][]float32{{1, 2, 3}, {4, 5, 6}} {
+		c := make([]float32, 2)
+		if err := g.Packed(context.Background(), false, 1, a, 3, b, 0, c, 2); err != nil {
+			fmt.Println(err)
+		}
+		fmt.Println(c)
+	}
+	// Output:
+	// [4 -1]
+	// [10 -1]
+}

@@ -323,3 +323,41 @@ func TestConv1x1(t *testing.T) {
 	require.ErrorIs(t, s.Forward(ctx, g, y, x[1:], w, nil, false), ErrShape)
 	require.ErrorIs(t, s.Forward(ctx, g, y, x, w, b[1:], false), ErrShape)
 }
+
+// TestSGEMMGuardPages puts the operands against inaccessible pages, behind and
+// before, on every path: plain, few rows, packed, with edges.
+func TestSGEMMGuardPages(t *testing.T) {
+	forEachDirect(t, func(t *testing.T, kern *direct.Kernel) {
+		for i, s := range []sgemmCase{{m: 3, n: 4, k: 4}, {m: 1, n: 64, k: 40}, {m: 5, n: 90, k: 33}, {m: 20, n: 130, k: 9}, {m: 130, n: 300, k: 20}} {
+			for flags := range 4 {
+				s.transA, s.transB, s.alpha, s.beta = flags&1 > 0, flags&2 > 0, 1, float32(flags%2)
+				la, lda, lb, ldb, lc, ldc := s.sizes()
+				a, b, c := testutil.Normal(uint64(i), la), testutil.Normal(uint64(i+9), lb), testutil.Normal(uint64(i+20), lc)
+				want := s.run(t, kern, a, b, c, 1)
+				for _, place := range []func(testing.TB, []float32) []float32{testutil.GuardedCopy[float32], testutil.GuardedHeadCopy[float32]} {
+					got := place(t, c)
+					g := newMultiplier(kern, nil)
+					require.NoError(t, g.SGEMM(context.Background(), s.transA, s.transB, s.m, s.n, s.k, s.alpha, place(t, a), lda, place(t, b), ldb, s.beta, got, ldc))
+					testutil.CheckBits(t, "guarded", s, got, want)
+				}
+			}
+		}
+	})
+}
+
+// TestSGEMMAllocates counts allocations after the first product.
+func TestSGEMMAllocates(t *testing.T) {
+	team := parallel.NewTeam(2)
+	team.Begin()
+	defer team.End()
+	g := NewMultiplier(team)
+	a, b, c := testutil.Uniform(1, 200*90), testutil.Uniform(2, 90*300), make([]float32, 200*300)
+	for _, m := range []int{200, 30, 3} {
+		require.Zero(t, testing.AllocsPerRun(5, func() {
+			_ = g.SGEMM(context.Background(), false, false, m, 300, 90, 1, a, 90, b, 300, 0, c, 300)
+		}), m)
+	}
+	require.Zero(t, testing.AllocsPerRun(5, func() {
+		_ = g.Batch(context.Background(), Batch{4, 20 * 90, 0, 20 * 300}, false, false, 20, 300, 90, 1, a, 90, b, 300, 0, c, 300)
+	}))
+}

@@ -202,8 +202,9 @@ func (d *trainDriver) respond(command string, args []string) (any, error) {
 func nonetSGEMM(threads int) sgemm {
 	team := parallel.NewTeam(threads)
 	g := gemm.NewMultiplier(team)
-	team.Begin() // until the process ends; idle helpers sleep, as those of the peers do
 	return func(batch, m, n, k int, a, b, c []float32) {
+		team.Begin()
+		defer team.End()
 		p := gemm.Batch{Count: batch, StrideA: m * k, StrideB: k * n, StrideC: m * n}
 		_ = g.Batch(context.Background(), p, false, false, m, n, k, 1, a, k, b, n, 0, c, n) // the context never ends
 	}

@@ -87,6 +87,27 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 		}
 	}
 
+	// prefetchOut fetches the results that the next group will write, and read.
+	prefetchOut := func() {
+		c.Load(c.Param("pixel"), taps)
+		c.IMUL3Q(Imm(uint64(4*pixels)), taps, at)
+		c.ADDQ(out, at)
+		c.SHLQ(Imm(2), taps)
+		c.LEAQ(Mem{Base: taps, Index: taps, Scale: 2}, tap)
+		c.LEAQ(Mem{Base: taps, Index: taps, Scale: 4}, u)
+		for v := range vecs {
+			if off := 4 * isa.lanes * v % 64; off > 0 {
+				continue
+			}
+			if v > 0 {
+				c.ADDQ(plane, at)
+			}
+			for _, m := range strided(at, taps, tap, u)[:pixels] {
+				c.PREFETCHT0(m)
+			}
+		}
+	}
+
 	c.Label("group")
 	c.TESTQ(U32(modeAccumulate), mode)
 	c.JZ(LabelRef("bias"))
@@ -99,6 +120,7 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 		}
 	}
 	c.Label("start")
+	prefetchOut()
 	c.Load(c.Param("taps"), taps)
 	c.Load(c.Param("u"), u)
 	c.MOVQ(offsets, tap)

@@ -3,7 +3,7 @@
 //go:build !purego
 
 // func direct6x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·direct6x16AVX2(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -55,10 +55,22 @@ bias:
 	VMOVUPS 32(R10), Y11
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x18, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	PREFETCHT0 (AX)(R14*1)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -134,7 +146,7 @@ store:
 	RET
 
 // func direct5x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·direct5x16AVX2(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -182,10 +194,21 @@ bias:
 	VMOVUPS 32(R10), Y9
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x14, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -254,7 +277,7 @@ store:
 	RET
 
 // func direct4x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·direct4x16AVX2(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -298,10 +321,20 @@ bias:
 	VMOVUPS 32(R10), Y7
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x10, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -363,7 +396,7 @@ store:
 	RET
 
 // func direct3x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·direct3x16AVX2(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -403,10 +436,19 @@ bias:
 	VMOVUPS 32(R10), Y5
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x0c, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -461,7 +503,7 @@ store:
 	RET
 
 // func direct2x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·direct2x16AVX2(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -497,10 +539,18 @@ bias:
 	VMOVUPS 32(R10), Y3
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x08, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -548,7 +598,7 @@ store:
 	RET
 
 // func direct1x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·direct1x16AVX2(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -580,10 +630,17 @@ bias:
 	VMOVUPS 32(R10), Y1
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x04, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -624,7 +681,7 @@ store:
 	RET
 
 // func direct7x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct7x64AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -711,10 +768,47 @@ bias:
 	VMOVUPS 192(R10), Z27
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x1c, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	PREFETCHT0 (AX)(R14*1)
+	PREFETCHT0 (AX)(BX*2)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	PREFETCHT0 (AX)(R14*1)
+	PREFETCHT0 (AX)(BX*2)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	PREFETCHT0 (AX)(R14*1)
+	PREFETCHT0 (AX)(BX*2)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	PREFETCHT0 (AX)(R14*1)
+	PREFETCHT0 (AX)(BX*2)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -843,7 +937,7 @@ store:
 	RET
 
 // func direct6x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct6x64AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -922,10 +1016,43 @@ bias:
 	VMOVUPS 192(R10), Z23
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x18, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	PREFETCHT0 (AX)(R14*1)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	PREFETCHT0 (AX)(R14*1)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	PREFETCHT0 (AX)(R14*1)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	PREFETCHT0 (AX)(R14*1)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -1042,7 +1169,7 @@ store:
 	RET
 
 // func direct5x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct5x64AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -1113,10 +1240,39 @@ bias:
 	VMOVUPS 192(R10), Z19
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x14, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -1220,7 +1376,7 @@ store:
 	RET
 
 // func direct4x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct4x64AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -1283,10 +1439,35 @@ bias:
 	VMOVUPS 192(R10), Z15
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x10, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -1377,7 +1558,7 @@ store:
 	RET
 
 // func direct3x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct3x64AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -1432,10 +1613,31 @@ bias:
 	VMOVUPS 192(R10), Z11
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x0c, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -1513,7 +1715,7 @@ store:
 	RET
 
 // func direct2x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct2x64AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -1560,10 +1762,27 @@ bias:
 	VMOVUPS 192(R10), Z7
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x08, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -1628,7 +1847,7 @@ store:
 	RET
 
 // func direct1x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct1x64AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -1667,10 +1886,23 @@ bias:
 	VMOVUPS 192(R10), Z3
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x04, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -1722,7 +1954,7 @@ store:
 	RET
 
 // func direct7x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct7x48AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -1794,10 +2026,39 @@ bias:
 	VMOVUPS 128(R10), Z20
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x1c, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	PREFETCHT0 (AX)(R14*1)
+	PREFETCHT0 (AX)(BX*2)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	PREFETCHT0 (AX)(R14*1)
+	PREFETCHT0 (AX)(BX*2)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	PREFETCHT0 (AX)(R14*1)
+	PREFETCHT0 (AX)(BX*2)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -1904,7 +2165,7 @@ store:
 	RET
 
 // func direct6x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct6x48AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -1970,10 +2231,36 @@ bias:
 	VMOVUPS 128(R10), Z17
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x18, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	PREFETCHT0 (AX)(R14*1)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	PREFETCHT0 (AX)(R14*1)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	PREFETCHT0 (AX)(R14*1)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -2070,7 +2357,7 @@ store:
 	RET
 
 // func direct5x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct5x48AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -2130,10 +2417,33 @@ bias:
 	VMOVUPS 128(R10), Z14
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x14, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -2220,7 +2530,7 @@ store:
 	RET
 
 // func direct4x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct4x48AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -2274,10 +2584,30 @@ bias:
 	VMOVUPS 128(R10), Z11
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x10, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -2354,7 +2684,7 @@ store:
 	RET
 
 // func direct3x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct3x48AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -2402,10 +2732,27 @@ bias:
 	VMOVUPS 128(R10), Z8
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x0c, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -2472,7 +2819,7 @@ store:
 	RET
 
 // func direct2x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct2x48AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -2514,10 +2861,24 @@ bias:
 	VMOVUPS 128(R10), Z5
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x08, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -2574,7 +2935,7 @@ store:
 	RET
 
 // func direct1x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct1x48AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -2610,10 +2971,21 @@ bias:
 	VMOVUPS 128(R10), Z2
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x04, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -2660,7 +3032,7 @@ store:
 	RET
 
 // func direct7x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct7x32AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -2717,10 +3089,31 @@ bias:
 	VMOVUPS 64(R10), Z13
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x1c, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	PREFETCHT0 (AX)(R14*1)
+	PREFETCHT0 (AX)(BX*2)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	PREFETCHT0 (AX)(R14*1)
+	PREFETCHT0 (AX)(BX*2)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -2804,7 +3197,7 @@ store:
 	RET
 
 // func direct6x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct6x32AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -2857,10 +3250,29 @@ bias:
 	VMOVUPS 64(R10), Z11
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x18, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	PREFETCHT0 (AX)(R14*1)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	PREFETCHT0 (AX)(R14*1)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -2937,7 +3349,7 @@ store:
 	RET
 
 // func direct5x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct5x32AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -2986,10 +3398,27 @@ bias:
 	VMOVUPS 64(R10), Z9
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x14, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -3059,7 +3488,7 @@ store:
 	RET
 
 // func direct4x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct4x32AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -3104,10 +3533,25 @@ bias:
 	VMOVUPS 64(R10), Z7
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x10, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -3170,7 +3614,7 @@ store:
 	RET
 
 // func direct3x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct3x32AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -3211,10 +3655,23 @@ bias:
 	VMOVUPS 64(R10), Z5
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x0c, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -3270,7 +3727,7 @@ store:
 	RET
 
 // func direct2x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct2x32AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -3307,10 +3764,21 @@ bias:
 	VMOVUPS 64(R10), Z3
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x08, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -3359,7 +3827,7 @@ store:
 	RET
 
 // func direct1x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct1x32AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -3392,10 +3860,19 @@ bias:
 	VMOVUPS 64(R10), Z1
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x04, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	ADDQ       R12, AX
+	PREFETCHT0 (AX)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -3437,7 +3914,7 @@ store:
 	RET
 
 // func direct7x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct7x16AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -3479,10 +3956,23 @@ bias:
 	VMOVUPS (R10), Z6
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x1c, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	PREFETCHT0 (AX)(R14*1)
+	PREFETCHT0 (AX)(BX*2)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -3543,7 +4033,7 @@ store:
 	RET
 
 // func direct6x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct6x16AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -3583,10 +4073,22 @@ bias:
 	VMOVUPS (R10), Z5
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x18, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	PREFETCHT0 (AX)(R14*1)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -3643,7 +4145,7 @@ store:
 	RET
 
 // func direct5x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct5x16AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -3681,10 +4183,21 @@ bias:
 	VMOVUPS (R10), Z4
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x14, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	PREFETCHT0 (AX)(CX*4)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -3737,7 +4250,7 @@ store:
 	RET
 
 // func direct4x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct4x16AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -3773,10 +4286,20 @@ bias:
 	VMOVUPS (R10), Z3
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x10, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	PREFETCHT0 (AX)(BX*1)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -3825,7 +4348,7 @@ store:
 	RET
 
 // func direct3x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct3x16AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -3859,10 +4382,19 @@ bias:
 	VMOVUPS (R10), Z2
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x0c, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	PREFETCHT0 (AX)(CX*2)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -3907,7 +4439,7 @@ store:
 	RET
 
 // func direct2x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct2x16AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -3939,10 +4471,18 @@ bias:
 	VMOVUPS (R10), Z1
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x08, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(CX*1)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -3983,7 +4523,7 @@ store:
 	RET
 
 // func direct1x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct1x16AVX512(SB), $0-96
 	MOVQ groups+0(FP), R15
 	MOVQ offsets+16(FP), SI
@@ -4013,10 +4553,17 @@ bias:
 	VMOVUPS (R10), Z0
 
 start:
-	MOVQ    taps+8(FP), CX
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
-	PCALIGN $0x40
+	MOVQ       pixel+72(FP), CX
+	IMUL3Q     $0x04, CX, AX
+	ADDQ       R11, AX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), BX
+	LEAQ       (CX)(CX*4), R14
+	PREFETCHT0 (AX)
+	MOVQ       taps+8(FP), CX
+	MOVQ       u+40(FP), R14
+	MOVQ       SI, BX
+	PCALIGN    $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel

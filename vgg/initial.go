@@ -122,3 +122,20 @@ func (s *mergedSource) Tensor(name string, want []int) ([]float32, error) {
 	}
 	return s.Source.Tensor(name, want)
 }
+
+// NewClassifier is a Source that takes the last fully connected layer of cfg from
+// rest and all others from src: for fine-tuning on other classes, even if there are
+// as many of them.
+func NewClassifier(cfg Config, src, rest Source) (Source, error) {
+	params, err := cfg.Params()
+	if err != nil {
+		return nil, err
+	}
+	taken := map[string][]float32{}
+	for _, p := range params[max(0, len(params)-2):] {
+		if taken[p.Name], err = rest.Tensor(p.Name, p.Shape); err != nil {
+			return nil, err
+		}
+	}
+	return &mergedSource{taken, src}, nil
+}

@@ -35,7 +35,9 @@ type Trainer struct {
 	fresh   []float32   // the gradient of one tensor in one batch, if several are added
 	batches int         // that grads hold
 
-	layers   []trainLayer // of the configuration
+	first    int          // layer of the configuration that is computed first, see Features
+	in       Shape        // of its input
+	layers   []trainLayer // of the configuration, from first on
 	input    []float32    // blocked
 	prob     []float32    // dL/dlogits
 	step     uint64       // counts batches, for dropout
@@ -84,6 +86,7 @@ type trainerOptions struct {
 	dropout   float32
 	seed      uint64
 	freeze    string
+	features  string
 	inputGrad bool
 }
 
@@ -102,6 +105,12 @@ func Dropout(fraction float64, seed uint64) TrainerOption {
 
 // Freeze keeps the weights of a layer and of all before it as they are.
 func Freeze(layer string) TrainerOption { return func(o *trainerOptions) { o.freeze = layer } }
+
+// Features makes a Trainer take that layer's activations, [batch][C][H][W], in place
+// of pictures. The layer, which is no fully connected one, and all before it keep
+// their weights and are not computed: to train a classifier on activations that
+// were computed once, by a Session with Output.
+func Features(layer string) TrainerOption { return func(o *trainerOptions) { o.features = layer } }
 
 // InputGrad makes a Trainer compute the gradient with respect to its input, which
 // InputGradient returns.
@@ -244,13 +253,13 @@ type Result struct {
 }
 
 // Gradients computes the loss of a batch and adds its gradients to those since
-// the last Update. input is [batch][channels][size][size] and targets has a
-// class for each picture. The loss is the mean over the batch.
+// the last Update. input is [batch][channels][size][size], see also Features, and
+// targets has a class for each picture. The loss is the mean over the batch.
 //
 // It returns an error that wraps ErrShape for wrong lengths or classes, or ctx's
 // error when ctx ends; the gradients are then undefined until the next Update.
 func (t *Trainer) Gradients(ctx context.Context, input []float32, targets []int) (Result, error) {
-	if n := t.batch * t.cfg.Channels * t.cfg.Size * t.cfg.Size; len(input) != n || len(targets) != t.batch {
+	if n := t.batch * t.in.Len(); len(input) != n || len(targets) != t.batch {
 		return Result{}, fmt.Errorf("vgg: %d input elements and %d targets, want %d and %d: %w", len(input), len(targets), n, t.batch, ErrShape)
 	}
 	for _, c := range targets {
@@ -269,7 +278,7 @@ func (t *Trainer) Gradients(ctx context.Context, input []float32, targets []int)
 	start := time.Now()
 	r := crossEntropy(t.prob, logits, targets, t.cfg.Classes())
 	t.times.Forward += time.Since(start)
-	for i := len(t.layers) - 1; i >= t.firstTrained(); i-- {
+	for i := len(t.layers) - 1; i >= t.firstTrained()-t.first; i-- {
 		if err := t.layers[i].backward(ctx, t); err != nil {
 			return Result{}, err
 		}
@@ -283,7 +292,7 @@ func (t *Trainer) Gradients(ctx context.Context, input []float32, targets []int)
 // [batch][channels][size][size]. It returns an error that wraps ErrShape for wrong
 // lengths, or ctx's.
 func (t *Trainer) Logits(ctx context.Context, dst, input []float32) error {
-	if n := t.batch * t.cfg.Channels * t.cfg.Size * t.cfg.Size; len(input) != n || len(dst) != t.batch*t.cfg.Classes() {
+	if n := t.batch * t.in.Len(); len(input) != n || len(dst) != t.batch*t.cfg.Classes() {
 		return fmt.Errorf("vgg: %d input elements and %d logits, want %d and %d: %w", len(input), len(dst), n, t.batch*t.cfg.Classes(), ErrShape)
 	}
 	t.team.Begin()
@@ -307,10 +316,9 @@ func (t *Trainer) forward(ctx context.Context, input []float32) ([]float32, erro
 	}
 	t.settle()
 	start := time.Now()
-	size := t.cfg.Channels * t.cfg.Size * t.cfg.Size
-	blocked := len(t.input) / t.batch
+	size, blocked := t.in.Len(), len(t.input)/t.batch
 	for i := range t.batch {
-		layout.FromNCHW(t.input[i*blocked:][:blocked], input[i*size:][:size], t.cfg.Channels, t.cfg.Size, t.cfg.Size)
+		layout.FromNCHW(t.input[i*blocked:][:blocked], input[i*size:][:size], t.in.C, t.in.H, t.in.W)
 	}
 	t.times.Forward += time.Since(start)
 	for _, l := range t.layers {
@@ -408,7 +416,7 @@ func (t *Trainer) Times() (all StepTimes, layers []LayerStepTimes) {
 	all, t.times = t.times, StepTimes{}
 	for i, l := range t.layers {
 		b := l.base()
-		layers = append(layers, LayerStepTimes{t.cfg.Layers[i].Name, b.times})
+		layers = append(layers, LayerStepTimes{t.cfg.Layers[t.first+i].Name, b.times})
 		all.add(b.times)
 		b.times = StepTimes{}
 	}
@@ -416,17 +424,16 @@ func (t *Trainer) Times() (all StepTimes, layers []LayerStepTimes) {
 }
 
 // InputGradient returns the gradient of the last batch's loss with respect to its
-// input, [batch][channels][size][size], if the Trainer was made with InputGrad.
+// input, in the input's shape, if the Trainer was made with InputGrad.
 func (t *Trainer) InputGradient() []float32 {
-	l, ok := t.layers[0].(*trainConv)
-	if !ok || l.dx == nil {
+	dx := t.layers[0].base().dx
+	if dx == nil {
 		return nil
 	}
-	size := t.cfg.Channels * t.cfg.Size * t.cfg.Size
-	blocked := len(l.dx) / t.batch
+	size, blocked := t.in.Len(), len(dx)/t.batch
 	out := make([]float32, t.batch*size)
 	for i := range t.batch {
-		layout.ToNCHW(out[i*size:][:size], l.dx[i*blocked:][:blocked], t.cfg.Channels, t.cfg.Size, t.cfg.Size)
+		layout.ToNCHW(out[i*size:][:size], dx[i*blocked:][:blocked], t.in.C, t.in.H, t.in.W)
 	}
 	return out
 }
@@ -435,7 +442,7 @@ func (t *Trainer) InputGradient() []float32 {
 // if the gradient of the input is wanted.
 func (t *Trainer) firstTrained() int {
 	if t.opts.inputGrad {
-		return 0
+		return t.first
 	}
 	return t.frozen()
 }
@@ -443,10 +450,10 @@ func (t *Trainer) firstTrained() int {
 // frozen returns the number of layers that do not change.
 func (t *Trainer) frozen() int {
 	if t.opts.freeze == "" {
-		return 0
+		return t.first
 	}
 	i, _ := t.cfg.layerIndex(t.opts.freeze) // checked by plan
-	return i + 1
+	return max(i+1, t.first)
 }
 
 // firstParam returns the first tensor that is trained.
@@ -493,14 +500,31 @@ func (t *Trainer) plan() error {
 	if err != nil {
 		return err
 	}
+	t.in = Shape{t.cfg.Channels, t.cfg.Size, t.cfg.Size}
+	if t.opts.features != "" {
+		i, err := t.cfg.layerIndex(t.opts.features)
+		if err != nil {
+			return err
+		}
+		if t.cfg.Layers[i].Kind == FC {
+			return fmt.Errorf("vgg: features of %s: want those of a convolution, pool or normalisation: %w", t.opts.features, ErrConfig)
+		}
+		t.first, t.in = i+1, shapes[i]
+	}
 	b := trainBuilder{t: t, mult: gemm.NewMultiplier(t.team), updater: newFCUpdater(t.opts.workers), scale: 1}
 	t.lazy = make([]*trainFC, len(t.params))
-	in := Shape{t.cfg.Channels, t.cfg.Size, t.cfg.Size}
-	b.reserve(in, shapes)
+	for _, l := range t.cfg.Layers[:t.first] {
+		if l.Kind == Conv {
+			b.param += 2
+		}
+	}
+	in := t.in
+	b.reserve(in, shapes[t.first:])
 	t.input = layout.Alloc(t.batch * layout.Len(in.C, in.H, in.W))
 	t.prob = layout.Alloc(t.batch * t.cfg.Classes())
 	b.y = t.input
-	for i, l := range t.cfg.Layers {
+	for i := t.first; i < len(t.cfg.Layers); i++ {
+		l := t.cfg.Layers[i]
 		layer, err := b.layer(i, l, in, shapes[i])
 		if err != nil {
 			return fmt.Errorf("vgg: %s: %w", l.Name, err)

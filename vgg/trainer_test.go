@@ -246,3 +246,50 @@ func TestLazyGradients(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	idle.Update(SGD{Rate: 0.1})
 }
+
+// TestFeatures trains a classifier on activations and compares it with the same
+// training on pictures, whose convolutions are frozen.
+func TestFeatures(t *testing.T) {
+	x, targets := testutil.Normal(5, 2*3*32*32), []int{1, 2}
+	whole, head := newTrainer(t, "C", 16, 2, Freeze("pool5"), Dropout(0.5, 3)), newTrainer(t, "C", 16, 2, Features("pool5"), Dropout(0.5, 3))
+	m, err := New(whole.Config(), whole.Source())
+	require.NoError(t, err)
+	s, err := m.NewSession(Batch(2), Output("pool5"))
+	require.NoError(t, err)
+	f := make([]float32, 2*s.OutputShape().Len())
+	require.NoError(t, s.Run(context.Background(), f, x))
+	for range 2 {
+		a, err := whole.Gradients(context.Background(), x, targets)
+		require.NoError(t, err)
+		b, err := head.Gradients(context.Background(), f, targets)
+		require.NoError(t, err)
+		require.Equal(t, a, b)
+		whole.Update(SGD{Rate: 0.1, Momentum: 0.9})
+		head.Update(SGD{Rate: 0.1, Momentum: 0.9})
+	}
+	for i, p := range whole.Params() {
+		testutil.CheckBits(t, "head", p.Name, head.Weights()[i], whole.Weights()[i])
+	}
+	_, err = head.Gradients(context.Background(), x, targets)
+	require.ErrorIs(t, err, ErrShape)
+	_, err = NewTrainer(whole.Config(), whole.Source(), 1, Features("fc6"))
+	require.ErrorIs(t, err, ErrConfig)
+	_, err = NewTrainer(whole.Config(), whole.Source(), 1, Features("conv9_9"))
+	require.ErrorIs(t, err, ErrConfig)
+
+	rest, err := Initial(whole.Config(), InitHe, 9)
+	require.NoError(t, err)
+	src, err := NewClassifier(whole.Config(), whole.Source(), rest)
+	require.NoError(t, err)
+	for i, p := range whole.Params() {
+		w, err := src.Tensor(p.Name, p.Shape)
+		require.NoError(t, err)
+		fresh, err := rest.Tensor(p.Name, p.Shape)
+		require.NoError(t, err)
+		want := whole.Weights()[i]
+		if p.Name == "fc8.weight" || p.Name == "fc8.bias" {
+			want = fresh
+		}
+		testutil.CheckBits(t, "new classifier", p.Name, w, want)
+	}
+}

@@ -66,13 +66,13 @@ func (b *trainBuilder) layer(i int, l Layer, in, out Shape) (trainLayer, error) 
 	if i >= b.t.firstTrained() {
 		b.dy = base.dy
 	}
-	if i == 0 && b.t.opts.inputGrad {
+	if i == b.t.first && b.t.opts.inputGrad {
 		base.dx = layout.Alloc(len(base.x))
 	}
 	switch {
 	case l.Kind == FC:
 		last := i == len(b.t.cfg.Layers)-1
-		f := &trainFC{trainBase: base, in: in, out: l.Out, rows: n, mult: b.mult, updater: b.updater, index: i, scale: before, first: i == 0 || b.t.cfg.Layers[i-1].Kind != FC}
+		f := &trainFC{trainBase: base, in: in, out: l.Out, rows: n, mult: b.mult, updater: b.updater, index: i, scale: before, first: i == b.t.first || b.t.cfg.Layers[i-1].Kind != FC}
 		if last {
 			f.dy = b.t.prob
 		} else if l.ReLU {

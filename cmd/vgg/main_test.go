@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
@@ -343,6 +344,15 @@ func TestTrainAndEval(t *testing.T) {
 		require.NoError(t, err)
 		require.Positive(t, info.Size())
 	}
+	table := filepath.Join(dir, "log.csv")
+	requireOK(t, append(trainArgs(data, filepath.Join(dir, "other.safetensors"), "2"), "--log", table, "--cutout", "2")...)
+	text, err := os.ReadFile(table)
+	require.NoError(t, err)
+	rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
+	require.NoError(t, err)
+	require.Len(t, rows, 3)
+	require.Equal(t, "validation_accuracy", rows[0][5])
+
 	require.NoError(t, os.WriteFile(filepath.Join(data, "red", "bad.png"), []byte("x"), 0o600))
 	result := strings.Split(strings.TrimSpace(requireOK(t, "eval", "--data", data, "-w", out, "--json")), "\n")
 	var r struct {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/nonet-go/nonet/vgg"
@@ -22,7 +24,7 @@ type trainCmd struct {
 	Checkpoint   string        `placeholder:"FILE" help:"File that is replaced after each epoch; OUT.checkpoint if not given."`
 	Save         time.Duration `default:"10m" help:"Replace it this often as well."`
 	Resume       bool          `help:"Go on from the checkpoint, if there is one."`
-	Log          string        `placeholder:"FILE" help:"Append one JSON object for each epoch to this file."`
+	Log          string        `placeholder:"FILE" help:"Append a line for each epoch to this file: a JSON object, or a row of a table if its name ends in .csv."`
 	Curve        string        `placeholder:"FILE" help:"Draw loss and accuracy: .svg, .png or .pdf."`
 	Epochs       int           `default:"74" help:"Epochs at most."`
 	Batch        int           `default:"256" help:"Pictures of a step."`
@@ -44,6 +46,7 @@ type trainCmd struct {
 	ScaleMax     int           `help:"And at most (256, 384 or 512)."`
 	Pad          int           `help:"Move small pictures by up to this many pixels."`
 	Flip         bool          `help:"Mirror one half of the pictures; --scale-min and --pad imply it."`
+	Cutout       int           `help:"Side of a square that is painted over at a random place, pixels."`
 	Colour       float64       `help:"Deviation of the shift of colours along their principal components (the paper's 0.1)."`
 	Preset       string        `default:"torch" help:"Preparation of pictures: torch, caffe, unit or none."`
 	Side         int           `help:"Shorter side of a picture before the centre crop of the validation; 8/7 of the size if not given."`
@@ -85,7 +88,7 @@ func (c *trainCmd) Run(ctx context.Context, s streams) error {
 		if warning := train.Stuck(e, len(d.Classes)); warning != "" {
 			fmt.Fprintln(s.err, "vgg:", warning)
 		}
-		if err := json.NewEncoder(log).Encode(e); err != nil {
+		if err := c.logEpoch(log, e); err != nil {
 			return err
 		}
 		if c.JSON {
@@ -107,12 +110,29 @@ func (c *trainCmd) Run(ctx context.Context, s streams) error {
 	return vgg.Save(c.Out, run.Config, t.Source(), c.Half, vgg.Labels(d.Classes), vgg.Pictures(run.Picture))
 }
 
-// openLog opens the log, or nothing.
+// openLog opens the log, or nothing. A new table gets its head.
 func (c *trainCmd) openLog() (*os.File, error) {
 	if c.Log == "" {
 		return os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	}
-	return os.OpenFile(c.Log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+	f, err := os.OpenFile(c.Log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+	if err != nil || filepath.Ext(c.Log) != ".csv" {
+		return f, err
+	}
+	if info, err := f.Stat(); err == nil && info.Size() == 0 {
+		_, err = fmt.Fprintln(f, "epoch,rate,loss,accuracy,validation_loss,validation_accuracy,seconds,pictures_per_second")
+		return f, err
+	}
+	return f, nil
+}
+
+// logEpoch appends an epoch to the log.
+func (c *trainCmd) logEpoch(log io.Writer, e train.Epoch) error {
+	if filepath.Ext(c.Log) != ".csv" {
+		return json.NewEncoder(log).Encode(e)
+	}
+	_, err := fmt.Fprintf(log, "%d,%g,%g,%g,%g,%g,%.1f,%.1f\n", e.Epoch, e.Rate, e.Loss, e.Accuracy, e.ValLoss, e.Validation, e.Seconds, e.PerSecond)
+	return err
 }
 
 func (c *trainCmd) recipe(d *train.Dataset) (train.Run, error) {
@@ -141,7 +161,7 @@ func (c *trainCmd) recipe(d *train.Dataset) (train.Run, error) {
 			Config: cfg, Picture: pic, Init: vgg.Init(c.Init), Start: c.Start, StartConvs: c.StartConvs, Freeze: c.Freeze,
 			Epochs: c.Epochs, Batch: c.Batch, Micro: c.Micro, Momentum: c.Momentum, Decay: c.Decay, Dropout: c.Dropout,
 			Schedule:   train.Schedule{Kind: c.Schedule, Rate: c.Rate, Factor: c.Factor, Patience: c.Patience, Drops: 3, Every: c.Every, Warmup: c.Warmup},
-			Augment:    train.Augment{Min: c.ScaleMin, Max: c.ScaleMax, Pad: c.Pad, Flip: c.Flip, Colour: c.Colour},
+			Augment:    train.Augment{Min: c.ScaleMin, Max: c.ScaleMax, Pad: c.Pad, Flip: c.Flip, Cutout: c.Cutout, Colour: c.Colour},
 			Validation: c.Validation, Seed: c.Seed,
 		},
 		Data: d, Workers: c.Threads, Checkpoint: c.Checkpoint, Save: c.Save, Resume: c.Resume,

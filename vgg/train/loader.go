@@ -130,7 +130,7 @@ func (p *preparer) fill(b *Batch, i int) {
 			err = p.prepare(b.Input[(j-i*l.batch)*n:][:n], img, example)
 		}
 		if err != nil {
-			b.err = err
+			b.err = pictureError{err}
 			return
 		}
 		b.Targets = append(b.Targets, l.data.Examples[example].Class)

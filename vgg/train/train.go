@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -83,9 +85,9 @@ type trainer struct {
 }
 
 // Train trains a network and returns the Trainer with the final weights and the
-// history of its epochs. When ctx ends it writes a checkpoint and returns ctx's
-// error. An unreadable picture ends the run with an error that names it; the last
-// checkpoint stays.
+// history of its epochs. When ctx ends it writes a checkpoint of the last whole step
+// and returns ctx's error. So it does for an unreadable picture, with an error that
+// names it. What else ends a run leaves the last checkpoint as it is.
 func Train(ctx context.Context, run Run) (*vgg.Trainer, []Epoch, error) {
 	r := &trainer{Run: run}
 	if err := r.prepare(); err != nil {
@@ -93,7 +95,7 @@ func Train(ctx context.Context, run Run) (*vgg.Trainer, []Epoch, error) {
 	}
 	for !r.state.Done {
 		if err := r.epoch(ctx); err != nil {
-			if ctx.Err() != nil {
+			if ctx.Err() != nil || errors.As(err, new(pictureError)) {
 				err = errors.Join(err, r.save())
 			}
 			return r.t, r.state.History, err
@@ -101,6 +103,11 @@ func Train(ctx context.Context, run Run) (*vgg.Trainer, []Epoch, error) {
 	}
 	return r.t, r.state.History, nil
 }
+
+// pictureError is about a picture, and not about the network.
+type pictureError struct{ error }
+
+func (e pictureError) Unwrap() error { return e.error }
 
 func (r *trainer) prepare() error {
 	if r.Micro == 0 {
@@ -150,6 +157,7 @@ func (r *trainer) begin() error {
 	if err != nil {
 		return err
 	}
+	r.sweep()
 	r.state = &state{Recipe: recipe, Classes: r.Data.Classes, Plateau: plateau{Best: 2}}
 	if r.Resume && r.Checkpoint != "" {
 		s, err := load(r.Checkpoint, r.t)
@@ -171,6 +179,17 @@ func (r *trainer) begin() error {
 	r.begun = time.Now().Add(-time.Duration(r.state.Seconds * float64(time.Second)))
 	r.saved = time.Now()
 	return nil
+}
+
+// sweep removes what killed runs have left of checkpoints that they were writing.
+func (r *trainer) sweep() {
+	if r.Checkpoint == "" {
+		return
+	}
+	left, _ := filepath.Glob(filepath.Join(filepath.Dir(r.Checkpoint), "."+filepath.Base(r.Checkpoint)+".????????????????.tmp"))
+	for _, name := range left {
+		_ = os.Remove(name) // it only takes room
+	}
 }
 
 // colour computes the principal components of the training pixels' colours.
@@ -211,27 +230,11 @@ func (r *trainer) epoch(ctx context.Context) error {
 	steps, parts := len(r.train.Examples)/r.Batch, r.Batch/r.Micro
 	next, giveBack := l.batches(ctx, s.Step*parts, (steps-s.Step)*parts)
 	start, from := time.Now(), s.Seen
-	var rate float64
 	for ; s.Step < steps; s.Step++ {
-		for range parts {
-			b := next()
-			if b.err != nil {
-				return b.err
-			}
-			res, err := r.t.Gradients(ctx, b.Input, b.Targets)
-			if err != nil {
-				return err
-			}
-			if math.IsNaN(res.Loss) || math.IsInf(res.Loss, 0) {
-				return fmt.Errorf("train: the loss is %v in step %d of epoch %d: the learning rate of %.3g is too high", res.Loss, s.Step+1, s.Epoch+1, rate)
-			}
-			s.Loss += res.Loss * float64(len(b.Targets))
-			s.Correct += res.Correct
-			s.Seen += len(b.Targets)
-			giveBack(b)
+		rate := r.Schedule.rate(float64(s.Epoch)+float64(s.Step+1)/float64(steps), r.Epochs, s.Plateau)
+		if err := r.step(ctx, parts, rate, next, giveBack); err != nil {
+			return err
 		}
-		rate = r.Schedule.rate(float64(s.Epoch)+float64(s.Step+1)/float64(steps), r.Epochs, s.Plateau)
-		r.t.Update(vgg.SGD{Rate: rate, Momentum: r.Momentum, Decay: r.Decay})
 		r.progress(steps, float64(s.Seen-from)/time.Since(start).Seconds())
 		if r.Save > 0 && time.Since(r.saved) > r.Save {
 			s.Step++
@@ -242,13 +245,44 @@ func (r *trainer) epoch(ctx context.Context) error {
 			}
 		}
 	}
-	return r.finish(ctx, rate, float64(s.Seen-from)/time.Since(start).Seconds())
+	return r.finish(ctx, float64(s.Seen-from)/time.Since(start).Seconds())
+}
+
+// step takes one step, of several parts. The state changes with a whole step alone:
+// one that is broken off is taken again, with the same dropout.
+func (r *trainer) step(ctx context.Context, parts int, rate float64, next func() *Batch, giveBack func(*Batch)) (err error) {
+	s, batches := *r.state, r.t.Batches()
+	defer func() {
+		if err != nil {
+			r.t.SetBatches(batches)
+		}
+	}()
+	for range parts {
+		b := next()
+		if b.err != nil {
+			return b.err
+		}
+		res, err := r.t.Gradients(ctx, b.Input, b.Targets)
+		if err != nil {
+			return err
+		}
+		if math.IsNaN(res.Loss) || math.IsInf(res.Loss, 0) {
+			return fmt.Errorf("train: the loss is %v in step %d of epoch %d: the learning rate of %.3g is too high", res.Loss, s.Step+1, s.Epoch+1, rate)
+		}
+		s.Loss += res.Loss * float64(len(b.Targets))
+		s.Correct += res.Correct
+		s.Seen += len(b.Targets)
+		giveBack(b)
+	}
+	r.t.Update(vgg.SGD{Rate: rate, Momentum: r.Momentum, Decay: r.Decay})
+	*r.state = s
+	return nil
 }
 
 // finish validates and closes an epoch.
-func (r *trainer) finish(ctx context.Context, rate, perSecond float64) error {
+func (r *trainer) finish(ctx context.Context, perSecond float64) error {
 	s := r.state
-	e := Epoch{Epoch: s.Epoch + 1, Rate: rate, Loss: s.Loss / float64(s.Seen), Accuracy: float64(s.Correct) / float64(s.Seen), PerSecond: perSecond}
+	e := Epoch{Epoch: s.Epoch + 1, Rate: r.Schedule.rate(float64(s.Epoch+1), r.Epochs, s.Plateau), Loss: s.Loss / float64(s.Seen), Accuracy: float64(s.Correct) / float64(s.Seen), PerSecond: perSecond}
 	var err error
 	if len(r.val.Examples) > 0 {
 		if e.ValLoss, e.Validation, err = r.validate(ctx); err != nil {

@@ -8,9 +8,11 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/nonet-go/nonet/vgg"
@@ -123,14 +125,59 @@ func TestResume(t *testing.T) {
 	require.Equal(t, []string{"ant", "bee", "cow"}, m.Labels())
 }
 
-// TestUnreadable ends a run with the name of a picture that is none.
+// TestBrokenSteps stops a run at any moment, also between the parts of a step.
+func TestBrokenSteps(t *testing.T) {
+	run := smallRun(t, openFolder(t, 12))
+	run.Batch, run.Micro = 16, 2
+	want, history, err := Train(context.Background(), run)
+	require.NoError(t, err)
+	run.Checkpoint, run.Resume = filepath.Join(t.TempDir(), "c.safetensors"), true
+	rng := rand.New(rand.NewPCG(1, 2))
+	for lives := 0; ; lives++ {
+		require.Less(t, lives, 500)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(5+rng.IntN(20+lives))*time.Millisecond)
+		got, again, err := Train(ctx, run)
+		cancel()
+		if err == nil {
+			requireSame(t, "broken off", want, got)
+			for i, e := range again {
+				require.Equal(t, history[i].Loss, e.Loss)
+				require.Equal(t, history[i].Accuracy, e.Accuracy)
+				require.Equal(t, history[i].Rate, e.Rate)
+			}
+			return
+		}
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	}
+}
+
+// TestUnreadable ends a run with the name of a picture that is none. When it has
+// been mended the run goes on where it was.
 func TestUnreadable(t *testing.T) {
 	dir := folder(t, 12)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "bee", "03.png"), []byte("no picture"), 0o600))
 	d, err := Open(dir)
 	require.NoError(t, err)
-	_, _, err = Train(context.Background(), smallRun(t, d))
+	run := smallRun(t, d)
+	want, _, err := Train(context.Background(), run)
+	require.NoError(t, err)
+	bad := filepath.Join(dir, "bee", "03.png")
+	good, err := os.ReadFile(bad)
+	require.NoError(t, err)
+	run.Checkpoint, run.Resume = filepath.Join(t.TempDir(), "c.safetensors"), true
+	run.OnEpoch = func(e Epoch) error { // the next epoch meets it
+		if e.Epoch == 2 {
+			return os.WriteFile(bad, []byte("no picture"), 0o600)
+		}
+		return nil
+	}
+	_, history, err := Train(context.Background(), run)
 	require.ErrorContains(t, err, "bee/03.png")
+	require.Len(t, history, 2)
+	require.NoError(t, os.WriteFile(bad, good, 0o600))
+	run.OnEpoch = nil
+	got, _, err := Train(context.Background(), run)
+	require.NoError(t, err)
+	requireSame(t, "mended", want, got)
 }
 
 func TestDataset(t *testing.T) {

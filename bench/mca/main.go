@@ -1,6 +1,7 @@
 // Command mca estimates the NEON kernels' inner loops without Arm hardware: it
 // cross-compiles the kernel packages, disassembles the innermost loops of every
-// function whose name ends in NEON, and runs llvm-mca on each. What it prints
+// function whose name ends in NEON, and runs llvm-mca on each; a function without
+// a loop is taken whole, as if it were called again and again. What it prints
 // is a bound by llvm-mca's model of a core, which has perfect caches and
 // branches; it is not a measurement.
 //
@@ -189,7 +190,7 @@ func kernels(llvm, binary string) ([]function, error) {
 }
 
 // loops returns the bodies between a branch backwards and its target that hold
-// no other such branch.
+// no other such branch; without one, the function up to its return.
 func (f function) loops() []loop {
 	var list []loop
 	for i, t := range f.target {
@@ -204,6 +205,10 @@ func (f function) loops() []loop {
 		if inner {
 			list = append(list, loop{f.name, len(list), f.text[first : i+1]})
 		}
+	}
+	// Behind the return comes only padding, which llvm-mca does not know.
+	if end := slices.Index(f.text, "ret"); len(list) == 0 && end > 0 {
+		list = append(list, loop{f.name, 0, f.text[:end]})
 	}
 	return list
 }

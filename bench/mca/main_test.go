@@ -47,3 +47,17 @@ func TestLoops(t *testing.T) {
 	require.Equal(t, []string{"fmul v0.4s, v1.4s, v2.4s", "b.ne 0"}, l[0].body)
 	require.Equal(t, 1, l[0].fmas())
 }
+
+// TestStraightLine: a function without a loop is analysed up to its return.
+func TestStraightLine(t *testing.T) {
+	t.Parallel()
+	f := function{
+		name:    "kNEON",
+		address: []uint64{0, 4, 8, 12},
+		text:    []string{"cbz x0, 0", "fmla v0.4s, v1.4s, v2.s[0]", "ret", "udf #0"},
+		target:  []uint64{8, 0, 0, 0},
+	}
+	l := f.loops()
+	require.Len(t, l, 1)
+	require.Equal(t, f.text[:2], l[0].body)
+}

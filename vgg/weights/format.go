@@ -20,9 +20,10 @@ var formats = []struct {
 	{func(h []byte) bool { return bytes.HasPrefix(h, zipMagic) }, (*File).parseTorchZip},
 	{func(h []byte) bool { return bytes.HasPrefix(h, legacyMagic) }, (*File).parseTorchLegacy},
 	{func(h []byte) bool { return bytes.HasPrefix(h, []byte("\x89HDF\r\n\x1a\n")) }, func(*File) error { return errHDF5() }},
-	{looksLikeSafetensors, (*File).parseSafetensors},
+	{hasLength, (*File).parseSafetensors},
 	{func(h []byte) bool { return bytes.HasPrefix(h, []byte{0x08}) }, (*File).parseONNX},
 	{func(h []byte) bool { return len(h) > 0 && (h[0] == 0x0a || h[0] == 0x12 || h[0] == 0xa2) }, (*File).parseCaffe},
+	{func(h []byte) bool { return len(h) > 8 && h[8] == '{' }, (*File).parseSafetensors}, // whose length is wrong
 }
 
 // errHDF5 says how to go on from a Keras file.
@@ -33,11 +34,10 @@ func errHDF5() error {
 		"safetensors.numpy.save_file(w, 'vgg16.safetensors')", Err: ErrUnsupported}
 }
 
-// looksLikeSafetensors is true also for a file that is too short or whose length
-// is wrong, so that it gets that reader's message.
-func looksLikeSafetensors(h []byte) bool {
-	return len(h) < 9 || h[8] == '{' || binary.LittleEndian.Uint64(h) < 1<<32
-}
+// hasLength reports whether a file begins as safetensors do: four bytes of zeros are
+// no part of any other's beginning. It is true also for a file that is too short, so
+// that it gets that reader's message.
+func hasLength(h []byte) bool { return len(h) < 9 || binary.LittleEndian.Uint64(h) < 1<<32 }
 
 // Open opens a file of weights: safetensors, torch.save's two formats, ONNX or
 // Caffe, told by its content. Headers alone are read; the tensors are mapped into

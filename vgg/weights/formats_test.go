@@ -1,6 +1,7 @@
 package weights
 
 import (
+	"archive/zip"
 	"bytes"
 	"os"
 	"path/filepath"
@@ -132,6 +133,29 @@ func TestHostileTensors(t *testing.T) {
 	}
 }
 
+// fuzzFile reads a damaged file: it is refused with its name, or all that it says it
+// has is there. Neither takes memory that the file only claims to fill.
+func fuzzFile(t *testing.T, data []byte) {
+	var err error
+	bytes := allocated(func() {
+		var f *File
+		if f, err = FromBytes("fuzz", data); err != nil {
+			return
+		}
+		for _, name := range f.Names() {
+			tensor, err := f.Tensor(name)
+			require.NoError(t, err)
+			n, ok := byteLen(tensor.DType, tensor.Shape)
+			require.True(t, ok)
+			require.EqualValues(t, n, len(tensor.Data))
+		}
+	})
+	if err != nil {
+		require.ErrorContains(t, err, "fuzz")
+	}
+	require.Less(t, bytes, int64(1000*len(data)+64<<20), "of a file of %d bytes", len(data))
+}
+
 // FuzzFormats reads damaged files of every format.
 func FuzzFormats(f *testing.F) {
 	for _, data := range formatFiles(f) {
@@ -140,27 +164,82 @@ func FuzzFormats(f *testing.F) {
 			f.Add(data)
 		}
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		file, err := FromBytes("fuzz", data)
-		if err != nil {
-			require.ErrorContains(t, err, "fuzz")
-			return
-		}
-		total := 0
-		for _, name := range file.Names() {
-			tensor, err := file.Tensor(name)
+	f.Fuzz(fuzzFile)
+}
+
+// FuzzONNX reads damaged graphs of few bytes, so that most of them are structure.
+func FuzzONNX(f *testing.F) {
+	pads := map[string]any{"pads": []int{1, 1, 1, 1}}
+	f.Add(onnxFile("e", onnxTensorOf("w", 1, 1, 3, 3), onnxTensorOf("b", 1), onnxTensorOf("f", 1, 1),
+		onnxNodeOf("Conv", "x", "a", []string{"w", "b"}, pads), onnxNodeOf("BatchNormalization", "a", "b1", []string{"b", "b", "b", "b"}, nil),
+		onnxNodeOf("Relu", "b1", "c", nil, nil), onnxNodeOf("Flatten", "c", "d", nil, nil), onnxNodeOf("Gemm", "d", "e", []string{"f", "b"}, map[string]any{"transB": 1})))
+	f.Add(onnxFile("d", onnxTensorOf("w", 1, 1, 1, 1), onnxTensorOf("b", 1), onnxTensorOf("f", 1, 1), onnxNodeOf("Identity", "w", "v", nil, nil),
+		onnxNodeOf("Conv", "x", "a", []string{"v"}, nil), onnxNodeOf("MaxPool", "a", "b1", nil, map[string]any{"kernel_shape": []int{2, 2}, "strides": []int{2, 2}}),
+		onnxNodeOf("MatMul", "b1", "c", []string{"f"}, nil), onnxNodeOf("Add", "c", "d", []string{"b"}, nil)))
+	f.Fuzz(fuzzFile)
+}
+
+// FuzzCaffe is FuzzONNX for Caffe's two versions.
+func FuzzCaffe(f *testing.F) {
+	f.Add(append(pb(1, "net"), pb(100, append(pb(1, "conv1_1"), pb(7, append(pb(7, pb(1, 2)), pb(5, make([]byte, 8))...))...))...))
+	f.Add(append(pb(1, "net"), pb(2, append(pb(4, "fc6"), pb(6, bytes.Join([][]byte{pb(1, 1), pb(2, 1), pb(3, 2), pb(4, 1), pb(5, 0.5), pb(8, make([]byte, 8))}, nil))...))...))
+	f.Fuzz(fuzzFile)
+}
+
+// picklesOf returns the pickles of the test files.
+func picklesOf(t testing.TB) [][]byte {
+	var list [][]byte
+	for name, data := range formatFiles(t) {
+		switch {
+		case strings.HasSuffix(name, "zip.pth"):
+			z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 			require.NoError(t, err)
-			total += len(tensor.Data)
-			if tensor.DType.IsFloat() {
-				require.NoError(t, tensor.Float32s(make([]float32, tensor.Len())))
+			for _, m := range z.File {
+				if strings.HasSuffix(m.Name, "data.pkl") {
+					pickle, err := readMember(m, maxPickle)
+					require.NoError(t, err)
+					list = append(list, pickle)
+				}
 			}
+		case name == "legacy.pth":
+			list = append(list, data[len(legacyMagic):2000])
 		}
-		_ = total
+	}
+	require.Len(t, list, 3)
+	return list
+}
+
+// FuzzTorchZip reads archives of damaged pickles, whose checksums are right.
+func FuzzTorchZip(f *testing.F) {
+	for _, pickle := range picklesOf(f) {
+		f.Add(pickle, []byte{0, 0, 128, 63}, "0", "archive/")
+	}
+	f.Fuzz(func(t *testing.T, pickle, storage []byte, key, root string) {
+		var b bytes.Buffer
+		z := zip.NewWriter(&b)
+		for _, m := range []struct {
+			name   string
+			data   []byte
+			method uint16
+		}{{"data.pkl", pickle, zip.Deflate}, {"data/" + key, storage, zip.Store}} {
+			w, err := z.CreateHeader(&zip.FileHeader{Name: root + m.name, Method: m.method})
+			if err != nil {
+				return
+			}
+			_, err = w.Write(m.data)
+			require.NoError(t, err)
+		}
+		if z.Close() == nil {
+			fuzzFile(t, b.Bytes())
+		}
 	})
 }
 
 // FuzzPickle runs programs of the pickle machine alone.
 func FuzzPickle(f *testing.F) {
+	for _, pickle := range picklesOf(f) {
+		f.Add(pickle)
+	}
 	f.Add([]byte("\x80\x02ccollections\nOrderedDict\n)R(X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x06tQK\x00K\x02K\x03\x86K\x03K\x01\x86\x89ccollections\nOrderedDict\n)RtRu."))
 	f.Fuzz(func(t *testing.T, program []byte) {
 		r := &torchReader{f: &File{data: make([]byte, 64), size: 64}, storages: map[string]*torchStorage{}}

@@ -31,12 +31,12 @@ const onnx = "ONNX"
 //	LRN                  over 5 channels, with Krizhevsky's constants
 //	Gemm, MatMul + Add   a fully connected layer: classifier.N.weight [out][in], or .kernel [in][out]
 //	Flatten, Reshape     between the two parts
-//	Dropout, Identity, Softmax, AveragePool of 1×1   leave no trace
+//	Dropout, Identity, AveragePool of 1×1   leave no trace, as does a Softmax at the end
 var onnxOps = map[string]func(*onnxGraph, *onnxNode) error{
 	"Conv": (*onnxGraph).conv, "BatchNormalization": (*onnxGraph).batchNorm, "Relu": (*onnxGraph).relu,
 	"MaxPool": (*onnxGraph).maxPool, "LRN": (*onnxGraph).lrn, "Gemm": (*onnxGraph).gemm, "MatMul": (*onnxGraph).matMul, "Add": (*onnxGraph).add,
 	"Flatten": (*onnxGraph).flatten, "Reshape": (*onnxGraph).flatten,
-	"Dropout": (*onnxGraph).skip, "Identity": (*onnxGraph).skip, "Softmax": (*onnxGraph).skip,
+	"Dropout": (*onnxGraph).skip, "Identity": (*onnxGraph).skip, "Softmax": (*onnxGraph).softmax,
 	"AveragePool": (*onnxGraph).averagePool,
 }
 
@@ -70,6 +70,7 @@ var onnxTypes = map[int64]DType{1: F32, 10: F16, 11: F64, 16: BF16}
 type onnxGraph struct {
 	nodes   []*onnxNode
 	tensors map[string]*onnxTensor // initializers and constants
+	aliases map[string]string      // outputs of Identity → their inputs
 	inputs  []string
 	shapes  map[string][]int64 // of inputs
 	output  string
@@ -79,6 +80,9 @@ type onnxGraph struct {
 	module  int      // number of the next one
 	fc      bool
 	linear  bool // the last node was a MatMul, whose Add may follow
+	normed  bool // the last node was a BatchNormalization
+	ended   bool // by Softmax
+	zero    []byte
 	padded  []bool
 	size    int
 }
@@ -88,7 +92,7 @@ func (f *File) parseONNX() error {
 	if err != nil {
 		return err
 	}
-	g := &onnxGraph{tensors: map[string]*onnxTensor{}, shapes: map[string][]int64{}, entries: map[string]entry{}}
+	g := &onnxGraph{tensors: map[string]*onnxTensor{}, aliases: map[string]string{}, shapes: map[string][]int64{}, entries: map[string]entry{}}
 	err = m.each(func(x field) error {
 		if x.number == 7 && x.wire == 2 {
 			return g.read(x.body)
@@ -126,6 +130,9 @@ func (g *onnxGraph) read(m message) error {
 			if t := n.attributes["value"].tensor; n.op == "Constant" && t != nil && len(n.outputs) == 1 {
 				g.tensors[n.outputs[0]] = t
 				return nil
+			}
+			if n.op == "Identity" && len(n.inputs) == 1 && len(n.outputs) == 1 {
+				g.aliases[n.outputs[0]] = n.inputs[0]
 			}
 			g.nodes = append(g.nodes, n)
 		case 5:
@@ -260,6 +267,18 @@ func readONNXTensor(m message) (*onnxTensor, error) {
 	return t, err
 }
 
+// constant returns an initializer or constant, or nil. Exporters write tensors that
+// are equal once, and an Identity for each further use.
+func (g *onnxGraph) constant(name string) *onnxTensor {
+	for range 1 + 8 { // Identities of Identities, which might go in a circle
+		if t := g.tensors[name]; t != nil {
+			return t
+		}
+		name = g.aliases[name]
+	}
+	return nil
+}
+
 // integers returns the elements of a tensor of int64, as shapes are.
 func (t *onnxTensor) integers() []int64 {
 	if t.ints != nil || t.dataType != 7 {
@@ -318,11 +337,13 @@ func (g *onnxGraph) step(n *onnxNode, at string) error {
 	switch {
 	case !ok:
 		return n.failf("no network of VGG's shape has that operator")
+	case g.ended:
+		return n.failf("stands behind the Softmax, want that at the end")
 	case len(n.outputs) == 0 || n.inputs[0] != at && n.op != "Add":
 		return n.failf("takes %s in another place than the first", quote(at))
 	}
 	follows := g.linear
-	g.linear = false
+	g.linear, g.normed = false, g.normed && n.op == "BatchNormalization"
 	if follows && n.op == "Add" {
 		return g.bias(n)
 	}
@@ -356,10 +377,13 @@ func (g *onnxGraph) metadata() (map[string]string, error) {
 
 // tensor places input i of n under a name.
 func (g *onnxGraph) tensor(n *onnxNode, i, rank int, name string) ([]int, error) {
-	if i >= len(n.inputs) || g.tensors[n.inputs[i]] == nil {
-		return nil, n.failf("input %d is no constant", i)
+	if i >= len(n.inputs) {
+		return nil, n.failf("has %d inputs, want one more", len(n.inputs))
 	}
-	t := g.tensors[n.inputs[i]]
+	t := g.constant(n.inputs[i])
+	if t == nil {
+		return nil, n.failf("input %d, %s, is no constant", i, quote(n.inputs[i]))
+	}
 	if t.external {
 		return nil, &Error{Tensor: t.name, Detail: "the elements are in another file", Err: ErrUnsupported}
 	}
@@ -376,12 +400,16 @@ func (g *onnxGraph) tensor(n *onnxNode, i, rank int, name string) ([]int, error)
 	return dims, nil
 }
 
-// zeros adds a bias of n zeros.
+// zeros adds a bias of n zeros. All share their memory: a file may ask for many with
+// few bytes.
 func (g *onnxGraph) zeros(name string, n int) error {
 	if n > maxWidth {
-		return formatf(name, "%d elements", n)
+		return formatf(name, "%d elements, want at most %d", n, maxWidth)
 	}
-	g.entries[name] = entry{dtype: F32, shape: []int{n}, length: 4 * int64(n), own: make([]byte, 4*n)}
+	if 4*n > len(g.zero) {
+		g.zero = make([]byte, max(4*n, 2*len(g.zero)))
+	}
+	g.entries[name] = entry{dtype: F32, shape: []int{n}, length: 4 * int64(n), own: g.zero[:4*n]}
 	return nil
 }
 
@@ -448,9 +476,15 @@ func (g *onnxGraph) conv(n *onnxNode) error {
 }
 
 func (g *onnxGraph) batchNorm(n *onnxNode) error {
-	if len(g.words) == 0 || !strings.HasPrefix(g.words[len(g.words)-1], "=") || g.fc {
+	switch {
+	case len(g.words) == 0 || !strings.HasPrefix(g.words[len(g.words)-1], "=") || g.fc:
 		return n.failf("does not follow a convolution")
+	case g.normed:
+		return n.failf("follows another")
+	case n.int("training_mode", 0) != 0:
+		return n.failf("training_mode 1, want 0: its results depend on the batch")
 	}
+	g.normed = true
 	if eps := n.float("epsilon", 1e-5); math.Abs(eps-1e-5) > 1e-9 {
 		return n.failf("epsilon is %g, want 1e-5", eps)
 	}
@@ -475,8 +509,8 @@ func (g *onnxGraph) relu(n *onnxNode) error {
 
 func (g *onnxGraph) maxPool(n *onnxNode) error {
 	k := n.attributes["kernel_shape"].ints
-	if g.fc || len(k) != 2 || !n.all("kernel_shape", 2) || len(n.attributes["strides"].ints) != 2 || !n.all("strides", 2) || !n.all("pads", 0) || n.int("ceil_mode", 0) != 0 || !n.all("dilations", 1) {
-		return n.failf("a pool of %v, strides %v, pads %v, ceil_mode %d; want 2×2, stride 2", k, n.attributes["strides"].ints, n.attributes["pads"].ints, n.int("ceil_mode", 0))
+	if g.fc || len(k) != 2 || !n.all("kernel_shape", 2) || len(n.attributes["strides"].ints) != 2 || !n.all("strides", 2) || !n.all("pads", 0) || strings.HasPrefix(n.attributes["auto_pad"].s, "SAME") || n.int("ceil_mode", 0) != 0 || !n.all("dilations", 1) {
+		return n.failf("a pool of %v, strides %v, pads %v, auto_pad %q, ceil_mode %d; want 2×2, stride 2", k, n.attributes["strides"].ints, n.attributes["pads"].ints, n.attributes["auto_pad"].s, n.int("ceil_mode", 0))
 	}
 	g.words = append(g.words, "M")
 	g.module++
@@ -509,7 +543,7 @@ func (g *onnxGraph) flatten(n *onnxNode) error {
 		return n.failf("axis %d, want 1", n.int("axis", 1))
 	}
 	if n.op == "Reshape" && len(n.inputs) > 1 {
-		if t := g.tensors[n.inputs[1]]; t != nil && len(t.integers()) != 2 {
+		if t := g.constant(n.inputs[1]); t != nil && len(t.integers()) != 2 {
 			return n.failf("to %v, want 2 dimensions", t.integers())
 		}
 	}
@@ -569,7 +603,7 @@ func (g *onnxGraph) bias(n *onnxNode) error {
 	g.module--
 	defer func() { g.module++ }()
 	for i, in := range n.inputs {
-		if g.tensors[in] != nil {
+		if g.constant(in) != nil {
 			_, err := g.tensor(n, i, 1, g.name("bias"))
 			return err
 		}
@@ -578,5 +612,11 @@ func (g *onnxGraph) bias(n *onnxNode) error {
 }
 
 func (g *onnxGraph) add(n *onnxNode) error { return n.failf("stands not behind a MatMul") }
+
+// softmax ends the chain: what a network of ours gives are the logits.
+func (g *onnxGraph) softmax(*onnxNode) error {
+	g.ended = true
+	return nil
+}
 
 func (g *onnxGraph) skip(*onnxNode) error { return nil }

@@ -13,10 +13,11 @@ import (
 // strings, and what those globals make.
 //
 // Memory is in proportion to the pickle: each instruction pushes at most one
-// value, and values are shared, not copied.
+// value, values are shared, and what a global copies is counted by spend.
 type unpickler struct {
 	in      []byte
 	at      int
+	spent   int
 	stack   []any
 	marks   []int // heights of the stack
 	memo    map[int]any
@@ -31,7 +32,7 @@ type (
 	pyList  struct{ items []any }
 	pyDict  struct{ keys, values []any }
 	// pyFunc is a global that can be called.
-	pyFunc func(args pyTuple) (any, error)
+	pyFunc func(u *unpickler, args pyTuple) (any, error)
 )
 
 // get returns the value of a string key.
@@ -46,6 +47,15 @@ func (d *pyDict) get(key string) any {
 
 func (u *unpickler) failf(format string, args ...any) error {
 	return formatf("", "pickle, byte %d: "+format, append([]any{u.at}, args...)...)
+}
+
+// spend counts n values that are copied. There are never more than the pickle has
+// bytes, unless it uses one long list again and again, to fill the memory.
+func (u *unpickler) spend(n int) error {
+	if u.spent += n; u.spent > len(u.in) {
+		return u.failf("makes more values than it has bytes")
+	}
+	return nil
 }
 
 func (u *unpickler) read(n int) ([]byte, error) {
@@ -358,7 +368,7 @@ func (u *unpickler) reduce() error {
 	if !ok1 || !ok2 {
 		return u.failf("calls what is no function")
 	}
-	made, err := f(args)
+	made, err := f(u, args)
 	u.push(made)
 	return err
 }

@@ -13,8 +13,9 @@ import (
 
 const torch = "torch"
 
-// maxPickle bounds the pickle of a zip archive, bytes: that of VGG-19 has 5,000.
-const maxPickle = 64 << 20
+// maxPickle bounds the pickles of a file, bytes: that of VGG-19 has 5,000. One byte
+// of a pickle may take some 50 of memory.
+const maxPickle = 4 << 20
 
 // The beginnings of torch.save's two formats: a zip archive, and before version
 // 1.6 a sequence of pickles, of which the first is this number.
@@ -49,6 +50,7 @@ type torchTensor struct {
 type torchReader struct {
 	f        *File
 	storages map[string]*torchStorage
+	copied   int64 // bytes of tensors that are not views of the file
 }
 
 // torchGlobals is all that a pickle may call.
@@ -65,7 +67,7 @@ func torchGlobals(module, name string) (any, bool) {
 	case "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor":
 		return pyFunc(rebuildTensor), true
 	case "torch._utils._rebuild_parameter":
-		return pyFunc(func(args pyTuple) (any, error) {
+		return pyFunc(func(_ *unpickler, args pyTuple) (any, error) {
 			if len(args) > 0 {
 				if t, ok := args[0].(*torchTensor); ok {
 					return t, nil
@@ -80,7 +82,7 @@ func torchGlobals(module, name string) (any, bool) {
 	return nil, false
 }
 
-func orderedDict(args pyTuple) (any, error) {
+func orderedDict(u *unpickler, args pyTuple) (any, error) {
 	d := &pyDict{}
 	if len(args) == 0 {
 		return d, nil
@@ -89,6 +91,10 @@ func orderedDict(args pyTuple) (any, error) {
 	if !ok {
 		return nil, formatf("", "a dictionary of what is no list")
 	}
+	if err := u.spend(len(pairs.items)); err != nil {
+		return nil, err
+	}
+	d.keys, d.values = make([]any, 0, len(pairs.items)), make([]any, 0, len(pairs.items))
 	for _, p := range pairs.items {
 		var key, value any
 		switch p := p.(type) {
@@ -110,9 +116,15 @@ func orderedDict(args pyTuple) (any, error) {
 }
 
 // rebuildTensor makes a tensor of (storage, offset, size, stride, …).
-func rebuildTensor(args pyTuple) (any, error) {
+func rebuildTensor(u *unpickler, args pyTuple) (any, error) {
 	if len(args) < 4 {
 		return nil, formatf("", "a tensor of %d arguments, want at least 4", len(args))
+	}
+	for _, sizes := range args[2:4] {
+		t, _ := sizes.(pyTuple)
+		if err := u.spend(len(t)); err != nil {
+			return nil, err
+		}
 	}
 	s, ok1 := args[0].(*torchStorage)
 	offset, ok2 := args[1].(int64)
@@ -196,7 +208,7 @@ func (f *File) parseTorchZip() error {
 	if err != nil {
 		return err
 	}
-	r := &torchReader{f, map[string]*torchStorage{}}
+	r := &torchReader{f: f, storages: map[string]*torchStorage{}}
 	u := &unpickler{in: program, globals: torchGlobals, persist: r.persist}
 	object, err := u.run()
 	if err != nil {
@@ -245,7 +257,7 @@ func (f *File) parseTorchLegacy() error {
 	if err != nil {
 		return err
 	}
-	r := &torchReader{f, map[string]*torchStorage{}}
+	r := &torchReader{f: f, storages: map[string]*torchStorage{}}
 	u := &unpickler{in: head, globals: torchGlobals, persist: r.persist}
 	var parts [5]any
 	for i := range parts {
@@ -357,6 +369,10 @@ func (r *torchReader) entry(name string, t *torchTensor) (entry, error) {
 		return e, nil
 	case length > s.numel*size:
 		return e, &Error{Tensor: name, Detail: fmt.Sprintf("shape %v repeats elements of its storage of %d", t.shape, s.numel), Err: ErrUnsupported}
+	}
+	// Many names of one such tensor would be as many copies.
+	if r.copied += length; r.copied > r.f.size {
+		return e, formatf(name, "shape %v with strides %v: the tensors that are to be reordered are larger than the file", t.shape, t.stride)
 	}
 	from, err := r.f.section(s.offset, s.numel*size)
 	if err != nil {

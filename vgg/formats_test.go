@@ -1,6 +1,7 @@
 package vgg_test
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"os/exec"
@@ -32,7 +33,7 @@ func logitsOf(t testing.TB, m *vgg.Model) []float32 {
 // their conversion.
 func TestFormats(t *testing.T) {
 	for first, files := range map[string][]string{
-		"torchvision.safetensors": {"zip.pth", "legacy.pth", "v1.caffemodel", "v2.caffemodel", "gemm.onnx", "matmul.onnx", "fields.onnx",
+		"torchvision.safetensors": {"zip.pth", "legacy.pth", "v1.caffemodel", "v2.caffemodel", "gemm.onnx", "matmul.onnx", "fields.onnx", "exported.onnx",
 			"keras.safetensors", "timm.safetensors"},
 		"bn_torchvision.safetensors": {"bn_zip.pth", "bn_gemm.onnx"},
 	} {
@@ -90,6 +91,132 @@ func TestFoldedNormalization(t *testing.T) {
 	}
 	largest, _ := testutil.RelErrors(got, want)
 	require.Less(t, largest, 1e-5)
+}
+
+// edited reads a test file's tensors and writes them as change returns them.
+func edited(t testing.TB, name string, change func(list []weights.Out) []weights.Out) string {
+	t.Helper()
+	f, err := weights.Open(filepath.Join("testdata", "formats", name))
+	require.NoError(t, err)
+	defer f.Close()
+	var list []weights.Out
+	for _, n := range f.Names() {
+		tensor, err := f.Tensor(n)
+		require.NoError(t, err)
+		list = append(list, weights.Out{Name: n, DType: tensor.DType, Shape: tensor.Shape, Data: tensor.Data})
+	}
+	path := filepath.Join(t.TempDir(), "edited")
+	require.NoError(t, weights.WriteFile(path, change(list), nil))
+	return path
+}
+
+// TestNames: names that people's files have beside those of the tools.
+func TestNames(t *testing.T) {
+	plain, err := vgg.Open("testdata/formats/torchvision.safetensors")
+	require.NoError(t, err)
+	want := logitsOf(t, plain)
+	rename := func(old, new string) func([]weights.Out) []weights.Out {
+		return func(list []weights.Out) []weights.Out {
+			for i := range list {
+				list[i].Name = strings.Replace(list[i].Name, old, new, 1)
+			}
+			return list
+		}
+	}
+	for what, path := range map[string]string{
+		"a whole model of Keras": edited(t, "keras.safetensors", func(list []weights.Out) []weights.Out {
+			for i, l := range list {
+				list[i].Name = "model_weights/" + l.Name
+				l.Name, l.Data = "optimizer_weights/training/Adam/m/"+l.Name, make([]byte, len(l.Data))
+				list = append(list, l)
+			}
+			return list
+		}),
+		"Keras, another head": edited(t, "keras.safetensors", rename("predictions/predictions", "dense/dense_1")),
+		"Caffe, another head": edited(t, "v2.caffemodel", rename("fc8", "fc8_voc")),
+		"Caffe, a free name":  edited(t, "v1.caffemodel", rename("fc8", "flowers")),
+		"DataParallel and fc": edited(t, "torchvision.safetensors", rename("classifier.6", "fc")),
+		"Keras 3 without /:0": edited(t, "keras.safetensors", rename(":0", "")),
+		"Keras with its dots": edited(t, "keras.safetensors", func(list []weights.Out) []weights.Out {
+			for i := range list {
+				_, name, _ := strings.Cut(list[i].Name, "/")
+				list[i].Name = strings.TrimSuffix(strings.Replace(name, "/", ".", 1), ":0")
+			}
+			return list
+		}),
+	} {
+		m, err := vgg.Open(path)
+		require.NoError(t, err, what)
+		require.Equal(t, plain.Config(), m.Config(), what)
+		testutil.CheckBits(t, "logits", what, logitsOf(t, m), want)
+	}
+
+	more := func(names ...string) string {
+		return edited(t, "v2.caffemodel", func(list []weights.Out) []weights.Out {
+			for _, l := range list {
+				if kind, ok := strings.CutPrefix(l.Name, "fc8"); ok {
+					for _, name := range names {
+						l.Name = name + kind
+						list = append(list, l)
+					}
+				}
+			}
+			return rename("fc8", "unknown")(list)
+		})
+	}
+	_, err = vgg.Open(more("a", "b"))
+	require.ErrorIs(t, err, vgg.ErrConfig)
+	require.ErrorContains(t, err, "a.weight")
+	require.ErrorContains(t, err, "edited")
+	_, err = vgg.Open(more("output", "predictions"))
+	require.ErrorIs(t, err, weights.ErrFormat)
+	require.ErrorContains(t, err, "tensors output.weight and predictions.weight are of one layer")
+}
+
+// TestNegativeVariance is refused: it would make a network of NaN.
+func TestNegativeVariance(t *testing.T) {
+	_, err := vgg.Open(edited(t, "bn_torchvision.safetensors", func(list []weights.Out) []weights.Out {
+		for i, l := range list {
+			if l.Name == "features.1.running_var" {
+				list[i].Data, list[i].Floats = nil, []float32{1, -1}
+			}
+		}
+		return list
+	}))
+	require.ErrorIs(t, err, weights.ErrFormat)
+	require.ErrorContains(t, err, "features.1.running_var: element 1 is -1")
+}
+
+// TestGreyscale writes and reads a network of one input channel.
+func TestGreyscale(t *testing.T) {
+	cfg := smallConfig(t, "A")
+	cfg.Channels = 1
+	src, err := vgg.Seeded(cfg, 3)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "w.safetensors")
+	require.NoError(t, vgg.Save(path, cfg, src, false))
+	m, err := vgg.Open(path)
+	require.NoError(t, err)
+	require.Equal(t, cfg, m.Config())
+}
+
+// TestSizeFromColumns: a graph that leaves height and width open gets them from its
+// first fully connected layer.
+func TestSizeFromColumns(t *testing.T) {
+	data, err := os.ReadFile("testdata/formats/gemm.onnx")
+	require.NoError(t, err)
+	// Dimensions 64 of the input, last in the file, become nameless ones: a field of
+	// the same length that nobody reads.
+	input := bytes.LastIndex(data, []byte("\x0a\x05input"))
+	require.Positive(t, input)
+	rest := bytes.ReplaceAll(data[input:], []byte{0x0a, 2, 0x08, 64}, []byte{0x0a, 2, 0x38, 64})
+	require.NotEqual(t, data[input:], rest)
+	f, err := weights.FromBytes("open", append(data[:input:input], rest...))
+	require.NoError(t, err)
+	require.NotContains(t, f.Metadata(), weights.KeySize)
+	m, err := vgg.FromFile(f)
+	require.NoError(t, err)
+	require.Equal(t, 64, m.Config().Size)
 }
 
 // TestDefaultLabels: a file of a thousand classes that says nothing of itself has

@@ -81,7 +81,7 @@ func StartFrom(cfg Config, path string, convs int, rest Source) (Source, error) 
 		return nil, fmt.Errorf("vgg: %w", err)
 	}
 	defer f.Close()
-	layers, err := findLayers(f)
+	layers, _, err := findLayers(f)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package vgg
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nonet-go/nonet/vgg/labels"
 	"github.com/nonet-go/nonet/vgg/picture"
@@ -13,11 +14,26 @@ import (
 // or shows of itself.
 func Configuration(cfg Config) Option { return func(o *modelOptions) { o.config = &cfg } }
 
-// Open reads a network from a file of weights: ours, or another's with the
-// tensor names of torchvision (features.0.weight) or of the paper's layers
-// (conv1_1.weight). The configuration comes from the option Configuration, from
-// the file's metadata, or from the tensors' names and shapes; labels and the way
-// of preparing pictures come from options or metadata.
+// Open reads a network from a file of weights, whose format is told by its content:
+//
+//	format                    names of tensors                            pictures
+//	safetensors               nonet's, as Config.Params lists them        as the metadata say, else torch
+//	                          torchvision's: features.0.weight            torch
+//	                          timm's: pre_logits.fc1.weight, head.fc      torch
+//	                          Keras's: block1_conv1/kernel                caffe
+//	PyTorch .pth, of a        torchvision's or timm's                     torch
+//	state_dict, both kinds
+//	Caffe .caffemodel         the paper's: conv1_1 … fc8                  caffe
+//	ONNX                      any: the graph is followed                  torch
+//
+// Batch normalisation is folded into the convolutions before it: in float64, rounded
+// once. Keras's convolutions [3][3][in][out] become [out][in][3][3], and the columns
+// of its fc1 go from the order HWC to CHW. The last fully connected layer may have
+// any name.
+//
+// The configuration comes from the option Configuration, from the file's metadata or
+// graph, or from the tensors' names and shapes; labels and the way of preparing
+// pictures come from options or metadata, or by the table above.
 //
 // Errors name the file, the tensor and both shapes; they wrap ErrShape,
 // ErrConfig, or those of package weights. The file is not needed afterwards.
@@ -52,7 +68,10 @@ func Describe(file weights.Source, opts ...Option) (Config, Source, []Option, er
 	if err != nil {
 		return fail(fmt.Errorf("vgg: %s: %w", file.Name(), err))
 	}
-	layers, err := findLayers(file)
+	layers, heads, err := findLayers(file)
+	if err == nil && meta.Layers == "" && meta.Config == "" {
+		layers, err = withHead(file.Name(), layers, heads)
+	}
 	if err != nil {
 		return fail(err)
 	}
@@ -61,7 +80,7 @@ func Describe(file weights.Source, opts ...Option) (Config, Source, []Option, er
 	case o.config != nil:
 		cfg = *o.config
 	case meta.Layers != "" || meta.Config != "":
-		cfg, err = metaConfig(meta)
+		cfg, err = metaConfig(meta, layers)
 	default:
 		cfg, err = inferConfig(file.Name(), layers)
 	}
@@ -92,8 +111,9 @@ func Describe(file weights.Source, opts ...Option) (Config, Source, []Option, er
 // others with so many, and nothing said of them, are of those.
 const ilsvrcClasses = 1000
 
-// metaConfig reads the configuration that our own files name.
-func metaConfig(meta weights.Meta) (Config, error) {
+// metaConfig reads the configuration that our own files name, and that of an ONNX
+// file's graph. What they do not say comes from the tensors.
+func metaConfig(meta weights.Meta, layers []found) (Config, error) {
 	cfg := Config{Name: meta.Config, Channels: 3, Size: 224, Pad: 1}
 	var err error
 	if meta.Layers != "" {
@@ -107,8 +127,21 @@ func metaConfig(meta weights.Meta) (Config, error) {
 	if cfg.Name == "" {
 		cfg.Name = knownName(cfg)
 	}
-	if meta.Size != 0 {
+	if len(layers) > 0 && !layers[0].fc {
+		cfg.Channels = layers[0].in
+	}
+	pools := 0
+	for _, l := range cfg.Layers {
+		if l.Kind == Pool {
+			pools++
+		}
+	}
+	if i := slices.IndexFunc(layers, func(f found) bool { return f.fc }); meta.Size != 0 {
 		cfg.Size = meta.Size
+	} else if i > 0 && !meta.Unpadded {
+		if size, ok := layers[i].size(pools); ok {
+			cfg.Size = size
+		}
 	}
 	if meta.Unpadded {
 		cfg.Pad = 0
@@ -148,10 +181,11 @@ func metaPicture(meta weights.Meta, size int) (Picture, error) {
 }
 
 // FilePicture says how the network in a file wants its pictures, by the file's
-// metadata or, without them, by its size.
-func FilePicture(file weights.Source) (Picture, error) {
+// metadata or, without them, by its format and size. Of the options, Configuration
+// counts.
+func FilePicture(file weights.Source, options ...Option) (Picture, error) {
 	var o modelOptions
-	cfg, _, opts, err := Describe(file)
+	cfg, _, opts, err := Describe(file, options...)
 	if err != nil {
 		return Picture{}, err
 	}

@@ -71,7 +71,7 @@ func (s *fileSource) bias(f found, want []int) ([]float32, error) {
 	}
 	folded := make([]float32, len(b))
 	for i, v := range b {
-		folded[i] = float32(float64(v)*scale[i] + shift[i])
+		folded[i] = float32(float64(float64(v)*scale[i]) + shift[i]) // not fused: the same anywhere
 	}
 	return folded, nil
 }
@@ -90,8 +90,11 @@ func (s *fileSource) normalization(f found, n int) (scale, shift []float64, err 
 	}
 	scale, shift = make([]float64, n), make([]float64, n)
 	for i := range scale {
+		if !(p[3][i] >= 0) {
+			return nil, nil, fmt.Errorf("vgg: %s: tensor %s.running_var: element %d is %v, want a variance: %w", s.Name(), f.norm, i, p[3][i], weights.ErrFormat)
+		}
 		scale[i] = float64(p[0][i]) / math.Sqrt(float64(p[3][i])+normEpsilon)
-		shift[i] = float64(p[1][i]) - float64(p[2][i])*scale[i]
+		shift[i] = float64(p[1][i]) - float64(float64(p[2][i])*scale[i])
 	}
 	return scale, shift, nil
 }
@@ -208,7 +211,9 @@ type found struct {
 //	ONNX                  torchvision's, given by package weights
 //	others                conv11, conv_1_1, output
 //
-// Keras repeats a layer's name (block1_conv1/block1_conv1/kernel:0).
+// Keras repeats a layer's name (block1_conv1/block1_conv1/kernel:0), and keeps those
+// of a whole model apart from its optimizer's (optimizer_weights/…). Networks that
+// were trained further call their last layer anything: see withHead.
 var (
 	blockName      = regexp.MustCompile(`^conv_?([1-9])_?([1-9][0-9]?)$`)
 	kerasName      = regexp.MustCompile(`^(?:.*/)?block([1-9])_conv([1-9][0-9]?)$`)
@@ -246,8 +251,9 @@ func (f *found) place() bool {
 }
 
 // findLayers lists the layers of a file in the order of computation. Tensors of
-// other names are left alone.
-func findLayers(src weights.Source) ([]found, error) {
+// other names are left alone; heads are those among them that may be weights of a
+// fully connected layer.
+func findLayers(src weights.Source) (layers, heads []found, err error) {
 	var convs, fcs []found
 	names := src.Names()
 	for _, name := range names {
@@ -261,9 +267,10 @@ func findLayers(src weights.Source) ([]found, error) {
 				}
 			}
 		}
-		if !ok || !f.place() {
+		if !ok || strings.HasPrefix(f.base, "optimizer_weights/") {
 			continue
 		}
+		known := f.place()
 		if f.form == formKeras[0] && strings.HasPrefix(f.base, "classifier.") {
 			f.form = formPlain
 		}
@@ -277,12 +284,16 @@ func findLayers(src weights.Source) ([]found, error) {
 		}
 		t, err := src.Tensor(name)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if err := f.setShape(src.Name(), name, t.Shape); err != nil {
-			return nil, err
+		if f.fc = f.fc || !known; known || len(t.Shape) == 2 {
+			if err := f.setShape(src.Name(), name, t.Shape); err != nil {
+				return nil, nil, err
+			}
 		}
-		if f.fc {
+		if !known {
+			heads = append(heads, f)
+		} else if f.fc {
 			fcs = append(fcs, f)
 		} else {
 			convs = append(convs, f)
@@ -291,12 +302,33 @@ func findLayers(src weights.Source) ([]found, error) {
 	order := func(a, b found) int {
 		return (a.block-b.block)<<20 + (a.conv-b.conv)<<10 + a.index - b.index
 	}
-	slices.SortStableFunc(convs, order)
-	slices.SortStableFunc(fcs, order)
+	for _, list := range [][]found{convs, fcs} {
+		slices.SortStableFunc(list, order)
+		for i := 1; i < len(list); i++ {
+			if a, b := list[i-1], list[i]; order(a, b) == 0 {
+				return nil, nil, fmt.Errorf("vgg: %s: tensors %s%s and %s%s are of one layer: %w", src.Name(), a.base, a.form.weight, b.base, b.form.weight, weights.ErrFormat)
+			}
+		}
+	}
 	if n := len(convs); n > 0 && len(fcs) > 0 {
 		fcs[0].channels = convs[n-1].out
 	}
-	return append(convs, fcs...), nil
+	return append(convs, fcs...), heads, nil
+}
+
+// withHead appends the last layer of a network that was trained further, whose name
+// is known to nobody: the one whose columns are the outputs of the layer before.
+func withHead(file string, layers, heads []found) ([]found, error) {
+	if len(layers) == 0 || !layers[len(layers)-1].fc {
+		return layers, nil
+	}
+	last := layers[len(layers)-1]
+	heads = slices.DeleteFunc(heads, func(f found) bool { return f.in != last.out })
+	if len(heads) > 1 {
+		return nil, fmt.Errorf("vgg: %s: both tensors %s%s and %s%s fit behind %s: %w", file,
+			heads[0].base, heads[0].form.weight, heads[1].base, heads[1].form.weight, last.base, ErrConfig)
+	}
+	return append(layers, heads...), nil
 }
 
 // setShape takes outputs and inputs from the shape of the weights.
@@ -324,6 +356,16 @@ func (f *found) setShape(file, tensor string, shape []int) error {
 		want = 2
 	}
 	return fmt.Errorf("vgg: %s: tensor %s has shape %v, want %d dimensions: %w", file, tensor, shape, want, ErrShape)
+}
+
+// size returns the side of the input of padded convolutions and some pools that the
+// columns of a first fully connected layer fit.
+func (f found) size(pools int) (int, bool) {
+	if f.channels < 1 || pools > 15 {
+		return 0, false
+	}
+	side := int(math.Sqrt(float64(f.in / f.channels)))
+	return side << pools, side >= 1 && f.channels*side*side == f.in && side <= maxSide>>pools
 }
 
 // isKeras reports whether a file's names are those of Keras, whose VGGs take
@@ -373,7 +415,7 @@ var errNoNetwork = errors.New("no network of VGG's shape")
 // input. It cannot see what has no weights: normalisation, missing padding.
 func inferConfig(name string, layers []found) (Config, error) {
 	var words []string
-	pools, channels := 0, 0
+	pools := 0
 	cfg := Config{Name: "custom", Channels: 3, Size: 224, Pad: 1}
 	for i, f := range layers {
 		if i > 0 {
@@ -394,16 +436,15 @@ func inferConfig(name string, layers []found) (Config, error) {
 		switch {
 		case f.fc:
 			if i > 0 && !layers[i-1].fc {
-				side := int(math.Sqrt(float64(f.in / max(channels, 1))))
-				if channels < 1 || side < 1 || channels*side*side != f.in || side<<pools > maxSide {
-					return cfg, fmt.Errorf("vgg: %s: tensor %s%s has shape %v, whose columns are no square of %d channels: %w", name, f.base, f.form.weight, f.shape, channels, ErrShape)
+				size, ok := f.size(pools)
+				if !ok {
+					return cfg, fmt.Errorf("vgg: %s: tensor %s%s has shape %v, whose columns are no square of %d channels: %w", name, f.base, f.form.weight, f.shape, f.channels, ErrShape)
 				}
-				cfg.Size = side << pools
+				cfg.Size = size
 			}
 			words = append(words, fmt.Sprintf("F%d", f.out))
 		default:
-			channels = f.out
-			word := strconv.Itoa(channels)
+			word := strconv.Itoa(f.out)
 			if f.base == "conv0" {
 				word = "=" + word
 			}

@@ -408,3 +408,45 @@ func TestKill(t *testing.T) {
 func crc(chunk []byte) []byte {
 	return binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(chunk))
 }
+
+// TestConvertFormats converts a file of PyTorch and one of Caffe: what is written says
+// how pictures are prepared, and flags that describe the network count for that too.
+func TestConvertFormats(t *testing.T) {
+	dir := t.TempDir()
+	formats := filepath.Join("..", "..", "vgg", "testdata", "formats")
+	for in, preset := range map[string]string{"zip.pth": "torch", "legacy.pth": "torch", "v1.caffemodel": "caffe", "exported.onnx": "torch", "keras.safetensors": "caffe"} {
+		out := filepath.Join(dir, "out.safetensors")
+		text := requireOK(t, "convert", filepath.Join(formats, in), out)
+		require.Contains(t, text, "configuration A: 2 M 4 M 8 8 M 16 16 M 16 16 M F24 F20 F10")
+		m, err := vgg.Open(out)
+		require.NoError(t, err)
+		require.Equal(t, preset, m.Picture().Preset.Name, in)
+		requireOK(t, "convert", filepath.Join(formats, in), out, "--preset", "unit")
+		m, err = vgg.Open(out)
+		require.NoError(t, err)
+		require.Equal(t, "unit", m.Picture().Preset.Name, in)
+	}
+	requireFails(t, []string{"keras.h5", "h5py"}, "convert", filepath.Join(formats, "keras.h5"), filepath.Join(dir, "none"))
+
+	// Without padding, which a file of weights alone does not show.
+	cfg := vgg.Config{Name: "custom", Channels: 3, Size: 16, Pad: 0}
+	var err error
+	cfg.Layers, err = vgg.ParseLayers("4 4 M 4 F3")
+	require.NoError(t, err)
+	src, err := vgg.Seeded(cfg, 1)
+	require.NoError(t, err)
+	params, err := cfg.Params()
+	require.NoError(t, err)
+	var list []weights.Out
+	for _, p := range params {
+		w, err := src.Tensor(p.Name, p.Shape)
+		require.NoError(t, err)
+		list = append(list, weights.Out{Name: p.Name, DType: weights.F32, Shape: p.Shape, Floats: w})
+	}
+	in, out := filepath.Join(dir, "in.safetensors"), filepath.Join(dir, "out.safetensors")
+	require.NoError(t, weights.WriteFile(in, list, nil))
+	requireOK(t, "convert", in, out, "--net", cfg.LayerString(), "--size", "16", "--no-pad", "--preset", "unit")
+	m, err := vgg.Open(out)
+	require.NoError(t, err)
+	require.Equal(t, cfg, m.Config())
+}

@@ -112,7 +112,7 @@ func (f modelFlags) options() ([]vgg.Option, error) {
 		}
 	}
 	if (f.Preset != "" || f.Side != 0) && f.Weights != "" {
-		pic, err := f.filePictures()
+		pic, err := f.filePictures(opts)
 		if err != nil {
 			return nil, err
 		}
@@ -134,13 +134,13 @@ func (f modelFlags) options() ([]vgg.Option, error) {
 
 // filePictures is the preparation that the weights ask for, with what the flags
 // change of it.
-func (f modelFlags) filePictures() (vgg.Picture, error) {
+func (f modelFlags) filePictures(opts []vgg.Option) (vgg.Picture, error) {
 	file, err := weights.Open(f.Weights)
 	if err != nil {
 		return vgg.Picture{}, err
 	}
 	defer file.Close()
-	pic, err := vgg.FilePicture(file)
+	pic, err := vgg.FilePicture(file, opts...)
 	return f.pictures(pic), err
 }
 

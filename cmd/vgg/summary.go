@@ -84,7 +84,7 @@ func (c *convertCmd) Run(s streams) error {
 	}
 	opts = append(fromFile, opts...)
 	if c.Preset != "" {
-		pic, err := vgg.FilePicture(f)
+		pic, err := vgg.FilePicture(f, opts...)
 		if err == nil {
 			pic.Preset, err = picture.ParsePreset(c.Preset)
 		}

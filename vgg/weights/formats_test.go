@@ -22,8 +22,8 @@ func formatFiles(t testing.TB) map[string][]byte {
 			require.NoError(t, err)
 		}
 	}
-	if len(files) != 15 {
-		t.Fatalf("%d files of other tools, want 15", len(files))
+	if len(files) != 16 {
+		t.Fatalf("%d files of other tools, want 16", len(files))
 	}
 	return files
 }

@@ -127,6 +127,7 @@ func onnxFile(output string, parts ...[]byte) []byte {
 func TestONNXGraphs(t *testing.T) {
 	weights := [][]byte{
 		onnxTensorOf("w", 2, 3, 3, 3), onnxTensorOf("w1", 2, 3, 1, 1), onnxTensorOf("w5", 2, 3, 5, 5), onnxTensorOf("f", 2, 8), onnxTensorOf("b", 2),
+		onnxNodeOf("Identity", "b", "same as b", nil, nil),
 	}
 	pads := map[string]any{"pads": []int{1, 1, 1, 1}}
 	norm := []string{"b", "b", "b", "b"}
@@ -154,6 +155,7 @@ func TestONNXGraphs(t *testing.T) {
 	}{
 		{"2 M F2", []node{conv, {"Relu", nil, nil}, {"MaxPool", nil, pool}, flat, {"Gemm", []string{"f", "b"}, m{"transB": 1}}, {"Softmax", nil, nil}}},
 		{"=2", []node{conv}},
+		{"2", []node{{"Conv", []string{"w", "same as b"}, pads}, {"Relu", nil, nil}}},
 		{"2 N", []node{conv, {"Relu", nil, nil}, {"LRN", nil, m{"size": 5, "alpha": 5e-4, "beta": 0.75, "bias": 2.0}}}},
 		{"the Conv", []node{{"Conv", []string{"w", "b"}, with(pads, m{"strides": []int{2, 2}})}}},
 		{"the Conv", []node{{"Conv", []string{"w", "b"}, with(pads, m{"dilations": []int{2, 2}})}}},

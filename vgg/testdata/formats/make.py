@@ -196,6 +196,36 @@ def save_onnx(path, net, norm, style):
     onnx.save(model, path)
 
 
+def export_onnx(path, net):
+    """What torch.onnx.export makes of torchvision's module."""
+    import torch
+    from torch import nn
+
+    features, classifier, channels = [], [], 3
+    for kind, _, t in net:
+        if kind == "pool":
+            features.append(nn.MaxPool2d(2, 2))
+        elif kind == "conv":
+            features += [nn.Conv2d(channels, len(t["bias"]), 3, padding=1), nn.ReLU(True)]
+            channels = len(t["bias"])
+        else:
+            classifier += [nn.Linear(t["weight"].shape[1], len(t["bias"])), nn.ReLU(True), nn.Dropout()]
+
+    class VGG(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.features = nn.Sequential(*features)
+            self.avgpool = nn.AdaptiveAvgPool2d((SIDE, SIDE))
+            self.classifier = nn.Sequential(*classifier[:-2])
+
+        def forward(self, x):
+            return self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
+
+    m = VGG().eval()
+    m.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in torchvision(net, False).items()})
+    torch.onnx.export(m, torch.zeros(1, 3, SIDE << 5, SIDE << 5), path)
+
+
 def keras(net):
     d = OrderedDict()
     names = {}
@@ -264,6 +294,7 @@ def main():
     save_caffe(path("v2.caffemodel"), net, False)
     save_onnx(path("matmul.onnx"), net, False, "matmul")
     save_onnx(path("fields.onnx"), net, False, "fields")
+    export_onnx(path("exported.onnx"), net)
     keras_by_h5py(path("keras.safetensors"), keras(net))
     save_safetensors(path("timm.safetensors"), timm(net))
     net = network(True)

@@ -254,6 +254,58 @@ func TestFormatErrors(t *testing.T) {
 	require.ErrorIs(t, err, vgg.ErrShape)
 }
 
+// pythonWith returns a Python that has some modules, or skips: Debian's modules
+// belong to its own Python, which need not be the first one.
+func pythonWith(t testing.TB, modules string) string {
+	for _, python := range []string{"python3", "/usr/bin/python3"} {
+		if exec.Command(python, "-c", "import "+modules).Run() == nil {
+			return python
+		}
+	}
+	t.Skipf("no python3 with %s", modules)
+	return ""
+}
+
+// TestKerasExport runs the two lines of Python that the error for an HDF5 file gives,
+// by h5py. Where Python has no safetensors a few lines stand in for its writer.
+func TestKerasExport(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not with -short")
+	}
+	python := pythonWith(t, "h5py")
+	h5, err := filepath.Abs("testdata/formats/keras.h5")
+	require.NoError(t, err)
+	_, err = vgg.Open(h5)
+	_, lines, ok := strings.Cut(err.Error(), "that can be read: ")
+	require.True(t, ok)
+	lines = strings.TrimSuffix(lines, ": "+weights.ErrUnsupported.Error())
+	require.Contains(t, lines, "'vgg16.h5'")
+	out := filepath.Join(t.TempDir(), "keras.safetensors")
+	lines = strings.NewReplacer("vgg16.h5", h5, "vgg16.safetensors", out).Replace(lines)
+	text, err := exec.Command(python, "-c", `
+import json, struct, sys, types
+try:
+    import safetensors.numpy
+except ImportError:
+    def save_file(tensors, path):
+        header, data = {}, b""
+        for name, a in tensors.items():
+            header[name] = {"dtype": "F32", "shape": a.shape, "data_offsets": [len(data), len(data) + a.nbytes]}
+            data += a.tobytes()
+        text = json.dumps(header).encode()
+        open(path, "wb").write(struct.pack("<Q", len(text)) + text + data)
+    package, module = types.ModuleType("safetensors"), types.ModuleType("safetensors.numpy")
+    package.numpy, module.save_file = module, save_file
+    sys.modules.update({"safetensors": package, "safetensors.numpy": module})
+`+lines).CombinedOutput()
+	require.NoError(t, err, "%s", text)
+	m, err := vgg.Open(out)
+	require.NoError(t, err)
+	plain, err := vgg.Open("testdata/formats/torchvision.safetensors")
+	require.NoError(t, err)
+	testutil.CheckBits(t, "logits", "exported", logitsOf(t, m), logitsOf(t, plain))
+}
+
 // TestFullFormats makes VGG-16 at its own size in each format, some 550 MB a file,
 // and compares the logits bit for bit.
 func TestFullFormats(t *testing.T) {
@@ -261,7 +313,7 @@ func TestFullFormats(t *testing.T) {
 		t.Skip("set NONET_FULL_FORMATS=1 to write and read 3 GB of files by python3-torch and python3-onnx")
 	}
 	dir := t.TempDir()
-	out, err := exec.Command("/usr/bin/python3", "testdata/formats/make.py", dir, "--full").CombinedOutput()
+	out, err := exec.Command(pythonWith(t, "torch, onnx"), "testdata/formats/make.py", dir, "--full").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	var want []float32
 	for _, name := range []string{"torchvision.safetensors", "zip.pth", "legacy.pth", "v1.caffemodel", "gemm.onnx"} {

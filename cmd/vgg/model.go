@@ -56,7 +56,7 @@ type modelFlags struct {
 	networkFlags `embed:""`
 	Weights      string `short:"w" placeholder:"FILE" help:"File of weights: safetensors, PyTorch .pth, Caffe .caffemodel or ONNX. Without it, the small model that comes with nonet, or random weights for --config."`
 	Labels       string `placeholder:"FILE" help:"Names of the classes: one a line, with or without WordNet ids in front, or JSON."`
-	Preset       string `placeholder:"NAME" help:"Preparation of pictures: torch, caffe, unit or none. Without it, what the weights say, else torch."`
+	Preset       string `placeholder:"NAME" help:"Preparation of pictures: torch, caffe, unit or none. Without it, what the weights say, else caffe for files of Caffe and Keras and torch for others."`
 	Side         int    `placeholder:"PIXELS" help:"Shorter side that pictures are scaled to before the crop."`
 	Algorithm    string `default:"auto" enum:"auto,direct,winograd2,winograd4" help:"How 3×3 convolutions are computed: ${enum}."`
 	HalfFC       bool   `name:"half-fc" help:"Keep the weights of fully connected layers in half precision."`

@@ -62,7 +62,7 @@ type convertCmd struct {
 	In           string `arg:"" help:"File of weights: safetensors (names of nonet, torchvision, timm or Keras), PyTorch .pth, Caffe .caffemodel or ONNX, told by its content."`
 	Out          string `arg:"" help:"safetensors file to write."`
 	Labels       string `placeholder:"FILE" help:"Names of the classes: one a line, with or without WordNet ids in front, or JSON."`
-	Preset       string `placeholder:"NAME" help:"Preparation of pictures: torch, caffe, unit or none."`
+	Preset       string `placeholder:"NAME" help:"Preparation of pictures: torch, caffe, unit or none. Without it, what the file says, else caffe for files of Caffe and Keras and torch for others."`
 	Half         bool   `help:"Store weights in half precision: half the size, 11 bits of precision."`
 	JSON         bool   `help:"Print a JSON object."`
 }

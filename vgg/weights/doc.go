@@ -10,10 +10,14 @@
 //
 // # Trust
 //
-// A file is data from outside. A reader accepts a header only if it describes
-// every byte of the file exactly once; it refuses anything else with an *Error
-// that names the file and the tensor, never panics, and needs memory in
-// proportion to the header.
+// A file is data from outside. A reader refuses what it does not understand with an
+// *Error that names the file and the tensor, never panics, and needs memory in
+// proportion to the bytes that are there, not to what they say. The header of a
+// safetensors file must describe every byte of the file exactly once. The pickle in
+// a file of PyTorch is a program: it may build dictionaries, lists and tensors, and
+// call the few functions of a table; all others are refused by their names. The
+// graph of an ONNX file must be a chain of VGG's layers, and its first node that is
+// none is named.
 //
 // # Order of use
 //

@@ -1,10 +1,13 @@
 // Package parallel runs the items of a phase on a team of workers.
 //
-// Items come from one atomic counter, and a phase ends when a second counter
-// shows that every item is done. There is no barrier: the caller works too, and
-// does every item itself if no helper comes in time, so that a loaded machine
-// makes a phase slower but never slower than one worker. Which worker does an
-// item is not determined; a phase is deterministic if each item's result is.
+// The items are divided into equal ranges, one for each worker, who takes from its
+// own range and then from the others' what is left. So a worker finds in its caches
+// what it wrote in the phase before, if both phases order their items alike: cores
+// that share no last-level cache read each other's writes slowly. A phase ends when
+// a counter shows that every item is done. There is no barrier: the caller works
+// too, and does every item itself if no helper comes in time, so that a loaded
+// machine makes a phase slower but never slower than one worker. Which worker does
+// an item is not determined; a phase is deterministic if each item's result is.
 //
 // Helpers are ordinary goroutines, started once per forward pass (Begin), not
 // once per phase, because waking a thread can cost 100 µs. Between phases they
@@ -32,15 +35,13 @@ const (
 type Team struct {
 	workers int
 
-	// ticket holds the phase in its upper and the unclaimed items in its lower
-	// 32 bits. An item is claimed by decrementing it, so that a late helper can
-	// never claim an item of a phase that it has not seen begin.
-	ticket atomic.Uint64
+	ranges []itemRange // one for each worker
+	phase  uint32
 	_      [56]byte
 	done   atomic.Int64 // items of this phase that are finished
 	_      [56]byte
 
-	// Written by Run before it publishes a ticket, and read only between a
+	// Written by Run before it publishes the tickets, and read only between a
 	// successful claim and the matching increment of done.
 	n        int
 	fn       func(worker, item int)
@@ -54,6 +55,15 @@ type Team struct {
 	helpers  []helper
 }
 
+// itemRange is the part of a phase's items that one worker begins with.
+type itemRange struct {
+	// ticket holds the phase in its upper and the unclaimed items in its lower
+	// 32 bits. An item is claimed by decrementing it, so that a late helper can
+	// never claim an item of a phase that it has not seen begin.
+	ticket atomic.Uint64
+	_      [56]byte
+}
+
 type helper struct {
 	running atomic.Bool
 	start   func() // prebuilt: a go statement without arguments allocates nothing
@@ -63,6 +73,7 @@ type helper struct {
 // NewTeam returns a team of the given number of workers, at least 1.
 func NewTeam(workers int) *Team {
 	t := &Team{workers: max(workers, 1), finished: make(chan struct{}, 1)}
+	t.ranges = make([]itemRange, t.workers)
 	t.helpers = make([]helper, t.workers-1)
 	t.wake = make(chan struct{}, len(t.helpers))
 	for i := range t.helpers {
@@ -131,13 +142,15 @@ func (t *Team) Run(ctx context.Context, n int, fn func(worker, item int)) error 
 	}
 	t.n, t.fn = n, fn
 	t.done.Store(0)
-	phase := t.ticket.Load()>>32 + 1
-	t.ticket.Store(phase<<32 | uint64(uint32(n)))
+	t.phase++
+	for i := range t.ranges {
+		t.ranges[i].ticket.Store(uint64(t.phase)<<32 | uint64(t.rangeEnd(i)-t.rangeEnd(i-1)))
+	}
 	t.wakeParked()
 
 	var err error
 	for err == nil {
-		item, ok := t.claim()
+		item, ok := t.claim(0)
 		if !ok {
 			break
 		}
@@ -184,28 +197,49 @@ func (t *Team) call(worker, item int) {
 	o.End(worker)
 }
 
-// claim takes one item of the current phase.
-func (t *Team) claim() (item int, ok bool) {
-	for {
-		v := t.ticket.Load()
-		left := uint32(v)
-		if left == 0 {
-			return 0, false
+// rangeEnd returns the item after those of worker i, or 0 for −1.
+func (t *Team) rangeEnd(i int) int { return t.n * (i + 1) / t.workers }
+
+// claim takes one item of the current phase: of the worker's own range, or else of
+// the next worker's that has one.
+func (t *Team) claim(worker int) (item int, ok bool) {
+	for i := worker; i < worker+t.workers; i++ {
+		owner := i % t.workers
+		if left := t.ranges[owner].claim(); left > 0 {
+			return t.rangeEnd(owner) - left, true
 		}
-		if t.ticket.CompareAndSwap(v, v-1) {
-			return t.n - int(left), true
+	}
+	return 0, false
+}
+
+// claim returns how many items were left before it took one, or 0.
+func (r *itemRange) claim() (left int) {
+	for {
+		v := r.ticket.Load()
+		left := uint32(v)
+		if left == 0 || r.ticket.CompareAndSwap(v, v-1) {
+			return int(left)
 		}
 	}
 }
 
 // dropRest claims every remaining item and returns how many there were.
-func (t *Team) dropRest() int64 {
-	for {
-		v := t.ticket.Load()
-		if t.ticket.CompareAndSwap(v, v>>32<<32) {
-			return int64(uint32(v))
+func (t *Team) dropRest() (n int64) {
+	for i := range t.ranges {
+		for r := &t.ranges[i]; r.claim() > 0; n++ {
 		}
 	}
+	return n
+}
+
+// idle reports whether no item waits to be claimed.
+func (t *Team) idle() bool {
+	for i := range t.ranges {
+		if uint32(t.ranges[i].ticket.Load()) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // await returns when n items are done. Others' items are in flight at most, so
@@ -242,7 +276,7 @@ func (t *Team) help(i int) {
 // work does items until End.
 func (t *Team) work(worker int) {
 	for idle := 0; t.open.Load(); idle++ {
-		if item, ok := t.claim(); ok {
+		if item, ok := t.claim(worker); ok {
 			t.do(worker, item)
 			idle = -1
 			continue
@@ -272,7 +306,7 @@ func (t *Team) do(worker, item int) {
 func (t *Team) park() {
 	t.parked.Add(1)
 	// Look again: what came before the increment has sent no token.
-	if t.open.Load() && uint32(t.ticket.Load()) == 0 {
+	if t.open.Load() && t.idle() {
 		<-t.wake
 	}
 	t.parked.Add(-1)

@@ -47,7 +47,8 @@ type plan struct {
 // rooms is the memory of a session. It grows, and outlives a plan.
 type rooms struct {
 	features, scratch []float32
-	turn, fc          [2][]float32       // activations, used in turn
+	acts              [][]float32        // activations: of each layer before the first fully connected one, and the blocked pictures
+	fc                [2][]float32       // activations of fully connected layers, used in turn
 	linear            []*gemm.LinearExec // of each fully connected layer
 }
 
@@ -124,6 +125,7 @@ func (m *Model) NewSession(opts ...SessionOption) (*Session, error) {
 		s.profiler = newProfiler(m.cfg.Layers, o.workers)
 		s.team.Observe(s.profiler)
 	}
+	s.rooms.acts = make([][]float32, len(m.cfg.Layers)+1)
 	s.rooms.linear = make([]*gemm.LinearExec, len(m.cfg.Layers))
 	return s, s.Resize(o.h, o.w)
 }
@@ -266,20 +268,19 @@ func (s *Session) linearExec(i, n int) (*gemm.LinearExec, error) {
 	return e, nil
 }
 
-// builder makes the convolutional steps. All of them share two activation
-// buffers, which they use in turn, and one scratch.
+// builder makes the convolutional steps. All of them share one scratch. Each layer
+// has an activation of its own, so that a worker writes from run to run where it
+// wrote before: a core takes over slowly what another's cache holds.
 type builder struct {
 	s       *Session
 	shapes  []Shape
-	buf     [2][]float32
 	scratch []float32
 }
 
-// measure allocates the buffers for stacks of those sizes, the largest first. A
-// smaller one may need more scratch: it depends on how tiles fall into blocks.
+// measure allocates the scratch for stacks of those sizes. A smaller one may need
+// more: it depends on how tiles fall into blocks.
 func (b *builder) measure(sizes []int) error {
 	in := Shape{b.s.model.cfg.Channels, b.s.h, b.s.w}
-	size := layout.Len(in.C, in.H, in.W)
 	need := 0
 	for i, out := range b.shapes {
 		p := b.s.model.layers[i]
@@ -294,13 +295,7 @@ func (b *builder) measure(sizes []int) error {
 			}
 			need = max(need, scratch)
 		}
-		if !b.fused(i) {
-			size = max(size, layout.Len(out.C, out.H, out.W))
-		}
 		in = out
-	}
-	for i := range b.buf {
-		b.buf[i] = room(&b.s.rooms.turn[i], sizes[0]*size)
 	}
 	b.scratch = room(&b.s.rooms.scratch, need)
 	return nil
@@ -325,16 +320,17 @@ func (b *builder) spec(n, i int, in Shape) conv3x3.Spec {
 func (b *builder) stack(n int) ([]step, error) {
 	var steps []step
 	var src []float32
-	turn := 0
 	in := Shape{b.s.model.cfg.Channels, b.s.h, b.s.w}
-	add := func(layer int, out Shape, run func(ctx context.Context, dst, src []float32) error) {
-		dst := b.buf[turn][:n*layout.Len(out.C, out.H, out.W)]
-		turn = 1 - turn
+	add := func(layer, done int, out Shape, run func(ctx context.Context, dst, src []float32) error) {
+		var dst []float32 // of the last step: the session's features
+		if done < len(b.shapes) {
+			dst = room(&b.s.rooms.acts[len(steps)], n*layout.Len(out.C, out.H, out.W))
+		}
 		steps = append(steps, step{layer, run, dst, src})
 		src, in = dst, out
 	}
 	if len(b.shapes) == 0 || b.s.model.layers[0].conv == nil || !b.s.model.layers[0].conv.ReadsPlanes() {
-		add(0, in, blockEach(n, in))
+		add(0, 0, in, blockEach(n, in))
 	}
 	for i := 0; i < len(b.shapes); i++ {
 		run, err := b.exec(n, i, in)
@@ -345,9 +341,8 @@ func (b *builder) stack(n int) ([]step, error) {
 		if b.fused(i) {
 			i++ // the pool is done as well
 		}
-		add(layer, b.shapes[i], run)
+		add(layer, i+1, b.shapes[i], run)
 	}
-	steps[len(steps)-1].dst = nil // straight into the session's features
 	return steps, nil
 }
 

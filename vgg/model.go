@@ -92,6 +92,9 @@ func New(cfg Config, src Source, opts ...Option) (*Model, error) {
 	if n := len(m.opts.labels); n > 0 && n != cfg.Classes() {
 		return nil, fmt.Errorf("vgg: %s: %d labels for %d classes: %w", src.Name(), n, cfg.Classes(), ErrShape)
 	}
+	if f, ok := src.(*fileSource); ok {
+		defer f.trim()()
+	}
 	team := parallel.NewTeam(runtime.GOMAXPROCS(0))
 	team.Begin()
 	defer team.End()

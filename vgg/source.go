@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nonet-go/nonet/vgg/weights"
 )
@@ -21,6 +22,26 @@ type fileSource struct {
 
 func (s *fileSource) Name() string { return s.file.Name() }
 func (s *fileSource) Release()     { s.file.Release() }
+
+// trim releases pages again and again until stop is called: those of a large
+// tensor that is being packed need not all be resident. What is still wanted is
+// mapped again.
+func (s *fileSource) trim() (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for tick := time.NewTicker(20 * time.Millisecond); ; {
+			select {
+			case <-tick.C:
+				s.Release()
+			case <-done:
+				tick.Stop()
+				return
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
+}
 
 func (s *fileSource) Tensor(name string, want []int) ([]float32, error) {
 	layer, kind, _ := strings.Cut(name, ".")

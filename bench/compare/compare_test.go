@@ -91,7 +91,7 @@ func TestMedian(t *testing.T) {
 func TestTables(t *testing.T) {
 	t.Parallel()
 	layers := [][]layerTime{{{Name: "conv1_1", MS: []float64{9, 1, 2, 3}}, {Name: "conv1_2+pool1", MS: []float64{9, 5, 5, 5}}}}
-	rep := &report{Peak: []peak{{"avx512", 1, 100, 0}, {"avx2", 1, 50, 0}, {"read", 1, 0, 30}}, Results: []result{
+	rep := &report{Peak: []peak{{"avx512", 1, 100, 0, 0}, {"avx2", 1, 50, 0, 0}, {"read", 1, 0, 30, 0}}, Results: []result{
 		{Work: "vggD_b1", Threads: 1, Subject: "nonet", Median: 50},
 		{Work: "vggD_b1", Threads: 1, Subject: "peer", Median: 100, Ratio: 0.5, Spread: &[2]float64{0.4, 0.6}},
 		{Work: "sgemm_1x2x3", Threads: 1, Subject: "nonet", GFLOPS: 80},
@@ -245,7 +245,7 @@ func fields(t *testing.T, b []byte) map[int][][]byte {
 func TestCharts(t *testing.T) {
 	t.Parallel()
 	layers := [][]layerTime{{{Name: "conv1_1", MS: []float64{9, 1, 2, 3}}, {Name: "fc8", MS: []float64{9, 5, 5, 5}}}}
-	rep := &report{Peak: []peak{{"avx512", 2, 100, 0}}, Results: []result{
+	rep := &report{Peak: []peak{{"avx512", 2, 100, 0, 0}}, Results: []result{
 		{Work: "vggD_b1", Threads: 2, Subject: "nonet", Median: 50},
 		{Work: "vggD_b32", Threads: 2, Subject: "nonet", Median: 320},
 		{Work: "vggD_b32", Threads: 2, Subject: "peer", Median: 640},
@@ -289,7 +289,7 @@ func TestReadme(t *testing.T) {
 func TestAdd(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "r.json")
-	first := &report{Command: "one", Commit: "c", Peak: []peak{{"avx2", 1, 50, 0}}, Results: []result{
+	first := &report{Command: "one", Commit: "c", Peak: []peak{{"avx2", 1, 50, 0, 0}}, Results: []result{
 		{Work: "vggD_b1", Threads: 1, Subject: "nonet", Median: 5}, {Work: "vggD_b1", Threads: 2, Subject: "nonet", Median: 3}}}
 	b, err := json.Marshal(first)
 	require.NoError(t, err)

@@ -50,6 +50,7 @@ type peak struct {
 	Threads int     `json:"threads"`
 	GFLOPS  float64 `json:"gflops,omitempty"`
 	GBytes  float64 `json:"gbytes,omitempty"` // of ISA "read": memory read once, GB/s
+	NS      float64 `json:"ns,omitempty"`     // of "line": a cache line from core to core
 }
 
 func newReport() *report {
@@ -140,17 +141,26 @@ func (rep *report) measurePeak(dir, cpus string, threads int) error {
 		cpus = "0-" + itoa(threads-1)
 	}
 	for _, isa := range []string{"avx512", "avx2", "read"} {
-		out, err := exec.Command("taskset", "-c", cpus, filepath.Join(dir, "peak"), isa, itoa(threads)).Output()
+		p, err := measure(dir, cpus, isa, threads)
 		if err != nil {
-			return fmt.Errorf("peak: %w", err)
-		}
-		p := peak{ISA: isa, Threads: threads}
-		if err := json.Unmarshal(out, &p); err != nil {
-			return fmt.Errorf("peak: %w", err)
+			return err
 		}
 		rep.addPeak(p)
 	}
 	return nil
+}
+
+// measure asks the driver of that name for one figure.
+func measure(dir, cpus, isa string, threads int) (peak, error) {
+	p := peak{ISA: isa, Threads: threads}
+	out, err := exec.Command("taskset", "-c", cpus, filepath.Join(dir, "peak"), isa, itoa(threads)).Output()
+	if err == nil {
+		err = json.Unmarshal(out, &p)
+	}
+	if err != nil {
+		return p, fmt.Errorf("peak %s: %w", isa, err)
+	}
+	return p, nil
 }
 
 // addPeak keeps the higher of two measurements: the machine was busy at the other.
@@ -202,7 +212,11 @@ func table(results []result, peaks []peak) string {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	rate := results[0].GFLOPS > 0
-	fmt.Fprintf(&b, "%s, %d threads\n", results[0].Work, results[0].Threads)
+	fmt.Fprintf(&b, "%s, %d threads", results[0].Work, results[0].Threads)
+	if line := results[0].Line; len(line) > 0 {
+		fmt.Fprintf(&b, "; a cache line went from core to core in %.0f–%.0f ns", slices.Min(line), slices.Max(line))
+	}
+	fmt.Fprint(&b, "\n")
 	fmt.Fprint(t, "subject\tmedian ms\tbest ms\t")
 	if rate {
 		fmt.Fprint(t, "GFLOP/s\tof peak\t")

@@ -31,6 +31,10 @@ type result struct {
 	// subject's, Spread its smallest and largest value.
 	Ratio  float64     `json:"nonet_ratio,omitempty"`
 	Spread *[2]float64 `json:"nonet_ratio_spread,omitempty"`
+	// Line is how long a cache line took between two cores, before each round, in
+	// the results of the first subject: where a virtual machine's processors share
+	// a last-level cache at one time and not at another, rounds differ.
+	Line []float64 `json:"line_ns,omitempty"`
 }
 
 // A runner holds what is the same for all works.
@@ -81,7 +85,7 @@ func (r runner) run(w work) (results []result, err error) {
 	if err := r.check(w, running, results); err != nil {
 		return nil, err
 	}
-	if err := r.time(w, running, results); err != nil {
+	if err := r.time(w, cpus, running, results); err != nil {
 		return nil, err
 	}
 	for i, p := range running {
@@ -98,7 +102,7 @@ func (r runner) run(w work) (results []result, err error) {
 const rest = 40 * time.Millisecond
 
 // time lets the subjects take turns.
-func (r runner) time(w work, running []*process, results []result) error {
+func (r runner) time(w work, cpus string, running []*process, results []result) error {
 	samples := make([]int, len(running))
 	for i, p := range running {
 		t := time.Now()
@@ -109,6 +113,13 @@ func (r runner) time(w work, running []*process, results []result) error {
 		time.Sleep(rest)
 	}
 	for round := range r.rounds {
+		if w.threads > 1 {
+			p, err := measure(r.dir, cpus, "line", 2)
+			if err != nil {
+				return err
+			}
+			results[0].Line = append(results[0].Line, p.NS)
+		}
 		for i := range running {
 			j := (i + round) % len(running)
 			a, err := running[j].ask("%s", w.command(samples[j]+1))

@@ -3,11 +3,15 @@
 //
 //   peak ISA THREADS, where ISA is avx512 or avx2
 //   peak read THREADS
+//   peak line 2
 //
 // The best of several runs of about 50 ms counts, as GFLOP/s over all threads.
 // "read" measures how fast 512 MiB on huge pages, about the weights of VGG's
-// fully connected layers, can be read once: GB/s over all threads.
+// fully connected layers, can be read once: GB/s over all threads. "line"
+// measures how long a cache line takes from one core to another, in ns: several
+// times as long if they share no last-level cache.
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,6 +72,17 @@ static void run_read(void) {
         : "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7");
 }
 
+enum { passes = 20000 };
+
+// run_line passes a line to and fro.
+static void run_line(void) {
+    static _Alignas(128) atomic_int turn;
+    for (int i = 0; i < passes; i++) {
+        while (atomic_load_explicit(&turn, memory_order_acquire) != number) {}
+        atomic_store_explicit(&turn, 1 - number, memory_order_release);
+    }
+}
+
 static void (*kernel)(void);
 static double best;
 
@@ -86,14 +101,14 @@ static void *worker(void *arg) {
 
 int main(int argc, char **argv) {
     if (argc != 3) return 2;
-    int wide = strcmp(argv[1], "avx512") == 0, read = strcmp(argv[1], "read") == 0;
+    int wide = strcmp(argv[1], "avx512") == 0, read = strcmp(argv[1], "read") == 0, line = strcmp(argv[1], "line") == 0;
     threads = atoi(argv[2]);
-    if (threads < 1 || threads > 256) return 2;
+    if (threads < 1 || threads > 256 || (line && threads != 2)) return 2;
     if (wide ? !__builtin_cpu_supports("avx512f") : !__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
         printf("{\"gflops\":0,\"gbytes\":0}\n");
         return 0;
     }
-    kernel = read ? run_read : wide ? run512 : run256;
+    kernel = line ? run_line : read ? run_read : wide ? run512 : run256;
     if (read) {
         memory = aligned_alloc((size_t)2 << 20, bytes);
         if (!memory) return 1;
@@ -106,7 +121,9 @@ int main(int argc, char **argv) {
     worker(0);
     for (int i = 1; i < threads; i++) pthread_join(t[i], 0);
     double flop = 2.0 * steps * fmas * (wide ? 16 : 8) * threads;
-    if (read)
+    if (line)
+        printf("{\"ns\":%.1f}\n", best / (2 * passes) * 1e9);
+    else if (read)
         printf("{\"gbytes\":%.2f}\n", bytes / best * 1e-9);
     else
         printf("{\"gflops\":%.1f}\n", flop / best * 1e-9);

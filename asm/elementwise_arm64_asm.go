@@ -76,15 +76,26 @@ func elementwiseNEON(c *neon.Context) {
 	c.LoadFloat("decay", decay)
 	c.VDUP(decay, 0, decay)
 	c.Label("block")
-	for off := 0; off < 64; off += 16 {
-		c.FMOVQ(neon.Mem{Base: x, Off: off}, 0)
-		c.FMOVQ(neon.Mem{Base: y, Off: off}, 1)
-		c.FMOVQ(neon.Mem{Base: z, Off: off}, 2)
-		c.VFMLA(decay, 0, 2) // g + decay·w
-		c.VFMLA(momentum, 1, 2)
-		c.FMOVQStore(2, neon.Mem{Base: y, Off: off})
-		c.VFMLS(rate, 2, 0)
-		c.FMOVQStore(0, neon.Mem{Base: x, Off: off})
+	// V0-V3: w, V4-V7: v, V8-V11: grad; the four chains side by side.
+	for i, p := range []neon.R{x, y, z} {
+		for j := range 2 {
+			r := neon.V(4*i + 2*j)
+			c.FLDPQ(neon.Mem{Base: p, Off: 32 * j}, r, r+1)
+		}
+	}
+	for v := range neon.V(4) {
+		c.VFMLA(decay, v, 8+v) // g + decay·w
+	}
+	for v := range neon.V(4) {
+		c.VFMLA(momentum, 4+v, 8+v)
+	}
+	for v := range neon.V(4) {
+		c.VFMLS(rate, 8+v, v)
+	}
+	for j := range 2 {
+		r := neon.V(2 * j)
+		c.FSTPQ(8+r, 8+r+1, neon.Mem{Base: y, Off: 32 * j})
+		c.FSTPQ(r, r+1, neon.Mem{Base: x, Off: 32 * j})
 	}
 	end(x, y, z)
 	c.RET()

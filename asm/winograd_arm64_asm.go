@@ -29,7 +29,7 @@ func winogradNEON(c *neon.Context) {
 type transformNEON struct {
 	c      *neon.Context
 	alg    bilinear.Algorithm
-	factor map[float32]neonLane // |constant| → where it is
+	factor map[float32]neonLane // constant → where it is
 }
 
 // neonLane is one float32 of a vector register.
@@ -38,24 +38,33 @@ type neonLane struct {
 	lane int
 }
 
-// constants loads the absolute values of a program's multipliers, four to a
-// register.
+// constants loads the absolute values of a program's multipliers.
 func (t *transformNEON) constants(p bilinear.Program) {
+	var list []float32
+	for _, k := range p.Constants() {
+		list = append(list, float32(math.Abs(float64(k))))
+	}
+	t.load(list)
+}
+
+// load loads constants, four to a register, each once.
+func (t *transformNEON) load(list []float32) {
 	c := t.c
 	t.factor = map[float32]neonLane{}
 	tmp := c.R()
 	var v neon.V
-	for _, k := range p.Constants() {
-		k = float32(math.Abs(float64(k)))
+	for _, k := range list {
 		if _, ok := t.factor[k]; ok {
 			continue
 		}
 		lane := len(t.factor) % 4
+		c.MOVD(neon.Imm(bits(k)), tmp)
 		if lane == 0 {
 			v = c.V()
+			c.VDUPR(tmp, v)
+		} else {
+			c.VINS(tmp, v, lane)
 		}
-		c.MOVD(neon.Imm(bits(k)), tmp)
-		c.VINS(tmp, v, lane)
 		t.factor[k] = neonLane{v, lane}
 	}
 	c.FreeR(tmp)
@@ -217,42 +226,35 @@ func (t *transformNEON) filterGradient() {
 	c.MOVD(neon.Imm(a), whole)
 	c.MUL(xi, whole, whole)
 	g := t.alg.G.Float64()
-	tmp := c.R()
-	factor := map[float32]neonLane{}
-	var v neon.V
+	var factors []float32
 	for _, row := range g {
 		for _, k := range row {
-			f := float32(math.Abs(k))
-			if _, ok := factor[f]; ok || f == 0 {
-				continue
+			if k != 0 {
+				factors = append(factors, float32(k))
 			}
-			if len(factor)%4 == 0 {
-				v = c.V()
-			}
-			c.MOVD(neon.Imm(bits(f)), tmp)
-			c.VINS(tmp, v, len(factor)%4)
-			factor[f] = neonLane{v, len(factor) % 4}
 		}
 	}
-	// sums reads six vectors, stride apart, and leaves Σ_i G[i][r]·in[i].
+	t.load(factors)
+	// sums reads six vectors, stride apart, and leaves Σ_i G[i][r]·in[i]. Each sum
+	// begins with a product, so that it waits for nothing before it.
 	sums := func(stride neon.R) []neon.V {
 		acc := c.Vs(3)
 		x := c.V()
-		for _, d := range acc {
-			c.Zero(d)
-		}
+		begun := make([]bool, len(acc))
 		for i := range a {
 			c.FMOVQ(neon.Mem{Base: at}, x)
 			if i < a-1 {
 				c.ADD(stride, at, at)
 			}
 			for r, d := range acc {
-				k := factor[float32(math.Abs(g[i][r]))]
+				k := t.factor[float32(g[i][r])]
 				switch {
-				case g[i][r] > 0:
+				case g[i][r] == 0:
+				case begun[r]:
 					c.VFMLAElem(k.v, k.lane, x, d)
-				case g[i][r] < 0:
-					c.VFMLSElem(k.v, k.lane, x, d)
+				default:
+					c.VFMULElem(k.v, k.lane, x, d)
+					begun[r] = true
 				}
 			}
 		}
@@ -305,11 +307,10 @@ func (t *transformNEON) filter() {
 	c.Load("src", src)
 	c.LSL(2, xi, xi)
 	g := t.alg.G.Float64()
-	factor := map[float64]neon.V{} // |constant| → both lanes of a register
+	factor := map[float64]neon.V{} // constant → both lanes of a register
 	tmp := c.R()
 	for _, row := range g {
 		for _, k := range row {
-			k = math.Abs(k)
 			if _, ok := factor[k]; ok || k == 0 {
 				continue
 			}
@@ -319,48 +320,46 @@ func (t *transformNEON) filter() {
 			factor[k] = v
 		}
 	}
-	// add adds k times the four float64 of x to those of sum.
-	add := func(k float64, x, sum [2]neon.V) {
-		for half, v := range sum {
-			switch {
-			case k > 0:
-				c.VFMLAD(factor[k], x[half], v)
-			case k < 0:
-				c.VFMLSD(factor[-k], x[half], v)
+	w := c.V()
+	// dot sets sum = Σ_r k[r]·x_r for four float64, where load(r) returns x_r. It
+	// begins with a product, so that it waits for nothing before it.
+	dot := func(k []float64, sum [2]neon.V, load func(r int) [2]neon.V) {
+		begun := false
+		for r, v := range k {
+			if v == 0 {
+				continue
 			}
+			x := load(r)
+			for half, d := range sum {
+				if begun {
+					c.VFMLAD(factor[v], x[half], d)
+				} else {
+					c.VFMULD(factor[v], x[half], d)
+				}
+			}
+			begun = true
 		}
 	}
-	w := c.V()
-	zeros := func() [2]neon.V {
-		sum := [2]neon.V{c.V(), c.V()}
-		c.Zero(sum[0])
-		c.Zero(sum[1])
-		return sum
-	}
+	pair := func() [2]neon.V { return [2]neon.V{c.V(), c.V()} }
 	for i := range a {
 		c.Comment(fmt.Sprintf("Row %d: t = G[%d]·w, U[%d] = t·Gᵀ", i, i, i))
 		for quarter := range 4 {
 			var row [bilinear.R][2]neon.V
-			x := [2]neon.V{c.V(), c.V()}
+			x := pair()
 			for j := range row {
-				row[j] = zeros()
-				for r, k := range g[i] {
-					if k == 0 {
-						continue
-					}
+				row[j] = pair()
+				dot(g[i], row[j], func(r int) [2]neon.V {
 					c.FMOVQ(neon.Mem{Base: src, Off: 64*(3*r+j) + 16*quarter}, w)
 					c.VFCVTLS(w, x[0])
 					c.VFCVTL2S(w, x[1])
-					add(k, x, row[j])
-				}
+					return x
+				})
 			}
 			c.FreeV(x[:]...)
 			c.ADD(neon.Imm(16*quarter), dst, to)
 			for j := range a {
-				sum := zeros()
-				for r, k := range g[j] {
-					add(k, row[r], sum)
-				}
+				sum := pair()
+				dot(g[j], sum, func(r int) [2]neon.V { return row[r] })
 				c.VFCVTND(sum[0], w)
 				c.VFCVTN2D(sum[1], w)
 				c.FMOVQStore(w, neon.Mem{Base: to})

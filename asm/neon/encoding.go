@@ -8,6 +8,7 @@ type shape uint8
 
 const (
 	three    shape = iota // Vm.S4, Vn.S4, Vd.S4
+	threeD                // Vm.D2, Vn.D2, Vd.D2
 	element               // Vm.S[i], Vn.S4, Vd.S4; i in bits 11 (high) and 21 (low)
 	two                   // Vn.S4, Vd.S4
 	zero                  // $0, Vn.S4, Vd.S4: a comparison with zero
@@ -30,6 +31,7 @@ const (
 	vfadd opcode = iota
 	vfsub
 	vfmul
+	vfmulD
 	vfdiv
 	vfmax
 	vfmin
@@ -63,7 +65,7 @@ type encoding struct {
 
 // encodings is the only place that knows instruction words. They are from the
 // Arm Architecture Reference Manual, "Advanced SIMD and floating-point", for
-// single precision and Q=1 (FCVTL and FCVTN: Q selects the half; from half to
+// single precision (FMUL also for double) and Q=1 (FCVTL and FCVTN: Q selects the half; from half to
 // single precision and from single to double, and back), and LDR and
 // STR (register, SIMD&FP) of 128 bits.
 // TestEncodings disassembles every form.
@@ -71,6 +73,7 @@ var encodings = [...]encoding{
 	vfadd:      {"VFADD", 0x4e20d400, three},
 	vfsub:      {"VFSUB", 0x4ea0d400, three},
 	vfmul:      {"VFMUL", 0x6e20dc00, three},
+	vfmulD:     {"VFMUL", 0x6e60dc00, threeD},
 	vfdiv:      {"VFDIV", 0x6e20fc00, three},
 	vfmax:      {"VFMAX", 0x4e20f400, three},
 	vfmin:      {"VFMIN", 0x4ea0f400, three},
@@ -100,7 +103,7 @@ var encodings = [...]encoding{
 func (e encoding) word(m V, lane int, n, d V) uint32 {
 	w := e.base | uint32(n)<<5 | uint32(d)
 	switch e.shape {
-	case three, load, store:
+	case three, threeD, load, store:
 		w |= uint32(m) << 16
 	case element:
 		w |= uint32(m)<<16 | uint32(lane&1)<<21 | uint32(lane>>1)<<11
@@ -113,6 +116,8 @@ func (e encoding) text(m V, lane int, n, d V) string {
 	switch e.shape {
 	case three:
 		return fmt.Sprintf("%s V%d.S4, V%d.S4, V%d.S4", e.name, m, n, d)
+	case threeD:
+		return fmt.Sprintf("%s V%d.D2, V%d.D2, V%d.D2", e.name, m, n, d)
 	case element:
 		return fmt.Sprintf("%s V%d.S[%d], V%d.S4, V%d.S4", e.name, m, lane, n, d)
 	case two:

@@ -93,6 +93,9 @@ func (c *Context) VFMLAD(m, n, d V) { c.Op("VFMLA", d2(m), d2(n), d2(d)) }
 // VFMLSD is VFMLS for two float64.
 func (c *Context) VFMLSD(m, n, d V) { c.Op("VFMLS", d2(m), d2(n), d2(d)) }
 
+// VFMULD is VFMUL for two float64.
+func (c *Context) VFMULD(m, n, d V) { c.word(vfmulD, m, 0, n, d) }
+
 // VDUPRD: both float64 of d = the 64 bits of r.
 func (c *Context) VDUPRD(r R, d V) { c.Op("VDUP", r, d2(d)) }
 
@@ -139,8 +142,9 @@ func (c *Context) VINS(r R, d V, lane int) {
 	c.Op("VMOV", r, raw(fmt.Sprintf("V%d.S[%d]", d, lane)))
 }
 
-// Zero: d = 0.
-func (c *Context) Zero(d V) { c.VEOR(d, d, d) }
+// Zero: d = 0. Cores know this instruction as one that waits for nothing;
+// EOR of d with itself waits for the d before.
+func (c *Context) Zero(d V) { c.Op("VMOVI", Imm(0), b16(d)) }
 
 // VLD1R: every lane of d = the float32 at m, which has no offset.
 func (c *Context) VLD1R(m Mem, d V) {

@@ -58,6 +58,7 @@ var native = []struct {
 	{func(c *Context) { c.VMOV(1, 2) }, "mov v2.16b, v1.16b"},
 	{func(c *Context) { c.VDUP(1, 3, 2) }, "dup v2.4s, v1.s[3]"},
 	{func(c *Context) { c.VDUPR(1, 2) }, "dup v2.4s, w1"},
+	{func(c *Context) { c.Zero(2) }, "movi v2.16b, #0x0"},
 	{func(c *Context) { c.VDUPRD(1, 2) }, "dup v2.2d, x1"},
 	{func(c *Context) { c.VINS(1, 2, 3) }, "mov v2.s[3], w1"},
 	{func(c *Context) { c.VLD1R(Mem{Base: 5}, 2) }, "ld1r {v2.4s}, [x5]"},

@@ -1,35 +1,72 @@
 package main
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-const report = `Iterations:        1000
-Instructions:      3000
-Total Cycles:      2040
-
-Resources:
-[0]   - N1UnitB
-[1.0] - N1UnitD
-[5]   - N1UnitV0
-[6]   - N1UnitV1
-
-Resource pressure per iteration:
-[0]    [1.0]  [5]    [6]    
-1.00    -     2.00   1.50   
-
-Resource pressure by instruction:
-`
-
 func TestParse(t *testing.T) {
 	t.Parallel()
-	r, err := parse(report)
+	r, err := parse([]byte(`{
+		"CodeRegions": [{
+			"Instructions": ["fmla v0.4s, v1.4s, v2.4s"],
+			"ResourcePressureView": {"ResourcePressureInfo": [
+				{"InstructionIndex": 0, "ResourceIndex": 0, "ResourceUsage": 2.04},
+				{"InstructionIndex": 1, "ResourceIndex": 0, "ResourceUsage": 1.5},
+				{"InstructionIndex": 1, "ResourceIndex": 1, "ResourceUsage": 2},
+				{"InstructionIndex": 1, "ResourceIndex": 2, "ResourceUsage": 2},
+				{"InstructionIndex": 1, "ResourceIndex": 3, "ResourceUsage": 1.9}]},
+			"SummaryView": {"Iterations": 1000, "TotalCycles": 2040}
+		}],
+		"TargetInfo": {"Resources": ["N1UnitB", "N1UnitL.\u0000", "N1UnitL.\u0001", "N1UnitV0"]}}`))
 	require.NoError(t, err)
-	require.Equal(t, result{2.04, []string{"N1UnitV0 98 %"}}, r)
-	_, err = parse("error: nothing")
-	require.Error(t, err)
+	require.Equal(t, result{2.04, []string{"L 98 %", "V0 93 %"}}, r)
+	for _, bad := range []string{"", "error: nothing", "{}"} {
+		_, err = parse([]byte(bad))
+		require.Error(t, err, bad)
+	}
+}
+
+// TestBounds: what keeps a loop from being faster, and when that is refused.
+func TestBounds(t *testing.T) {
+	t.Parallel()
+	v1 := cores["neoverse-v1"]
+	tiles := func(n int) loop { // four accumulators of each tile, four channels
+		l := loop{function: fmt.Sprintf("product.product%dx16NEON", n), body: []string{"ldp q30, q31, [x3]", "str q0, [x4]"}}
+		for range 4 {
+			for acc := range 4 * n {
+				l.body = append(l.body, fmt.Sprintf("fmla v%d.4s, v30.4s, v29.s[0]", acc))
+			}
+		}
+		return l
+	}
+	full := []string{"V0 99 %"}
+	for name, c := range map[string]struct {
+		l     loop
+		r     result
+		bound string
+		ok    bool
+	}{
+		"at the peak":                      {tiles(6), result{24.1, full}, "V0 99 %", true},
+		"a busy unit does not excuse":      {tiles(6), result{25.4, full}, "V0 99 %", false},
+		"enough sums, and none":            {tiles(4), result{20, nil}, latency, false},
+		"too few sums":                     {tiles(2), result{16.1, nil}, "sums (8)", true},
+		"slower than its sums":             {tiles(2), result{18, nil}, latency, false},
+		"one tile":                         {tiles(1), result{16.1, nil}, "sums (4)", true},
+		"a loaded register is no sum":      {loop{"winograd.input4x4NEON", 0, []string{"ldp q5, q0, [x1]", "fmla v0.4s, v1.4s, v2.4s"}}, result{4, nil}, latency, false},
+		"FADD to itself":                   {loop{"elementwise.sumPixelsNEON", 0, []string{"fadd v0.4s, v0.4s, v4.4s"}}, result{2, nil}, "sums (1)", true},
+		"FADD of others":                   {loop{"elementwise.sumPixelsNEON", 0, []string{"fadd v0.4s, v1.4s, v4.4s"}}, result{2, nil}, latency, false},
+		"a transform need not reach FMA's": {loop{"winograd.filter4x4NEON", 0, []string{"fmul v0.4s, v1.4s, v2.4s"}}, result{2, full}, "V0 99 %", true},
+	} {
+		require.Equal(t, c.bound, c.l.boundBy(v1, c.r), name)
+		if err := c.l.check(v1, c.r); c.ok {
+			require.NoError(t, err, name)
+		} else {
+			require.Error(t, err, name)
+		}
+	}
 }
 
 // TestLoops: of two nested loops the inner one alone is analysed; a branch

@@ -21,7 +21,7 @@ func directNEON(c *neon.Context) {
 func directRunNEON(c *neon.Context, pixels int) {
 	name := fmt.Sprintf("direct%dx16NEON", pixels)
 	c.Function(name)
-	c.Doc(fmt.Sprintf("%s computes groups of %d pixels of 16 outputs; see rowFunc.", name, pixels))
+	c.Doc(fmt.Sprintf("%s convolves groups of %d pixels to 16 channels; see rowFunc.", name, pixels))
 	c.Pragma("noescape")
 	c.SignatureExpr("func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode int)")
 	const groups, taps, offsets, x, step, u, bias, out, pixel, mode, tap, at, count, uv, row neon.R = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14

@@ -134,10 +134,12 @@ func TestZeroUpper(t *testing.T) {
 	})
 }
 
+// tile finds what differs in the names of one kernel on two instruction sets.
+var tile = regexp.MustCompile(`^(direct|product)[0-9]+x[0-9]+`)
+
 // TestSameKernels fails when an instruction set lacks a kernel that another has.
 // Register tiles differ: direct7x64AVX512 and direct6x16NEON are one kernel.
 func TestSameKernels(t *testing.T) {
-	tile := regexp.MustCompile(`^(direct|product)[0-9]+x[0-9]+`)
 	have := map[string]map[string]bool{} // kernel → instruction sets
 	eachFunction(t, func(path string, fn function, isa string) {
 		kernel := filepath.Dir(path) + "." + tile.ReplaceAllString(strings.TrimSuffix(fn.name, isa), "$1")
@@ -153,6 +155,32 @@ func TestSameKernels(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestSameStubs fails when a kernel's signature or doc differs between instruction
+// sets, other than by the numbers in it.
+func TestSameStubs(t *testing.T) {
+	stub := regexp.MustCompile(`(?m)^// (\w+?)(AVX2|AVX512|NEON) ((?:.*\n)+?)func \w+(\(.*)$`)
+	number := regexp.MustCompile(`[0-9]+`)
+	out, err := outputs()
+	require.NoError(t, err)
+	first := map[string]string{} // kernel → what its stub says
+	seen := 0
+	for _, o := range out {
+		if filepath.Ext(o.path) != ".go" {
+			continue
+		}
+		for _, m := range stub.FindAllStringSubmatch(string(o.text), -1) {
+			kernel := filepath.Dir(o.path) + "." + tile.ReplaceAllString(m[1], "$1")
+			says := number.ReplaceAllString(m[3], "n") + m[4]
+			if first[kernel] == "" {
+				first[kernel] = says
+			}
+			require.Equal(t, first[kernel], says, "%s%s", m[1], m[2])
+			seen++
+		}
+	}
+	require.Greater(t, seen, 100)
 }
 
 // TestTables fails when a generated function stands in no table of kernels: a

@@ -90,9 +90,6 @@ func (c *Context) VFCVTN2D(n, d V) { c.word(vfcvtn2D, 0, 0, n, d) }
 // VFMLAD is VFMLA for two float64.
 func (c *Context) VFMLAD(m, n, d V) { c.Op("VFMLA", d2(m), d2(n), d2(d)) }
 
-// VFMLSD is VFMLS for two float64.
-func (c *Context) VFMLSD(m, n, d V) { c.Op("VFMLS", d2(m), d2(n), d2(d)) }
-
 // VFMULD is VFMUL for two float64.
 func (c *Context) VFMULD(m, n, d V) { c.word(vfmulD, m, 0, n, d) }
 

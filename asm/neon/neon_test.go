@@ -49,7 +49,6 @@ var native = []struct {
 	{func(c *Context) { c.VFMLA(1, 2, 3) }, "fmla v3.4s, v2.4s, v1.4s"},
 	{func(c *Context) { c.VFMLS(1, 2, 3) }, "fmls v3.4s, v2.4s, v1.4s"},
 	{func(c *Context) { c.VFMLAD(1, 2, 3) }, "fmla v3.2d, v2.2d, v1.2d"},
-	{func(c *Context) { c.VFMLSD(1, 2, 3) }, "fmls v3.2d, v2.2d, v1.2d"},
 	{func(c *Context) { c.VEOR(1, 2, 3) }, "eor v3.16b, v2.16b, v1.16b"},
 	{func(c *Context) { c.VAND(1, 2, 3) }, "and v3.16b, v2.16b, v1.16b"},
 	{func(c *Context) { c.VBSL(1, 2, 3) }, "bsl v3.16b, v2.16b, v1.16b"},

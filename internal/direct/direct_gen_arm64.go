@@ -4,32 +4,32 @@
 
 package direct
 
-// direct6x16NEON computes groups of 6 pixels of 16 outputs; see rowFunc.
+// direct6x16NEON convolves groups of 6 pixels to 16 channels; see rowFunc.
 //
 //go:noescape
 func direct6x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 
-// direct5x16NEON computes groups of 5 pixels of 16 outputs; see rowFunc.
+// direct5x16NEON convolves groups of 5 pixels to 16 channels; see rowFunc.
 //
 //go:noescape
 func direct5x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 
-// direct4x16NEON computes groups of 4 pixels of 16 outputs; see rowFunc.
+// direct4x16NEON convolves groups of 4 pixels to 16 channels; see rowFunc.
 //
 //go:noescape
 func direct4x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 
-// direct3x16NEON computes groups of 3 pixels of 16 outputs; see rowFunc.
+// direct3x16NEON convolves groups of 3 pixels to 16 channels; see rowFunc.
 //
 //go:noescape
 func direct3x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 
-// direct2x16NEON computes groups of 2 pixels of 16 outputs; see rowFunc.
+// direct2x16NEON convolves groups of 2 pixels to 16 channels; see rowFunc.
 //
 //go:noescape
 func direct2x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
 
-// direct1x16NEON computes groups of 1 pixels of 16 outputs; see rowFunc.
+// direct1x16NEON convolves groups of 1 pixels to 16 channels; see rowFunc.
 //
 //go:noescape
 func direct1x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)

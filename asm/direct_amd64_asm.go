@@ -12,7 +12,11 @@ import (
 const (
 	modeReLU       = 1
 	modeAccumulate = 2
+	modeAdd        = 4
 )
+
+// lateTaps is how many taps before the end of a sum the results are fetched.
+const lateTaps = 32
 
 // directKernels emits the direct convolution of 1 … isa.tiles pixels at a time.
 // Its register budgets are those of the blocked product, see productISA.
@@ -44,17 +48,17 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	offsets := load("offsets", reg.RSI)
 	x := load("x", reg.RDI)
 	step := load("step", reg.RDX)
-	bias := load("bias", reg.R10)
 	out := load("out", reg.R11)
-	plane := load("plane", reg.R12)
-	mode := load("mode", reg.R13)
+	pixel := load("pixel", reg.R10)
 	c.SHLQ(Imm(2), step)
-	c.SHLQ(Imm(2), plane)
-	step3, step5 := reg.R8, reg.R9
+	c.SHLQ(Imm(2), pixel)
+	step3, step5, pixel3, pixel5 := reg.R8, reg.R9, reg.R12, reg.R13
 	c.LEAQ(Mem{Base: step, Index: step, Scale: 2}, step3)
 	c.LEAQ(Mem{Base: step, Index: step, Scale: 4}, step5)
+	c.LEAQ(Mem{Base: pixel, Index: pixel, Scale: 2}, pixel3)
+	c.LEAQ(Mem{Base: pixel, Index: pixel, Scale: 4}, pixel5)
 	at := reg.RAX
-	in := strided(at, step, step3, step5)
+	in, outs := strided(at, step, step3, step5), strided(at, pixel, pixel3, pixel5)
 	held := vecs // vectors of U in registers
 	if pixels*vecs+vecs+1 > 32 {
 		held--
@@ -67,63 +71,47 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	acc := func(t, v int) reg.VecPhysical { return isa.vec(t*vecs + v) }
 	taps, tap, u := reg.RCX, reg.RBX, reg.R14
 
-	// eachOut visits the results of a group; between two groups the registers
-	// that count the taps are free to hold multiples of the distance of pixels.
-	eachOut := func(f func(r reg.VecPhysical, m Mem)) {
-		c.Load(c.Param("pixel"), taps)
-		c.SHLQ(Imm(2), taps)
-		c.LEAQ(Mem{Base: taps, Index: taps, Scale: 2}, tap)
-		c.LEAQ(Mem{Base: taps, Index: taps, Scale: 4}, u)
+	// eachOut visits the results of a group. It needs the register that counts taps.
+	eachOut := func(f func(t, v int, m Mem)) {
+		plane := taps
+		if vecs*isa.lanes > 16 {
+			load("plane", plane)
+		}
 		c.MOVQ(out, at)
 		for v := range vecs {
 			off := 4 * isa.lanes * v % 64
 			if v > 0 && off == 0 {
-				c.ADDQ(plane, at)
+				c.LEAQ(Mem{Base: at, Index: plane, Scale: 4}, at)
 			}
-			for t, m := range strided(at, taps, tap, u)[:pixels] {
+			for t, m := range outs[:pixels] {
 				m.Disp = off
-				f(acc(t, v), m)
+				f(t, v, m)
 			}
 		}
 	}
-
-	// prefetchOut fetches the results that the next group will write, and read.
-	prefetchOut := func() {
-		c.Load(c.Param("pixel"), taps)
-		c.IMUL3Q(Imm(uint64(4*pixels)), taps, at)
-		c.ADDQ(out, at)
-		c.SHLQ(Imm(2), taps)
-		c.LEAQ(Mem{Base: taps, Index: taps, Scale: 2}, tap)
-		c.LEAQ(Mem{Base: taps, Index: taps, Scale: 4}, u)
-		for v := range vecs {
-			if off := 4 * isa.lanes * v % 64; off > 0 {
-				continue
-			}
-			if v > 0 {
-				c.ADDQ(plane, at)
-			}
-			for _, m := range strided(at, taps, tap, u)[:pixels] {
-				c.PREFETCHT0(m)
-			}
-		}
+	ifMode := func(bit uint32, otherwise string) {
+		c.Load(c.Param("mode"), at)
+		c.TESTQ(U32(bit), at)
+		c.JZ(LabelRef(otherwise))
 	}
 
 	c.Label("group")
-	c.TESTQ(U32(modeAccumulate), mode)
-	c.JZ(LabelRef("bias"))
-	eachOut(func(r reg.VecPhysical, m Mem) { c.VMOVUPS(m, r) })
+	ifMode(modeAccumulate, "bias")
+	eachOut(func(t, v int, m Mem) { c.VMOVUPS(m, acc(t, v)) })
 	c.JMP(LabelRef("start"))
 	c.Label("bias")
+	load("bias", at)
 	for t := range pixels {
 		for v := range vecs {
-			c.VMOVUPS(Mem{Base: bias, Disp: 4 * isa.lanes * v}, acc(t, v))
+			c.VMOVUPS(Mem{Base: at, Disp: 4 * isa.lanes * v}, acc(t, v))
 		}
 	}
 	c.Label("start")
-	prefetchOut()
-	c.Load(c.Param("taps"), taps)
-	c.Load(c.Param("u"), u)
+	load("u", u)
 	c.MOVQ(offsets, tap)
+	load("taps", taps)
+	c.SUBQ(Imm(lateTaps), taps)
+	c.JLE(LabelRef("late"))
 	align(c)
 	c.Label("tap")
 	c.Comment("acc[t] += x[t]·U for one tap of the filter and one input channel")
@@ -151,8 +139,28 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	c.DECQ(taps)
 	c.JNZ(LabelRef("tap"))
 
-	c.TESTQ(U32(modeReLU), mode)
-	c.JZ(LabelRef("store"))
+	c.Label("late")
+	c.Comment("The last taps remain: the results are fetched meanwhile")
+	load("taps", taps)
+	c.LEAQ(Mem{Base: offsets, Index: taps, Scale: 8}, at)
+	c.CMPQ(at, tap)
+	c.JEQ(LabelRef("summed"))
+	eachOut(func(t, v int, m Mem) {
+		if m.Disp == 0 {
+			c.PREFETCHT0(m)
+		}
+	})
+	load("taps", taps)
+	c.LEAQ(Mem{Base: offsets, Index: taps, Scale: 8}, taps)
+	c.SUBQ(tap, taps)
+	c.SHRQ(Imm(3), taps)
+	c.JMP(LabelRef("tap"))
+
+	c.Label("summed")
+	ifMode(modeAdd, "added")
+	eachOut(func(t, v int, m Mem) { c.VADDPS(m, acc(t, v), acc(t, v)) })
+	c.Label("added")
+	ifMode(modeReLU, "store")
 	c.Comment("The maximum returns its second source if that is a NaN")
 	zero(c, xv)
 	for t := range pixels {
@@ -161,8 +169,8 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 		}
 	}
 	c.Label("store")
-	eachOut(func(r reg.VecPhysical, m Mem) { c.VMOVUPS(r, m) })
-	c.IMUL3Q(Imm(uint64(pixels)), taps, at)
+	eachOut(func(t, v int, m Mem) { c.VMOVUPS(acc(t, v), m) })
+	c.IMUL3Q(Imm(uint64(pixels)), pixel, at)
 	c.ADDQ(at, out)
 	c.IMUL3Q(Imm(uint64(pixels)), step, at)
 	c.ADDQ(at, x)

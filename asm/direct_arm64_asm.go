@@ -84,6 +84,17 @@ func directRunNEON(c *neon.Context, pixels int) {
 	c.SUBS(neon.Imm(1), count, count)
 	c.Branch("BNE", "tap")
 
+	c.MOVD(neon.Imm(modeAdd), tap)
+	c.Op("TST", tap, mode)
+	c.Branch("BEQ", "added")
+	eachOut(func(t int) {
+		c.FLDPQ(neon.Mem{Base: at}, 24, 25)
+		c.FLDPQ(neon.Mem{Base: at, Off: 32}, 26, 27)
+		for v := range 4 {
+			c.VFADD(neon.V(24+v), acc(t, v), acc(t, v))
+		}
+	})
+	c.Label("added")
 	c.MOVD(neon.Imm(modeReLU), tap)
 	c.Op("TST", tap, mode)
 	c.Branch("BEQ", "store")

@@ -13,7 +13,7 @@ import (
 type Packed struct {
 	kern *direct.Kernel
 	n, k int
-	data []float32 // blocks of kc×nc in the order in which they are used
+	data []float32 // blocks of KC×NC in the order in which they are used
 }
 
 // Pack packs op(B), k×n, on the Multiplier's team. B is row-major, and neither
@@ -31,10 +31,11 @@ func (g *Multiplier) Pack(transB bool, n, k int, b []float32, ldb int) *Packed {
 	p := &Packed{kern: g.kern, n: n, k: k, data: layout.Alloc((n + 15) / 16 * 16 * k)}
 	g.transB, g.alpha, g.n, g.bm, g.ldb = transB, 1, n, b, ldb
 	defer func() { g.bm, g.right = nil, nil }()
-	for g.jc = 0; g.jc < n; g.jc += nc {
-		g.nb = min(nc, n-g.jc)
-		for g.pc = 0; g.pc < k; g.pc += kc {
-			g.kb = min(kc, k-g.pc)
+	g.kstep = g.blocks.inner(k)
+	for g.jc = 0; g.jc < n; g.jc += g.blocks.nc {
+		g.nb = min(g.blocks.nc, n-g.jc)
+		for g.pc = 0; g.pc < k; g.pc += g.kstep {
+			g.kb = min(g.kstep, k-g.pc)
 			g.right = p.block(g.jc, g.pc, g.nb)
 			_ = g.team.Run(context.Background(), g.panels(), g.pack) // the context never ends
 		}

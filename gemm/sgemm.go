@@ -11,16 +11,6 @@ import (
 	"github.com/nonet-go/nonet/parallel"
 )
 
-// The blocks of the product, as BLIS names them. A panel of B, KC×64 floats, is
-// 128 KiB; together with a block of A, MC×KC, it takes 384 KiB of a second-level
-// cache of 1 MiB. The packed NC columns of B, 8 MiB, are shared by all workers in
-// the last level.
-const (
-	kc = 512
-	mc = 126 // a multiple of the 7 and 6 rows of the kernels
-	nc = 4096
-)
-
 // SGEMM sets C = alpha·op(A)·op(B) + beta·C, where op(X) is X or, with its trans
 // flag, Xᵀ. op(A) is m×k, op(B) k×n and C m×n, all row-major with leading
 // dimensions in elements: lda is at least k, or m if A is transposed; ldb n or k;
@@ -45,8 +35,9 @@ var multipliers = sync.Pool{New: func() any { return NewMultiplier(nil) }}
 // packed operands. One goroutine at a time may use it.
 type Multiplier struct {
 	kern    *direct.Kernel
+	blocks  blocks
 	team    *parallel.Team
-	b       []float32 // [panel][kc][width]
+	b       []float32 // [panel][KC][width]
 	right   []float32 // b, or a block of packed
 	packed  *Packed
 	work    []multiplierScratch
@@ -68,16 +59,17 @@ type Multiplier struct {
 	product func(worker, item int)
 	// The block that is being computed: columns jc … jc+nb, inner pc … pc+kb.
 	jc, nb, pc, kb int
-	mb             int  // rows of a block
+	mb, kstep      int  // rows and inner elements of a block
 	groups         int  // of panels, per block of rows
 	apart          bool // each item packs its own panel
 }
 
 // multiplierScratch is what a worker packs and computes into.
 type multiplierScratch struct {
-	a    []float32 // [mc][kc+16]
+	a    []float32 // [MC][KC+16]
 	b    []float32 // a panel, where items pack their own
-	tile []float32 // [mc][KB], of a last panel that reaches over the edge
+	sums []float32 // of products with few rows
+	tile []float32 // [MC][KB], of a last panel that reaches over the edge
 }
 
 // rowPad keeps the rows of packed A out of each other's cache sets.
@@ -87,7 +79,8 @@ const rowPad = 16
 func NewMultiplier(team *parallel.Team) *Multiplier { return newMultiplier(direct.Best(), team) }
 
 func newMultiplier(kern *direct.Kernel, team *parallel.Team) *Multiplier {
-	g := &Multiplier{kern: kern, team: team, work: make([]multiplierScratch, team.Workers()), iota: make([]int, kc)}
+	g := &Multiplier{kern: kern, blocks: blocksOf(kern), team: team, work: make([]multiplierScratch, team.Workers())}
+	g.iota = make([]int, g.blocks.kc)
 	for i := range g.iota {
 		g.iota[i] = i
 	}
@@ -100,7 +93,7 @@ func (g *Multiplier) Kernel() string { return g.kern.Name }
 
 // String tells the kernel and the block sizes, for reports.
 func (g *Multiplier) String() string {
-	return fmt.Sprintf("%s: MR %d, NR %d, MC %d, NC %d, KC %d", g.kern.Name, g.kern.Pixels, g.kern.KB, mc, nc, kc)
+	return fmt.Sprintf("%s: MR %d, NR %d, MC %d, NC %d, KC %d", g.kern.Name, g.kern.Pixels, g.kern.KB, g.blocks.mc, g.blocks.nc, g.blocks.kc)
 }
 
 // zeros is the bias of sums that start at nothing.
@@ -137,9 +130,9 @@ func (g *Multiplier) multiply(ctx context.Context, transA bool, m, n, k int, a [
 	}
 	g.transA, g.m, g.n, g.beta, g.a, g.lda, g.c, g.ldc = transA, m, n, beta, a, lda, c, ldc
 	g.reserve(m, n, k)
-	for g.jc = 0; g.jc < n; g.jc += nc {
-		g.nb = min(nc, n-g.jc)
-		rows := (m + mc - 1) / mc
+	for g.jc = 0; g.jc < n; g.jc += g.blocks.nc {
+		g.nb = min(g.blocks.nc, n-g.jc)
+		rows := (m + g.blocks.mc - 1) / g.blocks.mc
 		g.mb = blockOf(m, rows, g.kern.Pixels)
 		// Few rows: the workers share the columns as well.
 		g.groups = min(g.panels(), max(1, (4*g.team.Workers()+rows-1)/rows))
@@ -147,8 +140,8 @@ func (g *Multiplier) multiply(ctx context.Context, transA bool, m, n, k int, a [
 		if g.apart = rows == 1 && g.packed == nil; g.apart && !g.inPlace() {
 			g.groups = g.panels()
 		}
-		for g.pc = 0; g.pc < k; g.pc += kc {
-			g.kb = min(kc, k-g.pc)
+		for g.pc = 0; g.pc < k; g.pc += g.kstep {
+			g.kb = min(g.kstep, k-g.pc)
 			if g.packed != nil {
 				g.right = g.packed.block(g.jc, g.pc, g.nb)
 			} else if g.apart {
@@ -236,22 +229,26 @@ func scale(m, n int, beta float32, c []float32, ldc int) {
 
 // reserve makes room for the packed operands.
 func (g *Multiplier) reserve(m, n, k int) {
-	columns, apart := (min(n, nc)+15)/16*16, 0
-	if m <= mc && g.packed == nil {
+	g.kstep = g.blocks.inner(k)
+	columns, apart := (min(n, g.blocks.nc)+15)/16*16, 0
+	if m <= g.blocks.mc && g.packed == nil {
 		columns, apart = 0, min(columns, g.kern.KB)
 	}
-	if need := columns * min(k, kc); len(g.b) < need && g.packed == nil {
+	if need := columns * g.kstep; len(g.b) < need && g.packed == nil {
 		g.b = layout.Alloc(need)
 	}
 	g.right = g.b
-	rows := min(m, mc)
+	rows := min(m, g.blocks.mc)
 	for i := range g.work {
 		w := &g.work[i]
-		if need := apart * min(k, kc); len(w.b) < need {
+		if need := apart * g.kstep; len(w.b) < need {
 			w.b = layout.Alloc(need)
 		}
-		if need := rows * (min(k, kc) + rowPad); len(w.a) < need {
+		if need := rows * (g.kstep + rowPad); len(w.a) < need {
 			w.a = layout.Alloc(need)
+		}
+		if need := g.kern.Pixels * (min(n, g.blocks.nc) + 15); len(w.sums) < need && m <= g.kern.Pixels {
+			w.sums = layout.Alloc(need)
 		}
 		if need := rows * g.kern.KB; len(w.tile) < need {
 			w.tile = layout.Alloc(need)
@@ -309,9 +306,8 @@ func (g *Multiplier) blockItem(worker, item int) {
 	w := &g.work[worker]
 	o := direct.Operands{Offsets: g.iota[:g.kb], Pixel: g.ldc, Plane: 16, Bias: zeros[:]}
 	o.X, o.Step = g.rows(w, ic, rows)
-	accumulate := g.pc > 0 || g.beta != 0
-	if accumulate {
-		o.Mode = direct.ModeAccumulate
+	if g.pc > 0 || g.beta != 0 {
+		o.Mode = direct.ModeAdd
 	}
 	group, panels := item%g.groups, g.panels()
 	if g.apart && g.inPlace() {
@@ -339,7 +335,7 @@ func (g *Multiplier) blockItem(worker, item int) {
 // edge computes a panel that reaches over the last column.
 func (g *Multiplier) edge(w *multiplierScratch, o direct.Operands, rows, width, ic, j int) {
 	o.Out, o.Pixel = w.tile, width
-	if o.Mode&direct.ModeAccumulate != 0 {
+	if o.Mode&direct.ModeAdd != 0 {
 		for i := range rows {
 			copy(w.tile[i*width:], g.c[(ic+i)*g.ldc+j:][:g.n-j])
 		}
@@ -362,26 +358,36 @@ const streamRows = 16
 
 // stream computes panels from p to end for rows of A that fit one group. B is
 // read where it is, some rows at a time from left to right, so that memory is
-// read in order.
+// read in order. The sums stand in w.b until they are whole.
 func (g *Multiplier) stream(w *multiplierScratch, o direct.Operands, p, end int) {
 	x, mode := o.X, o.Mode
+	j0 := g.jc + p*g.kern.KB
+	ld := (min(end*g.kern.KB, g.nb) - p*g.kern.KB + 15) / 16 * 16
+	o.Pixel, o.Mode = ld, 0
 	for t := 0; t < g.kb; t += streamRows {
-		o.X, o.Offsets, o.Mode = x[t:], g.iota[:min(streamRows, g.kb-t)], mode
-		if t > 0 {
-			o.Mode = direct.ModeAccumulate
-		}
+		o.X, o.Offsets = x[t:], g.iota[:min(streamRows, g.kb-t)]
 		for p := p; p < end; p++ {
 			width, j := g.width(p), g.jc+p*g.kern.KB
-			if j+width <= g.n {
-				o.U, o.Row, o.Out = g.bm[(g.pc+t)*g.ldb+j:], g.ldb, g.c[j:]
-				g.kern.Row(g.m, width, &o)
-				continue
+			o.Out = w.sums[j-j0:]
+			o.U, o.Row = g.bm[(g.pc+t)*g.ldb+j:], g.ldb
+			if j+width > g.n {
+				o.U, o.Row = w.b[:len(o.Offsets)*width], 0
+				for i := range o.Offsets {
+					copy(o.U[i*width:][:width], g.bm[(g.pc+t+i)*g.ldb+j:][:g.n-j])
+				}
 			}
-			o.U, o.Row = w.b[:len(o.Offsets)*width], 0
-			for i := range o.Offsets {
-				copy(o.U[i*width:][:width], g.bm[(g.pc+t+i)*g.ldb+j:][:g.n-j])
-			}
-			g.edge(w, o, g.m, width, 0, j)
+			g.kern.Row(g.m, width, &o)
+		}
+		o.Mode = direct.ModeAccumulate
+	}
+	for i := range g.m {
+		row, sums := g.c[i*g.ldc+j0:][:min(ld, g.n-j0)], w.sums[i*ld:]
+		if mode&direct.ModeAdd == 0 {
+			copy(row, sums)
+			continue
+		}
+		for j := range row {
+			row[j] += sums[j]
 		}
 	}
 }

@@ -79,7 +79,7 @@ func testSGEMM(t *testing.T, kern *direct.Kernel, s sgemmCase, seed uint64) {
 		if data.exact && s.alpha == float32(int(s.alpha)) && s.beta == float32(int(s.beta)) {
 			testutil.CheckExact(t, data.name, s, got, want)
 		} else {
-			testutil.Check(t, data.name, s, got, want, ref.Bound(s.k+s.k/kc+4, mag))
+			testutil.Check(t, data.name, s, got, want, ref.Bound(s.k+s.k/512+4, mag))
 		}
 		testutil.CheckBits(t, "3 workers", s, s.run(t, kern, a, b, c, 3), full)
 	}

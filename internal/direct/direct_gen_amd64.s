@@ -9,68 +9,56 @@ TEXT ·direct6x16AVX2(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS (AX), Y0
-	VMOVUPS (AX)(CX*1), Y2
-	VMOVUPS (AX)(CX*2), Y4
-	VMOVUPS (AX)(BX*1), Y6
-	VMOVUPS (AX)(CX*4), Y8
-	VMOVUPS (AX)(R14*1), Y10
+	VMOVUPS (AX)(R10*1), Y2
+	VMOVUPS (AX)(R10*2), Y4
+	VMOVUPS (AX)(R12*1), Y6
+	VMOVUPS (AX)(R10*4), Y8
+	VMOVUPS (AX)(R13*1), Y10
 	VMOVUPS 32(AX), Y1
-	VMOVUPS 32(AX)(CX*1), Y3
-	VMOVUPS 32(AX)(CX*2), Y5
-	VMOVUPS 32(AX)(BX*1), Y7
-	VMOVUPS 32(AX)(CX*4), Y9
-	VMOVUPS 32(AX)(R14*1), Y11
+	VMOVUPS 32(AX)(R10*1), Y3
+	VMOVUPS 32(AX)(R10*2), Y5
+	VMOVUPS 32(AX)(R12*1), Y7
+	VMOVUPS 32(AX)(R10*4), Y9
+	VMOVUPS 32(AX)(R13*1), Y11
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Y0
-	VMOVUPS 32(R10), Y1
-	VMOVUPS (R10), Y2
-	VMOVUPS 32(R10), Y3
-	VMOVUPS (R10), Y4
-	VMOVUPS 32(R10), Y5
-	VMOVUPS (R10), Y6
-	VMOVUPS 32(R10), Y7
-	VMOVUPS (R10), Y8
-	VMOVUPS 32(R10), Y9
-	VMOVUPS (R10), Y10
-	VMOVUPS 32(R10), Y11
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS 32(AX), Y7
+	VMOVUPS (AX), Y8
+	VMOVUPS 32(AX), Y9
+	VMOVUPS (AX), Y10
+	VMOVUPS 32(AX), Y11
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x18, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	PREFETCHT0 (AX)(R14*1)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -100,8 +88,48 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	PREFETCHT0 (AX)(R13*1)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   R11, AX
+	VADDPS (AX), Y0, Y0
+	VADDPS (AX)(R10*1), Y2, Y2
+	VADDPS (AX)(R10*2), Y4, Y4
+	VADDPS (AX)(R12*1), Y6, Y6
+	VADDPS (AX)(R10*4), Y8, Y8
+	VADDPS (AX)(R13*1), Y10, Y10
+	VADDPS 32(AX), Y1, Y1
+	VADDPS 32(AX)(R10*1), Y3, Y3
+	VADDPS 32(AX)(R10*2), Y5, Y5
+	VADDPS 32(AX)(R12*1), Y7, Y7
+	VADDPS 32(AX)(R10*4), Y9, Y9
+	VADDPS 32(AX)(R13*1), Y11, Y11
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VXORPS X14, X14, X14
@@ -119,24 +147,20 @@ tap:
 	VMAXPS Y11, Y14, Y11
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
-	VMOVUPS Y2, (AX)(CX*1)
-	VMOVUPS Y4, (AX)(CX*2)
-	VMOVUPS Y6, (AX)(BX*1)
-	VMOVUPS Y8, (AX)(CX*4)
-	VMOVUPS Y10, (AX)(R14*1)
+	VMOVUPS Y2, (AX)(R10*1)
+	VMOVUPS Y4, (AX)(R10*2)
+	VMOVUPS Y6, (AX)(R12*1)
+	VMOVUPS Y8, (AX)(R10*4)
+	VMOVUPS Y10, (AX)(R13*1)
 	VMOVUPS Y1, 32(AX)
-	VMOVUPS Y3, 32(AX)(CX*1)
-	VMOVUPS Y5, 32(AX)(CX*2)
-	VMOVUPS Y7, 32(AX)(BX*1)
-	VMOVUPS Y9, 32(AX)(CX*4)
-	VMOVUPS Y11, 32(AX)(R14*1)
-	IMUL3Q  $0x06, CX, AX
+	VMOVUPS Y3, 32(AX)(R10*1)
+	VMOVUPS Y5, 32(AX)(R10*2)
+	VMOVUPS Y7, 32(AX)(R12*1)
+	VMOVUPS Y9, 32(AX)(R10*4)
+	VMOVUPS Y11, 32(AX)(R13*1)
+	IMUL3Q  $0x06, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x06, DX, AX
 	ADDQ    AX, DI
@@ -152,63 +176,52 @@ TEXT ·direct5x16AVX2(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS (AX), Y0
-	VMOVUPS (AX)(CX*1), Y2
-	VMOVUPS (AX)(CX*2), Y4
-	VMOVUPS (AX)(BX*1), Y6
-	VMOVUPS (AX)(CX*4), Y8
+	VMOVUPS (AX)(R10*1), Y2
+	VMOVUPS (AX)(R10*2), Y4
+	VMOVUPS (AX)(R12*1), Y6
+	VMOVUPS (AX)(R10*4), Y8
 	VMOVUPS 32(AX), Y1
-	VMOVUPS 32(AX)(CX*1), Y3
-	VMOVUPS 32(AX)(CX*2), Y5
-	VMOVUPS 32(AX)(BX*1), Y7
-	VMOVUPS 32(AX)(CX*4), Y9
+	VMOVUPS 32(AX)(R10*1), Y3
+	VMOVUPS 32(AX)(R10*2), Y5
+	VMOVUPS 32(AX)(R12*1), Y7
+	VMOVUPS 32(AX)(R10*4), Y9
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Y0
-	VMOVUPS 32(R10), Y1
-	VMOVUPS (R10), Y2
-	VMOVUPS 32(R10), Y3
-	VMOVUPS (R10), Y4
-	VMOVUPS 32(R10), Y5
-	VMOVUPS (R10), Y6
-	VMOVUPS 32(R10), Y7
-	VMOVUPS (R10), Y8
-	VMOVUPS 32(R10), Y9
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS 32(AX), Y7
+	VMOVUPS (AX), Y8
+	VMOVUPS 32(AX), Y9
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x14, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -235,8 +248,45 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   R11, AX
+	VADDPS (AX), Y0, Y0
+	VADDPS (AX)(R10*1), Y2, Y2
+	VADDPS (AX)(R10*2), Y4, Y4
+	VADDPS (AX)(R12*1), Y6, Y6
+	VADDPS (AX)(R10*4), Y8, Y8
+	VADDPS 32(AX), Y1, Y1
+	VADDPS 32(AX)(R10*1), Y3, Y3
+	VADDPS 32(AX)(R10*2), Y5, Y5
+	VADDPS 32(AX)(R12*1), Y7, Y7
+	VADDPS 32(AX)(R10*4), Y9, Y9
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VXORPS X12, X12, X12
@@ -252,22 +302,18 @@ tap:
 	VMAXPS Y9, Y12, Y9
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
-	VMOVUPS Y2, (AX)(CX*1)
-	VMOVUPS Y4, (AX)(CX*2)
-	VMOVUPS Y6, (AX)(BX*1)
-	VMOVUPS Y8, (AX)(CX*4)
+	VMOVUPS Y2, (AX)(R10*1)
+	VMOVUPS Y4, (AX)(R10*2)
+	VMOVUPS Y6, (AX)(R12*1)
+	VMOVUPS Y8, (AX)(R10*4)
 	VMOVUPS Y1, 32(AX)
-	VMOVUPS Y3, 32(AX)(CX*1)
-	VMOVUPS Y5, 32(AX)(CX*2)
-	VMOVUPS Y7, 32(AX)(BX*1)
-	VMOVUPS Y9, 32(AX)(CX*4)
-	IMUL3Q  $0x05, CX, AX
+	VMOVUPS Y3, 32(AX)(R10*1)
+	VMOVUPS Y5, 32(AX)(R10*2)
+	VMOVUPS Y7, 32(AX)(R12*1)
+	VMOVUPS Y9, 32(AX)(R10*4)
+	IMUL3Q  $0x05, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x05, DX, AX
 	ADDQ    AX, DI
@@ -283,58 +329,48 @@ TEXT ·direct4x16AVX2(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS (AX), Y0
-	VMOVUPS (AX)(CX*1), Y2
-	VMOVUPS (AX)(CX*2), Y4
-	VMOVUPS (AX)(BX*1), Y6
+	VMOVUPS (AX)(R10*1), Y2
+	VMOVUPS (AX)(R10*2), Y4
+	VMOVUPS (AX)(R12*1), Y6
 	VMOVUPS 32(AX), Y1
-	VMOVUPS 32(AX)(CX*1), Y3
-	VMOVUPS 32(AX)(CX*2), Y5
-	VMOVUPS 32(AX)(BX*1), Y7
+	VMOVUPS 32(AX)(R10*1), Y3
+	VMOVUPS 32(AX)(R10*2), Y5
+	VMOVUPS 32(AX)(R12*1), Y7
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Y0
-	VMOVUPS 32(R10), Y1
-	VMOVUPS (R10), Y2
-	VMOVUPS 32(R10), Y3
-	VMOVUPS (R10), Y4
-	VMOVUPS 32(R10), Y5
-	VMOVUPS (R10), Y6
-	VMOVUPS 32(R10), Y7
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS 32(AX), Y7
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x10, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -358,8 +394,42 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   R11, AX
+	VADDPS (AX), Y0, Y0
+	VADDPS (AX)(R10*1), Y2, Y2
+	VADDPS (AX)(R10*2), Y4, Y4
+	VADDPS (AX)(R12*1), Y6, Y6
+	VADDPS 32(AX), Y1, Y1
+	VADDPS 32(AX)(R10*1), Y3, Y3
+	VADDPS 32(AX)(R10*2), Y5, Y5
+	VADDPS 32(AX)(R12*1), Y7, Y7
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VXORPS X10, X10, X10
@@ -373,20 +443,16 @@ tap:
 	VMAXPS Y7, Y10, Y7
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
-	VMOVUPS Y2, (AX)(CX*1)
-	VMOVUPS Y4, (AX)(CX*2)
-	VMOVUPS Y6, (AX)(BX*1)
+	VMOVUPS Y2, (AX)(R10*1)
+	VMOVUPS Y4, (AX)(R10*2)
+	VMOVUPS Y6, (AX)(R12*1)
 	VMOVUPS Y1, 32(AX)
-	VMOVUPS Y3, 32(AX)(CX*1)
-	VMOVUPS Y5, 32(AX)(CX*2)
-	VMOVUPS Y7, 32(AX)(BX*1)
-	IMUL3Q  $0x04, CX, AX
+	VMOVUPS Y3, 32(AX)(R10*1)
+	VMOVUPS Y5, 32(AX)(R10*2)
+	VMOVUPS Y7, 32(AX)(R12*1)
+	IMUL3Q  $0x04, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x04, DX, AX
 	ADDQ    AX, DI
@@ -402,53 +468,44 @@ TEXT ·direct3x16AVX2(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS (AX), Y0
-	VMOVUPS (AX)(CX*1), Y2
-	VMOVUPS (AX)(CX*2), Y4
+	VMOVUPS (AX)(R10*1), Y2
+	VMOVUPS (AX)(R10*2), Y4
 	VMOVUPS 32(AX), Y1
-	VMOVUPS 32(AX)(CX*1), Y3
-	VMOVUPS 32(AX)(CX*2), Y5
+	VMOVUPS 32(AX)(R10*1), Y3
+	VMOVUPS 32(AX)(R10*2), Y5
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Y0
-	VMOVUPS 32(R10), Y1
-	VMOVUPS (R10), Y2
-	VMOVUPS 32(R10), Y3
-	VMOVUPS (R10), Y4
-	VMOVUPS 32(R10), Y5
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x0c, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -469,8 +526,39 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   R11, AX
+	VADDPS (AX), Y0, Y0
+	VADDPS (AX)(R10*1), Y2, Y2
+	VADDPS (AX)(R10*2), Y4, Y4
+	VADDPS 32(AX), Y1, Y1
+	VADDPS 32(AX)(R10*1), Y3, Y3
+	VADDPS 32(AX)(R10*2), Y5, Y5
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VXORPS X8, X8, X8
@@ -482,18 +570,14 @@ tap:
 	VMAXPS Y5, Y8, Y5
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
-	VMOVUPS Y2, (AX)(CX*1)
-	VMOVUPS Y4, (AX)(CX*2)
+	VMOVUPS Y2, (AX)(R10*1)
+	VMOVUPS Y4, (AX)(R10*2)
 	VMOVUPS Y1, 32(AX)
-	VMOVUPS Y3, 32(AX)(CX*1)
-	VMOVUPS Y5, 32(AX)(CX*2)
-	IMUL3Q  $0x03, CX, AX
+	VMOVUPS Y3, 32(AX)(R10*1)
+	VMOVUPS Y5, 32(AX)(R10*2)
+	IMUL3Q  $0x03, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x03, DX, AX
 	ADDQ    AX, DI
@@ -509,48 +593,40 @@ TEXT ·direct2x16AVX2(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS (AX), Y0
-	VMOVUPS (AX)(CX*1), Y2
+	VMOVUPS (AX)(R10*1), Y2
 	VMOVUPS 32(AX), Y1
-	VMOVUPS 32(AX)(CX*1), Y3
+	VMOVUPS 32(AX)(R10*1), Y3
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Y0
-	VMOVUPS 32(R10), Y1
-	VMOVUPS (R10), Y2
-	VMOVUPS 32(R10), Y3
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x08, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -568,8 +644,36 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   R11, AX
+	VADDPS (AX), Y0, Y0
+	VADDPS (AX)(R10*1), Y2, Y2
+	VADDPS 32(AX), Y1, Y1
+	VADDPS 32(AX)(R10*1), Y3, Y3
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VXORPS X6, X6, X6
@@ -579,16 +683,12 @@ tap:
 	VMAXPS Y3, Y6, Y3
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
-	VMOVUPS Y2, (AX)(CX*1)
+	VMOVUPS Y2, (AX)(R10*1)
 	VMOVUPS Y1, 32(AX)
-	VMOVUPS Y3, 32(AX)(CX*1)
-	IMUL3Q  $0x02, CX, AX
+	VMOVUPS Y3, 32(AX)(R10*1)
+	IMUL3Q  $0x02, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x02, DX, AX
 	ADDQ    AX, DI
@@ -604,43 +704,36 @@ TEXT ·direct1x16AVX2(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Y0
-	VMOVUPS 32(R10), Y1
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x04, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -655,8 +748,33 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   R11, AX
+	VADDPS (AX), Y0, Y0
+	VADDPS 32(AX), Y1, Y1
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VXORPS X4, X4, X4
@@ -664,14 +782,10 @@ tap:
 	VMAXPS Y1, Y4, Y1
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
-	IMUL3Q  $0x01, CX, AX
+	IMUL3Q  $0x01, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x01, DX, AX
 	ADDQ    AX, DI
@@ -687,128 +801,92 @@ TEXT ·direct7x64AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z4
-	VMOVUPS (AX)(CX*2), Z8
-	VMOVUPS (AX)(BX*1), Z12
-	VMOVUPS (AX)(CX*4), Z16
-	VMOVUPS (AX)(R14*1), Z20
-	VMOVUPS (AX)(BX*2), Z24
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z4
+	VMOVUPS (AX)(R10*2), Z8
+	VMOVUPS (AX)(R12*1), Z12
+	VMOVUPS (AX)(R10*4), Z16
+	VMOVUPS (AX)(R13*1), Z20
+	VMOVUPS (AX)(R12*2), Z24
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z1
-	VMOVUPS (AX)(CX*1), Z5
-	VMOVUPS (AX)(CX*2), Z9
-	VMOVUPS (AX)(BX*1), Z13
-	VMOVUPS (AX)(CX*4), Z17
-	VMOVUPS (AX)(R14*1), Z21
-	VMOVUPS (AX)(BX*2), Z25
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z5
+	VMOVUPS (AX)(R10*2), Z9
+	VMOVUPS (AX)(R12*1), Z13
+	VMOVUPS (AX)(R10*4), Z17
+	VMOVUPS (AX)(R13*1), Z21
+	VMOVUPS (AX)(R12*2), Z25
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z2
-	VMOVUPS (AX)(CX*1), Z6
-	VMOVUPS (AX)(CX*2), Z10
-	VMOVUPS (AX)(BX*1), Z14
-	VMOVUPS (AX)(CX*4), Z18
-	VMOVUPS (AX)(R14*1), Z22
-	VMOVUPS (AX)(BX*2), Z26
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z6
+	VMOVUPS (AX)(R10*2), Z10
+	VMOVUPS (AX)(R12*1), Z14
+	VMOVUPS (AX)(R10*4), Z18
+	VMOVUPS (AX)(R13*1), Z22
+	VMOVUPS (AX)(R12*2), Z26
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z3
-	VMOVUPS (AX)(CX*1), Z7
-	VMOVUPS (AX)(CX*2), Z11
-	VMOVUPS (AX)(BX*1), Z15
-	VMOVUPS (AX)(CX*4), Z19
-	VMOVUPS (AX)(R14*1), Z23
-	VMOVUPS (AX)(BX*2), Z27
+	VMOVUPS (AX)(R10*1), Z7
+	VMOVUPS (AX)(R10*2), Z11
+	VMOVUPS (AX)(R12*1), Z15
+	VMOVUPS (AX)(R10*4), Z19
+	VMOVUPS (AX)(R13*1), Z23
+	VMOVUPS (AX)(R12*2), Z27
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
-	VMOVUPS 128(R10), Z2
-	VMOVUPS 192(R10), Z3
-	VMOVUPS (R10), Z4
-	VMOVUPS 64(R10), Z5
-	VMOVUPS 128(R10), Z6
-	VMOVUPS 192(R10), Z7
-	VMOVUPS (R10), Z8
-	VMOVUPS 64(R10), Z9
-	VMOVUPS 128(R10), Z10
-	VMOVUPS 192(R10), Z11
-	VMOVUPS (R10), Z12
-	VMOVUPS 64(R10), Z13
-	VMOVUPS 128(R10), Z14
-	VMOVUPS 192(R10), Z15
-	VMOVUPS (R10), Z16
-	VMOVUPS 64(R10), Z17
-	VMOVUPS 128(R10), Z18
-	VMOVUPS 192(R10), Z19
-	VMOVUPS (R10), Z20
-	VMOVUPS 64(R10), Z21
-	VMOVUPS 128(R10), Z22
-	VMOVUPS 192(R10), Z23
-	VMOVUPS (R10), Z24
-	VMOVUPS 64(R10), Z25
-	VMOVUPS 128(R10), Z26
-	VMOVUPS 192(R10), Z27
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	VMOVUPS 128(AX), Z6
+	VMOVUPS 192(AX), Z7
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z9
+	VMOVUPS 128(AX), Z10
+	VMOVUPS 192(AX), Z11
+	VMOVUPS (AX), Z12
+	VMOVUPS 64(AX), Z13
+	VMOVUPS 128(AX), Z14
+	VMOVUPS 192(AX), Z15
+	VMOVUPS (AX), Z16
+	VMOVUPS 64(AX), Z17
+	VMOVUPS 128(AX), Z18
+	VMOVUPS 192(AX), Z19
+	VMOVUPS (AX), Z20
+	VMOVUPS 64(AX), Z21
+	VMOVUPS 128(AX), Z22
+	VMOVUPS 192(AX), Z23
+	VMOVUPS (AX), Z24
+	VMOVUPS 64(AX), Z25
+	VMOVUPS 128(AX), Z26
+	VMOVUPS 192(AX), Z27
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x1c, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	PREFETCHT0 (AX)(R14*1)
-	PREFETCHT0 (AX)(BX*2)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	PREFETCHT0 (AX)(R14*1)
-	PREFETCHT0 (AX)(BX*2)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	PREFETCHT0 (AX)(R14*1)
-	PREFETCHT0 (AX)(BX*2)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	PREFETCHT0 (AX)(R14*1)
-	PREFETCHT0 (AX)(BX*2)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -856,8 +934,94 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	PREFETCHT0 (AX)(R13*1)
+	PREFETCHT0 (AX)(R12*2)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	PREFETCHT0 (AX)(R13*1)
+	PREFETCHT0 (AX)(R12*2)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	PREFETCHT0 (AX)(R13*1)
+	PREFETCHT0 (AX)(R12*2)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	PREFETCHT0 (AX)(R13*1)
+	PREFETCHT0 (AX)(R12*2)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z4, Z4
+	VADDPS (AX)(R10*2), Z8, Z8
+	VADDPS (AX)(R12*1), Z12, Z12
+	VADDPS (AX)(R10*4), Z16, Z16
+	VADDPS (AX)(R13*1), Z20, Z20
+	VADDPS (AX)(R12*2), Z24, Z24
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z1, Z1
+	VADDPS (AX)(R10*1), Z5, Z5
+	VADDPS (AX)(R10*2), Z9, Z9
+	VADDPS (AX)(R12*1), Z13, Z13
+	VADDPS (AX)(R10*4), Z17, Z17
+	VADDPS (AX)(R13*1), Z21, Z21
+	VADDPS (AX)(R12*2), Z25, Z25
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z2, Z2
+	VADDPS (AX)(R10*1), Z6, Z6
+	VADDPS (AX)(R10*2), Z10, Z10
+	VADDPS (AX)(R12*1), Z14, Z14
+	VADDPS (AX)(R10*4), Z18, Z18
+	VADDPS (AX)(R13*1), Z22, Z22
+	VADDPS (AX)(R12*2), Z26, Z26
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z3, Z3
+	VADDPS (AX)(R10*1), Z7, Z7
+	VADDPS (AX)(R10*2), Z11, Z11
+	VADDPS (AX)(R12*1), Z15, Z15
+	VADDPS (AX)(R10*4), Z19, Z19
+	VADDPS (AX)(R13*1), Z23, Z23
+	VADDPS (AX)(R12*2), Z27, Z27
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z31, Z31, Z31
@@ -891,43 +1055,40 @@ tap:
 	VMAXPS Z27, Z31, Z27
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z4, (AX)(CX*1)
-	VMOVUPS Z8, (AX)(CX*2)
-	VMOVUPS Z12, (AX)(BX*1)
-	VMOVUPS Z16, (AX)(CX*4)
-	VMOVUPS Z20, (AX)(R14*1)
-	VMOVUPS Z24, (AX)(BX*2)
-	ADDQ    R12, AX
+	VMOVUPS Z4, (AX)(R10*1)
+	VMOVUPS Z8, (AX)(R10*2)
+	VMOVUPS Z12, (AX)(R12*1)
+	VMOVUPS Z16, (AX)(R10*4)
+	VMOVUPS Z20, (AX)(R13*1)
+	VMOVUPS Z24, (AX)(R12*2)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z5, (AX)(CX*1)
-	VMOVUPS Z9, (AX)(CX*2)
-	VMOVUPS Z13, (AX)(BX*1)
-	VMOVUPS Z17, (AX)(CX*4)
-	VMOVUPS Z21, (AX)(R14*1)
-	VMOVUPS Z25, (AX)(BX*2)
-	ADDQ    R12, AX
+	VMOVUPS Z5, (AX)(R10*1)
+	VMOVUPS Z9, (AX)(R10*2)
+	VMOVUPS Z13, (AX)(R12*1)
+	VMOVUPS Z17, (AX)(R10*4)
+	VMOVUPS Z21, (AX)(R13*1)
+	VMOVUPS Z25, (AX)(R12*2)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z6, (AX)(CX*1)
-	VMOVUPS Z10, (AX)(CX*2)
-	VMOVUPS Z14, (AX)(BX*1)
-	VMOVUPS Z18, (AX)(CX*4)
-	VMOVUPS Z22, (AX)(R14*1)
-	VMOVUPS Z26, (AX)(BX*2)
-	ADDQ    R12, AX
+	VMOVUPS Z6, (AX)(R10*1)
+	VMOVUPS Z10, (AX)(R10*2)
+	VMOVUPS Z14, (AX)(R12*1)
+	VMOVUPS Z18, (AX)(R10*4)
+	VMOVUPS Z22, (AX)(R13*1)
+	VMOVUPS Z26, (AX)(R12*2)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z3, (AX)
-	VMOVUPS Z7, (AX)(CX*1)
-	VMOVUPS Z11, (AX)(CX*2)
-	VMOVUPS Z15, (AX)(BX*1)
-	VMOVUPS Z19, (AX)(CX*4)
-	VMOVUPS Z23, (AX)(R14*1)
-	VMOVUPS Z27, (AX)(BX*2)
-	IMUL3Q  $0x07, CX, AX
+	VMOVUPS Z7, (AX)(R10*1)
+	VMOVUPS Z11, (AX)(R10*2)
+	VMOVUPS Z15, (AX)(R12*1)
+	VMOVUPS Z19, (AX)(R10*4)
+	VMOVUPS Z23, (AX)(R13*1)
+	VMOVUPS Z27, (AX)(R12*2)
+	IMUL3Q  $0x07, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x07, DX, AX
 	ADDQ    AX, DI
@@ -943,116 +1104,84 @@ TEXT ·direct6x64AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z4
-	VMOVUPS (AX)(CX*2), Z8
-	VMOVUPS (AX)(BX*1), Z12
-	VMOVUPS (AX)(CX*4), Z16
-	VMOVUPS (AX)(R14*1), Z20
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z4
+	VMOVUPS (AX)(R10*2), Z8
+	VMOVUPS (AX)(R12*1), Z12
+	VMOVUPS (AX)(R10*4), Z16
+	VMOVUPS (AX)(R13*1), Z20
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z1
-	VMOVUPS (AX)(CX*1), Z5
-	VMOVUPS (AX)(CX*2), Z9
-	VMOVUPS (AX)(BX*1), Z13
-	VMOVUPS (AX)(CX*4), Z17
-	VMOVUPS (AX)(R14*1), Z21
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z5
+	VMOVUPS (AX)(R10*2), Z9
+	VMOVUPS (AX)(R12*1), Z13
+	VMOVUPS (AX)(R10*4), Z17
+	VMOVUPS (AX)(R13*1), Z21
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z2
-	VMOVUPS (AX)(CX*1), Z6
-	VMOVUPS (AX)(CX*2), Z10
-	VMOVUPS (AX)(BX*1), Z14
-	VMOVUPS (AX)(CX*4), Z18
-	VMOVUPS (AX)(R14*1), Z22
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z6
+	VMOVUPS (AX)(R10*2), Z10
+	VMOVUPS (AX)(R12*1), Z14
+	VMOVUPS (AX)(R10*4), Z18
+	VMOVUPS (AX)(R13*1), Z22
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z3
-	VMOVUPS (AX)(CX*1), Z7
-	VMOVUPS (AX)(CX*2), Z11
-	VMOVUPS (AX)(BX*1), Z15
-	VMOVUPS (AX)(CX*4), Z19
-	VMOVUPS (AX)(R14*1), Z23
+	VMOVUPS (AX)(R10*1), Z7
+	VMOVUPS (AX)(R10*2), Z11
+	VMOVUPS (AX)(R12*1), Z15
+	VMOVUPS (AX)(R10*4), Z19
+	VMOVUPS (AX)(R13*1), Z23
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
-	VMOVUPS 128(R10), Z2
-	VMOVUPS 192(R10), Z3
-	VMOVUPS (R10), Z4
-	VMOVUPS 64(R10), Z5
-	VMOVUPS 128(R10), Z6
-	VMOVUPS 192(R10), Z7
-	VMOVUPS (R10), Z8
-	VMOVUPS 64(R10), Z9
-	VMOVUPS 128(R10), Z10
-	VMOVUPS 192(R10), Z11
-	VMOVUPS (R10), Z12
-	VMOVUPS 64(R10), Z13
-	VMOVUPS 128(R10), Z14
-	VMOVUPS 192(R10), Z15
-	VMOVUPS (R10), Z16
-	VMOVUPS 64(R10), Z17
-	VMOVUPS 128(R10), Z18
-	VMOVUPS 192(R10), Z19
-	VMOVUPS (R10), Z20
-	VMOVUPS 64(R10), Z21
-	VMOVUPS 128(R10), Z22
-	VMOVUPS 192(R10), Z23
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	VMOVUPS 128(AX), Z6
+	VMOVUPS 192(AX), Z7
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z9
+	VMOVUPS 128(AX), Z10
+	VMOVUPS 192(AX), Z11
+	VMOVUPS (AX), Z12
+	VMOVUPS 64(AX), Z13
+	VMOVUPS 128(AX), Z14
+	VMOVUPS 192(AX), Z15
+	VMOVUPS (AX), Z16
+	VMOVUPS 64(AX), Z17
+	VMOVUPS 128(AX), Z18
+	VMOVUPS 192(AX), Z19
+	VMOVUPS (AX), Z20
+	VMOVUPS 64(AX), Z21
+	VMOVUPS 128(AX), Z22
+	VMOVUPS 192(AX), Z23
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x18, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	PREFETCHT0 (AX)(R14*1)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	PREFETCHT0 (AX)(R14*1)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	PREFETCHT0 (AX)(R14*1)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	PREFETCHT0 (AX)(R14*1)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -1096,8 +1225,86 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	PREFETCHT0 (AX)(R13*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	PREFETCHT0 (AX)(R13*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	PREFETCHT0 (AX)(R13*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	PREFETCHT0 (AX)(R13*1)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z4, Z4
+	VADDPS (AX)(R10*2), Z8, Z8
+	VADDPS (AX)(R12*1), Z12, Z12
+	VADDPS (AX)(R10*4), Z16, Z16
+	VADDPS (AX)(R13*1), Z20, Z20
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z1, Z1
+	VADDPS (AX)(R10*1), Z5, Z5
+	VADDPS (AX)(R10*2), Z9, Z9
+	VADDPS (AX)(R12*1), Z13, Z13
+	VADDPS (AX)(R10*4), Z17, Z17
+	VADDPS (AX)(R13*1), Z21, Z21
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z2, Z2
+	VADDPS (AX)(R10*1), Z6, Z6
+	VADDPS (AX)(R10*2), Z10, Z10
+	VADDPS (AX)(R12*1), Z14, Z14
+	VADDPS (AX)(R10*4), Z18, Z18
+	VADDPS (AX)(R13*1), Z22, Z22
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z3, Z3
+	VADDPS (AX)(R10*1), Z7, Z7
+	VADDPS (AX)(R10*2), Z11, Z11
+	VADDPS (AX)(R12*1), Z15, Z15
+	VADDPS (AX)(R10*4), Z19, Z19
+	VADDPS (AX)(R13*1), Z23, Z23
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z28, Z28, Z28
@@ -1127,39 +1334,36 @@ tap:
 	VMAXPS Z23, Z28, Z23
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z4, (AX)(CX*1)
-	VMOVUPS Z8, (AX)(CX*2)
-	VMOVUPS Z12, (AX)(BX*1)
-	VMOVUPS Z16, (AX)(CX*4)
-	VMOVUPS Z20, (AX)(R14*1)
-	ADDQ    R12, AX
+	VMOVUPS Z4, (AX)(R10*1)
+	VMOVUPS Z8, (AX)(R10*2)
+	VMOVUPS Z12, (AX)(R12*1)
+	VMOVUPS Z16, (AX)(R10*4)
+	VMOVUPS Z20, (AX)(R13*1)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z5, (AX)(CX*1)
-	VMOVUPS Z9, (AX)(CX*2)
-	VMOVUPS Z13, (AX)(BX*1)
-	VMOVUPS Z17, (AX)(CX*4)
-	VMOVUPS Z21, (AX)(R14*1)
-	ADDQ    R12, AX
+	VMOVUPS Z5, (AX)(R10*1)
+	VMOVUPS Z9, (AX)(R10*2)
+	VMOVUPS Z13, (AX)(R12*1)
+	VMOVUPS Z17, (AX)(R10*4)
+	VMOVUPS Z21, (AX)(R13*1)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z6, (AX)(CX*1)
-	VMOVUPS Z10, (AX)(CX*2)
-	VMOVUPS Z14, (AX)(BX*1)
-	VMOVUPS Z18, (AX)(CX*4)
-	VMOVUPS Z22, (AX)(R14*1)
-	ADDQ    R12, AX
+	VMOVUPS Z6, (AX)(R10*1)
+	VMOVUPS Z10, (AX)(R10*2)
+	VMOVUPS Z14, (AX)(R12*1)
+	VMOVUPS Z18, (AX)(R10*4)
+	VMOVUPS Z22, (AX)(R13*1)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z3, (AX)
-	VMOVUPS Z7, (AX)(CX*1)
-	VMOVUPS Z11, (AX)(CX*2)
-	VMOVUPS Z15, (AX)(BX*1)
-	VMOVUPS Z19, (AX)(CX*4)
-	VMOVUPS Z23, (AX)(R14*1)
-	IMUL3Q  $0x06, CX, AX
+	VMOVUPS Z7, (AX)(R10*1)
+	VMOVUPS Z11, (AX)(R10*2)
+	VMOVUPS Z15, (AX)(R12*1)
+	VMOVUPS Z19, (AX)(R10*4)
+	VMOVUPS Z23, (AX)(R13*1)
+	IMUL3Q  $0x06, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x06, DX, AX
 	ADDQ    AX, DI
@@ -1175,104 +1379,76 @@ TEXT ·direct5x64AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z4
-	VMOVUPS (AX)(CX*2), Z8
-	VMOVUPS (AX)(BX*1), Z12
-	VMOVUPS (AX)(CX*4), Z16
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z4
+	VMOVUPS (AX)(R10*2), Z8
+	VMOVUPS (AX)(R12*1), Z12
+	VMOVUPS (AX)(R10*4), Z16
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z1
-	VMOVUPS (AX)(CX*1), Z5
-	VMOVUPS (AX)(CX*2), Z9
-	VMOVUPS (AX)(BX*1), Z13
-	VMOVUPS (AX)(CX*4), Z17
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z5
+	VMOVUPS (AX)(R10*2), Z9
+	VMOVUPS (AX)(R12*1), Z13
+	VMOVUPS (AX)(R10*4), Z17
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z2
-	VMOVUPS (AX)(CX*1), Z6
-	VMOVUPS (AX)(CX*2), Z10
-	VMOVUPS (AX)(BX*1), Z14
-	VMOVUPS (AX)(CX*4), Z18
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z6
+	VMOVUPS (AX)(R10*2), Z10
+	VMOVUPS (AX)(R12*1), Z14
+	VMOVUPS (AX)(R10*4), Z18
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z3
-	VMOVUPS (AX)(CX*1), Z7
-	VMOVUPS (AX)(CX*2), Z11
-	VMOVUPS (AX)(BX*1), Z15
-	VMOVUPS (AX)(CX*4), Z19
+	VMOVUPS (AX)(R10*1), Z7
+	VMOVUPS (AX)(R10*2), Z11
+	VMOVUPS (AX)(R12*1), Z15
+	VMOVUPS (AX)(R10*4), Z19
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
-	VMOVUPS 128(R10), Z2
-	VMOVUPS 192(R10), Z3
-	VMOVUPS (R10), Z4
-	VMOVUPS 64(R10), Z5
-	VMOVUPS 128(R10), Z6
-	VMOVUPS 192(R10), Z7
-	VMOVUPS (R10), Z8
-	VMOVUPS 64(R10), Z9
-	VMOVUPS 128(R10), Z10
-	VMOVUPS 192(R10), Z11
-	VMOVUPS (R10), Z12
-	VMOVUPS 64(R10), Z13
-	VMOVUPS 128(R10), Z14
-	VMOVUPS 192(R10), Z15
-	VMOVUPS (R10), Z16
-	VMOVUPS 64(R10), Z17
-	VMOVUPS 128(R10), Z18
-	VMOVUPS 192(R10), Z19
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	VMOVUPS 128(AX), Z6
+	VMOVUPS 192(AX), Z7
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z9
+	VMOVUPS 128(AX), Z10
+	VMOVUPS 192(AX), Z11
+	VMOVUPS (AX), Z12
+	VMOVUPS 64(AX), Z13
+	VMOVUPS 128(AX), Z14
+	VMOVUPS 192(AX), Z15
+	VMOVUPS (AX), Z16
+	VMOVUPS 64(AX), Z17
+	VMOVUPS 128(AX), Z18
+	VMOVUPS 192(AX), Z19
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x14, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -1311,8 +1487,78 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z4, Z4
+	VADDPS (AX)(R10*2), Z8, Z8
+	VADDPS (AX)(R12*1), Z12, Z12
+	VADDPS (AX)(R10*4), Z16, Z16
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z1, Z1
+	VADDPS (AX)(R10*1), Z5, Z5
+	VADDPS (AX)(R10*2), Z9, Z9
+	VADDPS (AX)(R12*1), Z13, Z13
+	VADDPS (AX)(R10*4), Z17, Z17
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z2, Z2
+	VADDPS (AX)(R10*1), Z6, Z6
+	VADDPS (AX)(R10*2), Z10, Z10
+	VADDPS (AX)(R12*1), Z14, Z14
+	VADDPS (AX)(R10*4), Z18, Z18
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z3, Z3
+	VADDPS (AX)(R10*1), Z7, Z7
+	VADDPS (AX)(R10*2), Z11, Z11
+	VADDPS (AX)(R12*1), Z15, Z15
+	VADDPS (AX)(R10*4), Z19, Z19
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z24, Z24, Z24
@@ -1338,35 +1584,32 @@ tap:
 	VMAXPS Z19, Z24, Z19
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z4, (AX)(CX*1)
-	VMOVUPS Z8, (AX)(CX*2)
-	VMOVUPS Z12, (AX)(BX*1)
-	VMOVUPS Z16, (AX)(CX*4)
-	ADDQ    R12, AX
+	VMOVUPS Z4, (AX)(R10*1)
+	VMOVUPS Z8, (AX)(R10*2)
+	VMOVUPS Z12, (AX)(R12*1)
+	VMOVUPS Z16, (AX)(R10*4)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z5, (AX)(CX*1)
-	VMOVUPS Z9, (AX)(CX*2)
-	VMOVUPS Z13, (AX)(BX*1)
-	VMOVUPS Z17, (AX)(CX*4)
-	ADDQ    R12, AX
+	VMOVUPS Z5, (AX)(R10*1)
+	VMOVUPS Z9, (AX)(R10*2)
+	VMOVUPS Z13, (AX)(R12*1)
+	VMOVUPS Z17, (AX)(R10*4)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z6, (AX)(CX*1)
-	VMOVUPS Z10, (AX)(CX*2)
-	VMOVUPS Z14, (AX)(BX*1)
-	VMOVUPS Z18, (AX)(CX*4)
-	ADDQ    R12, AX
+	VMOVUPS Z6, (AX)(R10*1)
+	VMOVUPS Z10, (AX)(R10*2)
+	VMOVUPS Z14, (AX)(R12*1)
+	VMOVUPS Z18, (AX)(R10*4)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z3, (AX)
-	VMOVUPS Z7, (AX)(CX*1)
-	VMOVUPS Z11, (AX)(CX*2)
-	VMOVUPS Z15, (AX)(BX*1)
-	VMOVUPS Z19, (AX)(CX*4)
-	IMUL3Q  $0x05, CX, AX
+	VMOVUPS Z7, (AX)(R10*1)
+	VMOVUPS Z11, (AX)(R10*2)
+	VMOVUPS Z15, (AX)(R12*1)
+	VMOVUPS Z19, (AX)(R10*4)
+	IMUL3Q  $0x05, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x05, DX, AX
 	ADDQ    AX, DI
@@ -1382,92 +1625,68 @@ TEXT ·direct4x64AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z4
-	VMOVUPS (AX)(CX*2), Z8
-	VMOVUPS (AX)(BX*1), Z12
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z4
+	VMOVUPS (AX)(R10*2), Z8
+	VMOVUPS (AX)(R12*1), Z12
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z1
-	VMOVUPS (AX)(CX*1), Z5
-	VMOVUPS (AX)(CX*2), Z9
-	VMOVUPS (AX)(BX*1), Z13
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z5
+	VMOVUPS (AX)(R10*2), Z9
+	VMOVUPS (AX)(R12*1), Z13
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z2
-	VMOVUPS (AX)(CX*1), Z6
-	VMOVUPS (AX)(CX*2), Z10
-	VMOVUPS (AX)(BX*1), Z14
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z6
+	VMOVUPS (AX)(R10*2), Z10
+	VMOVUPS (AX)(R12*1), Z14
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z3
-	VMOVUPS (AX)(CX*1), Z7
-	VMOVUPS (AX)(CX*2), Z11
-	VMOVUPS (AX)(BX*1), Z15
+	VMOVUPS (AX)(R10*1), Z7
+	VMOVUPS (AX)(R10*2), Z11
+	VMOVUPS (AX)(R12*1), Z15
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
-	VMOVUPS 128(R10), Z2
-	VMOVUPS 192(R10), Z3
-	VMOVUPS (R10), Z4
-	VMOVUPS 64(R10), Z5
-	VMOVUPS 128(R10), Z6
-	VMOVUPS 192(R10), Z7
-	VMOVUPS (R10), Z8
-	VMOVUPS 64(R10), Z9
-	VMOVUPS 128(R10), Z10
-	VMOVUPS 192(R10), Z11
-	VMOVUPS (R10), Z12
-	VMOVUPS 64(R10), Z13
-	VMOVUPS 128(R10), Z14
-	VMOVUPS 192(R10), Z15
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	VMOVUPS 128(AX), Z6
+	VMOVUPS 192(AX), Z7
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z9
+	VMOVUPS 128(AX), Z10
+	VMOVUPS 192(AX), Z11
+	VMOVUPS (AX), Z12
+	VMOVUPS 64(AX), Z13
+	VMOVUPS 128(AX), Z14
+	VMOVUPS 192(AX), Z15
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x10, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -1501,8 +1720,70 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z4, Z4
+	VADDPS (AX)(R10*2), Z8, Z8
+	VADDPS (AX)(R12*1), Z12, Z12
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z1, Z1
+	VADDPS (AX)(R10*1), Z5, Z5
+	VADDPS (AX)(R10*2), Z9, Z9
+	VADDPS (AX)(R12*1), Z13, Z13
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z2, Z2
+	VADDPS (AX)(R10*1), Z6, Z6
+	VADDPS (AX)(R10*2), Z10, Z10
+	VADDPS (AX)(R12*1), Z14, Z14
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z3, Z3
+	VADDPS (AX)(R10*1), Z7, Z7
+	VADDPS (AX)(R10*2), Z11, Z11
+	VADDPS (AX)(R12*1), Z15, Z15
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z20, Z20, Z20
@@ -1524,31 +1805,28 @@ tap:
 	VMAXPS Z15, Z20, Z15
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z4, (AX)(CX*1)
-	VMOVUPS Z8, (AX)(CX*2)
-	VMOVUPS Z12, (AX)(BX*1)
-	ADDQ    R12, AX
+	VMOVUPS Z4, (AX)(R10*1)
+	VMOVUPS Z8, (AX)(R10*2)
+	VMOVUPS Z12, (AX)(R12*1)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z5, (AX)(CX*1)
-	VMOVUPS Z9, (AX)(CX*2)
-	VMOVUPS Z13, (AX)(BX*1)
-	ADDQ    R12, AX
+	VMOVUPS Z5, (AX)(R10*1)
+	VMOVUPS Z9, (AX)(R10*2)
+	VMOVUPS Z13, (AX)(R12*1)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z6, (AX)(CX*1)
-	VMOVUPS Z10, (AX)(CX*2)
-	VMOVUPS Z14, (AX)(BX*1)
-	ADDQ    R12, AX
+	VMOVUPS Z6, (AX)(R10*1)
+	VMOVUPS Z10, (AX)(R10*2)
+	VMOVUPS Z14, (AX)(R12*1)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z3, (AX)
-	VMOVUPS Z7, (AX)(CX*1)
-	VMOVUPS Z11, (AX)(CX*2)
-	VMOVUPS Z15, (AX)(BX*1)
-	IMUL3Q  $0x04, CX, AX
+	VMOVUPS Z7, (AX)(R10*1)
+	VMOVUPS Z11, (AX)(R10*2)
+	VMOVUPS Z15, (AX)(R12*1)
+	IMUL3Q  $0x04, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x04, DX, AX
 	ADDQ    AX, DI
@@ -1564,80 +1842,60 @@ TEXT ·direct3x64AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z4
-	VMOVUPS (AX)(CX*2), Z8
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z4
+	VMOVUPS (AX)(R10*2), Z8
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z1
-	VMOVUPS (AX)(CX*1), Z5
-	VMOVUPS (AX)(CX*2), Z9
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z5
+	VMOVUPS (AX)(R10*2), Z9
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z2
-	VMOVUPS (AX)(CX*1), Z6
-	VMOVUPS (AX)(CX*2), Z10
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z6
+	VMOVUPS (AX)(R10*2), Z10
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z3
-	VMOVUPS (AX)(CX*1), Z7
-	VMOVUPS (AX)(CX*2), Z11
+	VMOVUPS (AX)(R10*1), Z7
+	VMOVUPS (AX)(R10*2), Z11
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
-	VMOVUPS 128(R10), Z2
-	VMOVUPS 192(R10), Z3
-	VMOVUPS (R10), Z4
-	VMOVUPS 64(R10), Z5
-	VMOVUPS 128(R10), Z6
-	VMOVUPS 192(R10), Z7
-	VMOVUPS (R10), Z8
-	VMOVUPS 64(R10), Z9
-	VMOVUPS 128(R10), Z10
-	VMOVUPS 192(R10), Z11
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	VMOVUPS 128(AX), Z6
+	VMOVUPS 192(AX), Z7
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z9
+	VMOVUPS 128(AX), Z10
+	VMOVUPS 192(AX), Z11
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x0c, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -1666,8 +1924,62 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z4, Z4
+	VADDPS (AX)(R10*2), Z8, Z8
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z1, Z1
+	VADDPS (AX)(R10*1), Z5, Z5
+	VADDPS (AX)(R10*2), Z9, Z9
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z2, Z2
+	VADDPS (AX)(R10*1), Z6, Z6
+	VADDPS (AX)(R10*2), Z10, Z10
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z3, Z3
+	VADDPS (AX)(R10*1), Z7, Z7
+	VADDPS (AX)(R10*2), Z11, Z11
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z16, Z16, Z16
@@ -1685,27 +1997,24 @@ tap:
 	VMAXPS Z11, Z16, Z11
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z4, (AX)(CX*1)
-	VMOVUPS Z8, (AX)(CX*2)
-	ADDQ    R12, AX
+	VMOVUPS Z4, (AX)(R10*1)
+	VMOVUPS Z8, (AX)(R10*2)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z5, (AX)(CX*1)
-	VMOVUPS Z9, (AX)(CX*2)
-	ADDQ    R12, AX
+	VMOVUPS Z5, (AX)(R10*1)
+	VMOVUPS Z9, (AX)(R10*2)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z6, (AX)(CX*1)
-	VMOVUPS Z10, (AX)(CX*2)
-	ADDQ    R12, AX
+	VMOVUPS Z6, (AX)(R10*1)
+	VMOVUPS Z10, (AX)(R10*2)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z3, (AX)
-	VMOVUPS Z7, (AX)(CX*1)
-	VMOVUPS Z11, (AX)(CX*2)
-	IMUL3Q  $0x03, CX, AX
+	VMOVUPS Z7, (AX)(R10*1)
+	VMOVUPS Z11, (AX)(R10*2)
+	IMUL3Q  $0x03, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x03, DX, AX
 	ADDQ    AX, DI
@@ -1721,68 +2030,52 @@ TEXT ·direct2x64AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z4
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z4
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z1
-	VMOVUPS (AX)(CX*1), Z5
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z5
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z2
-	VMOVUPS (AX)(CX*1), Z6
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z6
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z3
-	VMOVUPS (AX)(CX*1), Z7
+	VMOVUPS (AX)(R10*1), Z7
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
-	VMOVUPS 128(R10), Z2
-	VMOVUPS 192(R10), Z3
-	VMOVUPS (R10), Z4
-	VMOVUPS 64(R10), Z5
-	VMOVUPS 128(R10), Z6
-	VMOVUPS 192(R10), Z7
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	VMOVUPS 128(AX), Z6
+	VMOVUPS 192(AX), Z7
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x08, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -1806,8 +2099,54 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z4, Z4
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z1, Z1
+	VADDPS (AX)(R10*1), Z5, Z5
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z2, Z2
+	VADDPS (AX)(R10*1), Z6, Z6
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z3, Z3
+	VADDPS (AX)(R10*1), Z7, Z7
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z12, Z12, Z12
@@ -1821,23 +2160,20 @@ tap:
 	VMAXPS Z7, Z12, Z7
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z4, (AX)(CX*1)
-	ADDQ    R12, AX
+	VMOVUPS Z4, (AX)(R10*1)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z5, (AX)(CX*1)
-	ADDQ    R12, AX
+	VMOVUPS Z5, (AX)(R10*1)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z6, (AX)(CX*1)
-	ADDQ    R12, AX
+	VMOVUPS Z6, (AX)(R10*1)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z3, (AX)
-	VMOVUPS Z7, (AX)(CX*1)
-	IMUL3Q  $0x02, CX, AX
+	VMOVUPS Z7, (AX)(R10*1)
+	IMUL3Q  $0x02, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x02, DX, AX
 	ADDQ    AX, DI
@@ -1853,56 +2189,44 @@ TEXT ·direct1x64AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	ADDQ    R12, AX
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z1
-	ADDQ    R12, AX
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z2
-	ADDQ    R12, AX
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z3
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
-	VMOVUPS 128(R10), Z2
-	VMOVUPS 192(R10), Z3
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x04, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -1921,8 +2245,46 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z1, Z1
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z2, Z2
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z3, Z3
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z8, Z8, Z8
@@ -1932,19 +2294,16 @@ tap:
 	VMAXPS Z3, Z8, Z3
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	ADDQ    R12, AX
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	ADDQ    R12, AX
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z2, (AX)
-	ADDQ    R12, AX
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z3, (AX)
-	IMUL3Q  $0x01, CX, AX
+	IMUL3Q  $0x01, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x01, DX, AX
 	ADDQ    AX, DI
@@ -1960,105 +2319,77 @@ TEXT ·direct7x48AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z3
-	VMOVUPS (AX)(CX*2), Z6
-	VMOVUPS (AX)(BX*1), Z9
-	VMOVUPS (AX)(CX*4), Z12
-	VMOVUPS (AX)(R14*1), Z15
-	VMOVUPS (AX)(BX*2), Z18
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z3
+	VMOVUPS (AX)(R10*2), Z6
+	VMOVUPS (AX)(R12*1), Z9
+	VMOVUPS (AX)(R10*4), Z12
+	VMOVUPS (AX)(R13*1), Z15
+	VMOVUPS (AX)(R12*2), Z18
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z1
-	VMOVUPS (AX)(CX*1), Z4
-	VMOVUPS (AX)(CX*2), Z7
-	VMOVUPS (AX)(BX*1), Z10
-	VMOVUPS (AX)(CX*4), Z13
-	VMOVUPS (AX)(R14*1), Z16
-	VMOVUPS (AX)(BX*2), Z19
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z4
+	VMOVUPS (AX)(R10*2), Z7
+	VMOVUPS (AX)(R12*1), Z10
+	VMOVUPS (AX)(R10*4), Z13
+	VMOVUPS (AX)(R13*1), Z16
+	VMOVUPS (AX)(R12*2), Z19
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z2
-	VMOVUPS (AX)(CX*1), Z5
-	VMOVUPS (AX)(CX*2), Z8
-	VMOVUPS (AX)(BX*1), Z11
-	VMOVUPS (AX)(CX*4), Z14
-	VMOVUPS (AX)(R14*1), Z17
-	VMOVUPS (AX)(BX*2), Z20
+	VMOVUPS (AX)(R10*1), Z5
+	VMOVUPS (AX)(R10*2), Z8
+	VMOVUPS (AX)(R12*1), Z11
+	VMOVUPS (AX)(R10*4), Z14
+	VMOVUPS (AX)(R13*1), Z17
+	VMOVUPS (AX)(R12*2), Z20
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
-	VMOVUPS 128(R10), Z2
-	VMOVUPS (R10), Z3
-	VMOVUPS 64(R10), Z4
-	VMOVUPS 128(R10), Z5
-	VMOVUPS (R10), Z6
-	VMOVUPS 64(R10), Z7
-	VMOVUPS 128(R10), Z8
-	VMOVUPS (R10), Z9
-	VMOVUPS 64(R10), Z10
-	VMOVUPS 128(R10), Z11
-	VMOVUPS (R10), Z12
-	VMOVUPS 64(R10), Z13
-	VMOVUPS 128(R10), Z14
-	VMOVUPS (R10), Z15
-	VMOVUPS 64(R10), Z16
-	VMOVUPS 128(R10), Z17
-	VMOVUPS (R10), Z18
-	VMOVUPS 64(R10), Z19
-	VMOVUPS 128(R10), Z20
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS (AX), Z3
+	VMOVUPS 64(AX), Z4
+	VMOVUPS 128(AX), Z5
+	VMOVUPS (AX), Z6
+	VMOVUPS 64(AX), Z7
+	VMOVUPS 128(AX), Z8
+	VMOVUPS (AX), Z9
+	VMOVUPS 64(AX), Z10
+	VMOVUPS 128(AX), Z11
+	VMOVUPS (AX), Z12
+	VMOVUPS 64(AX), Z13
+	VMOVUPS 128(AX), Z14
+	VMOVUPS (AX), Z15
+	VMOVUPS 64(AX), Z16
+	VMOVUPS 128(AX), Z17
+	VMOVUPS (AX), Z18
+	VMOVUPS 64(AX), Z19
+	VMOVUPS 128(AX), Z20
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x1c, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	PREFETCHT0 (AX)(R14*1)
-	PREFETCHT0 (AX)(BX*2)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	PREFETCHT0 (AX)(R14*1)
-	PREFETCHT0 (AX)(BX*2)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	PREFETCHT0 (AX)(R14*1)
-	PREFETCHT0 (AX)(BX*2)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -2099,8 +2430,78 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	PREFETCHT0 (AX)(R13*1)
+	PREFETCHT0 (AX)(R12*2)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	PREFETCHT0 (AX)(R13*1)
+	PREFETCHT0 (AX)(R12*2)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	PREFETCHT0 (AX)(R13*1)
+	PREFETCHT0 (AX)(R12*2)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z3, Z3
+	VADDPS (AX)(R10*2), Z6, Z6
+	VADDPS (AX)(R12*1), Z9, Z9
+	VADDPS (AX)(R10*4), Z12, Z12
+	VADDPS (AX)(R13*1), Z15, Z15
+	VADDPS (AX)(R12*2), Z18, Z18
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z1, Z1
+	VADDPS (AX)(R10*1), Z4, Z4
+	VADDPS (AX)(R10*2), Z7, Z7
+	VADDPS (AX)(R12*1), Z10, Z10
+	VADDPS (AX)(R10*4), Z13, Z13
+	VADDPS (AX)(R13*1), Z16, Z16
+	VADDPS (AX)(R12*2), Z19, Z19
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z2, Z2
+	VADDPS (AX)(R10*1), Z5, Z5
+	VADDPS (AX)(R10*2), Z8, Z8
+	VADDPS (AX)(R12*1), Z11, Z11
+	VADDPS (AX)(R10*4), Z14, Z14
+	VADDPS (AX)(R13*1), Z17, Z17
+	VADDPS (AX)(R12*2), Z20, Z20
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z24, Z24, Z24
@@ -2127,35 +2528,32 @@ tap:
 	VMAXPS Z20, Z24, Z20
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z3, (AX)(CX*1)
-	VMOVUPS Z6, (AX)(CX*2)
-	VMOVUPS Z9, (AX)(BX*1)
-	VMOVUPS Z12, (AX)(CX*4)
-	VMOVUPS Z15, (AX)(R14*1)
-	VMOVUPS Z18, (AX)(BX*2)
-	ADDQ    R12, AX
+	VMOVUPS Z3, (AX)(R10*1)
+	VMOVUPS Z6, (AX)(R10*2)
+	VMOVUPS Z9, (AX)(R12*1)
+	VMOVUPS Z12, (AX)(R10*4)
+	VMOVUPS Z15, (AX)(R13*1)
+	VMOVUPS Z18, (AX)(R12*2)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z4, (AX)(CX*1)
-	VMOVUPS Z7, (AX)(CX*2)
-	VMOVUPS Z10, (AX)(BX*1)
-	VMOVUPS Z13, (AX)(CX*4)
-	VMOVUPS Z16, (AX)(R14*1)
-	VMOVUPS Z19, (AX)(BX*2)
-	ADDQ    R12, AX
+	VMOVUPS Z4, (AX)(R10*1)
+	VMOVUPS Z7, (AX)(R10*2)
+	VMOVUPS Z10, (AX)(R12*1)
+	VMOVUPS Z13, (AX)(R10*4)
+	VMOVUPS Z16, (AX)(R13*1)
+	VMOVUPS Z19, (AX)(R12*2)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z5, (AX)(CX*1)
-	VMOVUPS Z8, (AX)(CX*2)
-	VMOVUPS Z11, (AX)(BX*1)
-	VMOVUPS Z14, (AX)(CX*4)
-	VMOVUPS Z17, (AX)(R14*1)
-	VMOVUPS Z20, (AX)(BX*2)
-	IMUL3Q  $0x07, CX, AX
+	VMOVUPS Z5, (AX)(R10*1)
+	VMOVUPS Z8, (AX)(R10*2)
+	VMOVUPS Z11, (AX)(R12*1)
+	VMOVUPS Z14, (AX)(R10*4)
+	VMOVUPS Z17, (AX)(R13*1)
+	VMOVUPS Z20, (AX)(R12*2)
+	IMUL3Q  $0x07, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x07, DX, AX
 	ADDQ    AX, DI
@@ -2171,96 +2569,71 @@ TEXT ·direct6x48AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z3
-	VMOVUPS (AX)(CX*2), Z6
-	VMOVUPS (AX)(BX*1), Z9
-	VMOVUPS (AX)(CX*4), Z12
-	VMOVUPS (AX)(R14*1), Z15
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z3
+	VMOVUPS (AX)(R10*2), Z6
+	VMOVUPS (AX)(R12*1), Z9
+	VMOVUPS (AX)(R10*4), Z12
+	VMOVUPS (AX)(R13*1), Z15
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z1
-	VMOVUPS (AX)(CX*1), Z4
-	VMOVUPS (AX)(CX*2), Z7
-	VMOVUPS (AX)(BX*1), Z10
-	VMOVUPS (AX)(CX*4), Z13
-	VMOVUPS (AX)(R14*1), Z16
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z4
+	VMOVUPS (AX)(R10*2), Z7
+	VMOVUPS (AX)(R12*1), Z10
+	VMOVUPS (AX)(R10*4), Z13
+	VMOVUPS (AX)(R13*1), Z16
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z2
-	VMOVUPS (AX)(CX*1), Z5
-	VMOVUPS (AX)(CX*2), Z8
-	VMOVUPS (AX)(BX*1), Z11
-	VMOVUPS (AX)(CX*4), Z14
-	VMOVUPS (AX)(R14*1), Z17
+	VMOVUPS (AX)(R10*1), Z5
+	VMOVUPS (AX)(R10*2), Z8
+	VMOVUPS (AX)(R12*1), Z11
+	VMOVUPS (AX)(R10*4), Z14
+	VMOVUPS (AX)(R13*1), Z17
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
-	VMOVUPS 128(R10), Z2
-	VMOVUPS (R10), Z3
-	VMOVUPS 64(R10), Z4
-	VMOVUPS 128(R10), Z5
-	VMOVUPS (R10), Z6
-	VMOVUPS 64(R10), Z7
-	VMOVUPS 128(R10), Z8
-	VMOVUPS (R10), Z9
-	VMOVUPS 64(R10), Z10
-	VMOVUPS 128(R10), Z11
-	VMOVUPS (R10), Z12
-	VMOVUPS 64(R10), Z13
-	VMOVUPS 128(R10), Z14
-	VMOVUPS (R10), Z15
-	VMOVUPS 64(R10), Z16
-	VMOVUPS 128(R10), Z17
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS (AX), Z3
+	VMOVUPS 64(AX), Z4
+	VMOVUPS 128(AX), Z5
+	VMOVUPS (AX), Z6
+	VMOVUPS 64(AX), Z7
+	VMOVUPS 128(AX), Z8
+	VMOVUPS (AX), Z9
+	VMOVUPS 64(AX), Z10
+	VMOVUPS 128(AX), Z11
+	VMOVUPS (AX), Z12
+	VMOVUPS 64(AX), Z13
+	VMOVUPS 128(AX), Z14
+	VMOVUPS (AX), Z15
+	VMOVUPS 64(AX), Z16
+	VMOVUPS 128(AX), Z17
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x18, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	PREFETCHT0 (AX)(R14*1)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	PREFETCHT0 (AX)(R14*1)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	PREFETCHT0 (AX)(R14*1)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -2297,8 +2670,72 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	PREFETCHT0 (AX)(R13*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	PREFETCHT0 (AX)(R13*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	PREFETCHT0 (AX)(R13*1)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z3, Z3
+	VADDPS (AX)(R10*2), Z6, Z6
+	VADDPS (AX)(R12*1), Z9, Z9
+	VADDPS (AX)(R10*4), Z12, Z12
+	VADDPS (AX)(R13*1), Z15, Z15
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z1, Z1
+	VADDPS (AX)(R10*1), Z4, Z4
+	VADDPS (AX)(R10*2), Z7, Z7
+	VADDPS (AX)(R12*1), Z10, Z10
+	VADDPS (AX)(R10*4), Z13, Z13
+	VADDPS (AX)(R13*1), Z16, Z16
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z2, Z2
+	VADDPS (AX)(R10*1), Z5, Z5
+	VADDPS (AX)(R10*2), Z8, Z8
+	VADDPS (AX)(R12*1), Z11, Z11
+	VADDPS (AX)(R10*4), Z14, Z14
+	VADDPS (AX)(R13*1), Z17, Z17
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z21, Z21, Z21
@@ -2322,32 +2759,29 @@ tap:
 	VMAXPS Z17, Z21, Z17
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z3, (AX)(CX*1)
-	VMOVUPS Z6, (AX)(CX*2)
-	VMOVUPS Z9, (AX)(BX*1)
-	VMOVUPS Z12, (AX)(CX*4)
-	VMOVUPS Z15, (AX)(R14*1)
-	ADDQ    R12, AX
+	VMOVUPS Z3, (AX)(R10*1)
+	VMOVUPS Z6, (AX)(R10*2)
+	VMOVUPS Z9, (AX)(R12*1)
+	VMOVUPS Z12, (AX)(R10*4)
+	VMOVUPS Z15, (AX)(R13*1)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z4, (AX)(CX*1)
-	VMOVUPS Z7, (AX)(CX*2)
-	VMOVUPS Z10, (AX)(BX*1)
-	VMOVUPS Z13, (AX)(CX*4)
-	VMOVUPS Z16, (AX)(R14*1)
-	ADDQ    R12, AX
+	VMOVUPS Z4, (AX)(R10*1)
+	VMOVUPS Z7, (AX)(R10*2)
+	VMOVUPS Z10, (AX)(R12*1)
+	VMOVUPS Z13, (AX)(R10*4)
+	VMOVUPS Z16, (AX)(R13*1)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z5, (AX)(CX*1)
-	VMOVUPS Z8, (AX)(CX*2)
-	VMOVUPS Z11, (AX)(BX*1)
-	VMOVUPS Z14, (AX)(CX*4)
-	VMOVUPS Z17, (AX)(R14*1)
-	IMUL3Q  $0x06, CX, AX
+	VMOVUPS Z5, (AX)(R10*1)
+	VMOVUPS Z8, (AX)(R10*2)
+	VMOVUPS Z11, (AX)(R12*1)
+	VMOVUPS Z14, (AX)(R10*4)
+	VMOVUPS Z17, (AX)(R13*1)
+	IMUL3Q  $0x06, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x06, DX, AX
 	ADDQ    AX, DI
@@ -2363,87 +2797,65 @@ TEXT ·direct5x48AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z3
-	VMOVUPS (AX)(CX*2), Z6
-	VMOVUPS (AX)(BX*1), Z9
-	VMOVUPS (AX)(CX*4), Z12
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z3
+	VMOVUPS (AX)(R10*2), Z6
+	VMOVUPS (AX)(R12*1), Z9
+	VMOVUPS (AX)(R10*4), Z12
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z1
-	VMOVUPS (AX)(CX*1), Z4
-	VMOVUPS (AX)(CX*2), Z7
-	VMOVUPS (AX)(BX*1), Z10
-	VMOVUPS (AX)(CX*4), Z13
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z4
+	VMOVUPS (AX)(R10*2), Z7
+	VMOVUPS (AX)(R12*1), Z10
+	VMOVUPS (AX)(R10*4), Z13
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z2
-	VMOVUPS (AX)(CX*1), Z5
-	VMOVUPS (AX)(CX*2), Z8
-	VMOVUPS (AX)(BX*1), Z11
-	VMOVUPS (AX)(CX*4), Z14
+	VMOVUPS (AX)(R10*1), Z5
+	VMOVUPS (AX)(R10*2), Z8
+	VMOVUPS (AX)(R12*1), Z11
+	VMOVUPS (AX)(R10*4), Z14
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
-	VMOVUPS 128(R10), Z2
-	VMOVUPS (R10), Z3
-	VMOVUPS 64(R10), Z4
-	VMOVUPS 128(R10), Z5
-	VMOVUPS (R10), Z6
-	VMOVUPS 64(R10), Z7
-	VMOVUPS 128(R10), Z8
-	VMOVUPS (R10), Z9
-	VMOVUPS 64(R10), Z10
-	VMOVUPS 128(R10), Z11
-	VMOVUPS (R10), Z12
-	VMOVUPS 64(R10), Z13
-	VMOVUPS 128(R10), Z14
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS (AX), Z3
+	VMOVUPS 64(AX), Z4
+	VMOVUPS 128(AX), Z5
+	VMOVUPS (AX), Z6
+	VMOVUPS 64(AX), Z7
+	VMOVUPS 128(AX), Z8
+	VMOVUPS (AX), Z9
+	VMOVUPS 64(AX), Z10
+	VMOVUPS 128(AX), Z11
+	VMOVUPS (AX), Z12
+	VMOVUPS 64(AX), Z13
+	VMOVUPS 128(AX), Z14
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x14, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -2476,8 +2888,66 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z3, Z3
+	VADDPS (AX)(R10*2), Z6, Z6
+	VADDPS (AX)(R12*1), Z9, Z9
+	VADDPS (AX)(R10*4), Z12, Z12
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z1, Z1
+	VADDPS (AX)(R10*1), Z4, Z4
+	VADDPS (AX)(R10*2), Z7, Z7
+	VADDPS (AX)(R12*1), Z10, Z10
+	VADDPS (AX)(R10*4), Z13, Z13
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z2, Z2
+	VADDPS (AX)(R10*1), Z5, Z5
+	VADDPS (AX)(R10*2), Z8, Z8
+	VADDPS (AX)(R12*1), Z11, Z11
+	VADDPS (AX)(R10*4), Z14, Z14
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z18, Z18, Z18
@@ -2498,29 +2968,26 @@ tap:
 	VMAXPS Z14, Z18, Z14
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z3, (AX)(CX*1)
-	VMOVUPS Z6, (AX)(CX*2)
-	VMOVUPS Z9, (AX)(BX*1)
-	VMOVUPS Z12, (AX)(CX*4)
-	ADDQ    R12, AX
+	VMOVUPS Z3, (AX)(R10*1)
+	VMOVUPS Z6, (AX)(R10*2)
+	VMOVUPS Z9, (AX)(R12*1)
+	VMOVUPS Z12, (AX)(R10*4)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z4, (AX)(CX*1)
-	VMOVUPS Z7, (AX)(CX*2)
-	VMOVUPS Z10, (AX)(BX*1)
-	VMOVUPS Z13, (AX)(CX*4)
-	ADDQ    R12, AX
+	VMOVUPS Z4, (AX)(R10*1)
+	VMOVUPS Z7, (AX)(R10*2)
+	VMOVUPS Z10, (AX)(R12*1)
+	VMOVUPS Z13, (AX)(R10*4)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z5, (AX)(CX*1)
-	VMOVUPS Z8, (AX)(CX*2)
-	VMOVUPS Z11, (AX)(BX*1)
-	VMOVUPS Z14, (AX)(CX*4)
-	IMUL3Q  $0x05, CX, AX
+	VMOVUPS Z5, (AX)(R10*1)
+	VMOVUPS Z8, (AX)(R10*2)
+	VMOVUPS Z11, (AX)(R12*1)
+	VMOVUPS Z14, (AX)(R10*4)
+	IMUL3Q  $0x05, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x05, DX, AX
 	ADDQ    AX, DI
@@ -2536,78 +3003,59 @@ TEXT ·direct4x48AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z3
-	VMOVUPS (AX)(CX*2), Z6
-	VMOVUPS (AX)(BX*1), Z9
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z3
+	VMOVUPS (AX)(R10*2), Z6
+	VMOVUPS (AX)(R12*1), Z9
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z1
-	VMOVUPS (AX)(CX*1), Z4
-	VMOVUPS (AX)(CX*2), Z7
-	VMOVUPS (AX)(BX*1), Z10
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z4
+	VMOVUPS (AX)(R10*2), Z7
+	VMOVUPS (AX)(R12*1), Z10
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z2
-	VMOVUPS (AX)(CX*1), Z5
-	VMOVUPS (AX)(CX*2), Z8
-	VMOVUPS (AX)(BX*1), Z11
+	VMOVUPS (AX)(R10*1), Z5
+	VMOVUPS (AX)(R10*2), Z8
+	VMOVUPS (AX)(R12*1), Z11
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
-	VMOVUPS 128(R10), Z2
-	VMOVUPS (R10), Z3
-	VMOVUPS 64(R10), Z4
-	VMOVUPS 128(R10), Z5
-	VMOVUPS (R10), Z6
-	VMOVUPS 64(R10), Z7
-	VMOVUPS 128(R10), Z8
-	VMOVUPS (R10), Z9
-	VMOVUPS 64(R10), Z10
-	VMOVUPS 128(R10), Z11
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS (AX), Z3
+	VMOVUPS 64(AX), Z4
+	VMOVUPS 128(AX), Z5
+	VMOVUPS (AX), Z6
+	VMOVUPS 64(AX), Z7
+	VMOVUPS 128(AX), Z8
+	VMOVUPS (AX), Z9
+	VMOVUPS 64(AX), Z10
+	VMOVUPS 128(AX), Z11
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x10, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -2636,8 +3084,60 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z3, Z3
+	VADDPS (AX)(R10*2), Z6, Z6
+	VADDPS (AX)(R12*1), Z9, Z9
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z1, Z1
+	VADDPS (AX)(R10*1), Z4, Z4
+	VADDPS (AX)(R10*2), Z7, Z7
+	VADDPS (AX)(R12*1), Z10, Z10
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z2, Z2
+	VADDPS (AX)(R10*1), Z5, Z5
+	VADDPS (AX)(R10*2), Z8, Z8
+	VADDPS (AX)(R12*1), Z11, Z11
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z15, Z15, Z15
@@ -2655,26 +3155,23 @@ tap:
 	VMAXPS Z11, Z15, Z11
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z3, (AX)(CX*1)
-	VMOVUPS Z6, (AX)(CX*2)
-	VMOVUPS Z9, (AX)(BX*1)
-	ADDQ    R12, AX
+	VMOVUPS Z3, (AX)(R10*1)
+	VMOVUPS Z6, (AX)(R10*2)
+	VMOVUPS Z9, (AX)(R12*1)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z4, (AX)(CX*1)
-	VMOVUPS Z7, (AX)(CX*2)
-	VMOVUPS Z10, (AX)(BX*1)
-	ADDQ    R12, AX
+	VMOVUPS Z4, (AX)(R10*1)
+	VMOVUPS Z7, (AX)(R10*2)
+	VMOVUPS Z10, (AX)(R12*1)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z5, (AX)(CX*1)
-	VMOVUPS Z8, (AX)(CX*2)
-	VMOVUPS Z11, (AX)(BX*1)
-	IMUL3Q  $0x04, CX, AX
+	VMOVUPS Z5, (AX)(R10*1)
+	VMOVUPS Z8, (AX)(R10*2)
+	VMOVUPS Z11, (AX)(R12*1)
+	IMUL3Q  $0x04, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x04, DX, AX
 	ADDQ    AX, DI
@@ -2690,69 +3187,53 @@ TEXT ·direct3x48AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z3
-	VMOVUPS (AX)(CX*2), Z6
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z3
+	VMOVUPS (AX)(R10*2), Z6
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z1
-	VMOVUPS (AX)(CX*1), Z4
-	VMOVUPS (AX)(CX*2), Z7
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z4
+	VMOVUPS (AX)(R10*2), Z7
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z2
-	VMOVUPS (AX)(CX*1), Z5
-	VMOVUPS (AX)(CX*2), Z8
+	VMOVUPS (AX)(R10*1), Z5
+	VMOVUPS (AX)(R10*2), Z8
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
-	VMOVUPS 128(R10), Z2
-	VMOVUPS (R10), Z3
-	VMOVUPS 64(R10), Z4
-	VMOVUPS 128(R10), Z5
-	VMOVUPS (R10), Z6
-	VMOVUPS 64(R10), Z7
-	VMOVUPS 128(R10), Z8
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS (AX), Z3
+	VMOVUPS 64(AX), Z4
+	VMOVUPS 128(AX), Z5
+	VMOVUPS (AX), Z6
+	VMOVUPS 64(AX), Z7
+	VMOVUPS 128(AX), Z8
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x0c, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -2777,8 +3258,54 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z3, Z3
+	VADDPS (AX)(R10*2), Z6, Z6
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z1, Z1
+	VADDPS (AX)(R10*1), Z4, Z4
+	VADDPS (AX)(R10*2), Z7, Z7
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z2, Z2
+	VADDPS (AX)(R10*1), Z5, Z5
+	VADDPS (AX)(R10*2), Z8, Z8
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z12, Z12, Z12
@@ -2793,23 +3320,20 @@ tap:
 	VMAXPS Z8, Z12, Z8
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z3, (AX)(CX*1)
-	VMOVUPS Z6, (AX)(CX*2)
-	ADDQ    R12, AX
+	VMOVUPS Z3, (AX)(R10*1)
+	VMOVUPS Z6, (AX)(R10*2)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z4, (AX)(CX*1)
-	VMOVUPS Z7, (AX)(CX*2)
-	ADDQ    R12, AX
+	VMOVUPS Z4, (AX)(R10*1)
+	VMOVUPS Z7, (AX)(R10*2)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z5, (AX)(CX*1)
-	VMOVUPS Z8, (AX)(CX*2)
-	IMUL3Q  $0x03, CX, AX
+	VMOVUPS Z5, (AX)(R10*1)
+	VMOVUPS Z8, (AX)(R10*2)
+	IMUL3Q  $0x03, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x03, DX, AX
 	ADDQ    AX, DI
@@ -2825,60 +3349,47 @@ TEXT ·direct2x48AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z3
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z3
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z1
-	VMOVUPS (AX)(CX*1), Z4
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z4
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z2
-	VMOVUPS (AX)(CX*1), Z5
+	VMOVUPS (AX)(R10*1), Z5
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
-	VMOVUPS 128(R10), Z2
-	VMOVUPS (R10), Z3
-	VMOVUPS 64(R10), Z4
-	VMOVUPS 128(R10), Z5
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS (AX), Z3
+	VMOVUPS 64(AX), Z4
+	VMOVUPS 128(AX), Z5
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x08, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -2899,8 +3410,48 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z3, Z3
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z1, Z1
+	VADDPS (AX)(R10*1), Z4, Z4
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z2, Z2
+	VADDPS (AX)(R10*1), Z5, Z5
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z9, Z9, Z9
@@ -2912,20 +3463,17 @@ tap:
 	VMAXPS Z5, Z9, Z5
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z3, (AX)(CX*1)
-	ADDQ    R12, AX
+	VMOVUPS Z3, (AX)(R10*1)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z4, (AX)(CX*1)
-	ADDQ    R12, AX
+	VMOVUPS Z4, (AX)(R10*1)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z5, (AX)(CX*1)
-	IMUL3Q  $0x02, CX, AX
+	VMOVUPS Z5, (AX)(R10*1)
+	IMUL3Q  $0x02, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x02, DX, AX
 	ADDQ    AX, DI
@@ -2941,51 +3489,41 @@ TEXT ·direct1x48AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	ADDQ    R12, AX
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z1
-	ADDQ    R12, AX
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z2
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
-	VMOVUPS 128(R10), Z2
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x04, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -3002,8 +3540,42 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z1, Z1
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z2, Z2
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z6, Z6, Z6
@@ -3012,17 +3584,14 @@ tap:
 	VMAXPS Z2, Z6, Z2
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	ADDQ    R12, AX
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	ADDQ    R12, AX
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z2, (AX)
-	IMUL3Q  $0x01, CX, AX
+	IMUL3Q  $0x01, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x01, DX, AX
 	ADDQ    AX, DI
@@ -3038,82 +3607,62 @@ TEXT ·direct7x32AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z2
-	VMOVUPS (AX)(CX*2), Z4
-	VMOVUPS (AX)(BX*1), Z6
-	VMOVUPS (AX)(CX*4), Z8
-	VMOVUPS (AX)(R14*1), Z10
-	VMOVUPS (AX)(BX*2), Z12
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z2
+	VMOVUPS (AX)(R10*2), Z4
+	VMOVUPS (AX)(R12*1), Z6
+	VMOVUPS (AX)(R10*4), Z8
+	VMOVUPS (AX)(R13*1), Z10
+	VMOVUPS (AX)(R12*2), Z12
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z1
-	VMOVUPS (AX)(CX*1), Z3
-	VMOVUPS (AX)(CX*2), Z5
-	VMOVUPS (AX)(BX*1), Z7
-	VMOVUPS (AX)(CX*4), Z9
-	VMOVUPS (AX)(R14*1), Z11
-	VMOVUPS (AX)(BX*2), Z13
+	VMOVUPS (AX)(R10*1), Z3
+	VMOVUPS (AX)(R10*2), Z5
+	VMOVUPS (AX)(R12*1), Z7
+	VMOVUPS (AX)(R10*4), Z9
+	VMOVUPS (AX)(R13*1), Z11
+	VMOVUPS (AX)(R12*2), Z13
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
-	VMOVUPS (R10), Z2
-	VMOVUPS 64(R10), Z3
-	VMOVUPS (R10), Z4
-	VMOVUPS 64(R10), Z5
-	VMOVUPS (R10), Z6
-	VMOVUPS 64(R10), Z7
-	VMOVUPS (R10), Z8
-	VMOVUPS 64(R10), Z9
-	VMOVUPS (R10), Z10
-	VMOVUPS 64(R10), Z11
-	VMOVUPS (R10), Z12
-	VMOVUPS 64(R10), Z13
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS (AX), Z2
+	VMOVUPS 64(AX), Z3
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	VMOVUPS (AX), Z6
+	VMOVUPS 64(AX), Z7
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z9
+	VMOVUPS (AX), Z10
+	VMOVUPS 64(AX), Z11
+	VMOVUPS (AX), Z12
+	VMOVUPS 64(AX), Z13
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x1c, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	PREFETCHT0 (AX)(R14*1)
-	PREFETCHT0 (AX)(BX*2)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	PREFETCHT0 (AX)(R14*1)
-	PREFETCHT0 (AX)(BX*2)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -3146,8 +3695,62 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	PREFETCHT0 (AX)(R13*1)
+	PREFETCHT0 (AX)(R12*2)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	PREFETCHT0 (AX)(R13*1)
+	PREFETCHT0 (AX)(R12*2)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z2, Z2
+	VADDPS (AX)(R10*2), Z4, Z4
+	VADDPS (AX)(R12*1), Z6, Z6
+	VADDPS (AX)(R10*4), Z8, Z8
+	VADDPS (AX)(R13*1), Z10, Z10
+	VADDPS (AX)(R12*2), Z12, Z12
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z1, Z1
+	VADDPS (AX)(R10*1), Z3, Z3
+	VADDPS (AX)(R10*2), Z5, Z5
+	VADDPS (AX)(R12*1), Z7, Z7
+	VADDPS (AX)(R10*4), Z9, Z9
+	VADDPS (AX)(R13*1), Z11, Z11
+	VADDPS (AX)(R12*2), Z13, Z13
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z16, Z16, Z16
@@ -3167,27 +3770,24 @@ tap:
 	VMAXPS Z13, Z16, Z13
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z2, (AX)(CX*1)
-	VMOVUPS Z4, (AX)(CX*2)
-	VMOVUPS Z6, (AX)(BX*1)
-	VMOVUPS Z8, (AX)(CX*4)
-	VMOVUPS Z10, (AX)(R14*1)
-	VMOVUPS Z12, (AX)(BX*2)
-	ADDQ    R12, AX
+	VMOVUPS Z2, (AX)(R10*1)
+	VMOVUPS Z4, (AX)(R10*2)
+	VMOVUPS Z6, (AX)(R12*1)
+	VMOVUPS Z8, (AX)(R10*4)
+	VMOVUPS Z10, (AX)(R13*1)
+	VMOVUPS Z12, (AX)(R12*2)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z3, (AX)(CX*1)
-	VMOVUPS Z5, (AX)(CX*2)
-	VMOVUPS Z7, (AX)(BX*1)
-	VMOVUPS Z9, (AX)(CX*4)
-	VMOVUPS Z11, (AX)(R14*1)
-	VMOVUPS Z13, (AX)(BX*2)
-	IMUL3Q  $0x07, CX, AX
+	VMOVUPS Z3, (AX)(R10*1)
+	VMOVUPS Z5, (AX)(R10*2)
+	VMOVUPS Z7, (AX)(R12*1)
+	VMOVUPS Z9, (AX)(R10*4)
+	VMOVUPS Z11, (AX)(R13*1)
+	VMOVUPS Z13, (AX)(R12*2)
+	IMUL3Q  $0x07, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x07, DX, AX
 	ADDQ    AX, DI
@@ -3203,76 +3803,58 @@ TEXT ·direct6x32AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z2
-	VMOVUPS (AX)(CX*2), Z4
-	VMOVUPS (AX)(BX*1), Z6
-	VMOVUPS (AX)(CX*4), Z8
-	VMOVUPS (AX)(R14*1), Z10
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z2
+	VMOVUPS (AX)(R10*2), Z4
+	VMOVUPS (AX)(R12*1), Z6
+	VMOVUPS (AX)(R10*4), Z8
+	VMOVUPS (AX)(R13*1), Z10
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z1
-	VMOVUPS (AX)(CX*1), Z3
-	VMOVUPS (AX)(CX*2), Z5
-	VMOVUPS (AX)(BX*1), Z7
-	VMOVUPS (AX)(CX*4), Z9
-	VMOVUPS (AX)(R14*1), Z11
+	VMOVUPS (AX)(R10*1), Z3
+	VMOVUPS (AX)(R10*2), Z5
+	VMOVUPS (AX)(R12*1), Z7
+	VMOVUPS (AX)(R10*4), Z9
+	VMOVUPS (AX)(R13*1), Z11
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
-	VMOVUPS (R10), Z2
-	VMOVUPS 64(R10), Z3
-	VMOVUPS (R10), Z4
-	VMOVUPS 64(R10), Z5
-	VMOVUPS (R10), Z6
-	VMOVUPS 64(R10), Z7
-	VMOVUPS (R10), Z8
-	VMOVUPS 64(R10), Z9
-	VMOVUPS (R10), Z10
-	VMOVUPS 64(R10), Z11
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS (AX), Z2
+	VMOVUPS 64(AX), Z3
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	VMOVUPS (AX), Z6
+	VMOVUPS 64(AX), Z7
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z9
+	VMOVUPS (AX), Z10
+	VMOVUPS 64(AX), Z11
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x18, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	PREFETCHT0 (AX)(R14*1)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	PREFETCHT0 (AX)(R14*1)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -3302,8 +3884,58 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	PREFETCHT0 (AX)(R13*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	PREFETCHT0 (AX)(R13*1)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z2, Z2
+	VADDPS (AX)(R10*2), Z4, Z4
+	VADDPS (AX)(R12*1), Z6, Z6
+	VADDPS (AX)(R10*4), Z8, Z8
+	VADDPS (AX)(R13*1), Z10, Z10
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z1, Z1
+	VADDPS (AX)(R10*1), Z3, Z3
+	VADDPS (AX)(R10*2), Z5, Z5
+	VADDPS (AX)(R12*1), Z7, Z7
+	VADDPS (AX)(R10*4), Z9, Z9
+	VADDPS (AX)(R13*1), Z11, Z11
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z14, Z14, Z14
@@ -3321,25 +3953,22 @@ tap:
 	VMAXPS Z11, Z14, Z11
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z2, (AX)(CX*1)
-	VMOVUPS Z4, (AX)(CX*2)
-	VMOVUPS Z6, (AX)(BX*1)
-	VMOVUPS Z8, (AX)(CX*4)
-	VMOVUPS Z10, (AX)(R14*1)
-	ADDQ    R12, AX
+	VMOVUPS Z2, (AX)(R10*1)
+	VMOVUPS Z4, (AX)(R10*2)
+	VMOVUPS Z6, (AX)(R12*1)
+	VMOVUPS Z8, (AX)(R10*4)
+	VMOVUPS Z10, (AX)(R13*1)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z3, (AX)(CX*1)
-	VMOVUPS Z5, (AX)(CX*2)
-	VMOVUPS Z7, (AX)(BX*1)
-	VMOVUPS Z9, (AX)(CX*4)
-	VMOVUPS Z11, (AX)(R14*1)
-	IMUL3Q  $0x06, CX, AX
+	VMOVUPS Z3, (AX)(R10*1)
+	VMOVUPS Z5, (AX)(R10*2)
+	VMOVUPS Z7, (AX)(R12*1)
+	VMOVUPS Z9, (AX)(R10*4)
+	VMOVUPS Z11, (AX)(R13*1)
+	IMUL3Q  $0x06, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x06, DX, AX
 	ADDQ    AX, DI
@@ -3355,70 +3984,54 @@ TEXT ·direct5x32AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z2
-	VMOVUPS (AX)(CX*2), Z4
-	VMOVUPS (AX)(BX*1), Z6
-	VMOVUPS (AX)(CX*4), Z8
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z2
+	VMOVUPS (AX)(R10*2), Z4
+	VMOVUPS (AX)(R12*1), Z6
+	VMOVUPS (AX)(R10*4), Z8
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z1
-	VMOVUPS (AX)(CX*1), Z3
-	VMOVUPS (AX)(CX*2), Z5
-	VMOVUPS (AX)(BX*1), Z7
-	VMOVUPS (AX)(CX*4), Z9
+	VMOVUPS (AX)(R10*1), Z3
+	VMOVUPS (AX)(R10*2), Z5
+	VMOVUPS (AX)(R12*1), Z7
+	VMOVUPS (AX)(R10*4), Z9
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
-	VMOVUPS (R10), Z2
-	VMOVUPS 64(R10), Z3
-	VMOVUPS (R10), Z4
-	VMOVUPS 64(R10), Z5
-	VMOVUPS (R10), Z6
-	VMOVUPS 64(R10), Z7
-	VMOVUPS (R10), Z8
-	VMOVUPS 64(R10), Z9
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS (AX), Z2
+	VMOVUPS 64(AX), Z3
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	VMOVUPS (AX), Z6
+	VMOVUPS 64(AX), Z7
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z9
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x14, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -3445,8 +4058,54 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z2, Z2
+	VADDPS (AX)(R10*2), Z4, Z4
+	VADDPS (AX)(R12*1), Z6, Z6
+	VADDPS (AX)(R10*4), Z8, Z8
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z1, Z1
+	VADDPS (AX)(R10*1), Z3, Z3
+	VADDPS (AX)(R10*2), Z5, Z5
+	VADDPS (AX)(R12*1), Z7, Z7
+	VADDPS (AX)(R10*4), Z9, Z9
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z12, Z12, Z12
@@ -3462,23 +4121,20 @@ tap:
 	VMAXPS Z9, Z12, Z9
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z2, (AX)(CX*1)
-	VMOVUPS Z4, (AX)(CX*2)
-	VMOVUPS Z6, (AX)(BX*1)
-	VMOVUPS Z8, (AX)(CX*4)
-	ADDQ    R12, AX
+	VMOVUPS Z2, (AX)(R10*1)
+	VMOVUPS Z4, (AX)(R10*2)
+	VMOVUPS Z6, (AX)(R12*1)
+	VMOVUPS Z8, (AX)(R10*4)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z3, (AX)(CX*1)
-	VMOVUPS Z5, (AX)(CX*2)
-	VMOVUPS Z7, (AX)(BX*1)
-	VMOVUPS Z9, (AX)(CX*4)
-	IMUL3Q  $0x05, CX, AX
+	VMOVUPS Z3, (AX)(R10*1)
+	VMOVUPS Z5, (AX)(R10*2)
+	VMOVUPS Z7, (AX)(R12*1)
+	VMOVUPS Z9, (AX)(R10*4)
+	IMUL3Q  $0x05, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x05, DX, AX
 	ADDQ    AX, DI
@@ -3494,64 +4150,50 @@ TEXT ·direct4x32AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z2
-	VMOVUPS (AX)(CX*2), Z4
-	VMOVUPS (AX)(BX*1), Z6
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z2
+	VMOVUPS (AX)(R10*2), Z4
+	VMOVUPS (AX)(R12*1), Z6
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z1
-	VMOVUPS (AX)(CX*1), Z3
-	VMOVUPS (AX)(CX*2), Z5
-	VMOVUPS (AX)(BX*1), Z7
+	VMOVUPS (AX)(R10*1), Z3
+	VMOVUPS (AX)(R10*2), Z5
+	VMOVUPS (AX)(R12*1), Z7
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
-	VMOVUPS (R10), Z2
-	VMOVUPS 64(R10), Z3
-	VMOVUPS (R10), Z4
-	VMOVUPS 64(R10), Z5
-	VMOVUPS (R10), Z6
-	VMOVUPS 64(R10), Z7
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS (AX), Z2
+	VMOVUPS 64(AX), Z3
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	VMOVUPS (AX), Z6
+	VMOVUPS 64(AX), Z7
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x10, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -3575,8 +4217,50 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z2, Z2
+	VADDPS (AX)(R10*2), Z4, Z4
+	VADDPS (AX)(R12*1), Z6, Z6
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z1, Z1
+	VADDPS (AX)(R10*1), Z3, Z3
+	VADDPS (AX)(R10*2), Z5, Z5
+	VADDPS (AX)(R12*1), Z7, Z7
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z10, Z10, Z10
@@ -3590,21 +4274,18 @@ tap:
 	VMAXPS Z7, Z10, Z7
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z2, (AX)(CX*1)
-	VMOVUPS Z4, (AX)(CX*2)
-	VMOVUPS Z6, (AX)(BX*1)
-	ADDQ    R12, AX
+	VMOVUPS Z2, (AX)(R10*1)
+	VMOVUPS Z4, (AX)(R10*2)
+	VMOVUPS Z6, (AX)(R12*1)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z3, (AX)(CX*1)
-	VMOVUPS Z5, (AX)(CX*2)
-	VMOVUPS Z7, (AX)(BX*1)
-	IMUL3Q  $0x04, CX, AX
+	VMOVUPS Z3, (AX)(R10*1)
+	VMOVUPS Z5, (AX)(R10*2)
+	VMOVUPS Z7, (AX)(R12*1)
+	IMUL3Q  $0x04, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x04, DX, AX
 	ADDQ    AX, DI
@@ -3620,58 +4301,46 @@ TEXT ·direct3x32AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z2
-	VMOVUPS (AX)(CX*2), Z4
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z2
+	VMOVUPS (AX)(R10*2), Z4
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z1
-	VMOVUPS (AX)(CX*1), Z3
-	VMOVUPS (AX)(CX*2), Z5
+	VMOVUPS (AX)(R10*1), Z3
+	VMOVUPS (AX)(R10*2), Z5
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
-	VMOVUPS (R10), Z2
-	VMOVUPS 64(R10), Z3
-	VMOVUPS (R10), Z4
-	VMOVUPS 64(R10), Z5
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS (AX), Z2
+	VMOVUPS 64(AX), Z3
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x0c, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -3692,8 +4361,46 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z2, Z2
+	VADDPS (AX)(R10*2), Z4, Z4
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z1, Z1
+	VADDPS (AX)(R10*1), Z3, Z3
+	VADDPS (AX)(R10*2), Z5, Z5
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z8, Z8, Z8
@@ -3705,19 +4412,16 @@ tap:
 	VMAXPS Z5, Z8, Z5
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z2, (AX)(CX*1)
-	VMOVUPS Z4, (AX)(CX*2)
-	ADDQ    R12, AX
+	VMOVUPS Z2, (AX)(R10*1)
+	VMOVUPS Z4, (AX)(R10*2)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z3, (AX)(CX*1)
-	VMOVUPS Z5, (AX)(CX*2)
-	IMUL3Q  $0x03, CX, AX
+	VMOVUPS Z3, (AX)(R10*1)
+	VMOVUPS Z5, (AX)(R10*2)
+	IMUL3Q  $0x03, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x03, DX, AX
 	ADDQ    AX, DI
@@ -3733,52 +4437,42 @@ TEXT ·direct2x32AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z2
-	ADDQ    R12, AX
+	VMOVUPS (AX)(R10*1), Z2
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z1
-	VMOVUPS (AX)(CX*1), Z3
+	VMOVUPS (AX)(R10*1), Z3
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
-	VMOVUPS (R10), Z2
-	VMOVUPS 64(R10), Z3
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS (AX), Z2
+	VMOVUPS 64(AX), Z3
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x08, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -3796,8 +4490,42 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z2, Z2
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z1, Z1
+	VADDPS (AX)(R10*1), Z3, Z3
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z6, Z6, Z6
@@ -3807,17 +4535,14 @@ tap:
 	VMAXPS Z3, Z6, Z3
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z2, (AX)(CX*1)
-	ADDQ    R12, AX
+	VMOVUPS Z2, (AX)(R10*1)
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	VMOVUPS Z3, (AX)(CX*1)
-	IMUL3Q  $0x02, CX, AX
+	VMOVUPS Z3, (AX)(R10*1)
+	IMUL3Q  $0x02, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x02, DX, AX
 	ADDQ    AX, DI
@@ -3833,46 +4558,38 @@ TEXT ·direct1x32AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	ADDQ    R12, AX
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS (AX), Z1
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x04, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	ADDQ       R12, AX
-	PREFETCHT0 (AX)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -3887,8 +4604,38 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Z1, Z1
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z4, Z4, Z4
@@ -3896,15 +4643,12 @@ tap:
 	VMAXPS Z1, Z4, Z1
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
+	MOVQ    plane+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	ADDQ    R12, AX
+	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	IMUL3Q  $0x01, CX, AX
+	IMUL3Q  $0x01, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x01, DX, AX
 	ADDQ    AX, DI
@@ -3920,59 +4664,46 @@ TEXT ·direct7x16AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z1
-	VMOVUPS (AX)(CX*2), Z2
-	VMOVUPS (AX)(BX*1), Z3
-	VMOVUPS (AX)(CX*4), Z4
-	VMOVUPS (AX)(R14*1), Z5
-	VMOVUPS (AX)(BX*2), Z6
+	VMOVUPS (AX)(R10*1), Z1
+	VMOVUPS (AX)(R10*2), Z2
+	VMOVUPS (AX)(R12*1), Z3
+	VMOVUPS (AX)(R10*4), Z4
+	VMOVUPS (AX)(R13*1), Z5
+	VMOVUPS (AX)(R12*2), Z6
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS (R10), Z1
-	VMOVUPS (R10), Z2
-	VMOVUPS (R10), Z3
-	VMOVUPS (R10), Z4
-	VMOVUPS (R10), Z5
-	VMOVUPS (R10), Z6
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX), Z3
+	VMOVUPS (AX), Z4
+	VMOVUPS (AX), Z5
+	VMOVUPS (AX), Z6
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x1c, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	PREFETCHT0 (AX)(R14*1)
-	PREFETCHT0 (AX)(BX*2)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -3997,8 +4728,44 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	PREFETCHT0 (AX)(R13*1)
+	PREFETCHT0 (AX)(R12*2)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z1, Z1
+	VADDPS (AX)(R10*2), Z2, Z2
+	VADDPS (AX)(R12*1), Z3, Z3
+	VADDPS (AX)(R10*4), Z4, Z4
+	VADDPS (AX)(R13*1), Z5, Z5
+	VADDPS (AX)(R12*2), Z6, Z6
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z8, Z8, Z8
@@ -4011,19 +4778,15 @@ tap:
 	VMAXPS Z6, Z8, Z6
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, (AX)(CX*1)
-	VMOVUPS Z2, (AX)(CX*2)
-	VMOVUPS Z3, (AX)(BX*1)
-	VMOVUPS Z4, (AX)(CX*4)
-	VMOVUPS Z5, (AX)(R14*1)
-	VMOVUPS Z6, (AX)(BX*2)
-	IMUL3Q  $0x07, CX, AX
+	VMOVUPS Z1, (AX)(R10*1)
+	VMOVUPS Z2, (AX)(R10*2)
+	VMOVUPS Z3, (AX)(R12*1)
+	VMOVUPS Z4, (AX)(R10*4)
+	VMOVUPS Z5, (AX)(R13*1)
+	VMOVUPS Z6, (AX)(R12*2)
+	IMUL3Q  $0x07, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x07, DX, AX
 	ADDQ    AX, DI
@@ -4039,56 +4802,44 @@ TEXT ·direct6x16AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z1
-	VMOVUPS (AX)(CX*2), Z2
-	VMOVUPS (AX)(BX*1), Z3
-	VMOVUPS (AX)(CX*4), Z4
-	VMOVUPS (AX)(R14*1), Z5
+	VMOVUPS (AX)(R10*1), Z1
+	VMOVUPS (AX)(R10*2), Z2
+	VMOVUPS (AX)(R12*1), Z3
+	VMOVUPS (AX)(R10*4), Z4
+	VMOVUPS (AX)(R13*1), Z5
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS (R10), Z1
-	VMOVUPS (R10), Z2
-	VMOVUPS (R10), Z3
-	VMOVUPS (R10), Z4
-	VMOVUPS (R10), Z5
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX), Z3
+	VMOVUPS (AX), Z4
+	VMOVUPS (AX), Z5
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x18, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	PREFETCHT0 (AX)(R14*1)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -4111,8 +4862,42 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	PREFETCHT0 (AX)(R13*1)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z1, Z1
+	VADDPS (AX)(R10*2), Z2, Z2
+	VADDPS (AX)(R12*1), Z3, Z3
+	VADDPS (AX)(R10*4), Z4, Z4
+	VADDPS (AX)(R13*1), Z5, Z5
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z7, Z7, Z7
@@ -4124,18 +4909,14 @@ tap:
 	VMAXPS Z5, Z7, Z5
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, (AX)(CX*1)
-	VMOVUPS Z2, (AX)(CX*2)
-	VMOVUPS Z3, (AX)(BX*1)
-	VMOVUPS Z4, (AX)(CX*4)
-	VMOVUPS Z5, (AX)(R14*1)
-	IMUL3Q  $0x06, CX, AX
+	VMOVUPS Z1, (AX)(R10*1)
+	VMOVUPS Z2, (AX)(R10*2)
+	VMOVUPS Z3, (AX)(R12*1)
+	VMOVUPS Z4, (AX)(R10*4)
+	VMOVUPS Z5, (AX)(R13*1)
+	IMUL3Q  $0x06, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x06, DX, AX
 	ADDQ    AX, DI
@@ -4151,53 +4932,42 @@ TEXT ·direct5x16AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z1
-	VMOVUPS (AX)(CX*2), Z2
-	VMOVUPS (AX)(BX*1), Z3
-	VMOVUPS (AX)(CX*4), Z4
+	VMOVUPS (AX)(R10*1), Z1
+	VMOVUPS (AX)(R10*2), Z2
+	VMOVUPS (AX)(R12*1), Z3
+	VMOVUPS (AX)(R10*4), Z4
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS (R10), Z1
-	VMOVUPS (R10), Z2
-	VMOVUPS (R10), Z3
-	VMOVUPS (R10), Z4
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX), Z3
+	VMOVUPS (AX), Z4
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x14, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	PREFETCHT0 (AX)(CX*4)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -4218,8 +4988,40 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	PREFETCHT0 (AX)(R10*4)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z1, Z1
+	VADDPS (AX)(R10*2), Z2, Z2
+	VADDPS (AX)(R12*1), Z3, Z3
+	VADDPS (AX)(R10*4), Z4, Z4
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z6, Z6, Z6
@@ -4230,17 +5032,13 @@ tap:
 	VMAXPS Z4, Z6, Z4
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, (AX)(CX*1)
-	VMOVUPS Z2, (AX)(CX*2)
-	VMOVUPS Z3, (AX)(BX*1)
-	VMOVUPS Z4, (AX)(CX*4)
-	IMUL3Q  $0x05, CX, AX
+	VMOVUPS Z1, (AX)(R10*1)
+	VMOVUPS Z2, (AX)(R10*2)
+	VMOVUPS Z3, (AX)(R12*1)
+	VMOVUPS Z4, (AX)(R10*4)
+	IMUL3Q  $0x05, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x05, DX, AX
 	ADDQ    AX, DI
@@ -4256,50 +5054,40 @@ TEXT ·direct4x16AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z1
-	VMOVUPS (AX)(CX*2), Z2
-	VMOVUPS (AX)(BX*1), Z3
+	VMOVUPS (AX)(R10*1), Z1
+	VMOVUPS (AX)(R10*2), Z2
+	VMOVUPS (AX)(R12*1), Z3
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS (R10), Z1
-	VMOVUPS (R10), Z2
-	VMOVUPS (R10), Z3
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX), Z2
+	VMOVUPS (AX), Z3
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x10, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	PREFETCHT0 (AX)(BX*1)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -4318,8 +5106,38 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z1, Z1
+	VADDPS (AX)(R10*2), Z2, Z2
+	VADDPS (AX)(R12*1), Z3, Z3
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z5, Z5, Z5
@@ -4329,16 +5147,12 @@ tap:
 	VMAXPS Z3, Z5, Z3
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, (AX)(CX*1)
-	VMOVUPS Z2, (AX)(CX*2)
-	VMOVUPS Z3, (AX)(BX*1)
-	IMUL3Q  $0x04, CX, AX
+	VMOVUPS Z1, (AX)(R10*1)
+	VMOVUPS Z2, (AX)(R10*2)
+	VMOVUPS Z3, (AX)(R12*1)
+	IMUL3Q  $0x04, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x04, DX, AX
 	ADDQ    AX, DI
@@ -4354,47 +5168,38 @@ TEXT ·direct3x16AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z1
-	VMOVUPS (AX)(CX*2), Z2
+	VMOVUPS (AX)(R10*1), Z1
+	VMOVUPS (AX)(R10*2), Z2
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS (R10), Z1
-	VMOVUPS (R10), Z2
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX), Z1
+	VMOVUPS (AX), Z2
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x0c, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	PREFETCHT0 (AX)(CX*2)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -4411,8 +5216,36 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z1, Z1
+	VADDPS (AX)(R10*2), Z2, Z2
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z4, Z4, Z4
@@ -4421,15 +5254,11 @@ tap:
 	VMAXPS Z2, Z4, Z2
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, (AX)(CX*1)
-	VMOVUPS Z2, (AX)(CX*2)
-	IMUL3Q  $0x03, CX, AX
+	VMOVUPS Z1, (AX)(R10*1)
+	VMOVUPS Z2, (AX)(R10*2)
+	IMUL3Q  $0x03, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x03, DX, AX
 	ADDQ    AX, DI
@@ -4445,44 +5274,36 @@ TEXT ·direct2x16AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(CX*1), Z1
+	VMOVUPS (AX)(R10*1), Z1
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
-	VMOVUPS (R10), Z1
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX), Z1
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x08, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(CX*1)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -4497,8 +5318,34 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+	VADDPS (AX)(R10*1), Z1, Z1
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z3, Z3, Z3
@@ -4506,14 +5353,10 @@ tap:
 	VMAXPS Z1, Z3, Z1
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, (AX)(CX*1)
-	IMUL3Q  $0x02, CX, AX
+	VMOVUPS Z1, (AX)(R10*1)
+	IMUL3Q  $0x02, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x02, DX, AX
 	ADDQ    AX, DI
@@ -4529,41 +5372,34 @@ TEXT ·direct1x16AVX512(SB), $0-96
 	MOVQ offsets+16(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
-	MOVQ bias+56(FP), R10
 	MOVQ out+64(FP), R11
-	MOVQ plane+80(FP), R12
-	MOVQ mode+88(FP), R13
+	MOVQ pixel+72(FP), R10
 	SHLQ $0x02, DX
-	SHLQ $0x02, R12
+	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
 	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
 
 group:
-	TESTQ   $0x00000002, R13
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	JMP     start
 
 bias:
-	VMOVUPS (R10), Z0
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Z0
 
 start:
-	MOVQ       pixel+72(FP), CX
-	IMUL3Q     $0x04, CX, AX
-	ADDQ       R11, AX
-	SHLQ       $0x02, CX
-	LEAQ       (CX)(CX*2), BX
-	LEAQ       (CX)(CX*4), R14
-	PREFETCHT0 (AX)
-	MOVQ       taps+8(FP), CX
-	MOVQ       u+40(FP), R14
-	MOVQ       SI, BX
-	PCALIGN    $0x40
+	MOVQ    u+40(FP), R14
+	MOVQ    SI, BX
+	MOVQ    taps+8(FP), CX
+	SUBQ    $0x20, CX
+	JLE     late
+	PCALIGN $0x40
 
 tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
@@ -4576,21 +5412,41 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	TESTQ        $0x00000001, R13
-	JZ           store
+
+late:
+	// The last taps remain: the results are fetched meanwhile
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), AX
+	CMPQ       AX, BX
+	JEQ        summed
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	MOVQ       taps+8(FP), CX
+	LEAQ       (SI)(CX*8), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	JMP        tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   R11, AX
+	VADDPS (AX), Z0, Z0
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
 
 	// The maximum returns its second source if that is a NaN
 	VPXORD Z2, Z2, Z2
 	VMAXPS Z0, Z2, Z0
 
 store:
-	MOVQ    pixel+72(FP), CX
-	SHLQ    $0x02, CX
-	LEAQ    (CX)(CX*2), BX
-	LEAQ    (CX)(CX*4), R14
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	IMUL3Q  $0x01, CX, AX
+	IMUL3Q  $0x01, R10, AX
 	ADDQ    AX, R11
 	IMUL3Q  $0x01, DX, AX
 	ADDQ    AX, DI

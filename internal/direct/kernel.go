@@ -27,8 +27,9 @@ import (
 //
 //	out[(k/16)*plane + p*pixel + k%16] = bias[k] + Σ_t x[offsets[t] + p*step] · u[t*row/4 + k]
 //
-// row is in bytes, all else in elements. With ModeAccumulate the sum starts from out instead of bias; with ModeReLU the
-// result is the maximum of it and 0, where NaN stays NaN. Every output is one
+// row is in bytes, all else in elements. With ModeAccumulate the sum starts from
+// out instead of bias; with ModeAdd out is added to it at the end; with ModeReLU
+// the result is the maximum of it and 0, where NaN stays NaN. Every sum is one
 // chain of fused multiply-adds in the order of t. groups and taps must be
 // positive: the loops test at their end.
 type rowFunc func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode int)
@@ -36,7 +37,8 @@ type rowFunc func(groups, taps int, offsets *int, x *float32, step int, u *float
 // The bits of a rowFunc's mode.
 const (
 	ModeReLU       = 1
-	ModeAccumulate = 2
+	ModeAccumulate = 2 // a chain goes on; the results are waited for at its beginning
+	ModeAdd        = 4 // unlike ModeAccumulate it waits for nothing: they are fetched meanwhile
 )
 
 // Kernel is the direct convolution on one instruction set.
@@ -138,6 +140,9 @@ func generic(pixels, width int) rowFunc {
 					}
 				}
 				for l, v := range acc {
+					if mode&ModeAdd != 0 {
+						v = float64(float32(v)) + float64(to[l])
+					}
 					if mode&ModeReLU != 0 {
 						v = max(v, 0)
 					}

@@ -25,6 +25,9 @@ func sum(n, width int, o *Operands) []float64 {
 			for t, off := range o.Offsets {
 				y += float64(o.X[off+p*o.Step]) * float64(o.U[t*o.row(width)+k])
 			}
+			if o.Mode&ModeAdd != 0 {
+				y += float64(o.Out[k/16*o.Plane+p*o.Pixel+k%16])
+			}
 			if o.Mode&ModeReLU != 0 {
 				y = max(y, 0)
 			}
@@ -51,10 +54,15 @@ func TestRow(t *testing.T) {
 		for width := 16; width <= kern.KB; width += 16 {
 			for n := 1; n <= 3*kern.Pixels+1; n++ {
 				for i, geometry := range []struct{ step, pixel, plane int }{{1, 16, 40 * 16}, {3, 16, 40 * 16}, {16, 80, 16}} {
-					o := Operands{Offsets: []int{5, 0, 3, 3, 30, 12, 40}, Step: geometry.step, Pixel: geometry.pixel, Plane: geometry.plane, Mode: (n + i) % 4}
+					taps := []int{7, 32, 33, 70}[n%4] // around the place where the results are fetched
+					o := Operands{Offsets: make([]int, taps), Step: geometry.step, Pixel: geometry.pixel, Plane: geometry.plane, Mode: (n + i) % 8}
+					for t := range o.Offsets {
+						o.Offsets[t] = t * 7 % 40
+					}
+					o.Offsets[taps-1] = 40
 					o.X = testutil.Ints(uint64(n), 41+(n-1)*o.Step, -4, 4)
 					o.Row = []int{0, width + 5}[i%2]
-					o.U = testutil.Ints(2, 6*o.row(width)+width, -4, 4)
+					o.U = testutil.Ints(2, (taps-1)*o.row(width)+width, -4, 4)
 					if o.Mode&ModeAccumulate == 0 {
 						o.Bias = testutil.Ints(3, width, -4, 4)
 					}
@@ -62,7 +70,7 @@ func TestRow(t *testing.T) {
 					copy(o.Out, testutil.Ints(4, len(o.Out), -9, 9))
 					want := sum(n, width, &o)
 					kern.Row(n, width, &o)
-					testutil.CheckExact(t, "row", []int{width, n, o.Step, o.Mode}, gather(n, width, &o), want)
+					testutil.CheckExact(t, "row", []int{width, n, taps, o.Step, o.Mode}, gather(n, width, &o), want)
 				}
 			}
 		}
@@ -96,6 +104,8 @@ func TestGuardPages(t *testing.T) {
 						o := Operands{Offsets: []int{0, 3, 1, 7, 9}, X: place(t, testutil.Normal(1, 9+(n-1)*step+1)), Step: step,
 							U: place(t, testutil.Normal(2, 4*row+width)), Row: row, Bias: place(t, testutil.Normal(3, width)),
 							Out: place(t, make([]float32, (width/16-1)*plane+n*16)), Pixel: 16, Plane: plane}
+						kern.Row(n, width, &o)
+						o.Mode = ModeAdd
 						kern.Row(n, width, &o)
 						o.Bias, o.Mode = nil, ModeAccumulate|ModeReLU
 						kern.Row(n, width, &o)
@@ -146,7 +156,7 @@ func FuzzRow(f *testing.F) {
 				continue
 			}
 			n, width, taps := 1+int(n)%30, 16*(1+int(blocks)%(kern.KB/16)), 1+int(taps)
-			o := Operands{Offsets: make([]int, taps), Step: 1 + int(step), Pixel: 16, Plane: n * 16, Mode: int(mode) % 4}
+			o := Operands{Offsets: make([]int, taps), Step: 1 + int(step), Pixel: 16, Plane: n * 16, Mode: int(mode) % 8}
 			for j := range o.Offsets {
 				o.Offsets[j] = j * 7
 			}

@@ -40,12 +40,12 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	c.Function(fmt.Sprintf("direct%dx%d%s", pixels, kb, isa.suffix))
 	c.Doc(fmt.Sprintf("direct%dx%d%s convolves groups of %d pixels to %d channels; see rowFunc.", pixels, kb, isa.suffix, pixels, kb))
 	c.Pragma("noescape")
-	c.SignatureExpr("func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode int)")
+	c.SignatureExpr("func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode, nextX, nextU, nextOut int)")
 	load := func(name string, r reg.Register) reg.GPPhysical {
 		return c.Load(c.Param(name), r).(reg.GPPhysical)
 	}
 	groups := load("groups", reg.R15)
-	offsets := load("offsets", reg.RSI)
+	firstU := load("u", reg.RSI)
 	x := load("x", reg.RDI)
 	step := load("step", reg.RDX)
 	out := load("out", reg.R11)
@@ -95,6 +95,17 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 		c.JZ(LabelRef(otherwise))
 	}
 
+	// lastTap sets r to where the offsets end.
+	lastTap := func(r reg.GPPhysical) {
+		load("taps", r)
+		c.SHLQ(Imm(3), r)
+		p, err := c.Param("offsets").Resolve()
+		if err != nil {
+			panic(err)
+		}
+		c.ADDQ(p.Addr, r)
+	}
+
 	c.Label("group")
 	ifMode(modeAccumulate, "bias")
 	eachOut(func(t, v int, m Mem) { c.VMOVUPS(m, acc(t, v)) })
@@ -107,8 +118,8 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 		}
 	}
 	c.Label("start")
-	load("u", u)
-	c.MOVQ(offsets, tap)
+	c.MOVQ(firstU, u)
+	load("offsets", tap)
 	load("taps", taps)
 	c.SUBQ(Imm(lateTaps), taps)
 	c.JLE(LabelRef("late"))
@@ -141,8 +152,7 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 
 	c.Label("late")
 	c.Comment("The last taps remain: the results are fetched meanwhile")
-	load("taps", taps)
-	c.LEAQ(Mem{Base: offsets, Index: taps, Scale: 8}, at)
+	lastTap(at)
 	c.CMPQ(at, tap)
 	c.JEQ(LabelRef("summed"))
 	eachOut(func(t, v int, m Mem) {
@@ -150,8 +160,7 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 			c.PREFETCHT0(m)
 		}
 	})
-	load("taps", taps)
-	c.LEAQ(Mem{Base: offsets, Index: taps, Scale: 8}, taps)
+	lastTap(taps)
 	c.SUBQ(tap, taps)
 	c.SHRQ(Imm(3), taps)
 	c.JMP(LabelRef("tap"))
@@ -170,10 +179,13 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	}
 	c.Label("store")
 	eachOut(func(t, v int, m Mem) { c.VMOVUPS(acc(t, v), m) })
-	c.IMUL3Q(Imm(uint64(pixels)), pixel, at)
-	c.ADDQ(at, out)
-	c.IMUL3Q(Imm(uint64(pixels)), step, at)
-	c.ADDQ(at, x)
+	for _, next := range []struct {
+		name string
+		r    reg.Register
+	}{{"nextX", x}, {"nextU", firstU}, {"nextOut", out}} {
+		load(next.name, at)
+		c.LEAQ(Mem{Base: next.r, Index: at, Scale: 4}, next.r)
+	}
 	c.DECQ(groups)
 	c.JNZ(LabelRef("group"))
 	c.VZEROUPPER()

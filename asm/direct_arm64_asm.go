@@ -23,12 +23,13 @@ func directRunNEON(c *neon.Context, pixels int) {
 	c.Function(name)
 	c.Doc(fmt.Sprintf("%s convolves groups of %d pixels to 16 channels; see rowFunc.", name, pixels))
 	c.Pragma("noescape")
-	c.SignatureExpr("func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode int)")
-	const groups, taps, offsets, x, step, u, bias, out, pixel, mode, tap, at, count, uv, row neon.R = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14
+	c.SignatureExpr("func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode, nextX, nextU, nextOut int)")
+	const groups, taps, offsets, x, step, u, bias, out, pixel, mode, tap, at, count, uv, row, nextX, nextU, nextOut neon.R = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 19, 20
 	for _, p := range []struct {
 		name string
 		r    neon.R
-	}{{"groups", groups}, {"taps", taps}, {"offsets", offsets}, {"x", x}, {"step", step}, {"u", u}, {"row", row}, {"bias", bias}, {"out", out}, {"pixel", pixel}, {"mode", mode}} {
+	}{{"groups", groups}, {"taps", taps}, {"offsets", offsets}, {"x", x}, {"step", step}, {"u", u}, {"row", row}, {"bias", bias}, {"out", out}, {"pixel", pixel}, {"mode", mode},
+		{"nextX", nextX}, {"nextU", nextU}, {"nextOut", nextOut}} {
 		c.Load(p.name, p.r)
 	}
 	c.LSL(2, step, step)
@@ -109,10 +110,9 @@ func directRunNEON(c *neon.Context, pixels int) {
 		c.FSTPQ(acc(t, 0), acc(t, 1), neon.Mem{Base: at})
 		c.FSTPQ(acc(t, 2), acc(t, 3), neon.Mem{Base: at, Off: 32})
 	})
-	c.ADD(pixel, at, out)
-	c.MOVD(neon.Imm(pixels), tap)
-	c.MUL(step, tap, tap)
-	c.ADD(tap, x, x)
+	c.ADDShift(nextOut, 2, out, out)
+	c.ADDShift(nextX, 2, x, x)
+	c.ADDShift(nextU, 2, u, u)
 	c.SUBS(neon.Imm(1), groups, groups)
 	c.Branch("BNE", "group")
 	c.RET()

@@ -11,6 +11,7 @@ import (
 func elementwiseKernels(c *build.Context) {
 	for _, isa := range vecISAs {
 		relu(c, isa)
+		add(c, isa)
 		reluGrad(c, isa)
 		sumPixels(c, isa)
 		sgdStep(c, isa)
@@ -51,6 +52,30 @@ func relu(c *build.Context, isa vecISA) {
 		c.VMAXPS(Mem{Base: x, Disp: off}, r[0], r[1])
 		c.VMOVUPS(r[1], Mem{Base: x, Disp: off})
 	})
+	c.ADDQ(Imm(64), x)
+	c.DECQ(n)
+	c.JNZ(LabelRef("block"))
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// add emits dst += x. Its Go form is addGeneric.
+func add(c *build.Context, isa vecISA) {
+	c.Function("add" + isa.suffix)
+	c.Doc("add" + isa.suffix + " sets dst += x, n blocks of 16; see kernel.add.")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(n int, dst, x *float32)")
+	n := c.Load(c.Param("n"), reg.RCX)
+	dst := c.Load(c.Param("dst"), reg.RDI)
+	x := c.Load(c.Param("x"), reg.RSI)
+	r := isa.regs
+	c.Label("block")
+	isa.each(func(off int) {
+		c.VMOVUPS(Mem{Base: x, Disp: off}, r[0])
+		c.VADDPS(Mem{Base: dst, Disp: off}, r[0], r[0])
+		c.VMOVUPS(r[0], Mem{Base: dst, Disp: off})
+	})
+	c.ADDQ(Imm(64), dst)
 	c.ADDQ(Imm(64), x)
 	c.DECQ(n)
 	c.JNZ(LabelRef("block"))

@@ -33,6 +33,19 @@ func elementwiseNEON(c *neon.Context) {
 	end(x)
 	c.RET()
 
+	begin("addNEON", "sets dst += x, n blocks of 16; see kernel.add.", "func(n int, dst, x *float32)")
+	c.Load("dst", x)
+	c.Load("x", y)
+	c.Label("block")
+	for off := 0; off < 64; off += 16 {
+		c.FMOVQ(neon.Mem{Base: x, Off: off}, 0)
+		c.FMOVQ(neon.Mem{Base: y, Off: off}, 1)
+		c.VFADD(1, 0, 0)
+		c.FMOVQStore(0, neon.Mem{Base: x, Off: off})
+	}
+	end(x, y)
+	c.RET()
+
 	begin("reluGradNEON", "zeroes dx where x is not positive, n blocks of 16; see kernel.reluGrad.", "func(n int, dx, x *float32)")
 	c.Load("dx", x)
 	c.Load("x", y)

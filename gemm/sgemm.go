@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
@@ -44,6 +43,7 @@ type Multiplier struct {
 	iota    []int
 	pack    func(worker, item int)
 	block   func(worker, item int)
+	stream  func(worker, item int)
 	transA  bool
 	transB  bool
 	m, n    int
@@ -68,7 +68,7 @@ type Multiplier struct {
 type multiplierScratch struct {
 	a    []float32 // [MC][KC+16]
 	b    []float32 // a panel, where items pack their own
-	sums []float32 // of products with few rows
+	sums []float32 // [m][columns of an item], of few rows
 	tile []float32 // [MC][KB], of a last panel that reaches over the edge
 }
 
@@ -84,7 +84,7 @@ func newMultiplier(kern *direct.Kernel, team *parallel.Team) *Multiplier {
 	for i := range g.iota {
 		g.iota[i] = i
 	}
-	g.pack, g.block = g.packPanel, g.blockItem
+	g.pack, g.block, g.stream = g.packPanel, g.blockItem, g.streamItem
 	return g
 }
 
@@ -137,11 +137,21 @@ func (g *Multiplier) multiply(ctx context.Context, transA bool, m, n, k int, a [
 		// Few rows: the workers share the columns as well.
 		g.groups = min(g.panels(), max(1, (4*g.team.Workers()+rows-1)/rows))
 		// A panel that meets one block of rows need not leave the worker's cache.
-		if g.apart = rows == 1 && g.packed == nil; g.apart && !g.inPlace() {
+		if g.apart = rows == 1 && g.packed == nil; g.apart {
 			g.groups = g.panels()
+		}
+		few := g.inPlace()
+		if few {
+			g.groups = g.streams()
 		}
 		for g.pc = 0; g.pc < k; g.pc += g.kstep {
 			g.kb = min(g.kstep, k-g.pc)
+			if few {
+				if err := g.team.Run(ctx, g.groups, g.stream); err != nil {
+					return err
+				}
+				continue
+			}
 			if g.packed != nil {
 				g.right = g.packed.block(g.jc, g.pc, g.nb)
 			} else if g.apart {
@@ -247,7 +257,7 @@ func (g *Multiplier) reserve(m, n, k int) {
 		if need := rows * (g.kstep + rowPad); len(w.a) < need {
 			w.a = layout.Alloc(need)
 		}
-		if need := g.kern.Pixels * (min(n, g.blocks.nc) + 15); len(w.sums) < need && m <= g.kern.Pixels {
+		if need := sumsLen + m*g.kern.KB; len(w.sums) < need && m <= fewRows {
 			w.sums = layout.Alloc(need)
 		}
 		if need := rows * g.kern.KB; len(w.tile) < need {
@@ -310,10 +320,6 @@ func (g *Multiplier) blockItem(worker, item int) {
 		o.Mode = direct.ModeAdd
 	}
 	group, panels := item%g.groups, g.panels()
-	if g.apart && g.inPlace() {
-		g.stream(w, o, group*panels/g.groups, (group+1)*panels/g.groups)
-		return
-	}
 	for p := group * panels / g.groups; p < (group+1)*panels/g.groups; p++ {
 		width := g.width(p)
 		j := g.jc + p*g.kern.KB
@@ -346,52 +352,6 @@ func (g *Multiplier) edge(w *multiplierScratch, o direct.Operands, rows, width, 
 	}
 }
 
-// inPlace reports whether panels are read where they are: each meets one group
-// of rows, so that to pack it would cost as much as to multiply.
-func (g *Multiplier) inPlace() bool {
-	return g.m <= g.kern.Pixels && !g.transB && g.alpha == 1 && g.kern.ISA != cpu.Generic // whose sums are rounded between two calls
-}
-
-// streamRows is how many rows of B are read side by side where it is not packed:
-// as many streams as the processor fetches ahead of.
-const streamRows = 16
-
-// stream computes panels from p to end for rows of A that fit one group. B is
-// read where it is, some rows at a time from left to right, so that memory is
-// read in order. The sums stand in w.b until they are whole.
-func (g *Multiplier) stream(w *multiplierScratch, o direct.Operands, p, end int) {
-	x, mode := o.X, o.Mode
-	j0 := g.jc + p*g.kern.KB
-	ld := (min(end*g.kern.KB, g.nb) - p*g.kern.KB + 15) / 16 * 16
-	o.Pixel, o.Mode = ld, 0
-	for t := 0; t < g.kb; t += streamRows {
-		o.X, o.Offsets = x[t:], g.iota[:min(streamRows, g.kb-t)]
-		for p := p; p < end; p++ {
-			width, j := g.width(p), g.jc+p*g.kern.KB
-			o.Out = w.sums[j-j0:]
-			o.U, o.Row = g.bm[(g.pc+t)*g.ldb+j:], g.ldb
-			if j+width > g.n {
-				o.U, o.Row = w.b[:len(o.Offsets)*width], 0
-				for i := range o.Offsets {
-					copy(o.U[i*width:][:width], g.bm[(g.pc+t+i)*g.ldb+j:][:g.n-j])
-				}
-			}
-			g.kern.Row(g.m, width, &o)
-		}
-		o.Mode = direct.ModeAccumulate
-	}
-	for i := range g.m {
-		row, sums := g.c[i*g.ldc+j0:][:min(ld, g.n-j0)], w.sums[i*ld:]
-		if mode&direct.ModeAdd == 0 {
-			copy(row, sums)
-			continue
-		}
-		for j := range row {
-			row[j] += sums[j]
-		}
-	}
-}
-
 // rows returns the rows ic … of op(A) for the kernel, and their distance: packed,
 // or as they are where too few columns would pay for the copy.
 func (g *Multiplier) rows(w *multiplierScratch, ic, rows int) ([]float32, int) {
@@ -403,7 +363,7 @@ func (g *Multiplier) rows(w *multiplierScratch, ic, rows int) ([]float32, int) {
 				w.a[r*ld+i] = v
 			}
 		}
-	case g.apart || g.n <= 4*g.kern.KB:
+	case g.apart || g.n <= 4*g.kern.KB || g.m <= fewRows:
 		return g.a[ic*g.lda+g.pc:], g.lda
 	default:
 		for r := range rows {

@@ -2,11 +2,11 @@
 
 //go:build !purego
 
-// func direct6x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct6x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct6x16AVX2(SB), $0-96
+TEXT ·direct6x16AVX2(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -53,8 +53,8 @@ bias:
 	VMOVUPS 32(AX), Y11
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -91,8 +91,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       R11, AX
@@ -103,7 +104,8 @@ late:
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -160,20 +162,22 @@ store:
 	VMOVUPS Y7, 32(AX)(R12*1)
 	VMOVUPS Y9, 32(AX)(R10*4)
 	VMOVUPS Y11, 32(AX)(R13*1)
-	IMUL3Q  $0x06, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x06, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct5x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct5x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct5x16AVX2(SB), $0-96
+TEXT ·direct5x16AVX2(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -216,8 +220,8 @@ bias:
 	VMOVUPS 32(AX), Y9
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -251,8 +255,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       R11, AX
@@ -262,7 +267,8 @@ late:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -313,20 +319,22 @@ store:
 	VMOVUPS Y5, 32(AX)(R10*2)
 	VMOVUPS Y7, 32(AX)(R12*1)
 	VMOVUPS Y9, 32(AX)(R10*4)
-	IMUL3Q  $0x05, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x05, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct4x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct4x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct4x16AVX2(SB), $0-96
+TEXT ·direct4x16AVX2(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -365,8 +373,8 @@ bias:
 	VMOVUPS 32(AX), Y7
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -397,8 +405,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       R11, AX
@@ -407,7 +416,8 @@ late:
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -452,20 +462,22 @@ store:
 	VMOVUPS Y3, 32(AX)(R10*1)
 	VMOVUPS Y5, 32(AX)(R10*2)
 	VMOVUPS Y7, 32(AX)(R12*1)
-	IMUL3Q  $0x04, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x04, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct3x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct3x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct3x16AVX2(SB), $0-96
+TEXT ·direct3x16AVX2(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -500,8 +512,8 @@ bias:
 	VMOVUPS 32(AX), Y5
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -529,8 +541,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       R11, AX
@@ -538,7 +551,8 @@ late:
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -577,20 +591,22 @@ store:
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y3, 32(AX)(R10*1)
 	VMOVUPS Y5, 32(AX)(R10*2)
-	IMUL3Q  $0x03, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x03, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct2x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct2x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct2x16AVX2(SB), $0-96
+TEXT ·direct2x16AVX2(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -621,8 +637,8 @@ bias:
 	VMOVUPS 32(AX), Y3
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -647,15 +663,17 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -688,20 +706,22 @@ store:
 	VMOVUPS Y2, (AX)(R10*1)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y3, 32(AX)(R10*1)
-	IMUL3Q  $0x02, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x02, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct1x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct1x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct1x16AVX2(SB), $0-96
+TEXT ·direct1x16AVX2(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -728,8 +748,8 @@ bias:
 	VMOVUPS 32(AX), Y1
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -751,14 +771,16 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -785,20 +807,22 @@ store:
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
-	IMUL3Q  $0x01, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x01, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct7x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct7x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct7x64AVX512(SB), $0-96
+TEXT ·direct7x64AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -881,8 +905,8 @@ bias:
 	VMOVUPS 192(AX), Z27
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -937,8 +961,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       plane+80(FP), CX
@@ -975,7 +1000,8 @@ late:
 	PREFETCHT0 (AX)(R13*1)
 	PREFETCHT0 (AX)(R12*2)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -1088,20 +1114,22 @@ store:
 	VMOVUPS Z19, (AX)(R10*4)
 	VMOVUPS Z23, (AX)(R13*1)
 	VMOVUPS Z27, (AX)(R12*2)
-	IMUL3Q  $0x07, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x07, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct6x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct6x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct6x64AVX512(SB), $0-96
+TEXT ·direct6x64AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -1176,8 +1204,8 @@ bias:
 	VMOVUPS 192(AX), Z23
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -1228,8 +1256,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       plane+80(FP), CX
@@ -1262,7 +1291,8 @@ late:
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -1363,20 +1393,22 @@ store:
 	VMOVUPS Z15, (AX)(R12*1)
 	VMOVUPS Z19, (AX)(R10*4)
 	VMOVUPS Z23, (AX)(R13*1)
-	IMUL3Q  $0x06, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x06, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct5x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct5x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct5x64AVX512(SB), $0-96
+TEXT ·direct5x64AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -1443,8 +1475,8 @@ bias:
 	VMOVUPS 192(AX), Z19
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -1490,8 +1522,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       plane+80(FP), CX
@@ -1520,7 +1553,8 @@ late:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -1609,20 +1643,22 @@ store:
 	VMOVUPS Z11, (AX)(R10*2)
 	VMOVUPS Z15, (AX)(R12*1)
 	VMOVUPS Z19, (AX)(R10*4)
-	IMUL3Q  $0x05, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x05, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct4x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct4x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct4x64AVX512(SB), $0-96
+TEXT ·direct4x64AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -1681,8 +1717,8 @@ bias:
 	VMOVUPS 192(AX), Z15
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -1723,8 +1759,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       plane+80(FP), CX
@@ -1749,7 +1786,8 @@ late:
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -1826,20 +1864,22 @@ store:
 	VMOVUPS Z7, (AX)(R10*1)
 	VMOVUPS Z11, (AX)(R10*2)
 	VMOVUPS Z15, (AX)(R12*1)
-	IMUL3Q  $0x04, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x04, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct3x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct3x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct3x64AVX512(SB), $0-96
+TEXT ·direct3x64AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -1890,8 +1930,8 @@ bias:
 	VMOVUPS 192(AX), Z11
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -1927,8 +1967,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       plane+80(FP), CX
@@ -1949,7 +1990,8 @@ late:
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -2014,20 +2056,22 @@ store:
 	VMOVUPS Z3, (AX)
 	VMOVUPS Z7, (AX)(R10*1)
 	VMOVUPS Z11, (AX)(R10*2)
-	IMUL3Q  $0x03, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x03, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct2x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct2x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct2x64AVX512(SB), $0-96
+TEXT ·direct2x64AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -2070,8 +2114,8 @@ bias:
 	VMOVUPS 192(AX), Z7
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -2102,8 +2146,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       plane+80(FP), CX
@@ -2120,7 +2165,8 @@ late:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -2173,20 +2219,22 @@ store:
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z3, (AX)
 	VMOVUPS Z7, (AX)(R10*1)
-	IMUL3Q  $0x02, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x02, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct1x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct1x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct1x64AVX512(SB), $0-96
+TEXT ·direct1x64AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -2221,8 +2269,8 @@ bias:
 	VMOVUPS 192(AX), Z3
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -2248,8 +2296,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       plane+80(FP), CX
@@ -2262,7 +2311,8 @@ late:
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -2303,20 +2353,22 @@ store:
 	VMOVUPS Z2, (AX)
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z3, (AX)
-	IMUL3Q  $0x01, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x01, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct7x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct7x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct7x48AVX512(SB), $0-96
+TEXT ·direct7x48AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -2384,8 +2436,8 @@ bias:
 	VMOVUPS 128(AX), Z20
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -2433,8 +2485,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       plane+80(FP), CX
@@ -2463,7 +2516,8 @@ late:
 	PREFETCHT0 (AX)(R13*1)
 	PREFETCHT0 (AX)(R12*2)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -2553,20 +2607,22 @@ store:
 	VMOVUPS Z14, (AX)(R10*4)
 	VMOVUPS Z17, (AX)(R13*1)
 	VMOVUPS Z20, (AX)(R12*2)
-	IMUL3Q  $0x07, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x07, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct6x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct6x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct6x48AVX512(SB), $0-96
+TEXT ·direct6x48AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -2628,8 +2684,8 @@ bias:
 	VMOVUPS 128(AX), Z17
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -2673,8 +2729,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       plane+80(FP), CX
@@ -2700,7 +2757,8 @@ late:
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -2781,20 +2839,22 @@ store:
 	VMOVUPS Z11, (AX)(R12*1)
 	VMOVUPS Z14, (AX)(R10*4)
 	VMOVUPS Z17, (AX)(R13*1)
-	IMUL3Q  $0x06, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x06, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct5x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct5x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct5x48AVX512(SB), $0-96
+TEXT ·direct5x48AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -2850,8 +2910,8 @@ bias:
 	VMOVUPS 128(AX), Z14
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -2891,8 +2951,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       plane+80(FP), CX
@@ -2915,7 +2976,8 @@ late:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -2987,20 +3049,22 @@ store:
 	VMOVUPS Z8, (AX)(R10*2)
 	VMOVUPS Z11, (AX)(R12*1)
 	VMOVUPS Z14, (AX)(R10*4)
-	IMUL3Q  $0x05, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x05, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct4x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct4x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct4x48AVX512(SB), $0-96
+TEXT ·direct4x48AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -3050,8 +3114,8 @@ bias:
 	VMOVUPS 128(AX), Z11
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -3087,8 +3151,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       plane+80(FP), CX
@@ -3108,7 +3173,8 @@ late:
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -3171,20 +3237,22 @@ store:
 	VMOVUPS Z5, (AX)(R10*1)
 	VMOVUPS Z8, (AX)(R10*2)
 	VMOVUPS Z11, (AX)(R12*1)
-	IMUL3Q  $0x04, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x04, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct3x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct3x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct3x48AVX512(SB), $0-96
+TEXT ·direct3x48AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -3228,8 +3296,8 @@ bias:
 	VMOVUPS 128(AX), Z8
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -3261,8 +3329,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       plane+80(FP), CX
@@ -3279,7 +3348,8 @@ late:
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -3333,20 +3403,22 @@ store:
 	VMOVUPS Z2, (AX)
 	VMOVUPS Z5, (AX)(R10*1)
 	VMOVUPS Z8, (AX)(R10*2)
-	IMUL3Q  $0x03, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x03, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct2x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct2x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct2x48AVX512(SB), $0-96
+TEXT ·direct2x48AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -3384,8 +3456,8 @@ bias:
 	VMOVUPS 128(AX), Z5
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -3413,8 +3485,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       plane+80(FP), CX
@@ -3428,7 +3501,8 @@ late:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -3473,20 +3547,22 @@ store:
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z2, (AX)
 	VMOVUPS Z5, (AX)(R10*1)
-	IMUL3Q  $0x02, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x02, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct1x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct1x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct1x48AVX512(SB), $0-96
+TEXT ·direct1x48AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -3518,8 +3594,8 @@ bias:
 	VMOVUPS 128(AX), Z2
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -3543,8 +3619,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       plane+80(FP), CX
@@ -3555,7 +3632,8 @@ late:
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -3591,20 +3669,22 @@ store:
 	VMOVUPS Z1, (AX)
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z2, (AX)
-	IMUL3Q  $0x01, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x01, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct7x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct7x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct7x32AVX512(SB), $0-96
+TEXT ·direct7x32AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -3657,8 +3737,8 @@ bias:
 	VMOVUPS 64(AX), Z13
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -3698,8 +3778,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       plane+80(FP), CX
@@ -3720,7 +3801,8 @@ late:
 	PREFETCHT0 (AX)(R13*1)
 	PREFETCHT0 (AX)(R12*2)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -3787,20 +3869,22 @@ store:
 	VMOVUPS Z9, (AX)(R10*4)
 	VMOVUPS Z11, (AX)(R13*1)
 	VMOVUPS Z13, (AX)(R12*2)
-	IMUL3Q  $0x07, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x07, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct6x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct6x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct6x32AVX512(SB), $0-96
+TEXT ·direct6x32AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -3849,8 +3933,8 @@ bias:
 	VMOVUPS 64(AX), Z11
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -3887,8 +3971,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       plane+80(FP), CX
@@ -3907,7 +3992,8 @@ late:
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -3968,20 +4054,22 @@ store:
 	VMOVUPS Z7, (AX)(R12*1)
 	VMOVUPS Z9, (AX)(R10*4)
 	VMOVUPS Z11, (AX)(R13*1)
-	IMUL3Q  $0x06, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x06, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct5x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct5x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct5x32AVX512(SB), $0-96
+TEXT ·direct5x32AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -4026,8 +4114,8 @@ bias:
 	VMOVUPS 64(AX), Z9
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -4061,8 +4149,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       plane+80(FP), CX
@@ -4079,7 +4168,8 @@ late:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -4134,20 +4224,22 @@ store:
 	VMOVUPS Z5, (AX)(R10*2)
 	VMOVUPS Z7, (AX)(R12*1)
 	VMOVUPS Z9, (AX)(R10*4)
-	IMUL3Q  $0x05, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x05, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct4x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct4x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct4x32AVX512(SB), $0-96
+TEXT ·direct4x32AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -4188,8 +4280,8 @@ bias:
 	VMOVUPS 64(AX), Z7
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -4220,8 +4312,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       plane+80(FP), CX
@@ -4236,7 +4329,8 @@ late:
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -4285,20 +4379,22 @@ store:
 	VMOVUPS Z3, (AX)(R10*1)
 	VMOVUPS Z5, (AX)(R10*2)
 	VMOVUPS Z7, (AX)(R12*1)
-	IMUL3Q  $0x04, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x04, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct3x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct3x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct3x32AVX512(SB), $0-96
+TEXT ·direct3x32AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -4335,8 +4431,8 @@ bias:
 	VMOVUPS 64(AX), Z5
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -4364,8 +4460,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       plane+80(FP), CX
@@ -4378,7 +4475,8 @@ late:
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -4421,20 +4519,22 @@ store:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, (AX)(R10*1)
 	VMOVUPS Z5, (AX)(R10*2)
-	IMUL3Q  $0x03, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x03, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct2x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct2x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct2x32AVX512(SB), $0-96
+TEXT ·direct2x32AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -4467,8 +4567,8 @@ bias:
 	VMOVUPS 64(AX), Z3
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -4493,8 +4593,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       plane+80(FP), CX
@@ -4505,7 +4606,8 @@ late:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -4542,20 +4644,22 @@ store:
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, (AX)(R10*1)
-	IMUL3Q  $0x02, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x02, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct1x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct1x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct1x32AVX512(SB), $0-96
+TEXT ·direct1x32AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -4584,8 +4688,8 @@ bias:
 	VMOVUPS 64(AX), Z1
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -4607,8 +4711,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       plane+80(FP), CX
@@ -4617,7 +4722,8 @@ late:
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -4648,20 +4754,22 @@ store:
 	VMOVUPS Z0, (AX)
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	IMUL3Q  $0x01, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x01, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct7x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct7x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct7x16AVX512(SB), $0-96
+TEXT ·direct7x16AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -4698,8 +4806,8 @@ bias:
 	VMOVUPS (AX), Z6
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -4731,8 +4839,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       R11, AX
@@ -4744,7 +4853,8 @@ late:
 	PREFETCHT0 (AX)(R13*1)
 	PREFETCHT0 (AX)(R12*2)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -4786,20 +4896,22 @@ store:
 	VMOVUPS Z4, (AX)(R10*4)
 	VMOVUPS Z5, (AX)(R13*1)
 	VMOVUPS Z6, (AX)(R12*2)
-	IMUL3Q  $0x07, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x07, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct6x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct6x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct6x16AVX512(SB), $0-96
+TEXT ·direct6x16AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -4834,8 +4946,8 @@ bias:
 	VMOVUPS (AX), Z5
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -4865,8 +4977,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       R11, AX
@@ -4877,7 +4990,8 @@ late:
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -4916,20 +5030,22 @@ store:
 	VMOVUPS Z3, (AX)(R12*1)
 	VMOVUPS Z4, (AX)(R10*4)
 	VMOVUPS Z5, (AX)(R13*1)
-	IMUL3Q  $0x06, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x06, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct5x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct5x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct5x16AVX512(SB), $0-96
+TEXT ·direct5x16AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -4962,8 +5078,8 @@ bias:
 	VMOVUPS (AX), Z4
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -4991,8 +5107,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       R11, AX
@@ -5002,7 +5119,8 @@ late:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -5038,20 +5156,22 @@ store:
 	VMOVUPS Z2, (AX)(R10*2)
 	VMOVUPS Z3, (AX)(R12*1)
 	VMOVUPS Z4, (AX)(R10*4)
-	IMUL3Q  $0x05, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x05, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct4x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct4x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct4x16AVX512(SB), $0-96
+TEXT ·direct4x16AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -5082,8 +5202,8 @@ bias:
 	VMOVUPS (AX), Z3
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -5109,8 +5229,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       R11, AX
@@ -5119,7 +5240,8 @@ late:
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -5152,20 +5274,22 @@ store:
 	VMOVUPS Z1, (AX)(R10*1)
 	VMOVUPS Z2, (AX)(R10*2)
 	VMOVUPS Z3, (AX)(R12*1)
-	IMUL3Q  $0x04, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x04, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct3x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct3x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct3x16AVX512(SB), $0-96
+TEXT ·direct3x16AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -5194,8 +5318,8 @@ bias:
 	VMOVUPS (AX), Z2
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -5219,8 +5343,9 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       R11, AX
@@ -5228,7 +5353,8 @@ late:
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -5258,20 +5384,22 @@ store:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, (AX)(R10*1)
 	VMOVUPS Z2, (AX)(R10*2)
-	IMUL3Q  $0x03, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x03, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct2x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct2x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct2x16AVX512(SB), $0-96
+TEXT ·direct2x16AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -5298,8 +5426,8 @@ bias:
 	VMOVUPS (AX), Z1
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -5321,15 +5449,17 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -5356,20 +5486,22 @@ store:
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, (AX)(R10*1)
-	IMUL3Q  $0x02, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x02, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct1x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
+// func direct1x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct1x16AVX512(SB), $0-96
+TEXT ·direct1x16AVX512(SB), $0-120
 	MOVQ groups+0(FP), R15
-	MOVQ offsets+16(FP), SI
+	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
 	MOVQ out+64(FP), R11
@@ -5394,8 +5526,8 @@ bias:
 	VMOVUPS (AX), Z0
 
 start:
-	MOVQ    u+40(FP), R14
-	MOVQ    SI, BX
+	MOVQ    SI, R14
+	MOVQ    offsets+16(FP), BX
 	MOVQ    taps+8(FP), CX
 	SUBQ    $0x20, CX
 	JLE     late
@@ -5415,14 +5547,16 @@ tap:
 
 late:
 	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), AX
+	MOVQ       taps+8(FP), AX
+	SHLQ       $0x03, AX
+	ADDQ       offsets+16(FP), AX
 	CMPQ       AX, BX
 	JEQ        summed
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	MOVQ       taps+8(FP), CX
-	LEAQ       (SI)(CX*8), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
 	JMP        tap
@@ -5446,10 +5580,12 @@ added:
 store:
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	IMUL3Q  $0x01, R10, AX
-	ADDQ    AX, R11
-	IMUL3Q  $0x01, DX, AX
-	ADDQ    AX, DI
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
 	DECQ    R15
 	JNZ     group
 	VZEROUPPER

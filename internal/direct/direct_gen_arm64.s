@@ -2,8 +2,8 @@
 
 //go:build !purego
 
-// func direct6x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-TEXT ·direct6x16NEON(SB), $0-96
+// func direct6x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+TEXT ·direct6x16NEON(SB), $0-120
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2
@@ -15,6 +15,9 @@ TEXT ·direct6x16NEON(SB), $0-96
 	MOVD out+64(FP), R7
 	MOVD pixel+72(FP), R8
 	MOVD mode+88(FP), R9
+	MOVD nextX+96(FP), R15
+	MOVD nextU+104(FP), R19
+	MOVD nextOut+112(FP), R20
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
@@ -202,16 +205,15 @@ store:
 	ADD   R8, R11, R11
 	FSTPQ (F20, F21), (R11)
 	FSTPQ (F22, F23), 32(R11)
-	ADD   R8, R11, R7
-	MOVD  $6, R10
-	MUL   R4, R10, R10
-	ADD   R10, R3, R3
+	ADD   R20<<2, R7, R7
+	ADD   R15<<2, R3, R3
+	ADD   R19<<2, R5, R5
 	SUBS  $1, R0, R0
 	BNE   group
 	RET
 
-// func direct5x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-TEXT ·direct5x16NEON(SB), $0-96
+// func direct5x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+TEXT ·direct5x16NEON(SB), $0-120
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2
@@ -223,6 +225,9 @@ TEXT ·direct5x16NEON(SB), $0-96
 	MOVD out+64(FP), R7
 	MOVD pixel+72(FP), R8
 	MOVD mode+88(FP), R9
+	MOVD nextX+96(FP), R15
+	MOVD nextU+104(FP), R19
+	MOVD nextOut+112(FP), R20
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
@@ -385,16 +390,15 @@ store:
 	ADD   R8, R11, R11
 	FSTPQ (F16, F17), (R11)
 	FSTPQ (F18, F19), 32(R11)
-	ADD   R8, R11, R7
-	MOVD  $5, R10
-	MUL   R4, R10, R10
-	ADD   R10, R3, R3
+	ADD   R20<<2, R7, R7
+	ADD   R15<<2, R3, R3
+	ADD   R19<<2, R5, R5
 	SUBS  $1, R0, R0
 	BNE   group
 	RET
 
-// func direct4x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-TEXT ·direct4x16NEON(SB), $0-96
+// func direct4x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+TEXT ·direct4x16NEON(SB), $0-120
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2
@@ -406,6 +410,9 @@ TEXT ·direct4x16NEON(SB), $0-96
 	MOVD out+64(FP), R7
 	MOVD pixel+72(FP), R8
 	MOVD mode+88(FP), R9
+	MOVD nextX+96(FP), R15
+	MOVD nextU+104(FP), R19
+	MOVD nextOut+112(FP), R20
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
@@ -543,16 +550,15 @@ store:
 	ADD   R8, R11, R11
 	FSTPQ (F12, F13), (R11)
 	FSTPQ (F14, F15), 32(R11)
-	ADD   R8, R11, R7
-	MOVD  $4, R10
-	MUL   R4, R10, R10
-	ADD   R10, R3, R3
+	ADD   R20<<2, R7, R7
+	ADD   R15<<2, R3, R3
+	ADD   R19<<2, R5, R5
 	SUBS  $1, R0, R0
 	BNE   group
 	RET
 
-// func direct3x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-TEXT ·direct3x16NEON(SB), $0-96
+// func direct3x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+TEXT ·direct3x16NEON(SB), $0-120
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2
@@ -564,6 +570,9 @@ TEXT ·direct3x16NEON(SB), $0-96
 	MOVD out+64(FP), R7
 	MOVD pixel+72(FP), R8
 	MOVD mode+88(FP), R9
+	MOVD nextX+96(FP), R15
+	MOVD nextU+104(FP), R19
+	MOVD nextOut+112(FP), R20
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
@@ -676,16 +685,15 @@ store:
 	ADD   R8, R11, R11
 	FSTPQ (F8, F9), (R11)
 	FSTPQ (F10, F11), 32(R11)
-	ADD   R8, R11, R7
-	MOVD  $3, R10
-	MUL   R4, R10, R10
-	ADD   R10, R3, R3
+	ADD   R20<<2, R7, R7
+	ADD   R15<<2, R3, R3
+	ADD   R19<<2, R5, R5
 	SUBS  $1, R0, R0
 	BNE   group
 	RET
 
-// func direct2x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-TEXT ·direct2x16NEON(SB), $0-96
+// func direct2x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+TEXT ·direct2x16NEON(SB), $0-120
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2
@@ -697,6 +705,9 @@ TEXT ·direct2x16NEON(SB), $0-96
 	MOVD out+64(FP), R7
 	MOVD pixel+72(FP), R8
 	MOVD mode+88(FP), R9
+	MOVD nextX+96(FP), R15
+	MOVD nextU+104(FP), R19
+	MOVD nextOut+112(FP), R20
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
@@ -784,16 +795,15 @@ store:
 	ADD   R8, R11, R11
 	FSTPQ (F4, F5), (R11)
 	FSTPQ (F6, F7), 32(R11)
-	ADD   R8, R11, R7
-	MOVD  $2, R10
-	MUL   R4, R10, R10
-	ADD   R10, R3, R3
+	ADD   R20<<2, R7, R7
+	ADD   R15<<2, R3, R3
+	ADD   R19<<2, R5, R5
 	SUBS  $1, R0, R0
 	BNE   group
 	RET
 
-// func direct1x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int)
-TEXT ·direct1x16NEON(SB), $0-96
+// func direct1x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+TEXT ·direct1x16NEON(SB), $0-120
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2
@@ -805,6 +815,9 @@ TEXT ·direct1x16NEON(SB), $0-96
 	MOVD out+64(FP), R7
 	MOVD pixel+72(FP), R8
 	MOVD mode+88(FP), R9
+	MOVD nextX+96(FP), R15
+	MOVD nextU+104(FP), R19
+	MOVD nextOut+112(FP), R20
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
@@ -867,10 +880,9 @@ store:
 	MOVD  R7, R11
 	FSTPQ (F0, F1), (R11)
 	FSTPQ (F2, F3), 32(R11)
-	ADD   R8, R11, R7
-	MOVD  $1, R10
-	MUL   R4, R10, R10
-	ADD   R10, R3, R3
+	ADD   R20<<2, R7, R7
+	ADD   R15<<2, R3, R3
+	ADD   R19<<2, R5, R5
 	SUBS  $1, R0, R0
 	BNE   group
 	RET

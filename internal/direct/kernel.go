@@ -22,17 +22,18 @@ import (
 	"github.com/nonet-go/nonet/internal/cpu"
 )
 
-// A rowFunc computes groups·pixels pixels, where pixels is the function's own
-// number, of width outputs:
+// A rowFunc computes groups of pixels, whose number is the function's own, of
+// width outputs:
 //
 //	out[(k/16)*plane + p*pixel + k%16] = bias[k] + Σ_t x[offsets[t] + p*step] · u[t*row/4 + k]
 //
-// row is in bytes, all else in elements. With ModeAccumulate the sum starts from
+// and goes on to the next group by moving x, u and out by nextX, nextU and
+// nextOut. row is in bytes, all else in elements. With ModeAccumulate the sum starts from
 // out instead of bias; with ModeAdd out is added to it at the end; with ModeReLU
 // the result is the maximum of it and 0, where NaN stays NaN. Every sum is one
 // chain of fused multiply-adds in the order of t. groups and taps must be
 // positive: the loops test at their end.
-type rowFunc func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode int)
+type rowFunc func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode, nextX, nextU, nextOut int)
 
 // The bits of a rowFunc's mode.
 const (
@@ -95,17 +96,35 @@ func (kern *Kernel) Row(n, width int, o *Operands) {
 	most := max(1, callWork/(taps*kern.Pixels*width))
 	groups := n / kern.Pixels
 	for g := 0; g < groups; g += most {
-		kern.call(min(most, groups-g), kern.Pixels, g*kern.Pixels, width, o)
+		p := g * kern.Pixels
+		kern.call(min(most, groups-g), kern.Pixels, width, o, p*o.Step, 0, p*o.Pixel, kern.Pixels*o.Step, 0, kern.Pixels*o.Pixel)
 	}
 	if rest := n % kern.Pixels; rest > 0 {
-		kern.call(1, rest, n-rest, width, o)
+		kern.call(1, rest, width, o, (n-rest)*o.Step, 0, (n-rest)*o.Pixel, 0, 0, 0)
 	}
 }
 
-// call computes groups of pixels from pixel p on.
-func (kern *Kernel) call(groups, pixels, p, width int, o *Operands) {
-	kern.funcs[width/16-1][pixels-1](groups, len(o.Offsets), &o.Offsets[0], &o.X[p*o.Step], o.Step,
-		&o.U[0], 4*o.row(width), unsafe.SliceData(o.Bias), &o.Out[p*o.Pixel], o.Pixel, o.Plane, o.Mode)
+// Panels computes n pixels, at most Pixels, of several panels of KB outputs that
+// lie side by side: those of U are Row apart at least, those of Out KB. Plane is
+// 16, and Bias the same for all.
+func (kern *Kernel) Panels(panels, n int, o *Operands) {
+	taps := len(o.Offsets)
+	_ = o.X[o.Offsets[taps-1]+(n-1)*o.Step]
+	_ = o.U[(taps-1)*o.Row+panels*kern.KB-1]
+	_ = o.Out[(n-1)*o.Pixel+panels*kern.KB-1]
+	if o.Mode&ModeAccumulate == 0 {
+		_ = o.Bias[kern.KB-1]
+	}
+	most := max(1, callWork/(taps*n*kern.KB))
+	for p := 0; p < panels; p += most {
+		kern.call(min(most, panels-p), n, kern.KB, o, 0, p*kern.KB, p*kern.KB, 0, kern.KB, kern.KB)
+	}
+}
+
+// call computes groups of pixels from x, u and out of the operands on.
+func (kern *Kernel) call(groups, pixels, width int, o *Operands, x, u, out, nextX, nextU, nextOut int) {
+	kern.funcs[width/16-1][pixels-1](groups, len(o.Offsets), &o.Offsets[0], &o.X[x], o.Step, &o.U[u], 4*o.row(width),
+		unsafe.SliceData(o.Bias), &o.Out[out], o.Pixel, o.Plane, o.Mode, nextX, nextU, nextOut)
 }
 
 // callWork bounds the multiply-adds of one call: 60 µs at 70 GFLOP/s.
@@ -113,40 +132,41 @@ const callWork = 2 << 20
 
 // generic is the portable form.
 func generic(pixels, width int) rowFunc {
-	return func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode int) {
-		offs := unsafe.Slice(offsets, taps)
-		n := groups * pixels
-		xs := unsafe.Slice(x, offs[taps-1]+(n-1)*step+1)
-		us := unsafe.Slice(u, (taps-1)*row/4+width)
-		outs := unsafe.Slice(out, (width/16-1)*plane+(n-1)*pixel+16)
-		for p := range n {
-			for b := range width / 16 {
-				to := outs[b*plane+p*pixel:][:16]
-				start := to
-				if mode&ModeAccumulate == 0 {
-					start = unsafe.Slice(bias, width)[b*16:][:16]
-				}
-				// In float64, where products of float32 are exact: without fused
-				// multiply-adds float32 would lose twice as much.
-				var acc [16]float64
-				for l := range acc {
-					acc[l] = float64(start[l])
-				}
-				for t, off := range offs {
-					v := float64(xs[off+p*step])
-					from := us[t*row/4+b*16:][:16]
+	return func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode, nextX, nextU, nextOut int) {
+		offs, last := unsafe.Slice(offsets, taps), groups-1
+		xs := unsafe.Slice(x, last*nextX+offs[taps-1]+(pixels-1)*step+1)
+		us := unsafe.Slice(u, last*nextU+(taps-1)*row/4+width)
+		outs := unsafe.Slice(out, last*nextOut+(width/16-1)*plane+(pixels-1)*pixel+16)
+		for g := range groups {
+			for p := range pixels {
+				for b := range width / 16 {
+					to := outs[g*nextOut+b*plane+p*pixel:][:16]
+					start := to
+					if mode&ModeAccumulate == 0 {
+						start = unsafe.Slice(bias, width)[b*16:][:16]
+					}
+					// In float64, where products of float32 are exact: without fused
+					// multiply-adds float32 would lose twice as much.
+					var acc [16]float64
 					for l := range acc {
-						acc[l] += v * float64(from[l])
+						acc[l] = float64(start[l])
 					}
-				}
-				for l, v := range acc {
-					if mode&ModeAdd != 0 {
-						v = float64(float32(v)) + float64(to[l])
+					for t, off := range offs {
+						v := float64(xs[g*nextX+off+p*step])
+						from := us[g*nextU+t*row/4+b*16:][:16]
+						for l := range acc {
+							acc[l] += v * float64(from[l])
+						}
 					}
-					if mode&ModeReLU != 0 {
-						v = max(v, 0)
+					for l, v := range acc {
+						if mode&ModeAdd != 0 {
+							v = float64(float32(v)) + float64(to[l])
+						}
+						if mode&ModeReLU != 0 {
+							v = max(v, 0)
+						}
+						to[l] = float32(v)
 					}
-					to[l] = float32(v)
 				}
 			}
 		}

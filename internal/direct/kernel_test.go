@@ -77,6 +77,36 @@ func TestRow(t *testing.T) {
 	})
 }
 
+// TestPanels compares panels beside each other with the same one by one, for every
+// number of pixels, in more than one call too.
+func TestPanels(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, kern *Kernel) {
+		for n := 1; n <= kern.Pixels; n++ {
+			for _, taps := range []int{5, 40, 3000} {
+				const panels = 5
+				cols := panels * kern.KB
+				o := Operands{Offsets: make([]int, taps), X: testutil.Ints(1, taps+3*n, -1, 1), Step: 3, Row: cols + 7,
+					Bias: testutil.Ints(2, kern.KB, -2, 2), Pixel: cols + 5, Plane: 16, Mode: []int{0, ModeAccumulate, ModeAdd}[n%3]}
+				for i := range o.Offsets {
+					o.Offsets[i] = i
+				}
+				o.U = testutil.Ints(3, (taps-1)*o.Row+cols, -1, 1)
+				o.Out = testutil.NaNGuarded(t, (n-1)*o.Pixel+cols)
+				start := testutil.Ints(4, len(o.Out), -9, 9)
+				want := append([]float32(nil), start...)
+				copy(o.Out, start)
+				kern.Panels(panels, n, &o)
+				one := o
+				for p := range panels {
+					one.U, one.Out = o.U[p*kern.KB:], want[p*kern.KB:]
+					kern.Row(n, kern.KB, &one)
+				}
+				testutil.CheckBits(t, "panels", []int{n, taps}, o.Out, want)
+			}
+		}
+	})
+}
+
 // TestLongRow takes so many taps that a row needs several calls.
 func TestLongRow(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, kern *Kernel) {
@@ -110,6 +140,12 @@ func TestGuardPages(t *testing.T) {
 						o.Bias, o.Mode = nil, ModeAccumulate|ModeReLU
 						kern.Row(n, width, &o)
 						got[i] = o.Out
+						if width < kern.KB || n > kern.Pixels {
+							continue
+						}
+						o = Operands{Offsets: []int{0, 3, 1, 7, 9}, X: o.X, Step: step, U: place(t, testutil.Normal(2, 4*3*width+2*width)), Row: 3 * width,
+							Bias: place(t, testutil.Normal(3, width)), Out: place(t, make([]float32, 2*n*width)), Pixel: 2 * width, Plane: 16}
+						kern.Panels(2, n, &o)
 					}
 					testutil.CheckBits(t, "guarded", []int{width, n, step}, got[0], got[1])
 				}

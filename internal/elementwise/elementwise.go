@@ -21,6 +21,8 @@ type kernel struct {
 	isa  cpu.ISA
 	// relu sets x[i] = max(x[i], 0), where NaN stays NaN.
 	relu func(n int, x *float32)
+	// add sets dst[i] += x[i].
+	add func(n int, dst, x *float32)
 	// reluGrad keeps dx[i] where x[i] > 0, and sets the others to 0.
 	reluGrad func(n int, dx, x *float32)
 	// sumPixels sets sum[l] = Σ_p x[p*16+l] for 16 lanes, in the order of p.
@@ -54,6 +56,17 @@ func ReLU(x []float32) {
 	pieces(len(x)/16, func(at, n int) { best.relu(n, &x[at]) })
 	for i := len(x) &^ 15; i < len(x); i++ {
 		x[i] = max(x[i], 0)
+	}
+}
+
+// Add sets dst[i] += x[i]. The slices have the same length.
+func Add(dst, x []float32) {
+	if len(x) != len(dst) {
+		panic("elementwise: wrong lengths")
+	}
+	pieces(len(x)/16, func(at, n int) { best.add(n, &dst[at], &x[at]) })
+	for i := len(x) &^ 15; i < len(x); i++ {
+		dst[i] += x[i]
 	}
 }
 
@@ -101,11 +114,18 @@ func SGD(w, v, g []float32, rate, momentum, decay float32) {
 // which would move variables of a function to the heap.
 var rests = sync.Pool{New: func() any { return new([3][16]float32) }}
 
-var generic = kernel{"generic", cpu.Generic, reluGeneric, reluGradGeneric, sumPixelsGeneric, sgdGeneric}
+var generic = kernel{"generic", cpu.Generic, reluGeneric, addGeneric, reluGradGeneric, sumPixelsGeneric, sgdGeneric}
 
 func reluGeneric(n int, x *float32) {
 	for i, v := range unsafe.Slice(x, n*16) {
 		unsafe.Slice(x, n*16)[i] = max(v, 0)
+	}
+}
+
+func addGeneric(n int, dst, x *float32) {
+	d := unsafe.Slice(dst, n*16)
+	for i, v := range unsafe.Slice(x, n*16) {
+		d[i] += v
 	}
 }
 

@@ -9,6 +9,11 @@ package elementwise
 //go:noescape
 func reluAVX2(n int, x *float32)
 
+// addAVX2 sets dst += x, n blocks of 16; see kernel.add.
+//
+//go:noescape
+func addAVX2(n int, dst *float32, x *float32)
+
 // reluGradAVX2 zeroes dx where x is not positive, n blocks of 16; see kernel.reluGrad.
 //
 //go:noescape
@@ -28,6 +33,11 @@ func sgdAVX2(n int, w *float32, v *float32, grad *float32, rate float32, momentu
 //
 //go:noescape
 func reluAVX512(n int, x *float32)
+
+// addAVX512 sets dst += x, n blocks of 16; see kernel.add.
+//
+//go:noescape
+func addAVX512(n int, dst *float32, x *float32)
 
 // reluGradAVX512 zeroes dx where x is not positive, n blocks of 16; see kernel.reluGrad.
 //

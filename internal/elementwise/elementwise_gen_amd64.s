@@ -20,6 +20,27 @@ block:
 	VZEROUPPER
 	RET
 
+// func addAVX2(n int, dst *float32, x *float32)
+// Requires: AVX
+TEXT ·addAVX2(SB), $0-24
+	MOVQ n+0(FP), CX
+	MOVQ dst+8(FP), DI
+	MOVQ x+16(FP), SI
+
+block:
+	VMOVUPS (SI), Y0
+	VADDPS  (DI), Y0, Y0
+	VMOVUPS Y0, (DI)
+	VMOVUPS 32(SI), Y0
+	VADDPS  32(DI), Y0, Y0
+	VMOVUPS Y0, 32(DI)
+	ADDQ    $0x40, DI
+	ADDQ    $0x40, SI
+	DECQ    CX
+	JNZ     block
+	VZEROUPPER
+	RET
+
 // func reluGradAVX2(n int, dx *float32, x *float32)
 // Requires: AVX
 TEXT ·reluGradAVX2(SB), $0-24
@@ -110,6 +131,24 @@ TEXT ·reluAVX512(SB), $0-16
 block:
 	VMAXPS  (SI), Z0, Z1
 	VMOVUPS Z1, (SI)
+	ADDQ    $0x40, SI
+	DECQ    CX
+	JNZ     block
+	VZEROUPPER
+	RET
+
+// func addAVX512(n int, dst *float32, x *float32)
+// Requires: AVX, AVX512F
+TEXT ·addAVX512(SB), $0-24
+	MOVQ n+0(FP), CX
+	MOVQ dst+8(FP), DI
+	MOVQ x+16(FP), SI
+
+block:
+	VMOVUPS (SI), Z0
+	VADDPS  (DI), Z0, Z0
+	VMOVUPS Z0, (DI)
+	ADDQ    $0x40, DI
 	ADDQ    $0x40, SI
 	DECQ    CX
 	JNZ     block

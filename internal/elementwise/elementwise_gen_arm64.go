@@ -9,6 +9,11 @@ package elementwise
 //go:noescape
 func reluNEON(n int, x *float32)
 
+// addNEON sets dst += x, n blocks of 16; see kernel.add.
+//
+//go:noescape
+func addNEON(n int, dst *float32, x *float32)
+
 // reluGradNEON zeroes dx where x is not positive, n blocks of 16; see kernel.reluGrad.
 //
 //go:noescape

@@ -26,6 +26,35 @@ block:
 	BNE   block
 	RET
 
+// func addNEON(n int, dst *float32, x *float32)
+TEXT ·addNEON(SB), $0-24
+	MOVD n+0(FP), R0
+	MOVD dst+8(FP), R1
+	MOVD x+16(FP), R2
+
+block:
+	FMOVQ (R1), F0
+	FMOVQ (R2), F1
+	WORD  $0x4e21d400 // VFADD V1.S4, V0.S4, V0.S4
+	FMOVQ F0, (R1)
+	FMOVQ 16(R1), F0
+	FMOVQ 16(R2), F1
+	WORD  $0x4e21d400 // VFADD V1.S4, V0.S4, V0.S4
+	FMOVQ F0, 16(R1)
+	FMOVQ 32(R1), F0
+	FMOVQ 32(R2), F1
+	WORD  $0x4e21d400 // VFADD V1.S4, V0.S4, V0.S4
+	FMOVQ F0, 32(R1)
+	FMOVQ 48(R1), F0
+	FMOVQ 48(R2), F1
+	WORD  $0x4e21d400 // VFADD V1.S4, V0.S4, V0.S4
+	FMOVQ F0, 48(R1)
+	ADD   $64, R1, R1
+	ADD   $64, R2, R2
+	SUBS  $1, R0, R0
+	BNE   block
+	RET
+
 // func reluGradNEON(n int, dx *float32, x *float32)
 TEXT ·reluGradNEON(SB), $0-24
 	MOVD n+0(FP), R0

@@ -38,6 +38,35 @@ func TestReLU(t *testing.T) {
 	})
 }
 
+func TestAdd(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, k *kernel) {
+		for n := 1; n <= 3; n++ {
+			x, y := testutil.Normal(1, n*16), testutil.Normal(2, n*16)
+			want := addOf(x, y)
+			for _, tail := range []bool{true, false} {
+				got := guarded(t, tail, x)
+				k.add(n, &got[0], &guarded(t, tail, y)[0])
+				testutil.CheckExact(t, "add", n, got, want)
+			}
+		}
+	})
+	for _, n := range []int{0, 5, 16, 37} {
+		x, y := testutil.Normal(1, n), testutil.Normal(2, n)
+		want := addOf(x, y)
+		Add(x, y)
+		testutil.CheckExact(t, "add", n, x, want)
+	}
+	require.Panics(t, func() { Add(make([]float32, 2), make([]float32, 1)) })
+}
+
+func addOf(x, y []float32) []float32 {
+	want := make([]float32, len(x))
+	for i := range x {
+		want[i] = x[i] + y[i]
+	}
+	return want
+}
+
 // reluGradOf is the loop that kernel.reluGrad's comment tells. Unlike the
 // reference's, nothing passes a NaN.
 func reluGradOf(x, dx []float32) []float32 {
@@ -153,6 +182,10 @@ func TestSpecials(t *testing.T) {
 		k.relu(n, &relu[0])
 		testutil.CheckExact(t, "relu", n, relu, ref.ReLU(x))
 
+		sum := append([]float32(nil), x...)
+		k.add(n, &sum[0], &y[0])
+		testutil.CheckExact(t, "add", n, sum, addOf(x, y))
+
 		grad := append([]float32(nil), y...)
 		k.reluGrad(n, &grad[0], &x[0])
 		testutil.CheckExact(t, "relu gradient", n, grad, reluGradOf(x, y))
@@ -201,6 +234,9 @@ func FuzzReLU(f *testing.F) {
 			copy(got, x)
 			k.relu(blocks, &got[0])
 			testutil.CheckExact(t, "relu", blocks, got, ref.ReLU(x))
+			copy(got, x)
+			k.add(blocks, &got[0], &dx[0])
+			testutil.CheckExact(t, "add", blocks, got, addOf(x, dx))
 		}
 	})
 }
@@ -251,6 +287,7 @@ func BenchmarkElementwise(b *testing.B) {
 			continue
 		}
 		for op, f := range map[string]func(){
+			"add":       func() { k.add(n/16, &x[0], &y[0]) },
 			"relugrad":  func() { k.reluGrad(n/16, &x[0], &y[0]) },
 			"sumpixels": func() { var s [16]float32; k.sumPixels(n/16, &s[0], &x[0]) },
 			"sgd":       func() { k.sgd(n/16, &x[0], &y[0], &z[0], 1e-3, 0.9, 5e-4) },

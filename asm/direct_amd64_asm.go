@@ -40,11 +40,18 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	c.Function(fmt.Sprintf("direct%dx%d%s", pixels, kb, isa.suffix))
 	c.Doc(fmt.Sprintf("direct%dx%d%s convolves groups of %d pixels to %d channels; see rowFunc.", pixels, kb, isa.suffix, pixels, kb))
 	c.Pragma("noescape")
-	c.SignatureExpr("func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode, nextX, nextU, nextOut int)")
+	c.SignatureExpr("func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode, nextX, nextU, nextOut, ahead int)")
 	load := func(name string, r reg.Register) reg.GPPhysical {
 		return c.Load(c.Param(name), r).(reg.GPPhysical)
 	}
-	groups := load("groups", reg.R15)
+	ahead := load("ahead", reg.R15)
+	param := func(name string) Mem { // where it stands
+		p, err := c.Param(name).Resolve()
+		if err != nil {
+			panic(err)
+		}
+		return p.Addr
+	}
 	firstU := load("u", reg.RSI)
 	x := load("x", reg.RDI)
 	step := load("step", reg.RDX)
@@ -99,11 +106,7 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	lastTap := func(r reg.GPPhysical) {
 		load("taps", r)
 		c.SHLQ(Imm(3), r)
-		p, err := c.Param("offsets").Resolve()
-		if err != nil {
-			panic(err)
-		}
-		c.ADDQ(p.Addr, r)
+		c.ADDQ(param("offsets"), r)
 	}
 
 	c.Label("group")
@@ -131,6 +134,9 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	for v := range uv {
 		c.VMOVUPS(Mem{Base: u, Disp: 4 * isa.lanes * v}, uv[v])
 	}
+	for d := 0; d < 4*kb; d += 64 {
+		c.PREFETCHT1(Mem{Base: u, Index: ahead, Scale: 1, Disp: d})
+	}
 	for t := range pixels {
 		c.VBROADCASTSS(in[t], xv)
 		for v := range vecs {
@@ -142,11 +148,7 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 		}
 	}
 	c.ADDQ(Imm(8), tap)
-	row, err := c.Param("row").Resolve()
-	if err != nil {
-		panic(err)
-	}
-	c.ADDQ(row.Addr, u)
+	c.ADDQ(param("row"), u)
 	c.DECQ(taps)
 	c.JNZ(LabelRef("tap"))
 
@@ -186,7 +188,7 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 		load(next.name, at)
 		c.LEAQ(Mem{Base: next.r, Index: at, Scale: 4}, next.r)
 	}
-	c.DECQ(groups)
+	c.DECQ(param("groups"))
 	c.JNZ(LabelRef("group"))
 	c.VZEROUPPER()
 	c.RET()

@@ -23,13 +23,13 @@ func directRunNEON(c *neon.Context, pixels int) {
 	c.Function(name)
 	c.Doc(fmt.Sprintf("%s convolves groups of %d pixels to 16 channels; see rowFunc.", name, pixels))
 	c.Pragma("noescape")
-	c.SignatureExpr("func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode, nextX, nextU, nextOut int)")
-	const groups, taps, offsets, x, step, u, bias, out, pixel, mode, tap, at, count, uv, row, nextX, nextU, nextOut neon.R = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 19, 20
+	c.SignatureExpr("func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode, nextX, nextU, nextOut, ahead int)")
+	const groups, taps, offsets, x, step, u, bias, out, pixel, mode, tap, at, count, uv, row, nextX, nextU, nextOut, ahead neon.R = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 19, 20, 21
 	for _, p := range []struct {
 		name string
 		r    neon.R
 	}{{"groups", groups}, {"taps", taps}, {"offsets", offsets}, {"x", x}, {"step", step}, {"u", u}, {"row", row}, {"bias", bias}, {"out", out}, {"pixel", pixel}, {"mode", mode},
-		{"nextX", nextX}, {"nextU", nextU}, {"nextOut", nextOut}} {
+		{"nextX", nextX}, {"nextU", nextU}, {"nextOut", nextOut}, {"ahead", ahead}} {
 		c.Load(p.name, p.r)
 	}
 	c.LSL(2, step, step)
@@ -81,6 +81,8 @@ func directRunNEON(c *neon.Context, pixels int) {
 		}
 	}
 	c.ADD(neon.Imm(8), tap, tap)
+	c.ADD(uv, ahead, at)
+	c.PRFM(neon.Mem{Base: at}, "PLDL2KEEP")
 	c.ADD(row, uv, uv)
 	c.SUBS(neon.Imm(1), count, count)
 	c.Branch("BNE", "tap")

@@ -10,8 +10,10 @@ const (
 	// fewRows is the most rows of A for which B is read where it is: packing
 	// it would cost as much as a good part of the product.
 	fewRows = 32
-	// streamRows is how many rows of B are read side by side, as many streams
-	// as the processor fetches ahead of.
+	// streamRows is how many rows of B are read side by side: each time the sums
+	// are read and written once. Half as many for the fewest rows of A, which
+	// memory alone limits: 8 rows at a distance of a power of two fit the ways
+	// of a first-level cache.
 	streamRows = 16
 	// sumsLen bounds the sums of an item, which stay in the second-level cache
 	// beside the rows of B that all rows of A meet: 256 KiB.
@@ -48,8 +50,12 @@ func (g *Multiplier) streamItem(worker, item int) {
 	x, step := g.rows(w, 0, g.m)
 	o := direct.Operands{Step: step, Row: g.ldb, Pixel: ld, Plane: 16, Bias: zeros[:]}
 	rows := evenly(g.m, g.kern.Pixels)
-	for t := 0; t < g.kb; t += streamRows {
-		o.Offsets = g.iota[:min(streamRows, g.kb-t)]
+	deep := streamRows
+	if g.m <= 4 {
+		deep = streamRows / 2
+	}
+	for t := 0; t < g.kb; t += deep {
+		o.Offsets = g.iota[:min(deep, g.kb-t)]
 		b := g.bm[(g.pc+t)*g.ldb+j0:]
 		last := o // the panel that is not whole
 		if rest > 0 {
@@ -64,11 +70,15 @@ func (g *Multiplier) streamItem(worker, item int) {
 		for i := 0; i < g.m; i += rows {
 			n := min(rows, g.m-i)
 			o.X, o.U, o.Out = x[t+i*step:], b, w.sums[i*ld:]
+			o.Ahead = 0
+			if i == 0 && t+2*deep <= g.kb {
+				o.Ahead = deep * g.ldb
+			}
 			if whole > 0 {
 				g.kern.Panels(whole, n, &o)
 			}
 			if rest > 0 {
-				last.X, last.Out, last.Mode = o.X, o.Out[whole*kb:], o.Mode
+				last.X, last.Out, last.Mode, last.Ahead = o.X, o.Out[whole*kb:], o.Mode, o.Ahead
 				g.kern.Row(n, rest, &last)
 			}
 		}

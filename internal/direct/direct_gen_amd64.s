@@ -2,10 +2,10 @@
 
 //go:build !purego
 
-// func direct6x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct6x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct6x16AVX2(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct6x16AVX2(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -66,6 +66,7 @@ tap:
 	LEAQ         (DI)(AX*4), AX
 	VMOVUPS      (R14), Y12
 	VMOVUPS      32(R14), Y13
+	PREFETCHT1   (R14)(R15*1)
 	VBROADCASTSS (AX), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -168,15 +169,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct5x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct5x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct5x16AVX2(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct5x16AVX2(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -233,6 +234,7 @@ tap:
 	LEAQ         (DI)(AX*4), AX
 	VMOVUPS      (R14), Y10
 	VMOVUPS      32(R14), Y11
+	PREFETCHT1   (R14)(R15*1)
 	VBROADCASTSS (AX), Y12
 	VFMADD231PS  Y10, Y12, Y0
 	VFMADD231PS  Y11, Y12, Y1
@@ -325,15 +327,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct4x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct4x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct4x16AVX2(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct4x16AVX2(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -386,6 +388,7 @@ tap:
 	LEAQ         (DI)(AX*4), AX
 	VMOVUPS      (R14), Y8
 	VMOVUPS      32(R14), Y9
+	PREFETCHT1   (R14)(R15*1)
 	VBROADCASTSS (AX), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y1
@@ -468,15 +471,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct3x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct3x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct3x16AVX2(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct3x16AVX2(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -525,6 +528,7 @@ tap:
 	LEAQ         (DI)(AX*4), AX
 	VMOVUPS      (R14), Y6
 	VMOVUPS      32(R14), Y7
+	PREFETCHT1   (R14)(R15*1)
 	VBROADCASTSS (AX), Y8
 	VFMADD231PS  Y6, Y8, Y0
 	VFMADD231PS  Y7, Y8, Y1
@@ -597,15 +601,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct2x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct2x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct2x16AVX2(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct2x16AVX2(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -650,6 +654,7 @@ tap:
 	LEAQ         (DI)(AX*4), AX
 	VMOVUPS      (R14), Y4
 	VMOVUPS      32(R14), Y5
+	PREFETCHT1   (R14)(R15*1)
 	VBROADCASTSS (AX), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y1
@@ -712,15 +717,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct1x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct1x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct1x16AVX2(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct1x16AVX2(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -761,6 +766,7 @@ tap:
 	LEAQ         (DI)(AX*4), AX
 	VMOVUPS      (R14), Y2
 	VMOVUPS      32(R14), Y3
+	PREFETCHT1   (R14)(R15*1)
 	VBROADCASTSS (AX), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
@@ -813,15 +819,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct7x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct7x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct7x64AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct7x64AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -919,6 +925,10 @@ tap:
 	VMOVUPS      (R14), Z28
 	VMOVUPS      64(R14), Z29
 	VMOVUPS      128(R14), Z30
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
+	PREFETCHT1   128(R14)(R15*1)
+	PREFETCHT1   192(R14)(R15*1)
 	VBROADCASTSS (AX), Z31
 	VFMADD231PS  Z28, Z31, Z0
 	VFMADD231PS  Z29, Z31, Z1
@@ -1120,15 +1130,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct6x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct6x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct6x64AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct6x64AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -1219,6 +1229,10 @@ tap:
 	VMOVUPS      64(R14), Z25
 	VMOVUPS      128(R14), Z26
 	VMOVUPS      192(R14), Z27
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
+	PREFETCHT1   128(R14)(R15*1)
+	PREFETCHT1   192(R14)(R15*1)
 	VBROADCASTSS (AX), Z28
 	VFMADD231PS  Z24, Z28, Z0
 	VFMADD231PS  Z25, Z28, Z1
@@ -1399,15 +1413,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct5x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct5x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct5x64AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct5x64AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -1490,6 +1504,10 @@ tap:
 	VMOVUPS      64(R14), Z21
 	VMOVUPS      128(R14), Z22
 	VMOVUPS      192(R14), Z23
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
+	PREFETCHT1   128(R14)(R15*1)
+	PREFETCHT1   192(R14)(R15*1)
 	VBROADCASTSS (AX), Z24
 	VFMADD231PS  Z20, Z24, Z0
 	VFMADD231PS  Z21, Z24, Z1
@@ -1649,15 +1667,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct4x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct4x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct4x64AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct4x64AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -1732,6 +1750,10 @@ tap:
 	VMOVUPS      64(R14), Z17
 	VMOVUPS      128(R14), Z18
 	VMOVUPS      192(R14), Z19
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
+	PREFETCHT1   128(R14)(R15*1)
+	PREFETCHT1   192(R14)(R15*1)
 	VBROADCASTSS (AX), Z20
 	VFMADD231PS  Z16, Z20, Z0
 	VFMADD231PS  Z17, Z20, Z1
@@ -1870,15 +1892,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct3x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct3x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct3x64AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct3x64AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -1945,6 +1967,10 @@ tap:
 	VMOVUPS      64(R14), Z13
 	VMOVUPS      128(R14), Z14
 	VMOVUPS      192(R14), Z15
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
+	PREFETCHT1   128(R14)(R15*1)
+	PREFETCHT1   192(R14)(R15*1)
 	VBROADCASTSS (AX), Z16
 	VFMADD231PS  Z12, Z16, Z0
 	VFMADD231PS  Z13, Z16, Z1
@@ -2062,15 +2088,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct2x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct2x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct2x64AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct2x64AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -2129,6 +2155,10 @@ tap:
 	VMOVUPS      64(R14), Z9
 	VMOVUPS      128(R14), Z10
 	VMOVUPS      192(R14), Z11
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
+	PREFETCHT1   128(R14)(R15*1)
+	PREFETCHT1   192(R14)(R15*1)
 	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z8, Z12, Z0
 	VFMADD231PS  Z9, Z12, Z1
@@ -2225,15 +2255,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct1x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct1x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct1x64AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct1x64AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -2284,6 +2314,10 @@ tap:
 	VMOVUPS      64(R14), Z5
 	VMOVUPS      128(R14), Z6
 	VMOVUPS      192(R14), Z7
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
+	PREFETCHT1   128(R14)(R15*1)
+	PREFETCHT1   192(R14)(R15*1)
 	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z4, Z8, Z0
 	VFMADD231PS  Z5, Z8, Z1
@@ -2359,15 +2393,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct7x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct7x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct7x48AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct7x48AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -2450,6 +2484,9 @@ tap:
 	VMOVUPS      (R14), Z21
 	VMOVUPS      64(R14), Z22
 	VMOVUPS      128(R14), Z23
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
+	PREFETCHT1   128(R14)(R15*1)
 	VBROADCASTSS (AX), Z24
 	VFMADD231PS  Z21, Z24, Z0
 	VFMADD231PS  Z22, Z24, Z1
@@ -2613,15 +2650,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct6x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct6x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct6x48AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct6x48AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -2698,6 +2735,9 @@ tap:
 	VMOVUPS      (R14), Z18
 	VMOVUPS      64(R14), Z19
 	VMOVUPS      128(R14), Z20
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
+	PREFETCHT1   128(R14)(R15*1)
 	VBROADCASTSS (AX), Z21
 	VFMADD231PS  Z18, Z21, Z0
 	VFMADD231PS  Z19, Z21, Z1
@@ -2845,15 +2885,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct5x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct5x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct5x48AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct5x48AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -2924,6 +2964,9 @@ tap:
 	VMOVUPS      (R14), Z15
 	VMOVUPS      64(R14), Z16
 	VMOVUPS      128(R14), Z17
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
+	PREFETCHT1   128(R14)(R15*1)
 	VBROADCASTSS (AX), Z18
 	VFMADD231PS  Z15, Z18, Z0
 	VFMADD231PS  Z16, Z18, Z1
@@ -3055,15 +3098,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct4x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct4x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct4x48AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct4x48AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -3128,6 +3171,9 @@ tap:
 	VMOVUPS      (R14), Z12
 	VMOVUPS      64(R14), Z13
 	VMOVUPS      128(R14), Z14
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
+	PREFETCHT1   128(R14)(R15*1)
 	VBROADCASTSS (AX), Z15
 	VFMADD231PS  Z12, Z15, Z0
 	VFMADD231PS  Z13, Z15, Z1
@@ -3243,15 +3289,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct3x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct3x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct3x48AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct3x48AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -3310,6 +3356,9 @@ tap:
 	VMOVUPS      (R14), Z9
 	VMOVUPS      64(R14), Z10
 	VMOVUPS      128(R14), Z11
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
+	PREFETCHT1   128(R14)(R15*1)
 	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z9, Z12, Z0
 	VFMADD231PS  Z10, Z12, Z1
@@ -3409,15 +3458,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct2x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct2x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct2x48AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct2x48AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -3470,6 +3519,9 @@ tap:
 	VMOVUPS      (R14), Z6
 	VMOVUPS      64(R14), Z7
 	VMOVUPS      128(R14), Z8
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
+	PREFETCHT1   128(R14)(R15*1)
 	VBROADCASTSS (AX), Z9
 	VFMADD231PS  Z6, Z9, Z0
 	VFMADD231PS  Z7, Z9, Z1
@@ -3553,15 +3605,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct1x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct1x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct1x48AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct1x48AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -3608,6 +3660,9 @@ tap:
 	VMOVUPS      (R14), Z3
 	VMOVUPS      64(R14), Z4
 	VMOVUPS      128(R14), Z5
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
+	PREFETCHT1   128(R14)(R15*1)
 	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
@@ -3675,15 +3730,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct7x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct7x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct7x32AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct7x32AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -3750,6 +3805,8 @@ tap:
 	LEAQ         (DI)(AX*4), AX
 	VMOVUPS      (R14), Z14
 	VMOVUPS      64(R14), Z15
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
 	VBROADCASTSS (AX), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
@@ -3875,15 +3932,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct6x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct6x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct6x32AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct6x32AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -3946,6 +4003,8 @@ tap:
 	LEAQ         (DI)(AX*4), AX
 	VMOVUPS      (R14), Z12
 	VMOVUPS      64(R14), Z13
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
 	VBROADCASTSS (AX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
@@ -4060,15 +4119,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct5x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct5x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct5x32AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct5x32AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -4127,6 +4186,8 @@ tap:
 	LEAQ         (DI)(AX*4), AX
 	VMOVUPS      (R14), Z10
 	VMOVUPS      64(R14), Z11
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
 	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
@@ -4230,15 +4291,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct4x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct4x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct4x32AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct4x32AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -4293,6 +4354,8 @@ tap:
 	LEAQ         (DI)(AX*4), AX
 	VMOVUPS      (R14), Z8
 	VMOVUPS      64(R14), Z9
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
 	VBROADCASTSS (AX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
@@ -4385,15 +4448,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct3x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct3x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct3x32AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct3x32AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -4444,6 +4507,8 @@ tap:
 	LEAQ         (DI)(AX*4), AX
 	VMOVUPS      (R14), Z6
 	VMOVUPS      64(R14), Z7
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
 	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
@@ -4525,15 +4590,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct2x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct2x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct2x32AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct2x32AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -4580,6 +4645,8 @@ tap:
 	LEAQ         (DI)(AX*4), AX
 	VMOVUPS      (R14), Z4
 	VMOVUPS      64(R14), Z5
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
 	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
@@ -4650,15 +4717,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct1x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct1x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct1x32AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct1x32AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -4701,6 +4768,8 @@ tap:
 	LEAQ         (DI)(AX*4), AX
 	VMOVUPS      (R14), Z2
 	VMOVUPS      64(R14), Z3
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
 	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
@@ -4760,15 +4829,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct7x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct7x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct7x16AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct7x16AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -4818,6 +4887,7 @@ tap:
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	VMOVUPS      (R14), Z7
+	PREFETCHT1   (R14)(R15*1)
 	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z7, Z8, Z0
 	VBROADCASTSS (AX)(DX*1), Z8
@@ -4902,15 +4972,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct6x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct6x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct6x16AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct6x16AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -4958,6 +5028,7 @@ tap:
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	VMOVUPS      (R14), Z6
+	PREFETCHT1   (R14)(R15*1)
 	VBROADCASTSS (AX), Z7
 	VFMADD231PS  Z6, Z7, Z0
 	VBROADCASTSS (AX)(DX*1), Z7
@@ -5036,15 +5107,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct5x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct5x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct5x16AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct5x16AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -5090,6 +5161,7 @@ tap:
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	VMOVUPS      (R14), Z5
+	PREFETCHT1   (R14)(R15*1)
 	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z5, Z6, Z0
 	VBROADCASTSS (AX)(DX*1), Z6
@@ -5162,15 +5234,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct4x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct4x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct4x16AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct4x16AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -5214,6 +5286,7 @@ tap:
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	VMOVUPS      (R14), Z4
+	PREFETCHT1   (R14)(R15*1)
 	VBROADCASTSS (AX), Z5
 	VFMADD231PS  Z4, Z5, Z0
 	VBROADCASTSS (AX)(DX*1), Z5
@@ -5280,15 +5353,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct3x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct3x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct3x16AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct3x16AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -5330,6 +5403,7 @@ tap:
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	VMOVUPS      (R14), Z3
+	PREFETCHT1   (R14)(R15*1)
 	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z3, Z4, Z0
 	VBROADCASTSS (AX)(DX*1), Z4
@@ -5390,15 +5464,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct2x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct2x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct2x16AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct2x16AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -5438,6 +5512,7 @@ tap:
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	VMOVUPS      (R14), Z2
+	PREFETCHT1   (R14)(R15*1)
 	VBROADCASTSS (AX), Z3
 	VFMADD231PS  Z2, Z3, Z0
 	VBROADCASTSS (AX)(DX*1), Z3
@@ -5492,15 +5567,15 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET
 
-// func direct1x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
+// func direct1x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct1x16AVX512(SB), $0-120
-	MOVQ groups+0(FP), R15
+TEXT ·direct1x16AVX512(SB), $0-128
+	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
 	MOVQ step+32(FP), DX
@@ -5538,6 +5613,7 @@ tap:
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	VMOVUPS      (R14), Z1
+	PREFETCHT1   (R14)(R15*1)
 	VBROADCASTSS (AX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         $0x08, BX
@@ -5586,7 +5662,7 @@ store:
 	LEAQ    (SI)(AX*4), SI
 	MOVQ    nextOut+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    R15
+	DECQ    groups+0(FP)
 	JNZ     group
 	VZEROUPPER
 	RET

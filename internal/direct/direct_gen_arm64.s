@@ -2,8 +2,8 @@
 
 //go:build !purego
 
-// func direct6x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
-TEXT ·direct6x16NEON(SB), $0-120
+// func direct6x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+TEXT ·direct6x16NEON(SB), $0-128
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2
@@ -18,6 +18,7 @@ TEXT ·direct6x16NEON(SB), $0-120
 	MOVD nextX+96(FP), R15
 	MOVD nextU+104(FP), R19
 	MOVD nextOut+112(FP), R20
+	MOVD ahead+120(FP), R21
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
@@ -107,6 +108,8 @@ tap:
 	WORD  $0x4f9d1356 // VFMLA V29.S[0], V26.S4, V22.S4
 	WORD  $0x4f9d1377 // VFMLA V29.S[0], V27.S4, V23.S4
 	ADD   $8, R10, R10
+	ADD   R13, R21, R11
+	PRFM  (R11), PLDL2KEEP
 	ADD   R14, R13, R13
 	SUBS  $1, R12, R12
 	BNE   tap
@@ -212,8 +215,8 @@ store:
 	BNE   group
 	RET
 
-// func direct5x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
-TEXT ·direct5x16NEON(SB), $0-120
+// func direct5x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+TEXT ·direct5x16NEON(SB), $0-128
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2
@@ -228,6 +231,7 @@ TEXT ·direct5x16NEON(SB), $0-120
 	MOVD nextX+96(FP), R15
 	MOVD nextU+104(FP), R19
 	MOVD nextOut+112(FP), R20
+	MOVD ahead+120(FP), R21
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
@@ -306,6 +310,8 @@ tap:
 	WORD  $0x4f9c1352 // VFMLA V28.S[0], V26.S4, V18.S4
 	WORD  $0x4f9c1373 // VFMLA V28.S[0], V27.S4, V19.S4
 	ADD   $8, R10, R10
+	ADD   R13, R21, R11
+	PRFM  (R11), PLDL2KEEP
 	ADD   R14, R13, R13
 	SUBS  $1, R12, R12
 	BNE   tap
@@ -397,8 +403,8 @@ store:
 	BNE   group
 	RET
 
-// func direct4x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
-TEXT ·direct4x16NEON(SB), $0-120
+// func direct4x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+TEXT ·direct4x16NEON(SB), $0-128
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2
@@ -413,6 +419,7 @@ TEXT ·direct4x16NEON(SB), $0-120
 	MOVD nextX+96(FP), R15
 	MOVD nextU+104(FP), R19
 	MOVD nextOut+112(FP), R20
+	MOVD ahead+120(FP), R21
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
@@ -480,6 +487,8 @@ tap:
 	WORD  $0x4f9f134e // VFMLA V31.S[0], V26.S4, V14.S4
 	WORD  $0x4f9f136f // VFMLA V31.S[0], V27.S4, V15.S4
 	ADD   $8, R10, R10
+	ADD   R13, R21, R11
+	PRFM  (R11), PLDL2KEEP
 	ADD   R14, R13, R13
 	SUBS  $1, R12, R12
 	BNE   tap
@@ -557,8 +566,8 @@ store:
 	BNE   group
 	RET
 
-// func direct3x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
-TEXT ·direct3x16NEON(SB), $0-120
+// func direct3x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+TEXT ·direct3x16NEON(SB), $0-128
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2
@@ -573,6 +582,7 @@ TEXT ·direct3x16NEON(SB), $0-120
 	MOVD nextX+96(FP), R15
 	MOVD nextU+104(FP), R19
 	MOVD nextOut+112(FP), R20
+	MOVD ahead+120(FP), R21
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
@@ -629,6 +639,8 @@ tap:
 	WORD  $0x4f9e134a // VFMLA V30.S[0], V26.S4, V10.S4
 	WORD  $0x4f9e136b // VFMLA V30.S[0], V27.S4, V11.S4
 	ADD   $8, R10, R10
+	ADD   R13, R21, R11
+	PRFM  (R11), PLDL2KEEP
 	ADD   R14, R13, R13
 	SUBS  $1, R12, R12
 	BNE   tap
@@ -692,8 +704,8 @@ store:
 	BNE   group
 	RET
 
-// func direct2x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
-TEXT ·direct2x16NEON(SB), $0-120
+// func direct2x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+TEXT ·direct2x16NEON(SB), $0-128
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2
@@ -708,6 +720,7 @@ TEXT ·direct2x16NEON(SB), $0-120
 	MOVD nextX+96(FP), R15
 	MOVD nextU+104(FP), R19
 	MOVD nextOut+112(FP), R20
+	MOVD ahead+120(FP), R21
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
@@ -753,6 +766,8 @@ tap:
 	WORD  $0x4f9d1346 // VFMLA V29.S[0], V26.S4, V6.S4
 	WORD  $0x4f9d1367 // VFMLA V29.S[0], V27.S4, V7.S4
 	ADD   $8, R10, R10
+	ADD   R13, R21, R11
+	PRFM  (R11), PLDL2KEEP
 	ADD   R14, R13, R13
 	SUBS  $1, R12, R12
 	BNE   tap
@@ -802,8 +817,8 @@ store:
 	BNE   group
 	RET
 
-// func direct1x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int)
-TEXT ·direct1x16NEON(SB), $0-120
+// func direct1x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+TEXT ·direct1x16NEON(SB), $0-128
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2
@@ -818,6 +833,7 @@ TEXT ·direct1x16NEON(SB), $0-120
 	MOVD nextX+96(FP), R15
 	MOVD nextU+104(FP), R19
 	MOVD nextOut+112(FP), R20
+	MOVD ahead+120(FP), R21
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
@@ -852,6 +868,8 @@ tap:
 	WORD  $0x4f9c1342 // VFMLA V28.S[0], V26.S4, V2.S4
 	WORD  $0x4f9c1363 // VFMLA V28.S[0], V27.S4, V3.S4
 	ADD   $8, R10, R10
+	ADD   R13, R21, R11
+	PRFM  (R11), PLDL2KEEP
 	ADD   R14, R13, R13
 	SUBS  $1, R12, R12
 	BNE   tap

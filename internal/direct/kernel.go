@@ -28,12 +28,13 @@ import (
 //	out[(k/16)*plane + p*pixel + k%16] = bias[k] + Σ_t x[offsets[t] + p*step] · u[t*row/4 + k]
 //
 // and goes on to the next group by moving x, u and out by nextX, nextU and
-// nextOut. row is in bytes, all else in elements. With ModeAccumulate the sum starts from
+// nextOut. Meanwhile the bytes ahead of u are fetched to the second-level cache.
+// row and ahead are in bytes, all else in elements. With ModeAccumulate the sum starts from
 // out instead of bias; with ModeAdd out is added to it at the end; with ModeReLU
 // the result is the maximum of it and 0, where NaN stays NaN. Every sum is one
 // chain of fused multiply-adds in the order of t. groups and taps must be
 // positive: the loops test at their end.
-type rowFunc func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode, nextX, nextU, nextOut int)
+type rowFunc func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode, nextX, nextU, nextOut, ahead int)
 
 // The bits of a rowFunc's mode.
 const (
@@ -72,6 +73,7 @@ type Operands struct {
 	Out          []float32
 	Pixel, Plane int
 	Mode         int
+	Ahead        int // how far from U lies what to fetch meanwhile; 0: nothing
 }
 
 func (o *Operands) row(width int) int {
@@ -124,7 +126,7 @@ func (kern *Kernel) Panels(panels, n int, o *Operands) {
 // call computes groups of pixels from x, u and out of the operands on.
 func (kern *Kernel) call(groups, pixels, width int, o *Operands, x, u, out, nextX, nextU, nextOut int) {
 	kern.funcs[width/16-1][pixels-1](groups, len(o.Offsets), &o.Offsets[0], &o.X[x], o.Step, &o.U[u], 4*o.row(width),
-		unsafe.SliceData(o.Bias), &o.Out[out], o.Pixel, o.Plane, o.Mode, nextX, nextU, nextOut)
+		unsafe.SliceData(o.Bias), &o.Out[out], o.Pixel, o.Plane, o.Mode, nextX, nextU, nextOut, 4*o.Ahead)
 }
 
 // callWork bounds the multiply-adds of one call: 60 µs at 70 GFLOP/s.
@@ -132,7 +134,7 @@ const callWork = 2 << 20
 
 // generic is the portable form.
 func generic(pixels, width int) rowFunc {
-	return func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode, nextX, nextU, nextOut int) {
+	return func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode, nextX, nextU, nextOut, ahead int) {
 		offs, last := unsafe.Slice(offsets, taps), groups-1
 		xs := unsafe.Slice(x, last*nextX+offs[taps-1]+(pixels-1)*step+1)
 		us := unsafe.Slice(u, last*nextU+(taps-1)*row/4+width)

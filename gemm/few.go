@@ -8,15 +8,13 @@ import (
 
 const (
 	// fewRows is the most rows of A for which B is read where it is: packing
-	// it would cost as much as a good part of the product.
-	fewRows = 32
-	// streamRows is how many rows of B are read side by side: each time the sums
-	// are read and written once. Half as many for the fewest rows of A, which
-	// memory alone limits: 8 rows at a distance of a power of two fit the ways
-	// of a first-level cache.
-	streamRows = 16
-	// sumsLen bounds the sums of an item, which stay in the second-level cache
-	// beside the rows of B that all rows of A meet: 256 KiB.
+	// it would cost more than reading it from the second-level cache by rows.
+	fewRows = 252
+	// streamBytes is what the rows of B that all rows of A meet should take of
+	// the second-level cache; streamDeep bounds their number.
+	streamBytes = 128 << 10
+	streamDeep  = 256
+	// sumsLen bounds the sums of an item, which are to stay there as well.
 	sumsLen = 1 << 16
 )
 
@@ -26,34 +24,59 @@ func (g *Multiplier) inPlace() bool {
 		g.kern.ISA != cpu.Generic // whose sums are rounded between two calls
 }
 
-// streams returns the number of items that share the columns of few rows: some
-// for each worker, of pieces of rows of B that are not too short.
-func (g *Multiplier) streams() int {
-	items := (g.m*g.nb + sumsLen - 1) / sumsLen
+// streams chooses how items share few rows: the number of blocks of rows, and of
+// groups of panels. Where B is much larger than A, each worker reads its own part.
+func (g *Multiplier) streams() (rows, groups int) {
+	rows, groups = 1, (g.m*g.nb+sumsLen-1)/sumsLen
 	if workers := g.team.Workers(); workers > 1 {
-		items = max(items, min(4*workers, g.nb/512))
+		if most := g.m / (4 * g.kern.Pixels); most >= workers {
+			rows = min(2*workers, most)
+			return rows, max(1, (groups+rows-1)/rows)
+		}
+		groups = max(groups, min(2*workers, g.panels()))
 	}
-	return min(max(items, 1), g.panels())
+	return rows, min(max(groups, 1), g.panels())
 }
 
-// streamItem computes some panels of few rows. Rows of B are read from left to
-// right, so that memory is read in order. The sums stand in the worker's memory
-// until they are whole.
+// deep returns how many rows of B are read side by side. Each time the sums are
+// read and written once; for the fewest rows of A, where memory is the limit, few
+// streams are read faster: 8 rows at a distance of a power of two fit the ways of
+// a first-level cache.
+func deep(m, cols int) int {
+	least := 32
+	switch {
+	case m <= 4:
+		least = 8
+	case m <= 8:
+		least = 16
+	}
+	return min(max(streamBytes/(4*cols), least), streamDeep)
+}
+
+// streamItem computes some panels of a block of few rows. Rows of B are read from
+// left to right, so that memory is read in order, and the next ones are fetched
+// while all rows of A meet the present ones. The sums stand in C if they are its
+// only ones, or else in the worker's memory until they are whole.
 func (g *Multiplier) streamItem(worker, item int) {
 	w, panels, kb := &g.work[worker], g.panels(), g.kern.KB
-	first, end := item*panels/g.groups, (item+1)*panels/g.groups
-	j0 := g.jc + first*kb
-	cols := min(end*kb, g.nb) - first*kb
-	ld := (cols + 15) / 16 * 16
+	ic := item / g.groups * g.mb
+	item %= g.groups
+	m := min(g.mb, g.m-ic)
+	from, end := item*panels/g.groups, (item+1)*panels/g.groups
+	j0 := g.jc + from*kb
+	cols := min(end*kb, g.nb) - from*kb
 	whole := cols / kb
-	rest := ld - whole*kb
-	x, step := g.rows(w, 0, g.m)
-	o := direct.Operands{Step: step, Row: g.ldb, Pixel: ld, Plane: 16, Bias: zeros[:]}
-	rows := evenly(g.m, g.kern.Pixels)
-	deep := streamRows
-	if g.m <= 4 {
-		deep = streamRows / 2
+	rest := (cols - whole*kb + 15) / 16 * 16
+	over := whole*kb+rest > cols // the last panel reaches over the last column
+	sums, ld := w.sums, whole*kb+rest+rowPad
+	first := g.pc == 0 && g.beta == 0
+	if first && !over {
+		sums, ld = g.c[ic*g.ldc+j0:], g.ldc
 	}
+	x, step := g.rows(w, ic, m)
+	o := direct.Operands{Step: step, Row: g.ldb, Pixel: ld, Plane: 16, Bias: zeros[:]}
+	rows := evenly(m, g.kern.Pixels)
+	deep := deep(m, cols)
 	for t := 0; t < g.kb; t += deep {
 		o.Offsets = g.iota[:min(deep, g.kb-t)]
 		b := g.bm[(g.pc+t)*g.ldb+j0:]
@@ -61,35 +84,45 @@ func (g *Multiplier) streamItem(worker, item int) {
 		if rest > 0 {
 			last.U = b[whole*kb:]
 		}
-		if ld > cols { // it reaches over the last column
+		if over {
 			last.U, last.Row = w.b, rest
 			for i := range o.Offsets {
 				copy(w.b[i*rest:], b[i*g.ldb+whole*kb:][:cols-whole*kb])
 			}
 		}
-		for i := 0; i < g.m; i += rows {
-			n := min(rows, g.m-i)
-			o.X, o.U, o.Out = x[t+i*step:], b, w.sums[i*ld:]
-			o.Ahead = 0
-			if i == 0 && t+2*deep <= g.kb {
-				o.Ahead = deep * g.ldb
+		ahead := 0
+		if t+2*deep <= g.kb {
+			ahead = deep * g.ldb
+		}
+		for i := 0; i < m; i += rows {
+			n := min(rows, m-i)
+			out := sums[i*ld:]
+			o.X = x[t+i*step:]
+			run := func(from, to, ahead int) {
+				if from < to {
+					o.U, o.Out, o.Ahead = b[from*kb:], out[from*kb:], ahead
+					g.kern.Panels(to-from, n, &o)
+				}
 			}
-			if whole > 0 {
-				g.kern.Panels(whole, n, &o)
-			}
+			// Each group of rows fetches its share of what comes next.
+			lo, hi := whole*i/m, whole*(i+n)/m
+			run(0, lo, 0)
+			run(lo, hi, ahead)
+			run(hi, whole, 0)
 			if rest > 0 {
-				last.X, last.Out, last.Mode, last.Ahead = o.X, o.Out[whole*kb:], o.Mode, o.Ahead
+				last.X, last.Out, last.Mode = o.X, out[whole*kb:], o.Mode
 				g.kern.Row(n, rest, &last)
 			}
 		}
 		o.Mode = direct.ModeAccumulate
 	}
-	for i := range g.m {
-		row, sums := g.c[i*g.ldc+j0:][:cols], w.sums[i*ld:][:cols]
-		if g.pc > 0 || g.beta != 0 {
-			elementwise.Add(row, sums)
-		} else {
-			copy(row, sums)
+	for i := range m {
+		row, sum := g.c[(ic+i)*g.ldc+j0:][:cols], sums[i*ld:][:cols]
+		switch {
+		case !first:
+			elementwise.Add(row, sum)
+		case over:
+			copy(row, sum)
 		}
 	}
 }

@@ -59,9 +59,9 @@ type Multiplier struct {
 	product func(worker, item int)
 	// The block that is being computed: columns jc … jc+nb, inner pc … pc+kb.
 	jc, nb, pc, kb int
-	mb, kstep      int  // rows and inner elements of a block
-	groups         int  // of panels, per block of rows
-	apart          bool // each item packs its own panel
+	mb, kstep      int // rows and inner elements of a block
+	groups         int // of panels, per block of rows
+	way            int // how items come by their part of B
 }
 
 // multiplierScratch is what a worker packs and computes into.
@@ -129,42 +129,71 @@ func (g *Multiplier) multiply(ctx context.Context, transA bool, m, n, k int, a [
 		scale(m, n, beta, c, ldc)
 	}
 	g.transA, g.m, g.n, g.beta, g.a, g.lda, g.c, g.ldc = transA, m, n, beta, a, lda, c, ldc
+	g.way = g.choose()
 	g.reserve(m, n, k)
 	for g.jc = 0; g.jc < n; g.jc += g.blocks.nc {
 		g.nb = min(g.blocks.nc, n-g.jc)
-		rows := (m + g.blocks.mc - 1) / g.blocks.mc
-		g.mb = blockOf(m, rows, g.kern.Pixels)
-		// Few rows: the workers share the columns as well.
-		g.groups = min(g.panels(), max(1, (4*g.team.Workers()+rows-1)/rows))
-		// A panel that meets one block of rows need not leave the worker's cache.
-		if g.apart = rows == 1 && g.packed == nil; g.apart {
-			g.groups = g.panels()
-		}
-		few := g.inPlace()
-		if few {
-			g.groups = g.streams()
-		}
+		rows := g.divide()
 		for g.pc = 0; g.pc < k; g.pc += g.kstep {
 			g.kb = min(g.kstep, k-g.pc)
-			if few {
-				if err := g.team.Run(ctx, g.groups, g.stream); err != nil {
-					return err
-				}
-				continue
-			}
-			if g.packed != nil {
-				g.right = g.packed.block(g.jc, g.pc, g.nb)
-			} else if g.apart {
-				// Packing is part of the items.
-			} else if err := g.team.Run(ctx, g.panels(), g.pack); err != nil {
-				return err
-			}
-			if err := g.team.Run(ctx, rows*g.groups, g.block); err != nil {
+			if err := g.inner(ctx, rows); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// How items come by their part of B.
+const (
+	shared = iota // all of it is packed first, or was before
+	apart         // each packs the panel that no other one needs
+	stream        // it is read where it is
+)
+
+// choose says how items come by their part of B.
+func (g *Multiplier) choose() int {
+	switch {
+	case g.packed != nil:
+		return shared
+	case g.inPlace():
+		return stream
+	case g.m <= g.blocks.mc: // a panel need not leave the worker's cache
+		return apart
+	}
+	return shared
+}
+
+// divide splits the columns from jc on into items, and returns the number of
+// blocks of rows.
+func (g *Multiplier) divide() (rows int) {
+	rows = (g.m + g.blocks.mc - 1) / g.blocks.mc
+	switch g.way {
+	case stream:
+		rows, g.groups = g.streams()
+	case apart:
+		g.groups = g.panels()
+	case shared: // few rows: the workers share the columns as well
+		g.groups = min(g.panels(), max(1, (4*g.team.Workers()+rows-1)/rows))
+	}
+	g.mb = blockOf(g.m, rows, g.kern.Pixels)
+	return (g.m + g.mb - 1) / g.mb
+}
+
+// inner adds the products of the inner elements from pc on.
+func (g *Multiplier) inner(ctx context.Context, rows int) error {
+	item := g.block
+	switch {
+	case g.way == stream:
+		item = g.stream
+	case g.packed != nil:
+		g.right = g.packed.block(g.jc, g.pc, g.nb)
+	case g.way == shared:
+		if err := g.team.Run(ctx, g.panels(), g.pack); err != nil {
+			return err
+		}
+	}
+	return g.team.Run(ctx, rows*g.groups, item)
 }
 
 // blockOf splits m rows evenly, in whole groups of a kernel.
@@ -240,29 +269,30 @@ func scale(m, n int, beta float32, c []float32, ldc int) {
 // reserve makes room for the packed operands.
 func (g *Multiplier) reserve(m, n, k int) {
 	g.kstep = g.blocks.inner(k)
-	columns, apart := (min(n, g.blocks.nc)+15)/16*16, 0
-	if m <= g.blocks.mc && g.packed == nil {
-		columns, apart = 0, min(columns, g.kern.KB)
+	rows, panel, sums := min(m, g.blocks.mc), g.kern.KB*g.kstep, 0
+	switch g.way {
+	case shared:
+		panel = 0
+		if g.packed == nil {
+			grow(&g.b, (min(n, g.blocks.nc)+15)/16*16*g.kstep)
+		}
+		g.right = g.b
+	case stream:
+		rows, sums = m, sumsLen+m*(g.kern.KB+rowPad)
 	}
-	if need := columns * g.kstep; len(g.b) < need && g.packed == nil {
-		g.b = layout.Alloc(need)
-	}
-	g.right = g.b
-	rows := min(m, g.blocks.mc)
 	for i := range g.work {
 		w := &g.work[i]
-		if need := apart * g.kstep; len(w.b) < need {
-			w.b = layout.Alloc(need)
-		}
-		if need := rows * (g.kstep + rowPad); len(w.a) < need {
-			w.a = layout.Alloc(need)
-		}
-		if need := sumsLen + m*g.kern.KB; len(w.sums) < need && m <= fewRows {
-			w.sums = layout.Alloc(need)
-		}
-		if need := rows * g.kern.KB; len(w.tile) < need {
-			w.tile = layout.Alloc(need)
-		}
+		grow(&w.b, panel)
+		grow(&w.a, rows*(g.kstep+rowPad))
+		grow(&w.sums, sums)
+		grow(&w.tile, rows*g.kern.KB)
+	}
+}
+
+// grow makes sure that x has n elements.
+func grow(x *[]float32, n int) {
+	if len(*x) < n {
+		*x = layout.Alloc(n)
 	}
 }
 
@@ -323,7 +353,7 @@ func (g *Multiplier) blockItem(worker, item int) {
 	for p := group * panels / g.groups; p < (group+1)*panels/g.groups; p++ {
 		width := g.width(p)
 		j := g.jc + p*g.kern.KB
-		if g.apart {
+		if g.way == apart {
 			o.U = w.b[:g.kb*width]
 			g.packTo(o.U, p)
 		} else {
@@ -363,7 +393,7 @@ func (g *Multiplier) rows(w *multiplierScratch, ic, rows int) ([]float32, int) {
 				w.a[r*ld+i] = v
 			}
 		}
-	case g.apart || g.n <= 4*g.kern.KB || g.m <= fewRows:
+	case g.way != shared || g.n <= 4*g.kern.KB:
 		return g.a[ic*g.lda+g.pc:], g.lda
 	default:
 		for r := range rows {

@@ -209,14 +209,31 @@ func BenchmarkSGEMM(b *testing.B) {
 // TestFewRows goes through products that read B where it is.
 func TestFewRows(t *testing.T) {
 	forEachDirect(t, func(t *testing.T, kern *direct.Kernel) {
-		for m := 1; m <= kern.Pixels+1; m++ {
-			for _, n := range []int{1, 63, 200} {
-				for _, k := range []int{1, streamRows + 1, 600} {
+		for _, m := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 61, fewRows} {
+			for _, n := range []int{1, 63, 200, 1030} {
+				for _, k := range []int{1, 17, streamDeep + 1, 1100} {
+					if m*n*k > 1<<23 {
+						continue
+					}
 					testSGEMM(t, kern, sgemmCase{m%2 == 0, false, m, n, k, m % 3, 1, float32(m % 3)}, uint64(m))
 				}
 			}
 		}
 	})
+}
+
+// TestBlocks: blocks of rows that are whole groups never exceed MC, and parts of k
+// never KC.
+func TestBlocks(t *testing.T) {
+	for i := range direct.Kernels {
+		b := blocksOf(&direct.Kernels[i])
+		require.Zero(t, b.mc%direct.Kernels[i].Pixels, direct.Kernels[i].Name)
+		for k := 1; k < 5*b.kc; k++ {
+			step := b.inner(k)
+			require.LessOrEqual(t, step, b.kc)
+			require.Equal(t, (k+b.kc-1)/b.kc, (k+step-1)/step, k)
+		}
+	}
 }
 
 // TestTiny goes through the products around the bound of the plain loop.

@@ -11,6 +11,7 @@ import (
 func elementwiseKernels(c *build.Context) {
 	for _, isa := range vecISAs {
 		relu(c, isa)
+		copyRows(c, isa)
 		add(c, isa)
 		reluGrad(c, isa)
 		sumPixels(c, isa)
@@ -55,6 +56,42 @@ func relu(c *build.Context, isa vecISA) {
 	c.ADDQ(Imm(64), x)
 	c.DECQ(n)
 	c.JNZ(LabelRef("block"))
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// copyRows emits the copy of rows of n blocks. Its Go form is copyRowsGeneric.
+func copyRows(c *build.Context, isa vecISA) {
+	c.Function("copyRows" + isa.suffix)
+	c.Doc("copyRows" + isa.suffix + " copies rows of n blocks of 16; see kernel.copyRows.")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(n, rows int, dst, src *float32, dstStride, srcStride, ahead int)")
+	n := c.Load(c.Param("n"), reg.RCX)
+	rows := c.Load(c.Param("rows"), reg.RDX)
+	dst := c.Load(c.Param("dst"), reg.RDI)
+	src := c.Load(c.Param("src"), reg.RSI)
+	dstStride := c.Load(c.Param("dstStride"), reg.R8)
+	srcStride := c.Load(c.Param("srcStride"), reg.R9)
+	ahead := c.Load(c.Param("ahead"), reg.R10)
+	left, to, from := reg.RAX, reg.R11, reg.R12
+	c.Label("row")
+	c.MOVQ(n, left)
+	c.MOVQ(dst, to)
+	c.MOVQ(src, from)
+	c.Label("block")
+	c.PREFETCHT1(Mem{Base: from, Index: ahead, Scale: 1})
+	isa.each(func(off int) {
+		c.VMOVUPS(Mem{Base: from, Disp: off}, isa.regs[0])
+		c.VMOVUPS(isa.regs[0], Mem{Base: to, Disp: off})
+	})
+	c.ADDQ(Imm(64), from)
+	c.ADDQ(Imm(64), to)
+	c.DECQ(left)
+	c.JNZ(LabelRef("block"))
+	c.ADDQ(srcStride, src)
+	c.ADDQ(dstStride, dst)
+	c.DECQ(rows)
+	c.JNZ(LabelRef("row"))
 	c.VZEROUPPER()
 	c.RET()
 }

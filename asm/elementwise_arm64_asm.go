@@ -33,6 +33,36 @@ func elementwiseNEON(c *neon.Context) {
 	end(x)
 	c.RET()
 
+	begin("copyRowsNEON", "copies rows of n blocks of 16; see kernel.copyRows.", "func(n, rows int, dst, src *float32, dstStride, srcStride, ahead int)")
+	const rows, dstStride, srcStride, ahead, left, at neon.R = 4, 5, 6, 7, 8, 9
+	for _, p := range []struct {
+		name string
+		r    neon.R
+	}{{"rows", rows}, {"dst", x}, {"src", y}, {"dstStride", dstStride}, {"srcStride", srcStride}, {"ahead", ahead}} {
+		c.Load(p.name, p.r)
+	}
+	c.LSL(6, n, at) // what the pointers move by in a row
+	c.Op("SUB", at, dstStride, dstStride)
+	c.Op("SUB", at, srcStride, srcStride)
+	c.Label("row")
+	c.MOVD(n, left)
+	c.Label("block")
+	c.ADD(y, ahead, at)
+	c.PRFM(neon.Mem{Base: at}, "PLDL2KEEP")
+	for off := 0; off < 64; off += 32 {
+		c.FLDPQ(neon.Mem{Base: y, Off: off}, 0, 1)
+		c.FSTPQ(0, 1, neon.Mem{Base: x, Off: off})
+	}
+	c.ADD(neon.Imm(64), x, x)
+	c.ADD(neon.Imm(64), y, y)
+	c.SUBS(neon.Imm(1), left, left)
+	c.Branch("BNE", "block")
+	c.ADD(dstStride, x, x)
+	c.ADD(srcStride, y, y)
+	c.SUBS(neon.Imm(1), rows, rows)
+	c.Branch("BNE", "row")
+	c.RET()
+
 	begin("addNEON", "sets dst += x, n blocks of 16; see kernel.add.", "func(n int, dst, x *float32)")
 	c.Load("dst", x)
 	c.Load("x", y)

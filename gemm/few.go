@@ -16,6 +16,7 @@ const (
 	streamDeep  = 256
 	// sumsLen bounds the sums of an item, which are to stay there as well.
 	sumsLen = 1 << 16
+	sumsPad = 16 // keeps rows of sums out of each other's cache sets
 )
 
 // inPlace reports whether B is read where it is.
@@ -68,17 +69,16 @@ func (g *Multiplier) streamItem(worker, item int) {
 	whole := cols / kb
 	rest := (cols - whole*kb + 15) / 16 * 16
 	over := whole*kb+rest > cols // the last panel reaches over the last column
-	sums, ld := w.sums, whole*kb+rest+rowPad
+	sums, ld := w.sums, whole*kb+rest+sumsPad
 	first := g.pc == 0 && g.beta == 0
 	if first && !over {
 		sums, ld = g.c[ic*g.ldc+j0:], g.ldc
 	}
-	x, step := g.rows(w, ic, m)
-	o := direct.Operands{Step: step, Row: g.ldb, Pixel: ld, Plane: 16, Bias: zeros[:]}
+	o := direct.Operands{Step: g.row, Row: g.ldb, Pixel: ld, Plane: 16, Bias: zeros[:]}
 	rows := evenly(m, g.kern.Pixels)
 	deep := deep(m, cols)
 	for t := 0; t < g.kb; t += deep {
-		o.Offsets = g.iota[:min(deep, g.kb-t)]
+		o.Offsets = g.offsets[:min(deep, g.kb-t)]
 		b := g.bm[(g.pc+t)*g.ldb+j0:]
 		last := o // the panel that is not whole
 		if rest > 0 {
@@ -97,7 +97,7 @@ func (g *Multiplier) streamItem(worker, item int) {
 		for i := 0; i < m; i += rows {
 			n := min(rows, m-i)
 			out := sums[i*ld:]
-			o.X = x[t+i*step:]
+			o.X = g.a[(ic+i)*g.row+(g.pc+t)*g.tap:]
 			run := func(from, to, ahead int) {
 				if from < to {
 					o.U, o.Out, o.Ahead = b[from*kb:], out[from*kb:], ahead

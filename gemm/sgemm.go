@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/nonet-go/nonet/internal/direct"
+	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -40,17 +41,17 @@ type Multiplier struct {
 	right   []float32 // b, or a block of packed
 	packed  *Packed
 	work    []multiplierScratch
-	iota    []int
+	offsets []int // of the inner elements in a row of op(A)
 	pack    func(worker, item int)
 	block   func(worker, item int)
 	stream  func(worker, item int)
-	transA  bool
+	tap     int // distance of the offsets
 	transB  bool
 	m, n    int
 	alpha   float32
 	beta    float32
 	a, bm   []float32
-	lda     int
+	row     int // distance of the rows of op(A)
 	ldb     int
 	c       []float32
 	ldc     int
@@ -66,24 +67,17 @@ type Multiplier struct {
 
 // multiplierScratch is what a worker packs and computes into.
 type multiplierScratch struct {
-	a    []float32 // [MC][KC+16]
 	b    []float32 // a panel, where items pack their own
 	sums []float32 // [m][columns of an item], of few rows
 	tile []float32 // [MC][KB], of a last panel that reaches over the edge
 }
-
-// rowPad keeps the rows of packed A out of each other's cache sets.
-const rowPad = 16
 
 // NewMultiplier returns a Multiplier for a team, which may be nil.
 func NewMultiplier(team *parallel.Team) *Multiplier { return newMultiplier(direct.Best(), team) }
 
 func newMultiplier(kern *direct.Kernel, team *parallel.Team) *Multiplier {
 	g := &Multiplier{kern: kern, blocks: blocksOf(kern), team: team, work: make([]multiplierScratch, team.Workers())}
-	g.iota = make([]int, g.blocks.kc)
-	for i := range g.iota {
-		g.iota[i] = i
-	}
+	g.offsets = make([]int, g.blocks.kc)
 	g.pack, g.block, g.stream = g.packPanel, g.blockItem, g.streamItem
 	return g
 }
@@ -128,9 +122,10 @@ func (g *Multiplier) multiply(ctx context.Context, transA bool, m, n, k int, a [
 	if beta != 0 && beta != 1 {
 		scale(m, n, beta, c, ldc)
 	}
-	g.transA, g.m, g.n, g.beta, g.a, g.lda, g.c, g.ldc = transA, m, n, beta, a, lda, c, ldc
+	g.m, g.n, g.beta, g.a, g.c, g.ldc = m, n, beta, a, c, ldc
 	g.way = g.choose()
 	g.reserve(m, n, k)
+	g.left(transA, lda)
 	for g.jc = 0; g.jc < n; g.jc += g.blocks.nc {
 		g.nb = min(g.blocks.nc, n-g.jc)
 		rows := g.divide()
@@ -167,17 +162,29 @@ func (g *Multiplier) choose() int {
 // divide splits the columns from jc on into items, and returns the number of
 // blocks of rows.
 func (g *Multiplier) divide() (rows int) {
-	rows = (g.m + g.blocks.mc - 1) / g.blocks.mc
-	switch g.way {
-	case stream:
+	rows, g.groups = (g.m+g.blocks.mc-1)/g.blocks.mc, g.panels()
+	if g.way == stream {
 		rows, g.groups = g.streams()
-	case apart:
-		g.groups = g.panels()
-	case shared: // few rows: the workers share the columns as well
-		g.groups = min(g.panels(), max(1, (4*g.team.Workers()+rows-1)/rows))
 	}
 	g.mb = blockOf(g.m, rows, g.kern.Pixels)
 	return (g.m + g.mb - 1) / g.mb
+}
+
+// left sets where the elements of op(A) lie. They are read where they are: a copy
+// gains nothing (at 1024³, whose rows lie a power of two apart, 95.3 % of peak
+// with it and 96.1 % without).
+func (g *Multiplier) left(transA bool, lda int) {
+	tap := 1
+	g.row = lda
+	if transA {
+		tap, g.row = lda, 1
+	}
+	if g.tap != tap {
+		g.tap = tap
+		for i := range g.offsets {
+			g.offsets[i] = i * tap
+		}
+	}
 }
 
 // inner adds the products of the inner elements from pc on.
@@ -269,7 +276,7 @@ func scale(m, n int, beta float32, c []float32, ldc int) {
 // reserve makes room for the packed operands.
 func (g *Multiplier) reserve(m, n, k int) {
 	g.kstep = g.blocks.inner(k)
-	rows, panel, sums := min(m, g.blocks.mc), g.kern.KB*g.kstep, 0
+	panel, sums := g.kern.KB*g.kstep, 0
 	switch g.way {
 	case shared:
 		panel = 0
@@ -278,14 +285,13 @@ func (g *Multiplier) reserve(m, n, k int) {
 		}
 		g.right = g.b
 	case stream:
-		rows, sums = m, sumsLen+m*(g.kern.KB+rowPad)
+		sums = sumsLen + m*(g.kern.KB+sumsPad)
 	}
 	for i := range g.work {
 		w := &g.work[i]
 		grow(&w.b, panel)
-		grow(&w.a, rows*(g.kstep+rowPad))
 		grow(&w.sums, sums)
-		grow(&w.tile, rows*g.kern.KB)
+		grow(&w.tile, min(m, g.blocks.mc)*g.kern.KB)
 	}
 }
 
@@ -315,13 +321,15 @@ func (g *Multiplier) packTo(out []float32, p int) {
 	j0 := g.jc + p*g.kern.KB
 	valid := min(width, g.n-j0)
 	if !g.transB {
-		for i := range g.kb {
-			to := out[i*width:][:width]
-			clear(to[copy(to, g.bm[(g.pc+i)*g.ldb+j0:][:valid]):])
-			if g.alpha != 1 {
-				for j := range to {
-					to[j] *= g.alpha
-				}
+		elementwise.CopyRows(g.kb, valid, out, width, g.bm[g.pc*g.ldb+j0:], g.ldb)
+		if valid < width {
+			for i := range g.kb {
+				clear(out[i*width+valid:][:width-valid])
+			}
+		}
+		if g.alpha != 1 {
+			for i := range out {
+				out[i] *= g.alpha
 			}
 		}
 		return
@@ -339,33 +347,27 @@ func (g *Multiplier) packTo(out []float32, p int) {
 	}
 }
 
-// blockItem computes one block of rows for one group of panels.
+// blockItem computes one block of rows for one panel.
 func (g *Multiplier) blockItem(worker, item int) {
-	ic := item / g.groups * g.mb
-	rows := min(g.mb, g.m-ic)
+	ic, p := item/g.groups*g.mb, item%g.groups
+	rows, width, j := min(g.mb, g.m-ic), g.width(p), g.jc+p*g.kern.KB
 	w := &g.work[worker]
-	o := direct.Operands{Offsets: g.iota[:g.kb], Pixel: g.ldc, Plane: 16, Bias: zeros[:]}
-	o.X, o.Step = g.rows(w, ic, rows)
+	o := direct.Operands{X: g.a[ic*g.row+g.pc*g.tap:], Step: g.row, Offsets: g.offsets[:g.kb], Pixel: g.ldc, Plane: 16, Bias: zeros[:]}
 	if g.pc > 0 || g.beta != 0 {
 		o.Mode = direct.ModeAdd
 	}
-	group, panels := item%g.groups, g.panels()
-	for p := group * panels / g.groups; p < (group+1)*panels/g.groups; p++ {
-		width := g.width(p)
-		j := g.jc + p*g.kern.KB
-		if g.way == apart {
-			o.U = w.b[:g.kb*width]
-			g.packTo(o.U, p)
-		} else {
-			o.U = g.panel(p)
-		}
-		if j+width <= g.n {
-			o.Out = g.c[ic*g.ldc+j:]
-			g.kern.Row(rows, width, &o)
-			continue
-		}
-		g.edge(w, o, rows, width, ic, j)
+	if g.way == apart {
+		o.U = w.b[:g.kb*width]
+		g.packTo(o.U, p)
+	} else {
+		o.U = g.panel(p)
 	}
+	if j+width > g.n {
+		g.edge(w, o, rows, width, ic, j)
+		return
+	}
+	o.Out = g.c[ic*g.ldc+j:]
+	g.kern.Row(rows, width, &o)
 }
 
 // edge computes a panel that reaches over the last column.
@@ -380,25 +382,4 @@ func (g *Multiplier) edge(w *multiplierScratch, o direct.Operands, rows, width, 
 	for i := range rows {
 		copy(g.c[(ic+i)*g.ldc+j:][:g.n-j], w.tile[i*width:])
 	}
-}
-
-// rows returns the rows ic … of op(A) for the kernel, and their distance: packed,
-// or as they are where too few columns would pay for the copy.
-func (g *Multiplier) rows(w *multiplierScratch, ic, rows int) ([]float32, int) {
-	ld := g.kb + rowPad
-	switch {
-	case g.transA:
-		for i := range g.kb {
-			for r, v := range g.a[(g.pc+i)*g.lda+ic:][:rows] {
-				w.a[r*ld+i] = v
-			}
-		}
-	case g.way != shared || g.n <= 4*g.kern.KB:
-		return g.a[ic*g.lda+g.pc:], g.lda
-	default:
-		for r := range rows {
-			copy(w.a[r*ld:], g.a[(ic+r)*g.lda+g.pc:][:g.kb])
-		}
-	}
-	return w.a, ld
 }

@@ -73,7 +73,7 @@ type Operands struct {
 	Out          []float32
 	Pixel, Plane int
 	Mode         int
-	Ahead        int // how far from U lies what to fetch meanwhile; 0: nothing
+	Ahead        int // how far from U lies what the first group fetches meanwhile; 0: nothing
 }
 
 func (o *Operands) row(width int) int {
@@ -97,12 +97,18 @@ func (kern *Kernel) Row(n, width int, o *Operands) {
 	// A call cannot be interrupted, so a long row takes several.
 	most := max(1, callWork/(taps*kern.Pixels*width))
 	groups := n / kern.Pixels
-	for g := 0; g < groups; g += most {
-		p := g * kern.Pixels
-		kern.call(min(most, groups-g), kern.Pixels, width, o, p*o.Step, 0, p*o.Pixel, kern.Pixels*o.Step, 0, kern.Pixels*o.Pixel)
+	ahead := o.Ahead
+	for g := 0; g < groups; {
+		p, n := g*kern.Pixels, min(most, groups-g)
+		if ahead != 0 {
+			n = 1 // has fetched all of it
+		}
+		kern.call(n, kern.Pixels, width, o, p*o.Step, 0, p*o.Pixel, kern.Pixels*o.Step, 0, kern.Pixels*o.Pixel, ahead)
+		g += n
+		ahead = 0
 	}
 	if rest := n % kern.Pixels; rest > 0 {
-		kern.call(1, rest, width, o, (n-rest)*o.Step, 0, (n-rest)*o.Pixel, 0, 0, 0)
+		kern.call(1, rest, width, o, (n-rest)*o.Step, 0, (n-rest)*o.Pixel, 0, 0, 0, ahead)
 	}
 }
 
@@ -119,14 +125,14 @@ func (kern *Kernel) Panels(panels, n int, o *Operands) {
 	}
 	most := max(1, callWork/(taps*n*kern.KB))
 	for p := 0; p < panels; p += most {
-		kern.call(min(most, panels-p), n, kern.KB, o, 0, p*kern.KB, p*kern.KB, 0, kern.KB, kern.KB)
+		kern.call(min(most, panels-p), n, kern.KB, o, 0, p*kern.KB, p*kern.KB, 0, kern.KB, kern.KB, o.Ahead)
 	}
 }
 
 // call computes groups of pixels from x, u and out of the operands on.
-func (kern *Kernel) call(groups, pixels, width int, o *Operands, x, u, out, nextX, nextU, nextOut int) {
+func (kern *Kernel) call(groups, pixels, width int, o *Operands, x, u, out, nextX, nextU, nextOut, ahead int) {
 	kern.funcs[width/16-1][pixels-1](groups, len(o.Offsets), &o.Offsets[0], &o.X[x], o.Step, &o.U[u], 4*o.row(width),
-		unsafe.SliceData(o.Bias), &o.Out[out], o.Pixel, o.Plane, o.Mode, nextX, nextU, nextOut, 4*o.Ahead)
+		unsafe.SliceData(o.Bias), &o.Out[out], o.Pixel, o.Plane, o.Mode, nextX, nextU, nextOut, 4*ahead)
 }
 
 // callWork bounds the multiply-adds of one call: 60 µs at 70 GFLOP/s.

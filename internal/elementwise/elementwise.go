@@ -21,6 +21,9 @@ type kernel struct {
 	isa  cpu.ISA
 	// relu sets x[i] = max(x[i], 0), where NaN stays NaN.
 	relu func(n int, x *float32)
+	// copyRows copies rows of n blocks, which begin dstStride and srcStride bytes
+	// apart, and fetches what lies ahead bytes after what it reads.
+	copyRows func(n, rows int, dst, src *float32, dstStride, srcStride, ahead int)
 	// add sets dst[i] += x[i].
 	add func(n int, dst, x *float32)
 	// reluGrad keeps dx[i] where x[i] > 0, and sets the others to 0.
@@ -70,6 +73,32 @@ func Add(dst, x []float32) {
 	}
 }
 
+// fetchBlocks is how many blocks of 16 CopyRows fetches ahead: where rows are short
+// and far apart, the processor does not foresee the next one.
+const fetchBlocks = 64
+
+// CopyRows copies rows of n elements, which begin dstStride and srcStride elements
+// apart. dst and src must not overlap.
+func CopyRows(rows, n int, dst []float32, dstStride int, src []float32, srcStride int) {
+	if rows == 0 || n == 0 {
+		return
+	}
+	_, _ = dst[(rows-1)*dstStride+n-1], src[(rows-1)*srcStride+n-1]
+	blocks := n / 16
+	if blocks > 0 {
+		ahead := 4 * srcStride * max(1, fetchBlocks/blocks)
+		most := max(1, piece/blocks)
+		for i := 0; i < rows; i += most {
+			best.copyRows(blocks, min(most, rows-i), &dst[i*dstStride], &src[i*srcStride], 4*dstStride, 4*srcStride, ahead)
+		}
+	}
+	if from := blocks * 16; from < n {
+		for i := range rows {
+			copy(dst[i*dstStride+from:][:n-from], src[i*srcStride+from:])
+		}
+	}
+}
+
 // ReLUGrad sets dx[i] to 0 where x[i] is not positive. The slices have the same
 // length, a multiple of 16.
 func ReLUGrad(dx, x []float32) {
@@ -114,11 +143,18 @@ func SGD(w, v, g []float32, rate, momentum, decay float32) {
 // which would move variables of a function to the heap.
 var rests = sync.Pool{New: func() any { return new([3][16]float32) }}
 
-var generic = kernel{"generic", cpu.Generic, reluGeneric, addGeneric, reluGradGeneric, sumPixelsGeneric, sgdGeneric}
+var generic = kernel{"generic", cpu.Generic, reluGeneric, copyRowsGeneric, addGeneric, reluGradGeneric, sumPixelsGeneric, sgdGeneric}
 
 func reluGeneric(n int, x *float32) {
 	for i, v := range unsafe.Slice(x, n*16) {
 		unsafe.Slice(x, n*16)[i] = max(v, 0)
+	}
+}
+
+func copyRowsGeneric(n, rows int, dst, src *float32, dstStride, srcStride, _ int) {
+	d, s := unsafe.Slice(dst, (rows-1)*dstStride/4+n*16), unsafe.Slice(src, (rows-1)*srcStride/4+n*16)
+	for i := range rows {
+		copy(d[i*dstStride/4:][:n*16], s[i*srcStride/4:])
 	}
 }
 

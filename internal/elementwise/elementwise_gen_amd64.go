@@ -9,6 +9,11 @@ package elementwise
 //go:noescape
 func reluAVX2(n int, x *float32)
 
+// copyRowsAVX2 copies rows of n blocks of 16; see kernel.copyRows.
+//
+//go:noescape
+func copyRowsAVX2(n int, rows int, dst *float32, src *float32, dstStride int, srcStride int, ahead int)
+
 // addAVX2 sets dst += x, n blocks of 16; see kernel.add.
 //
 //go:noescape
@@ -33,6 +38,11 @@ func sgdAVX2(n int, w *float32, v *float32, grad *float32, rate float32, momentu
 //
 //go:noescape
 func reluAVX512(n int, x *float32)
+
+// copyRowsAVX512 copies rows of n blocks of 16; see kernel.copyRows.
+//
+//go:noescape
+func copyRowsAVX512(n int, rows int, dst *float32, src *float32, dstStride int, srcStride int, ahead int)
 
 // addAVX512 sets dst += x, n blocks of 16; see kernel.add.
 //

@@ -20,6 +20,39 @@ block:
 	VZEROUPPER
 	RET
 
+// func copyRowsAVX2(n int, rows int, dst *float32, src *float32, dstStride int, srcStride int, ahead int)
+// Requires: AVX, MMX+
+TEXT ·copyRowsAVX2(SB), $0-56
+	MOVQ n+0(FP), CX
+	MOVQ rows+8(FP), DX
+	MOVQ dst+16(FP), DI
+	MOVQ src+24(FP), SI
+	MOVQ dstStride+32(FP), R8
+	MOVQ srcStride+40(FP), R9
+	MOVQ ahead+48(FP), R10
+
+row:
+	MOVQ CX, AX
+	MOVQ DI, R11
+	MOVQ SI, R12
+
+block:
+	PREFETCHT1 (R12)(R10*1)
+	VMOVUPS    (R12), Y0
+	VMOVUPS    Y0, (R11)
+	VMOVUPS    32(R12), Y0
+	VMOVUPS    Y0, 32(R11)
+	ADDQ       $0x40, R12
+	ADDQ       $0x40, R11
+	DECQ       AX
+	JNZ        block
+	ADDQ       R9, SI
+	ADDQ       R8, DI
+	DECQ       DX
+	JNZ        row
+	VZEROUPPER
+	RET
+
 // func addAVX2(n int, dst *float32, x *float32)
 // Requires: AVX
 TEXT ·addAVX2(SB), $0-24
@@ -134,6 +167,37 @@ block:
 	ADDQ    $0x40, SI
 	DECQ    CX
 	JNZ     block
+	VZEROUPPER
+	RET
+
+// func copyRowsAVX512(n int, rows int, dst *float32, src *float32, dstStride int, srcStride int, ahead int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·copyRowsAVX512(SB), $0-56
+	MOVQ n+0(FP), CX
+	MOVQ rows+8(FP), DX
+	MOVQ dst+16(FP), DI
+	MOVQ src+24(FP), SI
+	MOVQ dstStride+32(FP), R8
+	MOVQ srcStride+40(FP), R9
+	MOVQ ahead+48(FP), R10
+
+row:
+	MOVQ CX, AX
+	MOVQ DI, R11
+	MOVQ SI, R12
+
+block:
+	PREFETCHT1 (R12)(R10*1)
+	VMOVUPS    (R12), Z0
+	VMOVUPS    Z0, (R11)
+	ADDQ       $0x40, R12
+	ADDQ       $0x40, R11
+	DECQ       AX
+	JNZ        block
+	ADDQ       R9, SI
+	ADDQ       R8, DI
+	DECQ       DX
+	JNZ        row
 	VZEROUPPER
 	RET
 

@@ -38,6 +38,39 @@ func TestReLU(t *testing.T) {
 	})
 }
 
+// TestCopyRows copies rows of every distance, in more than one call too.
+func TestCopyRows(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, k *kernel) {
+		for n := 1; n <= 3; n++ {
+			for rows := 1; rows <= 3; rows++ {
+				ds, ss := n*16+5, n*16+rows
+				x := testutil.Normal(1, (rows-1)*ss+n*16)
+				for _, tail := range []bool{true, false} {
+					got := guarded(t, tail, make([]float32, (rows-1)*ds+n*16))
+					k.copyRows(n, rows, &got[0], &guarded(t, tail, x)[0], 4*ds, 4*ss, 1<<20)
+					want := make([]float32, len(got))
+					for i := range rows {
+						copy(want[i*ds:][:n*16], x[i*ss:])
+					}
+					testutil.CheckExact(t, "copy", []int{n, rows}, got, want)
+				}
+			}
+		}
+	})
+	for _, s := range [][2]int{{0, 5}, {5, 0}, {3, 5}, {1, 16}, {4, 37}, {9000, 33}} {
+		rows, n := s[0], s[1]
+		x, got := testutil.Normal(1, rows*(n+2)), testutil.NaNGuarded(t, rows*(n+3))
+		want := make([]float32, len(got))
+		clear(got)
+		for i := range rows {
+			copy(want[i*(n+3):][:n], x[i*(n+2):])
+		}
+		CopyRows(rows, n, got, n+3, x, n+2)
+		testutil.CheckExact(t, "copy", s, got, want)
+	}
+	require.Panics(t, func() { CopyRows(2, 16, make([]float32, 32), 16, make([]float32, 31), 16) })
+}
+
 func TestAdd(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, k *kernel) {
 		for n := 1; n <= 3; n++ {
@@ -234,6 +267,9 @@ func FuzzReLU(f *testing.F) {
 			copy(got, x)
 			k.relu(blocks, &got[0])
 			testutil.CheckExact(t, "relu", blocks, got, ref.ReLU(x))
+			clear(got)
+			k.copyRows(1, blocks, &got[0], &x[0], 64, 64, 64)
+			testutil.CheckExact(t, "copy", blocks, got, x)
 			copy(got, x)
 			k.add(blocks, &got[0], &dx[0])
 			testutil.CheckExact(t, "add", blocks, got, addOf(x, dx))
@@ -287,6 +323,7 @@ func BenchmarkElementwise(b *testing.B) {
 			continue
 		}
 		for op, f := range map[string]func(){
+			"copyrows":  func() { k.copyRows(4, n/1024, &x[0], &y[0], 256, 4096, 64<<10) },
 			"add":       func() { k.add(n/16, &x[0], &y[0]) },
 			"relugrad":  func() { k.reluGrad(n/16, &x[0], &y[0]) },
 			"sumpixels": func() { var s [16]float32; k.sumPixels(n/16, &s[0], &x[0]) },

@@ -121,7 +121,7 @@ func TestServe(t *testing.T) {
 	t.Parallel()
 	in := strings.NewReader("version\ncheck 7 5 9\n\ngemm 8 8 8 2 3\ngemm 8 8\nfly\n")
 	var out bytes.Buffer
-	require.NoError(t, serve(gemmDriver{"gonum", gonumSGEMM}, in, &out))
+	require.NoError(t, serve(gemmDriver{module: "gonum", sgemm: gonumSGEMM}, in, &out))
 	var got []answer
 	for dec := json.NewDecoder(&out); dec.More(); {
 		var a answer

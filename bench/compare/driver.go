@@ -45,7 +45,7 @@ func newDriver(o options) (driver, error) {
 	}
 	switch o.Driver {
 	case "gonum":
-		return gemmDriver{"gonum", gonumSGEMM}, nil
+		return gemmDriver{module: "gonum", sgemm: gonumSGEMM}, nil
 	case "layers", "hot":
 		return newConvsDriver(o, threads)
 	case "vgg":
@@ -53,7 +53,7 @@ func newDriver(o options) (driver, error) {
 	case "train":
 		return newTrainDriver(o, threads)
 	case "gemm":
-		return gemmDriver{"nonet", nonetSGEMM(threads)}, nil
+		return nonetGEMM(threads), nil
 	}
 	return nil, fmt.Errorf("unknown driver %q", o.Driver)
 }

@@ -9,6 +9,7 @@ import (
 	"gonum.org/v1/gonum/blas/gonum"
 
 	"github.com/nonet-go/nonet/layout"
+	"github.com/nonet-go/nonet/parallel"
 )
 
 // sgemm sets C = A·B for a batch of products, row-major without gaps.
@@ -24,9 +25,12 @@ func gonumSGEMM(batch, m, n, k int, a, b, c []float32) {
 type gemmDriver struct {
 	module string
 	sgemm  sgemm
+	team   *parallel.Team // awake during a command, as the pools of other libraries are; may be nil
 }
 
 func (d gemmDriver) respond(command string, args []string) (any, error) {
+	d.team.Begin()
+	defer d.team.End()
 	var m, n, k int
 	switch command {
 	case "version":

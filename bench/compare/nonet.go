@@ -198,14 +198,12 @@ func (d *trainDriver) respond(command string, args []string) (any, error) {
 	return answer{Failure: "unknown command"}, nil
 }
 
-// nonetSGEMM multiplies on a team of its own.
-func nonetSGEMM(threads int) sgemm {
+// nonetGEMM multiplies on a team of its own.
+func nonetGEMM(threads int) gemmDriver {
 	team := parallel.NewTeam(threads)
 	g := gemm.NewMultiplier(team)
-	return func(batch, m, n, k int, a, b, c []float32) {
-		team.Begin()
-		defer team.End()
+	return gemmDriver{module: "nonet", team: team, sgemm: func(batch, m, n, k int, a, b, c []float32) {
 		p := gemm.Batch{Count: batch, StrideA: m * k, StrideB: k * n, StrideC: m * n}
 		_ = g.Batch(context.Background(), p, false, false, m, n, k, 1, a, k, b, n, 0, c, n) // the context never ends
-	}
+	}}
 }

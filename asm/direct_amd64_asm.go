@@ -15,8 +15,9 @@ const (
 	modeAdd        = 4
 )
 
-// lateTaps is how many taps before the end of a sum the results are fetched.
-const lateTaps = 32
+// partTaps is how many taps a part of a sum has: those of one cache line of x, if
+// they lie side by side. Between two parts memory is fetched that is needed later.
+const partTaps = 16
 
 // directKernels emits the direct convolution of 1 … isa.tiles pixels at a time.
 // Its register budgets are those of the blocked product, see productISA.
@@ -102,11 +103,13 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 		c.JZ(LabelRef(otherwise))
 	}
 
-	// lastTap sets r to where the offsets end.
-	lastTap := func(r reg.GPPhysical) {
-		load("taps", r)
-		c.SHLQ(Imm(3), r)
-		c.ADDQ(param("offsets"), r)
+	// remain sets taps to the number of those that are left.
+	remain := func() {
+		load("taps", taps)
+		c.SHLQ(Imm(3), taps)
+		c.ADDQ(param("offsets"), taps)
+		c.SUBQ(tap, taps)
+		c.SHRQ(Imm(3), taps)
 	}
 
 	c.Label("group")
@@ -123,9 +126,7 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	c.Label("start")
 	c.MOVQ(firstU, u)
 	load("offsets", tap)
-	load("taps", taps)
-	c.SUBQ(Imm(lateTaps), taps)
-	c.JLE(LabelRef("late"))
+	c.JMP(LabelRef("part"))
 	align(c)
 	c.Label("tap")
 	c.Comment("acc[t] += x[t]·U for one tap of the filter and one input channel")
@@ -152,19 +153,33 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	c.DECQ(taps)
 	c.JNZ(LabelRef("tap"))
 
-	c.Label("late")
-	c.Comment("The last taps remain: the results are fetched meanwhile")
-	lastTap(at)
-	c.CMPQ(at, tap)
+	c.Label("part")
+	c.Comment("What the part after the next one will read of x")
+	remain()
 	c.JEQ(LabelRef("summed"))
+	c.MOVQ(Mem{Base: tap}, at)
+	c.LEAQ(Mem{Base: x, Index: at, Scale: 4, Disp: 2 * 4 * partTaps}, at)
+	for _, m := range in[:pixels] {
+		c.PREFETCHT0(m)
+	}
+	c.CMPQ(taps, Imm(2*partTaps))
+	c.JGT(LabelRef("whole"))
+	c.Comment("Near the end: the results, and x of the next group")
 	eachOut(func(t, v int, m Mem) {
 		if m.Disp == 0 {
 			c.PREFETCHT0(m)
 		}
 	})
-	lastTap(taps)
-	c.SUBQ(tap, taps)
-	c.SHRQ(Imm(3), taps)
+	load("nextX", at)
+	c.LEAQ(Mem{Base: x, Index: at, Scale: 4}, at)
+	for _, m := range in[:pixels] {
+		c.PREFETCHT0(m)
+	}
+	remain()
+	c.CMPQ(taps, Imm(partTaps))
+	c.JLE(LabelRef("tap"))
+	c.Label("whole")
+	c.MOVQ(U32(partTaps), taps)
 	c.JMP(LabelRef("tap"))
 
 	c.Label("summed")

@@ -53,11 +53,9 @@ bias:
 	VMOVUPS 32(AX), Y11
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -90,13 +88,26 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -104,12 +115,25 @@ late:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -221,11 +245,9 @@ bias:
 	VMOVUPS 32(AX), Y9
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -255,25 +277,49 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -375,11 +421,9 @@ bias:
 	VMOVUPS 32(AX), Y7
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -406,24 +450,46 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
-	JEQ        summed
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(R10*1)
-	PREFETCHT0 (AX)(R10*2)
-	PREFETCHT0 (AX)(R12*1)
+part:
+	// What the part after the next one will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -515,11 +581,9 @@ bias:
 	VMOVUPS 32(AX), Y5
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -543,23 +607,43 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
-	JEQ        summed
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(R10*1)
-	PREFETCHT0 (AX)(R10*2)
+part:
+	// What the part after the next one will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -641,11 +725,9 @@ bias:
 	VMOVUPS 32(AX), Y3
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -666,22 +748,40 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
-	JEQ        summed
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(R10*1)
+part:
+	// What the part after the next one will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -753,11 +853,9 @@ bias:
 	VMOVUPS 32(AX), Y1
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -775,21 +873,37 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -911,11 +1025,9 @@ bias:
 	VMOVUPS 192(AX), Z27
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -969,13 +1081,27 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
+	PREFETCHT0 (AX)(R8*2)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1009,12 +1135,26 @@ late:
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
 	PREFETCHT0 (AX)(R12*2)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
+	PREFETCHT0 (AX)(R8*2)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -1214,11 +1354,9 @@ bias:
 	VMOVUPS 192(AX), Z23
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -1268,13 +1406,26 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1304,12 +1455,25 @@ late:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -1489,11 +1653,9 @@ bias:
 	VMOVUPS 192(AX), Z19
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -1538,13 +1700,25 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1570,12 +1744,24 @@ late:
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -1735,11 +1921,9 @@ bias:
 	VMOVUPS 192(AX), Z15
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -1779,13 +1963,24 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1807,12 +2002,23 @@ late:
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -1952,11 +2158,9 @@ bias:
 	VMOVUPS 192(AX), Z11
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -1991,13 +2195,23 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2015,12 +2229,22 @@ late:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -2140,11 +2364,9 @@ bias:
 	VMOVUPS 192(AX), Z7
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -2174,13 +2396,22 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2194,12 +2425,21 @@ late:
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -2299,11 +2539,9 @@ bias:
 	VMOVUPS 192(AX), Z3
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -2328,13 +2566,21 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2344,12 +2590,20 @@ late:
 	PREFETCHT0 (AX)
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -2470,11 +2724,9 @@ bias:
 	VMOVUPS 128(AX), Z20
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -2520,13 +2772,27 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
+	PREFETCHT0 (AX)(R8*2)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2552,12 +2818,26 @@ late:
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
 	PREFETCHT0 (AX)(R12*2)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
+	PREFETCHT0 (AX)(R8*2)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -2721,11 +3001,9 @@ bias:
 	VMOVUPS 128(AX), Z17
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -2767,13 +3045,26 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2796,12 +3087,25 @@ late:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -2950,11 +3254,9 @@ bias:
 	VMOVUPS 128(AX), Z14
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -2992,13 +3294,25 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3018,12 +3332,24 @@ late:
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -3157,11 +3483,9 @@ bias:
 	VMOVUPS 128(AX), Z11
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -3195,13 +3519,24 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3218,12 +3553,23 @@ late:
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -3342,11 +3688,9 @@ bias:
 	VMOVUPS 128(AX), Z8
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -3376,13 +3720,23 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3396,12 +3750,22 @@ late:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -3505,11 +3869,9 @@ bias:
 	VMOVUPS 128(AX), Z5
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -3535,13 +3897,22 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3552,12 +3923,21 @@ late:
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -3646,11 +4026,9 @@ bias:
 	VMOVUPS 128(AX), Z2
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -3672,13 +4050,21 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3686,12 +4072,20 @@ late:
 	PREFETCHT0 (AX)
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -3792,11 +4186,9 @@ bias:
 	VMOVUPS 64(AX), Z13
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -3833,13 +4225,27 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
+	PREFETCHT0 (AX)(R8*2)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3857,12 +4263,26 @@ late:
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
 	PREFETCHT0 (AX)(R12*2)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
+	PREFETCHT0 (AX)(R8*2)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -3990,11 +4410,9 @@ bias:
 	VMOVUPS 64(AX), Z11
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -4028,13 +4446,26 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -4050,12 +4481,25 @@ late:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -4173,11 +4617,9 @@ bias:
 	VMOVUPS 64(AX), Z9
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -4208,13 +4650,25 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -4228,12 +4682,24 @@ late:
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -4341,11 +4807,9 @@ bias:
 	VMOVUPS 64(AX), Z7
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -4373,13 +4837,24 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -4391,12 +4866,23 @@ late:
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -4494,11 +4980,9 @@ bias:
 	VMOVUPS 64(AX), Z5
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -4523,13 +5007,23 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -4539,12 +5033,22 @@ late:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -4632,11 +5136,9 @@ bias:
 	VMOVUPS 64(AX), Z3
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -4658,13 +5160,22 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -4672,12 +5183,21 @@ late:
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -4755,11 +5275,9 @@ bias:
 	VMOVUPS 64(AX), Z1
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -4778,24 +5296,40 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -4875,11 +5409,9 @@ bias:
 	VMOVUPS (AX), Z6
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -4907,13 +5439,27 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
+	PREFETCHT0 (AX)(R8*2)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -4922,12 +5468,26 @@ late:
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
 	PREFETCHT0 (AX)(R12*2)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
+	PREFETCHT0 (AX)(R8*2)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -5016,11 +5576,9 @@ bias:
 	VMOVUPS (AX), Z5
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -5046,13 +5604,26 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -5060,12 +5631,25 @@ late:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -5149,11 +5733,9 @@ bias:
 	VMOVUPS (AX), Z4
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -5177,25 +5759,49 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -5274,11 +5880,9 @@ bias:
 	VMOVUPS (AX), Z3
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -5300,24 +5904,46 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
-	JEQ        summed
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(R10*1)
-	PREFETCHT0 (AX)(R10*2)
-	PREFETCHT0 (AX)(R12*1)
+part:
+	// What the part after the next one will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	PREFETCHT0 (AX)(R12*1)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -5391,11 +6017,9 @@ bias:
 	VMOVUPS (AX), Z2
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -5415,23 +6039,43 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
-	JEQ        summed
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(R10*1)
-	PREFETCHT0 (AX)(R10*2)
+part:
+	// What the part after the next one will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -5500,11 +6144,9 @@ bias:
 	VMOVUPS (AX), Z1
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -5522,22 +6164,40 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
-	JEQ        summed
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(R10*1)
+part:
+	// What the part after the next one will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -5601,11 +6261,9 @@ bias:
 	VMOVUPS (AX), Z0
 
 start:
-	MOVQ    SI, R14
-	MOVQ    offsets+16(FP), BX
-	MOVQ    taps+8(FP), CX
-	SUBQ    $0x20, CX
-	JLE     late
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	JMP  part
 	PCALIGN $0x40
 
 tap:
@@ -5621,21 +6279,37 @@ tap:
 	DECQ         CX
 	JNZ          tap
 
-late:
-	// The last taps remain: the results are fetched meanwhile
-	MOVQ       taps+8(FP), AX
-	SHLQ       $0x03, AX
-	ADDQ       offsets+16(FP), AX
-	CMPQ       AX, BX
+part:
+	// What the part after the next one will read of x
+	MOVQ       taps+8(FP), CX
+	SHLQ       $0x03, CX
+	ADDQ       offsets+16(FP), CX
+	SUBQ       BX, CX
+	SHRQ       $0x03, CX
 	JEQ        summed
+	MOVQ       (BX), AX
+	LEAQ       128(DI)(AX*4), AX
+	PREFETCHT0 (AX)
+	CMPQ       CX, $0x20
+	JGT        whole
+
+	// Near the end: the results, and x of the next group
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	MOVQ       nextX+96(FP), AX
+	LEAQ       (DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
 	SUBQ       BX, CX
 	SHRQ       $0x03, CX
-	JMP        tap
+	CMPQ       CX, $0x10
+	JLE        tap
+
+whole:
+	MOVQ $0x00000010, CX
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX

@@ -1,15 +1,11 @@
 package gemm
 
 import (
-	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/elementwise"
 )
 
 const (
-	// fewRows is the most rows of A for which B is read where it is: packing
-	// it would cost more than reading it from the second-level cache by rows.
-	fewRows = 252
 	// streamBytes is what the rows of B that all rows of A meet should take of
 	// the second-level cache; streamDeep bounds their number.
 	streamBytes = 128 << 10
@@ -21,8 +17,7 @@ const (
 
 // inPlace reports whether B is read where it is.
 func (g *Multiplier) inPlace() bool {
-	return g.m <= fewRows && g.packed == nil && !g.transB && g.alpha == 1 &&
-		g.kern.ISA != cpu.Generic // whose sums are rounded between two calls
+	return g.m <= g.blocks.few && g.packed == nil && !g.transB && g.alpha == 1
 }
 
 // streams chooses how items share few rows: the number of blocks of rows, and of

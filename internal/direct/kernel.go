@@ -84,7 +84,8 @@ func (o *Operands) row(width int) int {
 }
 
 // Row computes n pixels of width outputs, a multiple of 16 up to KB: whole groups
-// first, and what remains in one smaller group. See rowFunc.
+// first, and what remains in two even ones, since a small group runs below the
+// peak. See rowFunc.
 func (kern *Kernel) Row(n, width int, o *Operands) {
 	// The bounds of everything that the kernel touches.
 	taps := len(o.Offsets)
@@ -96,7 +97,10 @@ func (kern *Kernel) Row(n, width int, o *Operands) {
 	}
 	// A call cannot be interrupted, so a long row takes several.
 	most := max(1, callWork/(taps*kern.Pixels*width))
-	groups := n / kern.Pixels
+	groups, rest := n/kern.Pixels, n%kern.Pixels
+	if groups > 0 && rest > 0 { // two even groups
+		groups, rest = groups-1, rest+kern.Pixels
+	}
 	ahead := o.Ahead
 	for g := 0; g < groups; {
 		p, n := g*kern.Pixels, min(most, groups-g)
@@ -107,8 +111,14 @@ func (kern *Kernel) Row(n, width int, o *Operands) {
 		g += n
 		ahead = 0
 	}
-	if rest := n % kern.Pixels; rest > 0 {
-		kern.call(1, rest, width, o, (n-rest)*o.Step, 0, (n-rest)*o.Pixel, 0, 0, 0, ahead)
+	for rest > 0 {
+		p, pixels := n-rest, rest
+		if rest > kern.Pixels {
+			pixels = (rest + 1) / 2
+		}
+		kern.call(1, pixels, width, o, p*o.Step, 0, p*o.Pixel, 0, 0, 0, ahead)
+		rest -= pixels
+		ahead = 0
 	}
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -16,6 +18,7 @@ func elementwiseKernels(c *build.Context) {
 		reluGrad(c, isa)
 		sumPixels(c, isa)
 		sgdStep(c, isa)
+		sgdProduct(c, isa)
 	}
 }
 
@@ -192,20 +195,99 @@ func sgdStep(c *build.Context, isa vecISA) {
 	}
 	c.Label("block")
 	isa.each(func(off int) {
-		at := func(base reg.Register) Mem { return Mem{Base: base, Disp: off} }
-		c.VMOVUPS(at(w), r[3])
-		c.VMOVUPS(at(g), r[4])
-		c.VFMADD231PS(r[2], r[3], r[4]) // g + decay·w
-		c.VFMADD231PS(at(v), r[1], r[4])
-		c.VMOVUPS(r[4], at(v))
-		c.VFNMADD231PS(r[0], r[4], r[3])
-		c.VMOVUPS(r[3], at(w))
+		c.VMOVUPS(Mem{Base: g, Disp: off}, r[4])
+		descend(c, isa, r[4], Mem{Base: w, Disp: off}, Mem{Base: v, Disp: off})
 	})
 	for _, p := range []reg.Register{w, v, g} {
 		c.ADDQ(Imm(64), p)
 	}
 	c.DECQ(n)
 	c.JNZ(LabelRef("block"))
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// descend takes the step for one vector, whose gradient g is lost. The first three
+// registers hold rate, momentum and decay; the next is free.
+func descend(c *build.Context, isa vecISA, g reg.VecPhysical, w, v Mem) {
+	r := isa.regs
+	c.VMOVUPS(w, r[3])
+	c.VFMADD231PS(r[2], r[3], g) // g + decay·w
+	c.VFMADD231PS(v, r[1], g)
+	c.VMOVUPS(g, v)
+	c.VFNMADD231PS(r[0], g, r[3])
+	c.VMOVUPS(r[3], w)
+}
+
+// sgdAhead is how many bytes ahead of its use a weight is fetched: the processor
+// itself waits for several lines of a page before it does.
+const sgdAhead = 2048
+
+// sgdProduct emits the step for a gradient g[j] = Σ_t a[t]·x[t][j]. Its Go form is
+// sgdProductGeneric.
+func sgdProduct(c *build.Context, isa vecISA) {
+	c.Function("sgdProduct" + isa.suffix)
+	c.Doc("sgdProduct" + isa.suffix + " takes a step of gradient descent along a product, n blocks of 16; see kernel.sgdProduct.")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(n, taps int, w, v, a, x *float32, row int, rate, momentum, decay float32)")
+	n := c.Load(c.Param("n"), reg.RCX)
+	taps := c.Load(c.Param("taps"), reg.R8)
+	w := c.Load(c.Param("w"), reg.RDI)
+	v := c.Load(c.Param("v"), reg.RSI)
+	a := c.Load(c.Param("a"), reg.RDX)
+	x := c.Load(c.Param("x"), reg.RBX)
+	row := c.Load(c.Param("row"), reg.R9)
+	c.SHLQ(Imm(2), row)
+	r := isa.regs
+	for i, name := range []string{"rate", "momentum", "decay"} {
+		broadcast(c, name, r[i])
+	}
+	scalar, sums := r[4], r[5:13]
+	blocks := func(n int) {
+		acc := sums[:16*n/isa.lanes]
+		for _, s := range acc {
+			zero(c, s)
+		}
+		at, tap, count := reg.RAX, reg.R11, reg.R12
+		c.MOVQ(x, at)
+		c.MOVQ(a, tap)
+		c.MOVQ(taps, count)
+		label := fmt.Sprintf("tap%d", n)
+		c.Label(label)
+		c.VBROADCASTSS(Mem{Base: tap}, scalar)
+		for i, s := range acc {
+			c.VFMADD231PS(Mem{Base: at, Disp: 4 * isa.lanes * i}, scalar, s)
+		}
+		c.ADDQ(Imm(4), tap)
+		c.ADDQ(row, at)
+		c.DECQ(count)
+		c.JNZ(LabelRef(label))
+		for off := 0; off < 64*n; off += 64 {
+			c.PREFETCHT0(Mem{Base: w, Disp: sgdAhead + off})
+			c.PREFETCHT0(Mem{Base: v, Disp: sgdAhead + off})
+		}
+		for i, s := range acc {
+			off := 4 * isa.lanes * i
+			descend(c, isa, s, Mem{Base: w, Disp: off}, Mem{Base: v, Disp: off})
+		}
+		for _, p := range []reg.Register{w, v, x} {
+			c.ADDQ(U32(64*n), p)
+		}
+	}
+	many := len(sums) * isa.lanes / 16
+	c.Label("many")
+	c.SUBQ(Imm(uint64(many)), n)
+	c.JL(LabelRef("rest"))
+	blocks(many)
+	c.JMP(LabelRef("many"))
+	c.Label("rest")
+	c.ADDQ(Imm(uint64(many)), n)
+	c.JZ(LabelRef("done"))
+	c.Label("one")
+	blocks(1)
+	c.DECQ(n)
+	c.JNZ(LabelRef("one"))
+	c.Label("done")
 	c.VZEROUPPER()
 	c.RET()
 }

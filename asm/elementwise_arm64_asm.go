@@ -1,6 +1,10 @@
 package main
 
-import "github.com/nonet-go/nonet/asm/neon"
+import (
+	"fmt"
+
+	"github.com/nonet-go/nonet/asm/neon"
+)
 
 // elementwiseNEON emits the loops of training that are bound by memory. See
 // asm/elementwise_amd64_asm.go. n counts blocks of 16 floats.
@@ -21,6 +25,39 @@ func elementwiseNEON(c *neon.Context) {
 		c.Branch("BNE", "block")
 	}
 
+	const rate, momentum, decay neon.V = 29, 30, 31
+	// constants loads those of a step.
+	constants := func() {
+		for i, name := range []string{"rate", "momentum", "decay"} {
+			c.LoadFloat(name, rate+neon.V(i))
+			c.VDUP(rate+neon.V(i), 0, rate+neon.V(i))
+		}
+	}
+	// descend takes the step for a block whose gradient is in the four vectors from
+	// g on, and lost: four chains side by side. V0-V3 are w, V4-V7 v.
+	descend := func(g neon.V, off int) {
+		for i, p := range []neon.R{x, y} {
+			for j := range 2 {
+				r := neon.V(4*i + 2*j)
+				c.FLDPQ(neon.Mem{Base: p, Off: off + 32*j}, r, r+1)
+			}
+		}
+		for v := range neon.V(4) {
+			c.VFMLA(decay, v, g+v) // g + decay·w
+		}
+		for v := range neon.V(4) {
+			c.VFMLA(momentum, 4+v, g+v)
+		}
+		for v := range neon.V(4) {
+			c.VFMLS(rate, g+v, v)
+		}
+		for j := range 2 {
+			r := neon.V(2 * j)
+			c.FSTPQ(g+r, g+r+1, neon.Mem{Base: y, Off: off + 32*j})
+			c.FSTPQ(r, r+1, neon.Mem{Base: x, Off: off + 32*j})
+		}
+	}
+
 	begin("reluNEON", "sets x = max(x, 0), n blocks of 16; see kernel.relu.", "func(n int, x *float32)")
 	c.Load("x", x)
 	c.Zero(31)
@@ -34,21 +71,21 @@ func elementwiseNEON(c *neon.Context) {
 	c.RET()
 
 	begin("copyRowsNEON", "copies rows of n blocks of 16; see kernel.copyRows.", "func(n, rows int, dst, src *float32, dstStride, srcStride, ahead int)")
-	const rows, dstStride, srcStride, ahead, left, at neon.R = 4, 5, 6, 7, 8, 9
+	const rows, dstStride, srcStride, ahead, left, step neon.R = 4, 5, 6, 7, 8, 9
 	for _, p := range []struct {
 		name string
 		r    neon.R
 	}{{"rows", rows}, {"dst", x}, {"src", y}, {"dstStride", dstStride}, {"srcStride", srcStride}, {"ahead", ahead}} {
 		c.Load(p.name, p.r)
 	}
-	c.LSL(6, n, at) // what the pointers move by in a row
-	c.Op("SUB", at, dstStride, dstStride)
-	c.Op("SUB", at, srcStride, srcStride)
+	c.LSL(6, n, step) // what the pointers move by in a row
+	c.Op("SUB", step, dstStride, dstStride)
+	c.Op("SUB", step, srcStride, srcStride)
 	c.Label("row")
 	c.MOVD(n, left)
 	c.Label("block")
-	c.ADD(y, ahead, at)
-	c.PRFM(neon.Mem{Base: at}, "PLDL2KEEP")
+	c.ADD(y, ahead, step)
+	c.PRFM(neon.Mem{Base: step}, "PLDL2KEEP")
 	for off := 0; off < 64; off += 32 {
 		c.FLDPQ(neon.Mem{Base: y, Off: off}, 0, 1)
 		c.FSTPQ(0, 1, neon.Mem{Base: x, Off: off})
@@ -111,36 +148,68 @@ func elementwiseNEON(c *neon.Context) {
 	c.Load("w", x)
 	c.Load("v", y)
 	c.Load("grad", z)
-	const rate, momentum, decay neon.V = 29, 30, 31
-	c.LoadFloat("rate", rate)
-	c.VDUP(rate, 0, rate)
-	c.LoadFloat("momentum", momentum)
-	c.VDUP(momentum, 0, momentum)
-	c.LoadFloat("decay", decay)
-	c.VDUP(decay, 0, decay)
+	constants()
 	c.Label("block")
-	// V0-V3: w, V4-V7: v, V8-V11: grad; the four chains side by side.
-	for i, p := range []neon.R{x, y, z} {
-		for j := range 2 {
-			r := neon.V(4*i + 2*j)
-			c.FLDPQ(neon.Mem{Base: p, Off: 32 * j}, r, r+1)
+	for j := range 2 {
+		r := neon.V(8 + 2*j)
+		c.FLDPQ(neon.Mem{Base: z, Off: 32 * j}, r, r+1)
+	}
+	descend(8, 0)
+	end(x, y, z)
+	c.RET()
+
+	begin("sgdProductNEON", "takes a step of gradient descent along a product, n blocks of 16; see kernel.sgdProduct.",
+		"func(n, taps int, w, v, a, x *float32, row int, rate, momentum, decay float32)")
+	const taps, factors, row, at, tap, count neon.R = 4, 5, 6, 7, 8, 9
+	c.Load("taps", taps)
+	c.Load("w", x)
+	c.Load("v", y)
+	c.Load("a", factors)
+	c.Load("x", z)
+	c.Load("row", row)
+	c.LSL(2, row, row)
+	constants()
+	blocks := func(n int) {
+		for v := range neon.V(4 * n) {
+			c.Zero(8 + v)
+		}
+		c.MOVD(z, at)
+		c.MOVD(factors, tap)
+		c.MOVD(taps, count)
+		label := fmt.Sprintf("tap%d", n)
+		c.Label(label)
+		c.FMOVS(neon.Mem{Base: tap}, 28)
+		for v := neon.V(0); v < neon.V(4*n); v += 2 {
+			r := 24 + v%4
+			c.FLDPQ(neon.Mem{Base: at, Off: 16 * int(v)}, r, r+1)
+			c.VFMLAElem(28, 0, r, 8+v)
+			c.VFMLAElem(28, 0, r+1, 8+v+1)
+		}
+		c.ADD(neon.Imm(4), tap, tap)
+		c.ADD(row, at, at)
+		c.SUBS(neon.Imm(1), count, count)
+		c.Branch("BNE", label)
+		for i := range n {
+			descend(neon.V(8+4*i), 64*i)
+		}
+		for _, p := range []neon.R{x, y, z} {
+			c.ADD(neon.Imm(64*n), p, p)
 		}
 	}
-	for v := range neon.V(4) {
-		c.VFMLA(decay, v, 8+v) // g + decay·w
-	}
-	for v := range neon.V(4) {
-		c.VFMLA(momentum, 4+v, 8+v)
-	}
-	for v := range neon.V(4) {
-		c.VFMLS(rate, 8+v, v)
-	}
-	for j := range 2 {
-		r := neon.V(2 * j)
-		c.FSTPQ(8+r, 8+r+1, neon.Mem{Base: y, Off: 32 * j})
-		c.FSTPQ(r, r+1, neon.Mem{Base: x, Off: 32 * j})
-	}
-	end(x, y, z)
+	const many = 4
+	c.Label("many")
+	c.SUBS(neon.Imm(many), n, n)
+	c.Branch("BLT", "rest")
+	blocks(many)
+	c.B("many")
+	c.Label("rest")
+	c.ADD(neon.Imm(many), n, n)
+	c.CBZ(n, "done")
+	c.Label("one")
+	blocks(1)
+	c.SUBS(neon.Imm(1), n, n)
+	c.Branch("BNE", "one")
+	c.Label("done")
 	c.RET()
 }
 

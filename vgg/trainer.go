@@ -511,7 +511,7 @@ func (t *Trainer) plan() error {
 		}
 		t.first, t.in = i+1, shapes[i]
 	}
-	b := trainBuilder{t: t, mult: gemm.NewMultiplier(t.team), updater: newFCUpdater(t.opts.workers), scale: 1}
+	b := trainBuilder{t: t, mult: gemm.NewMultiplier(t.team), scale: 1}
 	t.lazy = make([]*trainFC, len(t.params))
 	for _, l := range t.cfg.Layers[:t.first] {
 		if l.Kind == Conv {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/nonet-go/nonet/gemm"
+	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/internal/seeded"
 	"github.com/nonet-go/nonet/layout"
 )
@@ -13,7 +14,7 @@ import (
 //
 // The gradient of its weights is a product of two small matrices, dYᵀ·X, and the
 // largest of all gradients. It is not written to memory unless someone asks for
-// it: update multiplies and takes the step a block at a time.
+// it: update multiplies and takes the step a vector at a time.
 type trainFC struct {
 	trainBase
 	in      Shape
@@ -26,14 +27,13 @@ type trainFC struct {
 	first   bool    // x is blocked
 	flat    []float32
 	dflat   []float32
-	yt      []float32 // [out][batch]
+	yt, dyt []float32 // [out][batch]
 	pending bool      // the gradient of the weights is dYᵀ·X, and not yet computed
-	updater *fcUpdater
 }
 
 // flatten makes room for the activation in CHW order, which the weights have.
 func (f *trainFC) flatten(n int) {
-	f.yt = make([]float32, f.out*n)
+	f.yt, f.dyt = make([]float32, f.out*n), make([]float32, f.out*n)
 	if f.first {
 		f.flat = layout.Alloc(n * f.in.Len())
 		f.dflat = layout.Alloc(n * f.in.Len())
@@ -88,8 +88,8 @@ func (f *trainFC) backward(ctx context.Context, t *Trainer) error {
 	start := time.Now()
 	if !f.frozen {
 		f.pending = true
-		if t.batches > 0 { // to be added to what is there
-			f.settle(t, 1)
+		if t.batches > 0 || f.rows > longestUpdate { // to be added to what is there
+			f.settle(t, float32(min(t.batches, 1)))
 		}
 		f.biasGrad(t)
 	}
@@ -110,6 +110,7 @@ func (f *trainFC) backward(ctx context.Context, t *Trainer) error {
 	return err
 }
 
+// biasGrad sums dY over the batch, and transposes it for the update.
 func (f *trainFC) biasGrad(t *Trainer) {
 	bias := t.grads[f.param+1]
 	for j := range bias {
@@ -118,7 +119,9 @@ func (f *trainFC) biasGrad(t *Trainer) {
 			sum = float64(bias[j])
 		}
 		for r := range f.rows {
-			sum += float64(f.dy[r*f.out+j])
+			g := f.dy[r*f.out+j]
+			f.dyt[j*f.rows+r] = g
+			sum += float64(g)
 		}
 		bias[j] = float32(sum)
 	}
@@ -136,43 +139,30 @@ func (f *trainFC) settle(t *Trainer, beta float32) {
 	_ = f.mult.SGEMM(context.Background(), true, false, f.out, in, f.rows, 1, f.dy, f.out, f.flat, in, beta, g, in) // the context never ends
 }
 
-// The block of weights of one item of an update, 28×2048, and its gradient stay
-// in the second-level cache.
+// An item of an update changes updateRows rows, of as many columns as meet a part
+// of X of updateInput floats, which stays in the second-level cache: for a small
+// batch whole rows, so that memory is read and written in order.
 const (
-	updateRows    = 28
-	updateColumns = 2048
+	updateRows  = 4
+	updateInput = 1 << 18
 )
 
-// fcUpdater is what updates of all fully connected layers share.
-type fcUpdater struct {
-	mult []*gemm.Multiplier // of each worker
-	tile [][]float32
-}
-
-func newFCUpdater(workers int) *fcUpdater {
-	u := &fcUpdater{}
-	for range workers {
-		u.mult = append(u.mult, gemm.NewMultiplier(nil))
-		u.tile = append(u.tile, layout.Alloc(updateRows*updateColumns))
-	}
-	return u
-}
+// longestUpdate is the largest batch whose gradient is summed without a split,
+// which would round it on the portable path.
+const longestUpdate = 512
 
 // update takes the step of the weights whose gradient is pending.
 func (f *trainFC) update(t *Trainer, rule SGD) {
 	f.pending = false
 	in := f.in.Len()
-	columns := (in + updateColumns - 1) / updateColumns
+	width := min(in, updateInput/f.rows)
 	rows := (f.out + updateRows - 1) / updateRows
-	_ = t.team.Run(context.Background(), rows*columns, func(w, item int) { // the context never ends
-		r0, c0 := item/columns*updateRows, item%columns*updateColumns
-		m, n := min(updateRows, f.out-r0), min(updateColumns, in-c0)
-		tile := f.updater.tile[w]
-		_ = f.updater.mult[w].SGEMM(context.Background(), true, false, m, n, f.rows, 1, f.dy[r0:], f.out, f.flat[c0:], in, 0, tile, n)
-		for r := range m {
-			at := (r0+r)*in + c0
-			rule.step(t.weights[f.param][at:at+n], t.moments[f.param][at:at+n], tile[r*n:][:n])
-		}
+	_ = t.team.Run(context.Background(), (in+width-1)/width*rows, func(_, item int) { // the context never ends
+		r0, c0 := item%rows*updateRows, item/rows*width
+		m, n := min(updateRows, f.out-r0), min(width, in-c0)
+		at := r0*in + c0
+		elementwise.SGDProduct(t.weights[f.param][at:], t.moments[f.param][at:], in, m, n, f.dyt[r0*f.rows:], f.rows, f.flat[c0:], in,
+			float32(rule.Rate), float32(rule.Momentum), float32(rule.Decay))
 	})
 }
 

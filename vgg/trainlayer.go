@@ -13,17 +13,16 @@ import (
 
 // trainBuilder makes the layers of a Trainer in their order.
 type trainBuilder struct {
-	t       *Trainer
-	mult    *gemm.Multiplier
-	updater *fcUpdater
-	d       [2][]float32 // gradients of activations, in turn
-	turn    int
-	y       []float32 // the activation before the next layer
-	relu    bool      // which comes from a ReLU
-	scale   float32   // and has been multiplied by this, in training
-	dy      []float32 // its gradient, nil if none is wanted
-	param   int       // the next tensor
-	conv    []float32 // scratch of all convolutions
+	t     *Trainer
+	mult  *gemm.Multiplier
+	d     [2][]float32 // gradients of activations, in turn
+	turn  int
+	y     []float32 // the activation before the next layer
+	relu  bool      // which comes from a ReLU
+	scale float32   // and has been multiplied by this, in training
+	dy    []float32 // its gradient, nil if none is wanted
+	param int       // the next tensor
+	conv  []float32 // scratch of all convolutions
 }
 
 // reserve allocates what layers share, for the input and the shapes of a network.
@@ -72,7 +71,7 @@ func (b *trainBuilder) layer(i int, l Layer, in, out Shape) (trainLayer, error) 
 	switch {
 	case l.Kind == FC:
 		last := i == len(b.t.cfg.Layers)-1
-		f := &trainFC{trainBase: base, in: in, out: l.Out, rows: n, mult: b.mult, updater: b.updater, index: i, scale: before, first: i == b.t.first || b.t.cfg.Layers[i-1].Kind != FC}
+		f := &trainFC{trainBase: base, in: in, out: l.Out, rows: n, mult: b.mult, index: i, scale: before, first: i == b.t.first || b.t.cfg.Layers[i-1].Kind != FC}
 		if last {
 			f.dy = b.t.prob
 		} else if l.ReLU {

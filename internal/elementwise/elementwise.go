@@ -32,6 +32,9 @@ type kernel struct {
 	sumPixels func(n int, sum, x *float32)
 	// sgd sets v = momentum·v + (g + decay·w), then w −= rate·v.
 	sgd func(n int, w, v, g *float32, rate, momentum, decay float32)
+	// sgdProduct is sgd for the gradient g[j] = Σ_t a[t]·x[t*row+j], one chain of
+	// fused multiply-adds in the order of t.
+	sgdProduct func(n, taps int, w, v, a, x *float32, row int, rate, momentum, decay float32)
 }
 
 var best = func() *kernel {
@@ -143,7 +146,63 @@ func SGD(w, v, g []float32, rate, momentum, decay float32) {
 // which would move variables of a function to the heap.
 var rests = sync.Pool{New: func() any { return new([3][16]float32) }}
 
-var generic = kernel{"generic", cpu.Generic, reluGeneric, copyRowsGeneric, addGeneric, reluGradGeneric, sumPixelsGeneric, sgdGeneric}
+// SGDProduct is SGD for rows of n weights, whose gradient is a product:
+//
+//	g[i][j] = Σ_t a[i*taps+t]·x[t*ldx+j]
+//
+// The rows of w and v are ld elements apart. The gradient's bits are those of
+// package gemm, as long as it does not split the sum, and it is not written to
+// memory.
+func SGDProduct(w, v []float32, ld, rows, n int, a []float32, taps int, x []float32, ldx int, rate, momentum, decay float32) {
+	if rows < 1 || n < 1 || taps < 1 {
+		return
+	}
+	last := (rows-1)*ld + n
+	if len(w) < last || len(v) < last || len(a) < rows*taps || len(x) < (taps-1)*ldx+n || ld < n || ldx < n {
+		panic("elementwise: wrong lengths")
+	}
+	whole := n &^ 15
+	for i := range rows {
+		for j := 0; j < whole; {
+			blocks := min((whole-j)/16, max(1, productPiece/taps))
+			at := i*ld + j
+			best.sgdProduct(blocks, taps, &w[at], &v[at], &a[i*taps], &x[j], ldx, rate, momentum, decay)
+			j += blocks * 16
+		}
+	}
+	if whole == n {
+		return
+	}
+	rest := productRests.Get().(*productRest)
+	if len(rest.x) < taps*16 {
+		rest.x = make([]float32, taps*16)
+	}
+	for t := range taps {
+		copy(rest.x[t*16:][:16], x[t*ldx+whole:t*ldx+n])
+	}
+	for i := range rows {
+		rw, rv := w[i*ld+whole:i*ld+n], v[i*ld+whole:i*ld+n]
+		copy(rest.w[:], rw)
+		copy(rest.v[:], rv)
+		best.sgdProduct(1, taps, &rest.w[0], &rest.v[0], &a[i*taps], &rest.x[0], 16, rate, momentum, decay)
+		copy(rw, rest.w[:])
+		copy(rv, rest.v[:])
+	}
+	productRests.Put(rest)
+}
+
+// productPiece bounds the blocks times taps of one call: some 50 µs.
+const productPiece = 1 << 16
+
+// productRest holds the elements behind the last whole block.
+type productRest struct {
+	w, v [16]float32
+	x    []float32
+}
+
+var productRests = sync.Pool{New: func() any { return new(productRest) }}
+
+var generic = kernel{"generic", cpu.Generic, reluGeneric, copyRowsGeneric, addGeneric, reluGradGeneric, sumPixelsGeneric, sgdGeneric, sgdProductGeneric}
 
 func reluGeneric(n int, x *float32) {
 	for i, v := range unsafe.Slice(x, n*16) {
@@ -187,5 +246,22 @@ func sgdGeneric(n int, w, v, g *float32, rate, momentum, decay float32) {
 	for i := range ws {
 		vs[i] = momentum*vs[i] + (gs[i] + decay*ws[i])
 		ws[i] -= rate * vs[i]
+	}
+}
+
+func sgdProductGeneric(n, taps int, w, v, a, x *float32, row int, rate, momentum, decay float32) {
+	ws, vs := unsafe.Slice(w, n*16), unsafe.Slice(v, n*16)
+	as, xs := unsafe.Slice(a, taps), unsafe.Slice(x, (taps-1)*row+n*16)
+	for j := 0; j < n*16; j += 16 {
+		var sum [16]float64 // as in package direct
+		for t, f := range as {
+			for l, y := range xs[t*row+j:][:16] {
+				sum[l] += float64(f) * float64(y)
+			}
+		}
+		for l, g := range sum {
+			vs[j+l] = momentum*vs[j+l] + (float32(g) + decay*ws[j+l])
+			ws[j+l] -= rate * vs[j+l]
+		}
 	}
 }

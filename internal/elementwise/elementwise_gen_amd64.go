@@ -34,6 +34,11 @@ func sumPixelsAVX2(n int, sum *float32, x *float32)
 //go:noescape
 func sgdAVX2(n int, w *float32, v *float32, grad *float32, rate float32, momentum float32, decay float32)
 
+// sgdProductAVX2 takes a step of gradient descent along a product, n blocks of 16; see kernel.sgdProduct.
+//
+//go:noescape
+func sgdProductAVX2(n int, taps int, w *float32, v *float32, a *float32, x *float32, row int, rate float32, momentum float32, decay float32)
+
 // reluAVX512 sets x = max(x, 0), n blocks of 16; see kernel.relu.
 //
 //go:noescape
@@ -63,3 +68,8 @@ func sumPixelsAVX512(n int, sum *float32, x *float32)
 //
 //go:noescape
 func sgdAVX512(n int, w *float32, v *float32, grad *float32, rate float32, momentum float32, decay float32)
+
+// sgdProductAVX512 takes a step of gradient descent along a product, n blocks of 16; see kernel.sgdProduct.
+//
+//go:noescape
+func sgdProductAVX512(n int, taps int, w *float32, v *float32, a *float32, x *float32, row int, rate float32, momentum float32, decay float32)

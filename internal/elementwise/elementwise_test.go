@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/nonet-go/nonet/internal/cpu"
+	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/stretchr/testify/require"
@@ -179,6 +180,92 @@ func TestSGDTail(t *testing.T) {
 	require.Panics(t, func() { ReLUGrad(make([]float32, 15), make([]float32, 15)) })
 }
 
+// product returns g[i][j] = Σ_t a[i][t]·x[t][j] and the sums of magnitudes.
+func product(rows, n, taps int, a, x []float32, ldx int) (g, mag []float64) {
+	g, mag = make([]float64, rows*n), make([]float64, rows*n)
+	for i := range rows {
+		for t := range taps {
+			for j := range n {
+				p := float64(a[i*taps+t]) * float64(x[t*ldx+j])
+				g[i*n+j] += p
+				mag[i*n+j] += math.Abs(p)
+			}
+		}
+	}
+	return g, mag
+}
+
+// TestSGDProductKernels goes through every remainder of blocks.
+func TestSGDProductKernels(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, k *kernel) {
+		const rate, momentum, decay = 0.01, 0.9, 5e-4
+		for n := 1; n <= 17; n++ {
+			for _, taps := range []int{1, 2, 7, 8, 33} {
+				ldx := n*16 + 5*(n%2)
+				w, v, a, x := testutil.Normal(1, n*16), testutil.Normal(2, n*16), testutil.Normal(3, taps), testutil.Normal(4, (taps-1)*ldx+n*16)
+				g, mag := product(1, n*16, taps, a, x, ldx)
+				w64, v64 := ref.Float64(w), ref.Float64(v)
+				ref.SGD(w64, v64, g, rate, momentum, decay)
+				for _, tail := range []bool{true, false} {
+					gw, gv := guarded(t, tail, w), guarded(t, tail, v)
+					k.sgdProduct(n, taps, &gw[0], &gv[0], &guarded(t, tail, a)[0], &guarded(t, tail, x)[0], ldx, rate, momentum, decay)
+					// As in TestSGD, and the roundings of the sum.
+					bound := func(i int) float64 {
+						return ref.Gamma(8)*(math.Abs(float64(v[i]))+math.Abs(float64(w[i]))) + ref.Gamma(8+taps)*mag[i]
+					}
+					testutil.Check(t, "v", []int{n, taps}, gv, v64, bound)
+					testutil.Check(t, "w", []int{n, taps}, gw, w64, bound)
+				}
+			}
+		}
+	})
+}
+
+// TestSGDProduct compares with the product that is written to memory, bit for bit,
+// for rows with gaps, which stay as they are, and a last block that is not whole.
+func TestSGDProduct(t *testing.T) {
+	for _, n := range []int{1, 15, 16, 17, 200, 16 * 130} {
+		for _, taps := range []int{1, 8, productPiece / 128} {
+			const rows, rate, momentum, decay = 3, 0.01, 0.9, 5e-4
+			ld, ldx := n+3, n+1
+			w, v, a, x := testutil.Normal(1, (rows-1)*ld+n), testutil.Normal(2, (rows-1)*ld+n), testutil.Normal(3, rows*taps), testutil.Normal(4, (taps-1)*ldx+n)
+			wantW, wantV := append([]float32(nil), w...), append([]float32(nil), v...)
+			g := make([]float32, rows*n)
+			o := direct.Operands{X: a, Step: taps, U: make([]float32, taps*16), Out: make([]float32, rows*16), Pixel: 16, Bias: make([]float32, 16)}
+			for i := range taps {
+				o.Offsets = append(o.Offsets, i)
+			}
+			for j := 0; j < n; j += 16 {
+				for i := range taps {
+					copy(o.U[i*16:][:16], x[i*ldx+j:i*ldx+n])
+				}
+				direct.Best().Row(rows, 16, &o)
+				for i := range rows {
+					copy(g[i*n+j:(i+1)*n], o.Out[i*16:][:16])
+				}
+			}
+			for i := range rows {
+				SGD(wantW[i*ld:][:n], wantV[i*ld:][:n], g[i*n:][:n], rate, momentum, decay)
+			}
+			update := func() { SGDProduct(w, v, ld, rows, n, a, taps, x, ldx, rate, momentum, decay) }
+			update()
+			testutil.CheckBits(t, "w", []int{n, taps}, w, wantW)
+			testutil.CheckBits(t, "v", []int{n, taps}, v, wantV)
+			require.Zero(t, testing.AllocsPerRun(3, update))
+		}
+	}
+	x := make([]float32, 40)
+	for name, f := range map[string]func(){
+		"w": func() { SGDProduct(x[:31], x, 16, 2, 16, x, 2, x, 16, 1, 1, 1) },
+		"v": func() { SGDProduct(x, x[:31], 16, 2, 16, x, 2, x, 16, 1, 1, 1) },
+		"a": func() { SGDProduct(x, x, 16, 2, 16, x[:3], 2, x, 16, 1, 1, 1) },
+		"x": func() { SGDProduct(x, x, 16, 2, 16, x, 2, x[:31], 16, 1, 1, 1) },
+	} {
+		require.Panics(t, f, name)
+	}
+	SGDProduct(nil, nil, 0, 0, 0, nil, 0, nil, 0, 1, 1, 1)
+}
+
 // TestPieces gives the functions more than one call of a kernel takes.
 func TestPieces(t *testing.T) {
 	const n = (2*piece+1)*16 + 5
@@ -246,6 +333,13 @@ func TestSpecials(t *testing.T) {
 		}
 		testutil.CheckExact(t, "v", n, v, wantV)
 		testutil.CheckExact(t, "w", n, w, wantW)
+
+		// And along a product of one term.
+		w, v = append(w[:0], x...), append(v[:0], y...)
+		one := float32(1)
+		k.sgdProduct(n, 1, &w[0], &v[0], &one, &x[0], n*16, 1, 1, 0)
+		testutil.CheckExact(t, "v along a product", n, v, wantV)
+		testutil.CheckExact(t, "w along a product", n, w, wantW)
 	})
 }
 
@@ -314,6 +408,26 @@ func FuzzSGD(f *testing.F) {
 	})
 }
 
+func FuzzSGDProduct(f *testing.F) {
+	f.Add(uint64(1), uint8(9), uint8(8))
+	f.Fuzz(func(t *testing.T, seed uint64, n, taps uint8) {
+		blocks, taps1 := 1+int(n)%20, 1+int(taps)%40
+		for i := range kernels {
+			k := &kernels[i]
+			if !cpu.Has(k.isa) {
+				continue
+			}
+			w, v := testutil.Ints(seed, blocks*16, -4, 4), testutil.Ints(seed+1, blocks*16, -4, 4)
+			a, x := testutil.Ints(seed+2, taps1, -4, 4), testutil.Ints(seed+3, taps1*blocks*16, -4, 4)
+			g, _ := product(1, blocks*16, taps1, a, x, blocks*16)
+			want := ref.Float64(w)
+			ref.SGD(want, ref.Float64(v), g, 0.5, 0.5, 0.25)
+			k.sgdProduct(blocks, taps1, &w[0], &v[0], &a[0], &x[0], blocks*16, 0.5, 0.5, 0.25)
+			testutil.CheckExact(t, "w", blocks, w, want)
+		}
+	})
+}
+
 func BenchmarkElementwise(b *testing.B) {
 	const n = 1 << 22
 	x, y, z := testutil.Normal(1, n), testutil.Normal(2, n), testutil.Normal(3, n)
@@ -328,6 +442,11 @@ func BenchmarkElementwise(b *testing.B) {
 			"relugrad":  func() { k.reluGrad(n/16, &x[0], &y[0]) },
 			"sumpixels": func() { var s [16]float32; k.sumPixels(n/16, &s[0], &x[0]) },
 			"sgd":       func() { k.sgd(n/16, &x[0], &y[0], &z[0], 1e-3, 0.9, 5e-4) },
+			"sgdproduct": func() { // of a batch of 8, in rows of n/64
+				for at := 0; at < n; at += n / 64 {
+					k.sgdProduct(n/64/16, 8, &x[at], &y[at], &z[0], &z[8], n/64, 1e-3, 0.9, 5e-4)
+				}
+			},
 		} {
 			b.Run(fmt.Sprintf("op=%s/kernel=%s", op, k.name), func(b *testing.B) {
 				b.SetBytes(4 * n)

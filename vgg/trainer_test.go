@@ -210,8 +210,13 @@ func TestTrainerErrors(t *testing.T) {
 // the weights, with several batches to a step or one, and frozen layers stay.
 func TestLazyGradients(t *testing.T) {
 	x, targets := testutil.Normal(5, 2*3*32*32), []int{1, 2}
-	for _, batches := range []int{1, 2} {
+	for _, batches := range []int{1, 2, longestUpdate + 1} { // the last in one
 		look, blind := newTrainer(t, "A", 16, 2, Dropout(0.5, 1)), newTrainer(t, "A", 16, 2, Dropout(0.5, 1), TrainWorkers(3))
+		x, targets := x, targets
+		if n := batches; n > longestUpdate {
+			look, blind = newTrainer(t, "A", 16, n, Features("pool5")), newTrainer(t, "A", 16, n, Features("pool5"), TrainWorkers(3))
+			x, targets, batches = testutil.Normal(5, n*32), make([]int, n), 1
+		}
 		for range 2 {
 			for range batches {
 				for _, tr := range []*Trainer{look, blind} {

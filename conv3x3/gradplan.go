@@ -122,7 +122,7 @@ func (p *GradPlan) WeightGrad(dw, x, dy []float32) error {
 	if err := p.convert(p.load, p.y, dy, p.s.K, p.s.OH()*p.s.OW()); err != nil {
 		return err
 	}
-	if err := p.weights.Run(context.Background(), p.dw, p.x, p.y); err != nil {
+	if err := p.weights.Run(context.Background(), p.dw, nil, p.x, p.y); err != nil {
 		return err
 	}
 	for i, v := range p.dw {

@@ -22,15 +22,15 @@ func blockEach(t testing.TB, x []float32, n, c, h, w int) []float32 {
 	return b
 }
 
-func directWeightGrad(t testing.TB, kern *direct.Kernel, s Shape, x, dy []float32, workers int) []float32 {
+func directWeightGrad(t testing.TB, kern *direct.Kernel, s Shape, x, dy []float32, workers int) (dw, db []float32) {
 	team := parallel.NewTeam(workers)
 	team.Begin()
 	defer team.End()
 	g := newDirectGrad(kern, s.N, s.C, s.H, s.W, s.K, s.Pad)
-	dw := testutil.NaNGuarded(t, s.K*s.C*9)
+	dw, db = testutil.NaNGuarded(t, s.K*s.C*9), testutil.NaNGuarded(t, s.K)
 	e := g.bind(team, testutil.NaNGuarded(t, g.scratchLen(workers)))
-	require.NoError(t, e.run(context.Background(), dw, blockEach(t, x, s.N, s.C, s.H, s.W), blockEach(t, dy, s.N, s.K, s.OH(), s.OW())))
-	return dw
+	require.NoError(t, e.run(context.Background(), dw, db, blockEach(t, x, s.N, s.C, s.H, s.W), blockEach(t, dy, s.N, s.K, s.OH(), s.OW())))
+	return dw, db
 }
 
 // testDirectGrad compares with the reference: exactly for small integers, and
@@ -40,14 +40,21 @@ func testDirectGrad(t *testing.T, kern *direct.Kernel, s Shape, seed uint64) {
 	shape := ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 3, KW: 3, Pad: s.Pad}
 	x, dy := testutil.Ints(seed, s.N*s.C*s.H*s.W, -3, 3), testutil.Ints(seed+1, s.N*s.K*s.OH()*s.OW(), -3, 3)
 	want, _ := ref.Conv2DWeightGrad(shape, x, dy)
-	testutil.CheckExact(t, "weight gradient", s, directWeightGrad(t, kern, s, x, dy, 1), want)
+	got, bias := directWeightGrad(t, kern, s, x, dy, 1)
+	testutil.CheckExact(t, "weight gradient", s, got, want)
+	wantBias, _ := ref.BiasGrad(s.N, s.K, s.OH()*s.OW(), dy)
+	testutil.CheckExact(t, "bias gradient", s, bias, wantBias)
 
 	x, dy = testutil.Normal(seed, len(x)), testutil.Normal(seed+1, len(dy))
 	want, mag := ref.Conv2DWeightGrad(shape, x, dy)
-	got := directWeightGrad(t, kern, s, x, dy, 1)
+	got, bias = directWeightGrad(t, kern, s, x, dy, 1)
 	// A band is one chain, and the sums of bands are rounded once.
 	testutil.Check(t, "weight gradient", s, got, want, ref.Bound(min(s.OH(), gradPixels*gradChunks)*s.OW()+1, mag))
-	testutil.CheckBits(t, "3 workers", s, directWeightGrad(t, kern, s, x, dy, 3), got)
+	wantBias, mag = ref.BiasGrad(s.N, s.K, s.OH()*s.OW(), dy)
+	testutil.Check(t, "bias gradient", s, bias, wantBias, ref.Bound(min(s.OH(), gradPixels*gradChunks)*s.OW()+1, mag))
+	got3, bias3 := directWeightGrad(t, kern, s, x, dy, 3)
+	testutil.CheckBits(t, "3 workers", s, got3, got)
+	testutil.CheckBits(t, "bias, 3 workers", s, bias3, bias)
 }
 
 func TestDirectGrad(t *testing.T) {
@@ -69,11 +76,12 @@ func TestWeightGradErrors(t *testing.T) {
 		e, err := g.NewExec(nil, make([]float32, g.ScratchLen(1)))
 		require.NoError(t, err)
 		dw, x, dy := make([]float32, 16*c*9), make([]float32, 16*16), make([]float32, 16*16)
-		require.Error(t, e.Run(context.Background(), dw[1:], x, dy))
-		require.Zero(t, testing.AllocsPerRun(10, func() { _ = e.Run(context.Background(), dw, x, dy) }))
+		require.Error(t, e.Run(context.Background(), dw[1:], nil, x, dy))
+		require.Error(t, e.Run(context.Background(), dw, dw[:15], x, dy))
+		require.Zero(t, testing.AllocsPerRun(10, func() { _ = e.Run(context.Background(), dw, nil, x, dy) }))
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		require.ErrorIs(t, e.Run(ctx, dw, x, dy), context.Canceled)
+		require.ErrorIs(t, e.Run(ctx, dw, nil, x, dy), context.Canceled)
 	}
 }
 

@@ -84,7 +84,7 @@ func TestPointwiseErrors(t *testing.T) {
 func TestPointwiseAllocates(t *testing.T) {
 	const n, c, h, w, k = 2, 20, 5, 6, 40
 	team, ctx := parallel.NewTeam(2), context.Background()
-	x, y, dw := make([]float32, n*layout.Len(c, h, w)), make([]float32, n*layout.Len(k, h, w)), make([]float32, k*c)
+	x, y, dw, db := make([]float32, n*layout.Len(c, h, w)), make([]float32, n*layout.Len(k, h, w)), make([]float32, k*c), make([]float32, k)
 	p, err := NewPointwise(c, k, dw, nil)
 	require.NoError(t, err)
 	e, err := p.NewExec(n, h, w, true, team)
@@ -94,7 +94,7 @@ func TestPointwiseAllocates(t *testing.T) {
 	m := NewMultiplier(team)
 	for name, run := range map[string]func() error{
 		"forward":         func() error { return e.Run(ctx, y, x) },
-		"weight gradient": func() error { return g.Run(ctx, dw, x, y) },
+		"weight gradient": func() error { return g.Run(ctx, dw, db, x, y) },
 		"product":         func() error { return m.SGEMM(ctx, false, true, c, k, 9, 1, x, 9, y, 9, 0, dw, k) },
 	} {
 		require.NoError(t, run())
@@ -160,13 +160,15 @@ func testPointwiseGrad(t *testing.T, s pointwiseShape, seed uint64) {
 		return b
 	}
 	want, mag := ref.Conv2DWeightGrad(shape, x, dy)
+	wantBias, magBias := ref.Conv2DBiasGrad(shape, dy)
 	for _, workers := range []int{1, 3} {
 		team := parallel.NewTeam(workers)
 		g, err := NewPointwiseWeightGrad(s.n, s.c, s.h, s.w, s.k, team)
 		require.NoError(t, err)
-		dw := testutil.NaNGuarded(t, s.k*s.c)
-		require.NoError(t, g.Run(context.Background(), dw, blocked(x, s.c), blocked(dy, s.k)))
+		dw, db := testutil.NaNGuarded(t, s.k*s.c), testutil.NaNGuarded(t, s.k)
+		require.NoError(t, g.Run(context.Background(), dw, db, blocked(x, s.c), blocked(dy, s.k)))
 		testutil.Check(t, "dW", s, dw, want, ref.Bound(s.n*s.h*s.w, mag))
+		testutil.Check(t, "db", s, db, wantBias, ref.Bound(s.n*s.h*s.w, magBias))
 	}
 
 	w := testutil.Normal(seed+20, s.k*s.c)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/nonet-go/nonet/internal/direct"
+	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -13,20 +14,23 @@ import (
 // its filters, dW[k][c] = Σ dY[n][k][p]·X[n][c][p], on a team. One goroutine at a
 // time may use it.
 type PointwiseWeightGrad struct {
-	kern        *direct.Kernel
-	team        *parallel.Team
-	n, c, k     int
-	plane       int
-	offsets     []int // of the pixels of a run
-	sums        []gradScratch
-	item        func(worker, item int)
-	dw, src, dy []float32
+	kern    *direct.Kernel
+	team    *parallel.Team
+	n, c, k int
+	plane   int
+	offsets []int // of the pixels of a run
+	sums    []gradScratch
+	item    func(worker, item int)
+	dw, db  []float32
+	src, dy []float32
 }
 
-// gradScratch is a worker's sum of one block, [c][k].
+// gradScratch is a worker's sums of one block: [c][k], and of the bias over a run
+// of pixels.
 type gradScratch struct {
-	sum [16 * 16]float32
-	_   [64]byte
+	sum  [16 * 16]float32
+	part [16]float32 // of the bias
+	_    [64]byte
 }
 
 // NewPointwiseWeightGrad plans the gradient for n pictures of c×h×w and k
@@ -44,18 +48,19 @@ func NewPointwiseWeightGrad(n, c, h, w, k int, team *parallel.Team) (*PointwiseW
 	return g, nil
 }
 
-// Run sets dw [k][c] from the convolution's input and the gradient of its
-// result, both blocked, see package layout. The bits do not depend on the number
+// Run sets dw [k][c] and db [k], which may be nil, from the convolution's input and
+// the gradient of its result, both blocked, see package layout. The bits do not depend on the number
 // of workers. It returns an error if a length is wrong or when ctx ends. It does
 // not allocate.
-func (g *PointwiseWeightGrad) Run(ctx context.Context, dw, src, dy []float32) error {
+func (g *PointwiseWeightGrad) Run(ctx context.Context, dw, db, src, dy []float32) error {
 	in, out := g.n*layout.Len(g.c, 1, g.plane), g.n*layout.Len(g.k, 1, g.plane)
-	if len(dw) != g.k*g.c || len(src) != in || len(dy) != out {
-		return fmt.Errorf("gemm: operands of %d, %d and %d floats, want %d, %d and %d: %w", len(dw), len(src), len(dy), g.k*g.c, in, out, ErrShape)
+	if len(dw) != g.k*g.c || db != nil && len(db) != g.k || len(src) != in || len(dy) != out {
+		return fmt.Errorf("gemm: operands of %d, %d, %d and %d floats, want %d, %d or none, %d and %d: %w",
+			len(dw), len(db), len(src), len(dy), g.k*g.c, g.k, in, out, ErrShape)
 	}
-	g.dw, g.src, g.dy = dw, src, dy
+	g.dw, g.db, g.src, g.dy = dw, db, src, dy
 	err := g.team.Run(ctx, layout.Blocks(g.c)*layout.Blocks(g.k), g.item)
-	g.dw, g.src, g.dy = nil, nil, nil
+	g.dw, g.db, g.src, g.dy = nil, nil, nil, nil
 	return err
 }
 
@@ -65,6 +70,7 @@ func (g *PointwiseWeightGrad) block(worker, item int) {
 	c0, k0 := item/kb, item%kb
 	sum := &g.sums[worker].sum
 	clear(sum[:])
+	var bias [16]float64
 	o := direct.Operands{Step: 1, Out: sum[:], Pixel: 16, Mode: direct.ModeAccumulate}
 	for n := range g.n {
 		x, y := g.src[(n*cb+c0)*g.plane*16:], g.dy[(n*kb+k0)*g.plane*16:]
@@ -72,6 +78,18 @@ func (g *PointwiseWeightGrad) block(worker, item int) {
 			o.Offsets = g.offsets[:min(len(g.offsets), g.plane-p)]
 			o.X, o.U = x[p*16:], y[p*16:]
 			g.kern.Row(16, 16, &o)
+			if g.db != nil && c0 == 0 {
+				part := &g.sums[worker].part
+				elementwise.SumPixels(part, o.U[:len(o.Offsets)*16])
+				for l, v := range part {
+					bias[l] += float64(v)
+				}
+			}
+		}
+	}
+	if g.db != nil && c0 == 0 {
+		for k := range min(16, g.k-k0*16) {
+			g.db[k0*16+k] = float32(bias[k])
 		}
 	}
 	for c := range min(16, g.c-c0*16) {

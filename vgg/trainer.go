@@ -29,11 +29,11 @@ type Trainer struct {
 	params  []Param
 	weights [][]float32 // by Param
 	moments [][]float32
-	grads   [][]float32 // nil where nobody has asked for it, see trainFC
-	lazy    []*trainFC  // by Param: who computes the gradient when it is asked for, or nil
-	pieces  []piece     // of all tensors, for the update
-	fresh   []float32   // the gradient of one tensor in one batch, if several are added
-	batches int         // that grads hold
+	grads   [][]float32  // nil where nobody has asked for it, see trainFC
+	lazy    []*trainFC   // by Param: who computes the gradient when it is asked for, or nil
+	pieces  []piece      // of all tensors, for the update
+	fresh   [2][]float32 // the gradients of a layer's weights and biases in one batch, if several are added
+	batches int          // that grads hold
 
 	first    int          // layer of the configuration that is computed first, see Features
 	in       Shape        // of its input
@@ -473,19 +473,23 @@ func (t *Trainer) gradient(i int) []float32 {
 	if t.batches == 0 {
 		return t.grads[i]
 	}
-	if len(t.fresh) < len(t.grads[i]) {
-		t.fresh = make([]float32, len(t.grads[i]))
+	fresh := &t.fresh[i%2]
+	if len(*fresh) < len(t.grads[i]) {
+		*fresh = make([]float32, len(t.grads[i]))
 	}
-	return t.fresh[:len(t.grads[i])]
+	return (*fresh)[:len(t.grads[i])]
 }
 
 func (t *Trainer) add(i int) {
 	if t.batches == 0 {
 		return
 	}
-	for j, v := range t.fresh[:len(t.grads[i])] {
-		t.grads[i][j] += v
-	}
+	sum, fresh := t.grads[i], t.fresh[i%2]
+	_ = t.team.Run(context.Background(), (len(sum)+updateRun-1)/updateRun, func(_, item int) { // the context never ends
+		for j := item * updateRun; j < min((item+1)*updateRun, len(sum)); j++ {
+			sum[j] += fresh[j]
+		}
+	})
 }
 
 // plan makes the layers. Activations are kept for the way back; their gradients

@@ -125,43 +125,18 @@ func (l *trainBase) maskInput(t *Trainer) {
 	})
 }
 
-// biasGrad sets the gradient of the bias of a convolution: the sum of dy over
-// pictures and pixels, in float64 over runs of pixels, in a fixed order.
-func (l *trainBase) biasGrad(t *Trainer, channels, plane int) {
-	const run = 1024
-	bias := t.gradient(l.param + 1)
-	blocks := layout.Blocks(channels)
-	_ = t.team.Run(context.Background(), blocks, func(_, b int) { // the context never ends
-		var total [16]float64
-		var part [16]float32
-		for n := range t.batch {
-			x := l.dy[(n*blocks+b)*plane*16:][:plane*16]
-			for p := 0; p < plane; p += run {
-				elementwise.SumPixels(&part, x[p*16:min(p+run, plane)*16])
-				for i, v := range part {
-					total[i] += float64(v)
-				}
-			}
-		}
-		for i := range min(16, channels-b*16) {
-			bias[b*16+i] = float32(total[i])
-		}
-	})
-	t.add(l.param + 1)
-}
-
-// weightGrads sets the gradients of a convolution's bias and, by run, of its
-// filters, unless the layer is frozen.
-func (l *trainBase) weightGrads(ctx context.Context, t *Trainer, out Shape, run func(ctx context.Context, dw, x, dy []float32) error) error {
+// weightGrads sets the gradients of a convolution's filters and bias by run,
+// unless the layer is frozen.
+func (l *trainBase) weightGrads(ctx context.Context, t *Trainer, run func(ctx context.Context, dw, db, x, dy []float32) error) error {
 	if l.frozen {
 		return nil
 	}
 	start := time.Now()
-	l.biasGrad(t, out.C, out.H*out.W)
-	if err := run(ctx, t.gradient(l.param), l.x, l.dy); err != nil {
+	if err := run(ctx, t.gradient(l.param), t.gradient(l.param+1), l.x, l.dy); err != nil {
 		return err
 	}
 	t.add(l.param)
+	t.add(l.param + 1)
 	l.times.BackwardWeights += time.Since(start)
 	return nil
 }
@@ -169,7 +144,6 @@ func (l *trainBase) weightGrads(ctx context.Context, t *Trainer, out Shape, run 
 // trainConv is a 3×3 convolution.
 type trainConv struct {
 	trainBase
-	out      Shape
 	filter   *conv3x3.Filter
 	turned   *conv3x3.Filter // for dx
 	fwd, bwd *conv3x3.Exec
@@ -178,7 +152,7 @@ type trainConv struct {
 
 func (b *trainBuilder) conv3x3(base trainBase, l Layer, in, out Shape) (trainLayer, error) {
 	t, n := b.t, b.t.batch
-	c := &trainConv{trainBase: base, out: out}
+	c := &trainConv{trainBase: base}
 	w := t.weights[base.param]
 	var err error
 	exec := func(f *conv3x3.Filter, s conv3x3.Spec) (*conv3x3.Exec, error) {
@@ -222,7 +196,7 @@ func (c *trainConv) repack(t *Trainer) error {
 func (c *trainConv) forward(ctx context.Context, _ *Trainer) error { return c.fwd.Run(ctx, c.y, c.x) }
 
 func (c *trainConv) backward(ctx context.Context, t *Trainer) error {
-	if err := c.weightGrads(ctx, t, c.out, c.weights.Run); err != nil || c.dx == nil {
+	if err := c.weightGrads(ctx, t, c.weights.Run); err != nil || c.dx == nil {
 		return err
 	}
 	start := time.Now()
@@ -239,7 +213,6 @@ func (c *trainConv) backward(ctx context.Context, t *Trainer) error {
 // trainPointwise is a 1×1 convolution.
 type trainPointwise struct {
 	trainBase
-	out      Shape
 	filter   *gemm.Pointwise
 	turned   *gemm.Pointwise
 	fwd, bwd *gemm.PointwiseExec
@@ -248,7 +221,7 @@ type trainPointwise struct {
 
 func (b *trainBuilder) pointwise(base trainBase, l Layer, in Shape) (trainLayer, error) {
 	t, n := b.t, b.t.batch
-	p := &trainPointwise{trainBase: base, out: Shape{l.Out, in.H, in.W}}
+	p := &trainPointwise{trainBase: base}
 	w := t.weights[base.param]
 	var err error
 	if p.filter, err = gemm.NewPointwise(in.C, l.Out, w, nil); err != nil {
@@ -278,7 +251,7 @@ func (p *trainPointwise) forward(ctx context.Context, _ *Trainer) error {
 }
 
 func (p *trainPointwise) backward(ctx context.Context, t *Trainer) error {
-	if err := p.weightGrads(ctx, t, p.out, p.weights.Run); err != nil || p.dx == nil {
+	if err := p.weightGrads(ctx, t, p.weights.Run); err != nil || p.dx == nil {
 		return err
 	}
 	start := time.Now()

@@ -44,7 +44,7 @@ func blockedCopy(t testing.TB, x []float32, n, c, h, w int) []float32 {
 }
 
 // weightGrad runs a variant; chunk, if positive, replaces the planned one.
-func weightGrad(t testing.TB, v gradVariant, p problem, x, dy []float32, chunk, workers int) []float32 {
+func weightGrad(t testing.TB, v gradVariant, p problem, x, dy []float32, chunk, workers int) (dw, db []float32) {
 	t.Helper()
 	g, err := newWeightGrad(v.kern, v.tr, p.n, p.c, p.h, p.w, p.k, p.pad)
 	require.NoError(t, err)
@@ -54,12 +54,12 @@ func weightGrad(t testing.TB, v gradVariant, p problem, x, dy []float32, chunk, 
 	team := parallel.NewTeam(workers)
 	e, err := g.NewExec(team, testutil.NaNGuarded(t, g.ScratchLen()))
 	require.NoError(t, err)
-	dw := testutil.NaNGuarded(t, p.k*p.c*9)
+	dw, db = testutil.NaNGuarded(t, p.k*p.c*9), testutil.NaNGuarded(t, p.k)
 	team.Begin()
 	defer team.End()
 	s := p.shape()
-	require.NoError(t, e.Run(context.Background(), dw, blockedCopy(t, x, p.n, p.c, p.h, p.w), blockedCopy(t, dy, p.n, p.k, s.OH(), s.OW())))
-	return append([]float32(nil), dw...)
+	require.NoError(t, e.Run(context.Background(), dw, db, blockedCopy(t, x, p.n, p.c, p.h, p.w), blockedCopy(t, dy, p.n, p.k, s.OH(), s.OW())))
+	return dw, db
 }
 
 var gradProblems = []problem{
@@ -75,13 +75,18 @@ func testWeightGrad(t *testing.T, v gradVariant, p problem, seed uint64) {
 	s := p.shape()
 	x, dy := testutil.Normal(seed, p.n*p.c*p.h*p.w), testutil.Normal(seed+1, s.OutputLen())
 	want, _ := ref.Conv2DWeightGrad(s, x, dy)
-	got := weightGrad(t, v, p, x, dy, 0, 1)
-	largest, _ := testutil.RelErrors(got, want)
-	require.Less(t, largest, gradBound, "%v %v", v.tr.name, p)
-	testutil.CheckBits(t, "3 workers", p, weightGrad(t, v, p, x, dy, 0, 3), got)
-
-	largest, _ = testutil.RelErrors(weightGrad(t, v, p, x, dy, 3, 2), want) // several chunks
-	require.Less(t, largest, gradBound, "%v %v", v.tr.name, p)
+	wantBias, mag := ref.Conv2DBiasGrad(s, dy)
+	got, bias := weightGrad(t, v, p, x, dy, 0, 1)
+	check := func(dw, db []float32) {
+		largest, _ := testutil.RelErrors(dw, want)
+		require.Less(t, largest, gradBound, "%v %v", v.tr.name, p)
+		testutil.Check(t, "bias", p, db, wantBias, ref.Bound(16*gradRun+1, mag)) // a run is one sum
+	}
+	check(got, bias)
+	got3, bias3 := weightGrad(t, v, p, x, dy, 0, 3)
+	testutil.CheckBits(t, "3 workers", p, got3, got)
+	testutil.CheckBits(t, "bias, 3 workers", p, bias3, bias)
+	check(weightGrad(t, v, p, x, dy, 3, 2)) // several chunks
 }
 
 func TestWeightGrad(t *testing.T) {
@@ -136,7 +141,8 @@ func TestAdjoint(t *testing.T) {
 		}
 		forward := ref.Dot(convolve(t, v, p, x, w, nil, 1), y)
 		forEachGradVariant(t, func(g gradVariant) {
-			require.InEpsilon(t, forward, ref.Dot(w, weightGrad(t, g, p, x, y, 0, 1)), 1e-5)
+			dw, _ := weightGrad(t, g, p, x, y, 0, 1)
+			require.InEpsilon(t, forward, ref.Dot(w, dw), 1e-5)
 		})
 	})
 }
@@ -210,7 +216,10 @@ func TestWeightGradErrors(t *testing.T) {
 	require.ErrorIs(t, err, ErrShape)
 	e, err := g.NewExec(nil, make([]float32, g.ScratchLen()))
 	require.NoError(t, err)
-	require.ErrorIs(t, e.Run(context.Background(), make([]float32, 1), make([]float32, 256), make([]float32, 256)), ErrShape)
+	require.ErrorIs(t, e.Run(context.Background(), make([]float32, 1), nil, make([]float32, 256), make([]float32, 256)), ErrShape)
+	dw, db, x := make([]float32, 16*16*9), make([]float32, 16), make([]float32, 256)
+	require.ErrorIs(t, e.Run(context.Background(), dw, db[1:], x, x), ErrShape)
+	require.Zero(t, testing.AllocsPerRun(10, func() { _ = e.Run(context.Background(), dw, db, x, x) }))
 	f, err := NewFilter(4, 16, 16, make([]float32, 16*16*9), nil)
 	require.NoError(t, err)
 	require.ErrorIs(t, f.Repack(make([]float32, 9), nil), ErrShape)
@@ -270,7 +279,7 @@ func BenchmarkGradients(b *testing.B) {
 			e, err := g.NewExec(team, layout.Alloc(g.ScratchLen()))
 			require.NoError(b, err)
 			dw := make([]float32, len(weights))
-			run("weight", func() error { return e.Run(context.Background(), dw, x, dy) })
+			run("weight", func() error { return e.Run(context.Background(), dw, nil, x, dy) })
 		}
 	}
 }

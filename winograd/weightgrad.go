@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/nonet-go/nonet/internal/direct"
+	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -90,6 +91,8 @@ type WeightGradExec struct {
 	patches     []worker
 	offsets     []int // of the tiles of a chunk in V
 	zero        []float32
+	sums        []float32 // of dY, [run of tiles][k]
+	total       []float64
 	t0, t1      int // the tiles of the chunk
 	dw, src, dy []float32
 	transform   func(worker, item int)
@@ -112,21 +115,24 @@ func (g *WeightGrad) NewExec(team *parallel.Team, scratch []float32) (*WeightGra
 		e.offsets[t] = t * 16
 	}
 	e.zero = make([]float32, g.kern.KB)
+	last := (g.conv.tiles - 1) / g.chunk // chunk
+	e.sums = make([]float32, (last*g.runs()+(g.conv.tiles-last*g.chunk+gradRun-1)/gradRun)*g.kb*16)
+	e.total = make([]float64, g.kb*16)
 	e.transform, e.multiply, e.finish = e.transformItem, e.multiplyItem, e.finishItem
 	return e, nil
 }
 
-// Run sets dw [k][c][3][3] to the gradient for src and dy, both blocked, see
-// package layout: the convolution's input, and the gradient of its output
-// without bias, which is what the layer after it hands back. It returns an error
-// if a length is wrong or when ctx ends. It does not allocate.
+// Run sets dw [k][c][3][3] and db [k], which may be nil, to the gradients for src
+// and dy, both blocked, see package layout: the convolution's input, and the
+// gradient of its output, which is what the layer after it hands back. It returns
+// an error if a length is wrong or when ctx ends. It does not allocate.
 //
 // The largest error is some 1e-5 of the gradient's root mean square.
-func (e *WeightGradExec) Run(ctx context.Context, dw, src, dy []float32) error {
+func (e *WeightGradExec) Run(ctx context.Context, dw, db, src, dy []float32) error {
 	g := e.g
-	if len(dw) != g.k*g.c*9 || len(src) != g.conv.srcLen() || len(dy) != g.dy.srcLen() {
-		return fmt.Errorf("winograd: operands of %d, %d and %d floats, want %d, %d and %d: %w",
-			len(dw), len(src), len(dy), g.k*g.c*9, g.conv.srcLen(), g.dy.srcLen(), ErrShape)
+	if len(dw) != g.k*g.c*9 || db != nil && len(db) != g.k || len(src) != g.conv.srcLen() || len(dy) != g.dy.srcLen() {
+		return fmt.Errorf("winograd: operands of %d, %d, %d and %d floats, want %d, %d or none, %d and %d: %w",
+			len(dw), len(db), len(src), len(dy), g.k*g.c*9, g.k, g.conv.srcLen(), g.dy.srcLen(), ErrShape)
 	}
 	e.dw, e.src, e.dy = dw, src, dy
 	defer func() { e.dw, e.src, e.dy = nil, nil, nil }()
@@ -139,11 +145,29 @@ func (e *WeightGradExec) Run(ctx context.Context, dw, src, dy []float32) error {
 			return err
 		}
 	}
+	e.addSums(db)
 	return e.team.Run(ctx, g.c, e.finish)
+}
+
+// addSums adds up the sums over runs of tiles, in their order.
+func (e *WeightGradExec) addSums(db []float32) {
+	total := e.total
+	clear(total)
+	for at := 0; at < len(e.sums); at += len(total) {
+		for k, v := range e.sums[at:][:len(total)] {
+			total[k] += float64(v)
+		}
+	}
+	for k := range db {
+		db[k] = float32(total[k])
+	}
 }
 
 // gradRun is how many tiles an item transforms.
 const gradRun = 32
+
+// runs returns the number of runs of tiles of a chunk that is whole.
+func (g *WeightGrad) runs() int { return (g.chunk + gradRun - 1) / gradRun }
 
 // runs returns the number of runs of tiles of the chunk.
 func (e *WeightGradExec) runs() int { return (e.t1 - e.t0 + gradRun - 1) / gradRun }
@@ -164,6 +188,10 @@ func (e *WeightGradExec) transformItem(wi, item int) {
 	run := item / 2
 	t0 := e.t0 + run*gradRun
 	t1 := min(t0+gradRun, e.t1)
+	sums := e.sums[(e.t0/g.chunk*g.runs()+run)*g.kb*16:][:g.kb*16]
+	if item%2 == 1 {
+		clear(sums)
+	}
 	for t := t0; t < t1; {
 		r := g.conv.nextRun(t, t1)
 		at := t - e.t0
@@ -177,9 +205,24 @@ func (e *WeightGradExec) transformItem(wi, item int) {
 				width := e.width(panel)
 				to := panel*g.kern.KB*n + at*width + b*16%g.kern.KB
 				e.patches[wi].expandRun(g.dy, g.tr.gradient, &e.d[to], g.dXi(), width, e.dy, b, r)
+				e.sumRun((*[16]float32)(e.patches[wi].patch[:]), sums, b, r)
 			}
 		}
 		t += r.n
+	}
+}
+
+// sumRun adds the pixels of one run for one block of outputs, which are still in
+// the cache, to its sums. part is scratch.
+func (e *WeightGradExec) sumRun(part *[16]float32, sums []float32, b int, r run) {
+	c := e.g.dy
+	plane := e.dy[(r.picture*e.g.kb+b)*c.h*c.w*16:][:c.h*c.w*16]
+	x0, x1 := r.tx*4, min((r.tx+r.n)*4, c.w)
+	for y := r.ty * 4; y < min(r.ty*4+4, c.h); y++ {
+		elementwise.SumPixels(part, plane[(y*c.w+x0)*16:(y*c.w+x1)*16])
+		for l, v := range part {
+			sums[b*16+l] += v
+		}
 	}
 }
 

@@ -129,7 +129,7 @@ func (k *kernels) products() {
 	dw := make([]float32, len(w))
 	wg, err := gemm.NewPointwiseWeightGrad(s.N, s.C, s.H, s.W, s.K, k.team)
 	if err == nil {
-		err = wg.Run(k.ctx, dw, blocked(x, s.N, s.C, s.H, s.W), blocked(dy, s.N, s.K, s.H, s.W))
+		err = wg.Run(k.ctx, dw, nil, blocked(x, s.N, s.C, s.H, s.W), blocked(dy, s.N, s.K, s.H, s.W))
 	}
 	k.row("1×1", "weight gradient", err, dw, want)
 }

@@ -70,7 +70,8 @@ func (e *WeightGradExec) Run(ctx context.Context, dw, db, src, dy []float32) err
 }
 
 // directGrad sums over pixels, by package internal/direct: what its kernel calls
-// a tap is a pixel of dY, and what it calls pixels are all taps of a filter:
+// a tap is a pixel of dY, and what it calls pixels are the taps and channels of a
+// filter's row:
 //
 //	dW[k][c][i][j] = Σ_pixels x[c][pixel + (i, j)] · dY[pixel][k]
 //
@@ -80,12 +81,12 @@ type directGrad struct {
 	kern               *direct.Kernel
 	n, c, h, w, k, pad int
 	oh, ow             int
-	outputs            int // k, padded to blocks
-	chunk              int // rows whose dY stays in the first or second-level cache
+	blocks             int // of k
+	chunk              int // rows whose dY, of one block, stays in the first-level cache
 	band               int // rows of an item
 	bands              int // of a picture
 	offsets            []int
-	linesLen, uLen     int // of a worker's scratch
+	linesLen           int // of a worker's scratch
 }
 
 // The rows of a chunk have about this many pixels, and a band has this many chunks.
@@ -95,34 +96,35 @@ const (
 )
 
 func newDirectGrad(kern *direct.Kernel, n, c, h, w, k, pad int) *directGrad {
-	g := &directGrad{kern: kern, n: n, c: c, h: h, w: w, k: k, pad: pad, oh: h + 2*pad - 2, ow: w + 2*pad - 2, outputs: layout.Blocks(k) * 16}
+	g := &directGrad{kern: kern, n: n, c: c, h: h, w: w, k: k, pad: pad, oh: h + 2*pad - 2, ow: w + 2*pad - 2, blocks: layout.Blocks(k)}
 	g.chunk = min(g.oh, (gradPixels+g.ow-1)/g.ow)
 	g.band = min(g.oh, g.chunk*gradChunks)
 	g.bands = (g.oh + g.band - 1) / g.band
-	g.linesLen = (g.chunk*(g.ow+2)*3*c + 15) / 16 * 16
-	g.uLen = (g.chunk*g.ow + 1) * min(kern.KB, g.outputs)
+	g.linesLen = (g.band+2)*g.lineLen() + 16
 	for y := range g.chunk {
 		for x := range g.ow {
-			g.offsets = append(g.offsets, (y*(g.ow+2)+x)*3*c)
+			g.offsets = append(g.offsets, y*g.lineLen()+x*c)
 		}
 	}
 	return g
 }
 
-// sumLen is the size of a band's sums, of which the last row is the bias's.
-func (g *directGrad) sumLen() int { return (9*g.c + 1) * g.outputs }
+// lineLen is the size of a row of the padded input.
+func (g *directGrad) lineLen() int { return (g.ow + 2) * g.c }
+
+// sumLen is the size of a band's sums: of a block's taps and of its bias.
+func (g *directGrad) sumLen() int { return g.blocks * (9*g.c + 1) * 16 }
 
 func (g *directGrad) scratchLen(workers int) int {
-	return workers*(g.linesLen+g.uLen) + g.n*g.bands*g.sumLen()
+	return workers*g.linesLen + g.n*g.bands*g.sumLen()
 }
 
 // directGradExec is a directGrad on a team.
 type directGradExec struct {
 	*directGrad
 	team    *parallel.Team
-	scratch []float32 // of the workers: the padded input of a chunk, and its dY
-	sums    []float32 // [picture][band][panel][j][i][c][width], [k]
-	zero    []float32
+	scratch []float32 // of the workers: the padded input of a band, [y][x][c]
+	sums    []float32 // [picture][band][k/16][i][j][c][16], after each block's [16] of the bias
 	item    func(worker, item int)
 	finish  func(worker, k int)
 	dw, db  []float32
@@ -130,8 +132,8 @@ type directGradExec struct {
 }
 
 func (g *directGrad) bind(team *parallel.Team, scratch []float32) *directGradExec {
-	own := team.Workers() * (g.linesLen + g.uLen)
-	e := &directGradExec{directGrad: g, team: team, scratch: scratch[:own], sums: scratch[own:g.scratchLen(team.Workers())], zero: make([]float32, g.kern.KB)}
+	own := team.Workers() * g.linesLen
+	e := &directGradExec{directGrad: g, team: team, scratch: scratch[:own], sums: scratch[own:g.scratchLen(team.Workers())]}
 	e.item, e.finish = e.sumBand, e.addBands
 	return e
 }
@@ -153,84 +155,57 @@ func (e *directGradExec) run(ctx context.Context, dw, db, src, dy []float32) err
 
 func (e *directGradExec) sumBand(worker, item int) {
 	picture, y0 := item/e.bands, item%e.bands*e.band
-	lines := e.scratch[worker*(e.linesLen+e.uLen):][:e.linesLen]
-	u := e.scratch[worker*(e.linesLen+e.uLen)+e.linesLen:][:e.uLen]
+	lines := e.scratch[worker*e.linesLen:][:e.linesLen]
+	part := (*[16]float32)(lines[e.linesLen-16:])
 	sums := e.sums[item*e.sumLen():][:e.sumLen()]
-	bias := sums[9*e.c*e.outputs:]
-	clear(bias)
-	o := direct.Operands{Step: 1, Bias: e.zero, Plane: 16, X: lines}
+	clear(sums)
 	y1 := min(y0+e.band, e.oh)
+	e.fillLines(lines, picture, y0, y1)
+	o := direct.Operands{Step: 1, Pixel: 16, Mode: direct.ModeAccumulate}
 	for y := y0; y < y1; y += e.chunk {
-		rows := min(e.chunk, y1-y)
-		e.fillLines(lines, picture, y, rows)
-		o.Offsets = e.offsets[:rows*e.ow]
-		for k := 0; k < e.outputs; k += e.kern.KB {
-			width := min(e.kern.KB, e.outputs-k)
-			o.U, o.Pixel = e.fillU(u, bias, picture, y*e.ow, rows*e.ow, k, width), width
-			o.Out = sums[k*9*e.c:]
-			e.kern.Row(9*e.c, width, &o)
+		o.Offsets = e.offsets[:min(e.chunk, y1-y)*e.ow]
+		for b := range e.blocks {
+			o.U = e.dy[((picture*e.blocks+b)*e.oh+y)*e.ow*16:][:len(o.Offsets)*16]
+			o.Out = sums[b*(9*e.c+1)*16:]
+			bias := o.Out[9*e.c*16:][:16]
+			elementwise.SumPixels(part, o.U)
+			for l, v := range part {
+				bias[l] += v
+			}
+			for i := range 3 {
+				o.X = lines[(y-y0+i)*e.lineLen():]
+				e.kern.Row(3*e.c, 16, &o)
+				o.Out = o.Out[3*e.c*16:]
+			}
 		}
-		o.Mode = direct.ModeAccumulate
 	}
 }
 
-// fillLines copies the input of some rows of dY, with the padding in place: each
-// position of a line has the c channels of three rows, so that the taps of the
-// filters at a pixel lie together.
-func (e *directGradExec) fillLines(lines []float32, picture, y, rows int) {
+// fillLines copies the input of the rows y0 … y1−1 of dY, with the padding in
+// place. The channels of a pixel lie together, and with those of the next.
+func (e *directGradExec) fillLines(lines []float32, picture, y0, y1 int) {
 	clear(lines)
 	src := e.src[picture*e.h*e.w*16:][:e.h*e.w*16]
-	position := 3 * e.c
-	for r := range rows * 3 {
-		row, i := r/3, r%3
-		from := y + row + i - e.pad
-		if from < 0 || from >= e.h {
-			continue
-		}
-		line := src[from*e.w*16:][:e.w*16]
-		to := lines[(row*(e.ow+2)+e.pad)*position+i*e.c:]
+	for y := max(y0-e.pad, 0); y < min(y1+2-e.pad, e.h); y++ {
+		line := src[y*e.w*16:][:e.w*16]
+		to := lines[(y+e.pad-y0)*e.lineLen()+e.pad*e.c:][:e.w*e.c]
 		for x := range e.w {
-			copyFew(to[x*position:][:e.c], line[x*16:])
+			from := line[x*16:][:e.c]
+			for c, v := range from {
+				to[x*e.c+c] = v
+			}
 		}
 	}
-}
-
-// copyFew is copy for so few elements that a call would take longer.
-func copyFew(to, from []float32) {
-	from = from[:len(to)]
-	for i := range to {
-		to[i] = from[i]
-	}
-}
-
-// fillU copies n pixels of dY from pixel p on to [pixel][width], outputs k …, and
-// adds them to the sums of the bias.
-func (e *directGradExec) fillU(u, bias []float32, picture, p, n, k, width int) []float32 {
-	plane := e.oh * e.ow * 16
-	sum := (*[16]float32)(u[n*width:]) // behind the pixels
-	for b := 0; b < width; b += 16 {
-		from := e.dy[(picture*e.outputs/16+(k+b)/16)*plane+p*16:][:n*16]
-		for i := range n {
-			*(*[16]float32)(u[i*width+b:]) = *(*[16]float32)(from[i*16:])
-		}
-		elementwise.SumPixels(sum, from)
-		for l, v := range sum {
-			bias[k+b+l] += v
-		}
-	}
-	return u[:n*width]
 }
 
 // addBands adds up the gradients of output k's filters and bias, in float64.
 func (e *directGradExec) addBands(_, k int) {
-	panel := k / e.kern.KB * e.kern.KB
-	width := min(e.kern.KB, e.outputs-panel)
+	at := k/16*(9*e.c+1)*16 + k%16
 	for t := range 9 * e.c {
-		j, i, c := t/(3*e.c), t/e.c%3, t%e.c
-		e.dw[(k*e.c+c)*9+3*i+j] = e.addUp(panel*9*e.c + t*width + k - panel)
+		e.dw[(k*e.c+t%e.c)*9+t/e.c] = e.addUp(at + t*16)
 	}
 	if e.db != nil {
-		e.db[k] = e.addUp(9*e.c*e.outputs + k)
+		e.db[k] = e.addUp(at + 9*e.c*16)
 	}
 }
 

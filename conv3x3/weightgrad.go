@@ -36,7 +36,7 @@ func (g *WeightGrad) ScratchLen(workers int) int {
 	if g.direct != nil {
 		return g.direct.scratchLen(workers)
 	}
-	return g.wino.ScratchLen()
+	return g.wino.ScratchLen(workers)
 }
 
 // WeightGradExec runs a WeightGrad on a team. One goroutine at a time may use it.

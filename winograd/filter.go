@@ -128,6 +128,18 @@ func (t *filterTaps) gather(oihw []float32, channels, outputs, row int) {
 	}
 }
 
+// scatter copies to filters [k][c][9], whose k are row floats apart.
+func (t *filterTaps) scatter(oihw []float32, channels, outputs, row int) {
+	for k := range outputs {
+		w := oihw[k*row:][:channels*9]
+		for c := range channels {
+			for tap := range 9 {
+				w[c*9+tap] = t[c][tap][k]
+			}
+		}
+	}
+}
+
 // gatherRotated copies filters [c][k][9], whose c are row floats apart, and turns
 // them by 180°.
 func (t *filterTaps) gatherRotated(oihw []float32, channels, outputs, row int) {

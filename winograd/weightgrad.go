@@ -17,8 +17,12 @@ import (
 //
 // The sum over tiles is a matrix product for each of the 36 elements,
 // dU[c][k] += Σ_t V[t][c]·D[t][k]. Tiles are done in chunks whose V and D stay
-// in the last-level cache. Each dU belongs to one item, which adds the chunks in
-// their order, so that the result does not depend on the number of workers.
+// in the last-level cache. Each dU is one sum in the order of the tiles, so that
+// the result does not depend on who computes it.
+//
+// A few workers share the input channels, and each transforms all of dY for
+// itself: what one core has written another would read slowly, above all if they
+// share no cache. Many workers transform each chunk together.
 type WeightGrad struct {
 	conv   *Conv // the geometry of the tiles, and of d
 	dy     *Conv // of dY: tiles of m×m without overlap
@@ -71,54 +75,95 @@ func gradGeometry(c int, tr *transforms, n, h, w, oh, ow, pad, side int) *Conv {
 	return v
 }
 
-// vXi and dXi are the floats between two elements ξ of V and of D: a line more than
-// they need, so that the elements of a tile do not share a cache set.
-func (g *WeightGrad) vXi() int { return g.cb*16*g.chunk + 16 }
-func (g *WeightGrad) dXi() int { return g.kb*16*g.chunk + 16 }
+// dXi is the floats between two elements ξ of D: a line more than they need, so
+// that the elements of a tile do not share a cache set. vXi is that of V.
+func (g *WeightGrad) dXi() int           { return g.kb*16*g.chunk + 16 }
+func (g *WeightGrad) vXi(blocks int) int { return blocks*16*g.chunk + 16 }
 
-func (g *WeightGrad) vLen() int { return 36 * g.vXi() }
-func (g *WeightGrad) dLen() int { return 36 * g.dXi() }
 func (g *WeightGrad) uLen() int { return 36 * g.cb * 16 * g.kb * 16 }
 
-// ScratchLen returns the number of floats of scratch that an exec needs.
-func (g *WeightGrad) ScratchLen() int { return g.vLen() + g.dLen() + g.uLen() }
+func (g *WeightGrad) panels() int { return (g.kb*16 + g.kern.KB - 1) / g.kern.KB }
+
+func (g *WeightGrad) width(panel int) int { return min(g.kern.KB, g.kb*16-panel*g.kern.KB) }
+
+// mostParts is the number of workers up to which each has its own part. With more
+// of them, the transforms of dY would take too much of their time.
+const mostParts = 4
+
+// parts returns how many parts the input channels have: one for each of few
+// workers, if they are fair, or a single one for all workers together.
+func (g *WeightGrad) parts(workers int) int {
+	if workers <= mostParts && (g.cb%workers == 0 || g.cb >= 4*workers) {
+		return workers
+	}
+	return 1
+}
+
+// ScratchLen returns the number of floats of scratch that an exec of that many
+// workers needs.
+func (g *WeightGrad) ScratchLen(workers int) int {
+	parts := g.parts(workers)
+	return g.uLen() + parts*36*(g.vXi((g.cb+parts-1)/parts)+g.dXi())
+}
 
 // WeightGradExec runs a WeightGrad on a team. One goroutine at a time may use it.
 type WeightGradExec struct {
 	g           *WeightGrad
 	team        *parallel.Team
-	v, d, u     []float32
-	patches     []worker
+	parts       []gradPart
+	u           []float32 // [panel][c/16][ξ][c%16][width]
+	own         []gradWorker
 	offsets     []int // of the tiles of a chunk in V
 	zero        []float32
 	sums        []float32 // of dY, [run of tiles][k]
 	total       []float64
-	t0, t1      int // the tiles of the chunk
+	ctx         context.Context
 	dw, src, dy []float32
+	part        func(worker, item int)
 	transform   func(worker, item int)
 	multiply    func(worker, item int)
 	finish      func(worker, item int)
 }
 
+// gradPart is some blocks of input channels, and the chunk of tiles that they are at.
+type gradPart struct {
+	b0, b1 int
+	t0, t1 int
+	v, d   []float32 // V[ξ][c/16][t][16], D[ξ][panel][t][width]
+	vXi    int
+	_      [64]byte
+}
+
+// gradWorker is the scratch of one worker.
+type gradWorker struct {
+	worker
+	taps filterTaps
+}
+
 // NewExec binds g to a team, which may be nil, and to at least ScratchLen floats
 // of scratch, which others may use between runs.
 func (g *WeightGrad) NewExec(team *parallel.Team, scratch []float32) (*WeightGradExec, error) {
-	if len(scratch) < g.ScratchLen() {
-		return nil, fmt.Errorf("winograd: %d floats of scratch, want %d: %w", len(scratch), g.ScratchLen(), ErrShape)
+	if need := g.ScratchLen(team.Workers()); len(scratch) < need {
+		return nil, fmt.Errorf("winograd: %d floats of scratch, want %d: %w", len(scratch), need, ErrShape)
 	}
-	e := &WeightGradExec{g: g, team: team, patches: make([]worker, team.Workers())}
+	e := &WeightGradExec{g: g, team: team, own: make([]gradWorker, team.Workers()), parts: make([]gradPart, g.parts(team.Workers()))}
 	e.u, scratch = scratch[:g.uLen()], scratch[g.uLen():]
-	e.v, scratch = scratch[:g.vLen()], scratch[g.vLen():]
-	e.d = scratch[:g.dLen()]
+	for i := range e.parts {
+		p := &e.parts[i]
+		p.b0, p.b1 = i*g.cb/len(e.parts), (i+1)*g.cb/len(e.parts)
+		p.vXi = g.vXi(p.b1 - p.b0)
+		p.v, scratch = scratch[:36*p.vXi], scratch[36*p.vXi:]
+		p.d, scratch = scratch[:36*g.dXi()], scratch[36*g.dXi():]
+	}
 	e.offsets = make([]int, g.chunk)
 	for t := range e.offsets {
 		e.offsets[t] = t * 16
 	}
 	e.zero = make([]float32, g.kern.KB)
 	last := (g.conv.tiles - 1) / g.chunk // chunk
-	e.sums = make([]float32, (last*g.runs()+(g.conv.tiles-last*g.chunk+gradRun-1)/gradRun)*g.kb*16)
+	e.sums = make([]float32, (last*gradRuns(g.chunk)+gradRuns(g.conv.tiles-last*g.chunk))*g.kb*16)
 	e.total = make([]float64, g.kb*16)
-	e.transform, e.multiply, e.finish = e.transformItem, e.multiplyItem, e.finishItem
+	e.part, e.transform, e.multiply, e.finish = e.partItem, e.transformItem, e.multiplyItem, e.finishItem
 	return e, nil
 }
 
@@ -134,19 +179,85 @@ func (e *WeightGradExec) Run(ctx context.Context, dw, db, src, dy []float32) err
 		return fmt.Errorf("winograd: operands of %d, %d, %d and %d floats, want %d, %d or none, %d and %d: %w",
 			len(dw), len(db), len(src), len(dy), g.k*g.c*9, g.k, g.conv.srcLen(), g.dy.srcLen(), ErrShape)
 	}
-	e.dw, e.src, e.dy = dw, src, dy
-	defer func() { e.dw, e.src, e.dy = nil, nil, nil }()
-	for e.t0 = 0; e.t0 < g.conv.tiles; e.t0 = e.t1 {
-		e.t1 = min(e.t0+g.chunk, g.conv.tiles)
-		if err := e.team.Run(ctx, e.runs()*2, e.transform); err != nil {
+	e.ctx, e.dw, e.src, e.dy = ctx, dw, src, dy
+	defer func() { e.ctx, e.dw, e.src, e.dy = nil, nil, nil, nil }()
+	var err error
+	if len(e.parts) == e.team.Workers() {
+		err = e.team.Run(ctx, len(e.parts), e.part)
+	} else {
+		err = e.together(ctx)
+	}
+	if err == nil {
+		err = ctx.Err() // a part may have been left
+	}
+	if err == nil {
+		e.addSums(db)
+	}
+	return err
+}
+
+// together computes the only part with all workers.
+func (e *WeightGradExec) together(ctx context.Context) error {
+	p := &e.parts[0]
+	for p.begin(); e.next(p); {
+		if err := e.team.Run(ctx, 2*gradRuns(p.t1-p.t0), e.transform); err != nil {
 			return err
 		}
-		if err := e.team.Run(ctx, 36*e.panels(), e.multiply); err != nil {
+		if err := e.team.Run(ctx, 36*e.g.panels(), e.multiply); err != nil {
 			return err
 		}
 	}
-	e.addSums(db)
-	return e.team.Run(ctx, g.c, e.finish)
+	return e.team.Run(ctx, e.g.cb*e.g.panels(), e.finish)
+}
+
+// begin places p before the first chunk.
+func (p *gradPart) begin() { p.t0, p.t1 = 0, 0 }
+
+// next goes to the next chunk, if there is one.
+func (e *WeightGradExec) next(p *gradPart) bool {
+	p.t0, p.t1 = p.t1, min(p.t1+e.g.chunk, e.g.conv.tiles)
+	return p.t0 < p.t1
+}
+
+func (e *WeightGradExec) transformItem(wi, item int) { e.transformRun(wi, &e.parts[0], item/2, item%2) }
+
+func (e *WeightGradExec) multiplyItem(_, item int) {
+	e.multiplyBlocks(&e.parts[0], item%e.g.panels(), 0, e.g.cb, item/e.g.panels())
+}
+
+func (e *WeightGradExec) finishItem(wi, item int) {
+	e.finishBlock(wi, item%e.g.panels(), item/e.g.panels())
+}
+
+// gradBlocks is how many blocks of inputs meet a panel at once: their dU, 300 kB,
+// stay in the second-level cache.
+const gradBlocks = 2
+
+// partItem computes one part alone. It returns early when the context ends.
+func (e *WeightGradExec) partItem(wi, item int) {
+	p := &e.parts[item]
+	for p.begin(); e.next(p); {
+		for run := range gradRuns(p.t1 - p.t0) {
+			e.transformRun(wi, p, run, 0)
+			e.transformRun(wi, p, run, 1)
+		}
+		for panel := range e.g.panels() {
+			for b := p.b0; b < p.b1; b += gradBlocks {
+				if e.ctx.Err() != nil {
+					return
+				}
+				end := min(b+gradBlocks, p.b1)
+				for xi := range 36 {
+					e.multiplyBlocks(p, panel, b, end, xi)
+				}
+				if p.t1 == e.g.conv.tiles {
+					for done := b; done < end; done++ {
+						e.finishBlock(wi, panel, done)
+					}
+				}
+			}
+		}
+	}
 }
 
 // addSums adds up the sums over runs of tiles, in their order.
@@ -163,49 +274,40 @@ func (e *WeightGradExec) addSums(db []float32) {
 	}
 }
 
-// gradRun is how many tiles an item transforms.
+// gradRun is how many tiles are transformed at once.
 const gradRun = 32
 
-// runs returns the number of runs of tiles of a chunk that is whole.
-func (g *WeightGrad) runs() int { return (g.chunk + gradRun - 1) / gradRun }
+// gradRuns returns the number of runs of a chunk.
+func gradRuns(tiles int) int { return (tiles + gradRun - 1) / gradRun }
 
-// runs returns the number of runs of tiles of the chunk.
-func (e *WeightGradExec) runs() int { return (e.t1 - e.t0 + gradRun - 1) / gradRun }
-
-func (e *WeightGradExec) panels() int {
-	return (e.g.kb*16 + e.g.kern.KB - 1) / e.g.kern.KB
-}
-
-func (e *WeightGradExec) width(panel int) int {
-	return min(e.g.kern.KB, e.g.kb*16-panel*e.g.kern.KB)
-}
-
-// transformItem fills V or D for one run of tiles:
-//
-//	V[ξ][c/16][t][16], D[ξ][panel][t][width]
-func (e *WeightGradExec) transformItem(wi, item int) {
-	g, n := e.g, e.t1-e.t0
-	run := item / 2
-	t0 := e.t0 + run*gradRun
-	t1 := min(t0+gradRun, e.t1)
-	sums := e.sums[(e.t0/g.chunk*g.runs()+run)*g.kb*16:][:g.kb*16]
-	if item%2 == 1 {
+// transformRun fills p's V (side 0) or D (side 1) for one run of tiles, and sums
+// dY for the bias if p is the first part.
+func (e *WeightGradExec) transformRun(wi int, p *gradPart, run, side int) {
+	g, n := e.g, p.t1-p.t0
+	t0 := p.t0 + run*gradRun
+	t1 := min(t0+gradRun, p.t1)
+	sums := e.sums[(p.t0/g.chunk*gradRuns(g.chunk)+run)*g.kb*16:][:g.kb*16]
+	first := p == &e.parts[0]
+	if side == 1 && first {
 		clear(sums)
 	}
+	w := &e.own[wi].worker
 	for t := t0; t < t1; {
 		r := g.conv.nextRun(t, t1)
-		at := t - e.t0
-		if item%2 == 0 {
-			for b := range g.cb {
-				e.patches[wi].expandRun(g.conv, g.tr.input, &e.v[(b*n+at)*16], g.vXi(), 16, e.src, b, r)
+		at := t - p.t0
+		if side == 0 {
+			for b := p.b0; b < p.b1; b++ {
+				w.expandRun(g.conv, g.tr.input, &p.v[((b-p.b0)*n+at)*16], p.vXi, 16, e.src, b, r)
 			}
 		} else {
 			for b := range g.kb {
 				panel := b * 16 / g.kern.KB
-				width := e.width(panel)
+				width := g.width(panel)
 				to := panel*g.kern.KB*n + at*width + b*16%g.kern.KB
-				e.patches[wi].expandRun(g.dy, g.tr.gradient, &e.d[to], g.dXi(), width, e.dy, b, r)
-				e.sumRun((*[16]float32)(e.patches[wi].patch[:]), sums, b, r)
+				w.expandRun(g.dy, g.tr.gradient, &p.d[to], g.dXi(), width, e.dy, b, r)
+				if first {
+					e.sumRun((*[16]float32)(w.patch[:]), sums, b, r)
+				}
 			}
 		}
 		t += r.n
@@ -226,36 +328,37 @@ func (e *WeightGradExec) sumRun(part *[16]float32, sums []float32, b int, r run)
 	}
 }
 
-// multiplyItem adds the chunk to dU[ξ][panel][c][width].
-func (e *WeightGradExec) multiplyItem(_, item int) {
-	g, n := e.g, e.t1-e.t0
-	xi, panel := item/e.panels(), item%e.panels()
-	width := e.width(panel)
+// at returns where dU of a panel and block begins: [ξ][16][width].
+func (g *WeightGrad) at(panel, b int) int {
+	return 36 * 16 * (panel*g.kern.KB*g.cb + b*g.width(panel))
+}
+
+// multiplyBlocks adds p's chunk to dU of the blocks b0 … b1−1 for one ξ and panel.
+func (e *WeightGradExec) multiplyBlocks(p *gradPart, panel, b0, b1, xi int) {
+	g, n := e.g, p.t1-p.t0
+	width := g.width(panel)
 	o := direct.Operands{Offsets: e.offsets[:n], Step: 1, Bias: e.zero, Pixel: width, Plane: 16,
-		U: e.d[xi*g.dXi()+panel*g.kern.KB*n:]}
-	if e.t0 > 0 {
+		U: p.d[xi*g.dXi()+panel*g.kern.KB*n:]}
+	if p.t0 > 0 {
 		o.Mode = direct.ModeAccumulate
 	}
-	for b := range g.cb {
-		o.X = e.v[xi*g.vXi()+b*16*n:]
-		o.Out = e.u[(xi*g.kb*16+panel*g.kern.KB)*g.cb*16+b*16*width:]
+	for b := b0; b < b1; b++ {
+		o.X = p.v[xi*p.vXi+(b-p.b0)*16*n:]
+		o.Out = e.u[g.at(panel, b)+xi*16*width:]
 		g.kern.Row(16, width, &o)
 	}
 }
 
-// finishItem sets dW = Gᵀ·dU·G for one input channel.
-func (e *WeightGradExec) finishItem(wi, c int) {
-	g := e.g
-	out := e.patches[wi].patch[:9*16]
-	for b := range g.kb {
-		panel := b * 16 / g.kern.KB
-		at := panel*g.kern.KB*g.cb*16 + c*e.width(panel) + b*16%g.kern.KB
-		g.tr.filterGradient(&out[0], &e.u[at], g.kb*16*g.cb*16)
-		for l := range min(16, g.k-b*16) {
-			dw := e.dw[((b*16+l)*g.c+c)*9:][:9]
-			for t := range dw {
-				dw[t] = out[t*16+l]
-			}
+// finishBlock sets dW = Gᵀ·dU·G for a panel and block of inputs.
+func (e *WeightGradExec) finishBlock(wi, panel, b int) {
+	g, taps := e.g, &e.own[wi].taps
+	width := g.width(panel)
+	channels := min(16, g.c-b*16)
+	for k := 0; k < width; k += 16 {
+		for c := range channels {
+			g.tr.filterGradient(&taps[c][0][0], &e.u[g.at(panel, b)+c*width+k], 16*width)
 		}
+		k0 := panel*g.kern.KB + k
+		taps.scatter(e.dw[(k0*g.c+b*16)*9:], channels, min(16, g.k-k0), g.c*9)
 	}
 }

@@ -161,8 +161,8 @@ type Exec struct {
 // worker is the scratch of one worker.
 type worker struct {
 	v, m  []float32
-	ready bool // v holds all tiles of this run
-	patch [maxAlpha * maxAlpha * 16]float32
+	ready bool                                                   // v holds all tiles of this run
+	strip [maxAlpha * ((stripTiles-1)*4 + maxAlpha) * 16]float32 // pixels of tiles at an edge
 	_     [64]byte
 }
 
@@ -336,39 +336,49 @@ func (e *Exec) inputRun(w *worker, v []float32, xi int, r run) {
 	}
 }
 
+// stripTiles is how many tiles at an edge of the picture are copied at once.
+const stripTiles = 8
+
 // expandRun transforms one run of tiles of block cb of src by fn, whose patches
 // are c.side pixels wide. Tiles that reach over the edge are copied first.
 func (w *worker) expandRun(c *Conv, fn expandFunc, dst *float32, xi, step int, src []float32, cb int, r run) {
-	f := c.f
-	plane := src[(r.picture*f.cBlocks+cb)*c.h*c.w*16:][:c.h*c.w*16]
-	y := r.ty*f.m - c.pad
+	m := c.f.m
+	plane := src[(r.picture*c.f.cBlocks+cb)*c.h*c.w*16:][:c.h*c.w*16]
+	y := r.ty*m - c.pad
 	inRows := y >= 0 && y+c.side <= c.h
 	for i := 0; i < r.n; {
-		x := (r.tx+i)*f.m - c.pad
-		n := 0 // tiles from here that lie inside the picture
-		if inRows && x >= 0 && x+c.side <= c.w {
-			n = min(r.n-i, (c.w-c.side-x)/f.m+1)
-		}
+		x := (r.tx+i)*m - c.pad
 		to := (*float32)(unsafe.Add(unsafe.Pointer(dst), 4*i*step))
-		if n > 0 {
+		if inRows && x >= 0 && x+c.side <= c.w { // and some more
+			n := min(r.n-i, (c.w-c.side-x)/m+1)
 			fn(n, to, xi, step, &plane[(y*c.w+x)*16], c.w*16)
-		} else {
-			w.fillPatch(plane, c.side, c.h, c.w, y, x)
-			fn(1, to, xi, step, &w.patch[0], c.side*16)
+			i += n
+			continue
 		}
-		i += max(n, 1)
+		n := min(r.n-i, stripTiles)
+		if inRows && x < 0 && x+m+c.side <= c.w { // the next one lies inside
+			n = 1
+		}
+		cols := (n-1)*m + c.side
+		w.fillStrip(plane, c, cols, y, x)
+		fn(n, to, xi, step, &w.strip[0], cols*16)
+		i += n
 	}
 }
 
-// fillPatch copies the alpha×alpha pixels at (y, x) of a plane, with zeros
+// fillStrip copies c.side rows of cols pixels at (y, x) of a plane, with zeros
 // outside of it.
-func (w *worker) fillPatch(plane []float32, alpha, ph, pw, y, x int) {
-	clear(w.patch[:])
-	x0, x1 := max(x, 0), min(x+alpha, pw)
-	for i := max(-y, 0); i < alpha && y+i < ph; i++ {
-		if x0 < x1 {
-			copy(w.patch[(i*alpha+x0-x)*16:], plane[((y+i)*pw+x0)*16:((y+i)*pw+x1)*16])
+func (w *worker) fillStrip(plane []float32, c *Conv, cols, y, x int) {
+	left, right := min(max(-x, 0), cols), max(min(c.w-x, cols), 0)
+	for i := range c.side {
+		row := w.strip[i*cols*16:][:cols*16]
+		if y+i < 0 || y+i >= c.h || left >= right {
+			clear(row)
+			continue
 		}
+		clear(row[:left*16])
+		copy(row[left*16:right*16], plane[((y+i)*c.w+x+left)*16:])
+		clear(row[right*16:])
 	}
 }
 
@@ -406,12 +416,12 @@ func (e *Exec) outputRun(w *worker, panel, b int, m []float32, r run) {
 		fn(full, &plane[(y*c.pw+x)*16], c.pw*16, &m[0], c.mStride, width, bias)
 	}
 	for i := full; i < r.n; i++ {
-		fn(1, &w.patch[0], side*16, &m[i*width], c.mStride, width, bias)
+		fn(1, &w.strip[0], side*16, &m[i*width], c.mStride, width, bias)
 		x := x + i*side
 		cols := min(side, c.pw-x)
 		for row := range min(side, c.ph-y) {
 			if cols > 0 {
-				copy(plane[((y+row)*c.pw+x)*16:][:cols*16], w.patch[row*side*16:])
+				copy(plane[((y+row)*c.pw+x)*16:][:cols*16], w.strip[row*side*16:])
 			}
 		}
 	}

@@ -306,7 +306,7 @@ func (e *WeightGradExec) transformRun(wi int, p *gradPart, run, side int) {
 				to := panel*g.kern.KB*n + at*width + b*16%g.kern.KB
 				w.expandRun(g.dy, g.tr.gradient, &p.d[to], g.dXi(), width, e.dy, b, r)
 				if first {
-					e.sumRun((*[16]float32)(w.patch[:]), sums, b, r)
+					e.sumRun((*[16]float32)(w.strip[:]), sums, b, r)
 				}
 			}
 		}

@@ -59,7 +59,11 @@ func (g *Multiplier) Batch(ctx context.Context, p Batch, transA, transB bool, m,
 
 // batchItem computes one product.
 func (g *Multiplier) batchItem(worker, i int) {
-	p := &g.batch
+	p, one := &g.batch, g.each[worker]
+	one.next = 0
+	if i+1 < p.Count {
+		one.next = p.StrideB
+	}
 	// Its error is the context's, which Batch looks at.
-	_ = g.each[worker].SGEMM(p.ctx, p.transA, p.transB, p.m, p.n, p.k, p.alpha, p.a[i*p.StrideA:], p.lda, p.b[i*p.StrideB:], p.ldb, p.beta, p.c[i*p.StrideC:], p.ldc)
+	_ = one.SGEMM(p.ctx, p.transA, p.transB, p.m, p.n, p.k, p.alpha, p.a[i*p.StrideA:], p.lda, p.b[i*p.StrideB:], p.ldb, p.beta, p.c[i*p.StrideC:], p.ldc)
 }

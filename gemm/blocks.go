@@ -41,7 +41,7 @@ type blocks struct {
 // The panels of AVX2 are one line wide: of rows far apart it reads too little at a
 // time.
 var blockTable = []blocks{
-	{cpu.AVX512, 126, 1024, 4096, 252},
+	{cpu.AVX512, 126, 1024, 4096, 200},
 	{cpu.AVX2, 126, 1024, 4096, 24},
 	{cpu.NEON, 126, 1024, 4096, 24},
 	{cpu.Generic, 124, 1024, 4096, 0}, // sums are rounded between two calls

@@ -29,7 +29,11 @@ func (g *Multiplier) streams() (rows, groups int) {
 			rows = min(2*workers, most)
 			return rows, max(1, (groups+rows-1)/rows)
 		}
-		groups = max(groups, min(2*workers, g.panels()))
+		parts := 2 * workers
+		if g.m <= 8 { // memory is the limit: long pieces of rows are read faster
+			parts = workers
+		}
+		groups = max(groups, min(parts, g.panels()))
 	}
 	return rows, min(max(groups, 1), g.panels())
 }
@@ -42,7 +46,7 @@ func deep(m, cols int) int {
 	least := 32
 	switch {
 	case m <= 4:
-		least = 8
+		return 8
 	case m <= 8:
 		least = 16
 	}
@@ -85,9 +89,9 @@ func (g *Multiplier) streamItem(worker, item int) {
 				copy(w.b[i*rest:], b[i*g.ldb+whole*kb:][:cols-whole*kb])
 			}
 		}
-		ahead := 0
-		if t+2*deep <= g.kb {
-			ahead = deep * g.ldb
+		ahead := deep * g.ldb
+		if at := g.pc + t; at+deep >= g.k { // the last ones of this product
+			ahead = max(g.next-at*g.ldb, 0)
 		}
 		for i := 0; i < m; i += rows {
 			n := min(rows, m-i)

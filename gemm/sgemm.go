@@ -47,7 +47,8 @@ type Multiplier struct {
 	stream  func(worker, item int)
 	tap     int // distance of the offsets
 	transB  bool
-	m, n    int
+	m, n, k int
+	next    int // elements from B to that of a following product; 0: none
 	alpha   float32
 	beta    float32
 	a, bm   []float32
@@ -122,7 +123,7 @@ func (g *Multiplier) multiply(ctx context.Context, transA bool, m, n, k int, a [
 	if beta != 0 && beta != 1 {
 		scale(m, n, beta, c, ldc)
 	}
-	g.m, g.n, g.beta, g.a, g.c, g.ldc = m, n, beta, a, c, ldc
+	g.m, g.n, g.k, g.beta, g.a, g.c, g.ldc = m, n, k, beta, a, c, ldc
 	g.way = g.choose()
 	g.reserve(m, n, k)
 	g.left(transA, lda)

@@ -40,13 +40,15 @@ func (g *Multiplier) streams() (rows, groups int) {
 
 // deep returns how many rows of B are read side by side. Each time the sums are
 // read and written once; for the fewest rows of A, where memory is the limit, few
-// streams are read faster: 8 rows at a distance of a power of two fit the ways of
-// a first-level cache.
-func deep(m, cols int) int {
+// streams are read faster: of rows that share the sets of a first-level cache, 8
+// fit its ways.
+func (g *Multiplier) deep(m, cols int) int {
 	least := 32
 	switch {
-	case m <= 4:
+	case m <= 4 && g.ldb%1024 == 0:
 		return 8
+	case m <= 4:
+		return 16
 	case m <= 8:
 		least = 16
 	}
@@ -75,7 +77,7 @@ func (g *Multiplier) streamItem(worker, item int) {
 	}
 	o := direct.Operands{Step: g.row, Row: g.ldb, Pixel: ld, Plane: 16, Bias: zeros[:]}
 	rows := evenly(m, g.kern.Pixels)
-	deep := deep(m, cols)
+	deep := g.deep(m, cols)
 	for t := 0; t < g.kb; t += deep {
 		o.Offsets = g.offsets[:min(deep, g.kb-t)]
 		b := g.bm[(g.pc+t)*g.ldb+j0:]
@@ -83,7 +85,8 @@ func (g *Multiplier) streamItem(worker, item int) {
 		if rest > 0 {
 			last.U = b[whole*kb:]
 		}
-		if over {
+		if over && (len(o.Offsets)-1)*g.ldb+whole*kb+rest > len(b) {
+			// What stands behind the last row is not ours to read.
 			last.U, last.Row = w.b, rest
 			for i := range o.Offsets {
 				copy(w.b[i*rest:], b[i*g.ldb+whole*kb:][:cols-whole*kb])

@@ -241,6 +241,35 @@ func BenchmarkFC(b *testing.B) {
 	}
 }
 
+// BenchmarkSGEMM multiplies what the layers are as products: the windows of a
+// convolution with its filters, inputs of a fully connected layer with its
+// weights, and squares. Names are those of package gemm's benchmark.
+func BenchmarkSGEMM(b *testing.B) {
+	type product struct{ m, n, k int }
+	list := []product{{512, 512, 512}, {1024, 1024, 1024}, {2048, 2048, 2048}}
+	for _, c := range Convs {
+		list = append(list, product{c.OH() * c.OW(), c.K, c.C * c.Kernel * c.Kernel})
+	}
+	for _, f := range FCs {
+		list = append(list, product{1, f.Out, f.In}, product{32, f.Out, f.In})
+	}
+	for _, p := range list {
+		for _, workers := range threadCounts() {
+			team := parallel.NewTeam(workers)
+			g := gemm.NewMultiplier(team)
+			b.Run(fmt.Sprintf("m=%d/n=%d/k=%d/workers=%d/kernel=%s", p.m, p.n, p.k, workers, g.Kernel()), func(b *testing.B) {
+				team.Begin()
+				defer team.End()
+				x, y, z := random(p.m*p.k, 1), random(p.k*p.n, 2), make([]float32, p.m*p.n)
+				for b.Loop() {
+					require.NoError(b, g.SGEMM(context.Background(), false, false, p.m, p.n, p.k, 1, x, p.k, y, p.n, 0, z, p.n))
+				}
+				rate(b, 2*float64(p.m)*float64(p.n)*float64(p.k))
+			})
+		}
+	}
+}
+
 // BenchmarkNet runs whole networks with random weights.
 func BenchmarkNet(b *testing.B) {
 	for _, name := range vgg.Names() {

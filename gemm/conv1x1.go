@@ -3,8 +3,6 @@ package gemm
 import (
 	"context"
 	"fmt"
-
-	"github.com/nonet-go/nonet/internal/elementwise"
 )
 
 // Conv1x1 is the size of a 1×1 convolution of N pictures of C×H×W to K channels.
@@ -32,25 +30,13 @@ func (s Conv1x1) Forward(ctx context.Context, g *Multiplier, y, x, w, bias []flo
 	if bias != nil && len(bias) != s.K {
 		return fmt.Errorf("gemm: %d biases for %d outputs: %w", len(bias), s.K, ErrShape)
 	}
+	g.bias, g.relu = bias, relu
+	defer func() { g.bias, g.relu = nil, false }()
 	p := s.H * s.W
 	for n := range s.N {
-		out := y[n*s.K*p:][:s.K*p]
-		for k := range s.K {
-			b := float32(0)
-			if bias != nil {
-				b = bias[k]
-			}
-			row := out[k*p:][:p]
-			for i := range row {
-				row[i] = b
-			}
-		}
-		if err := g.SGEMM(ctx, false, false, s.K, p, s.C, 1, w, s.C, x[n*s.C*p:][:s.C*p], p, 1, out, p); err != nil {
+		if err := g.SGEMM(ctx, false, false, s.K, p, s.C, 1, w, s.C, x[n*s.C*p:][:s.C*p], p, 0, y[n*s.K*p:][:s.K*p], p); err != nil {
 			return err
 		}
-	}
-	if relu {
-		elementwise.ReLU(y)
 	}
 	return nil
 }

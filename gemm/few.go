@@ -126,5 +126,6 @@ func (g *Multiplier) streamItem(worker, item int) {
 		case over:
 			copy(row, sum)
 		}
+		g.finish(ic+i, row, g.pc == 0, g.last())
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/internal/half"
 	"github.com/nonet-go/nonet/internal/product"
 	"github.com/nonet-go/nonet/layout"
@@ -294,9 +295,7 @@ func (e *LinearExec) panel(worker, p int) {
 			} else {
 				l.kern.Run(1, g, width, blocks, x, n*16, 0, l.u[at:], tile, l.u[ahead:])
 			}
-			for i, v := range tile[:g*width] {
-				sums[t*width+i] += v
-			}
+			elementwise.Add(sums[t*width:][:g*width], tile[:g*width])
 			if t == 0 && ahead != at {
 				ahead += blocks * 8 * width // each call fetches half of it
 			}

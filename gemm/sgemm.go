@@ -50,6 +50,8 @@ type Multiplier struct {
 	m, n, k int
 	next    int // elements from B to that of a following product; 0: none
 	alpha   float32
+	bias    []float32 // of the rows of C, with beta 0; or nil
+	relu    bool
 	beta    float32
 	a, bm   []float32
 	row     int // distance of the rows of op(A)
@@ -118,6 +120,9 @@ func (g *Multiplier) multiply(ctx context.Context, transA bool, m, n, k int, a [
 			g.transB, g.bm, g.ldb = false, g.packed.data, 16
 		}
 		plain(transA, g.transB, m, n, k, g.alpha, a, lda, g.bm, g.ldb, beta, c, ldc)
+		for i := range m {
+			g.finish(i, c[i*ldc:][:n], true, true)
+		}
 		return nil
 	}
 	if beta != 0 && beta != 1 {
@@ -356,6 +361,12 @@ func (g *Multiplier) blockItem(worker, item int) {
 	o := direct.Operands{X: g.a[ic*g.row+g.pc*g.tap:], Step: g.row, Offsets: g.offsets[:g.kb], Pixel: g.ldc, Plane: 16, Bias: zeros[:]}
 	if g.pc > 0 || g.beta != 0 {
 		o.Mode = direct.ModeAdd
+	} else if g.bias != nil {
+		o.Mode = direct.ModeAdd
+		g.start(ic, rows, j, min(width, g.n-j))
+	}
+	if g.relu && g.last() {
+		o.Mode |= direct.ModeReLU
 	}
 	if g.way == apart {
 		o.U = w.b[:g.kb*width]
@@ -369,6 +380,32 @@ func (g *Multiplier) blockItem(worker, item int) {
 	}
 	o.Out = g.c[ic*g.ldc+j:]
 	g.kern.Row(rows, width, &o)
+}
+
+// last reports whether no inner elements are left.
+func (g *Multiplier) last() bool { return g.pc+g.kb == g.k }
+
+// start sets part of C to the bias of its rows.
+func (g *Multiplier) start(ic, rows, j, cols int) {
+	for i := range rows {
+		row, b := g.c[(ic+i)*g.ldc+j:][:cols], g.bias[ic+i]
+		for l := range row {
+			row[l] = b
+		}
+	}
+}
+
+// finish adds the bias, after the first inner block, to a part of row i of C, and
+// applies the ReLU after the last.
+func (g *Multiplier) finish(i int, row []float32, first, last bool) {
+	if first && g.bias != nil {
+		for l := range row {
+			row[l] += g.bias[i]
+		}
+	}
+	if last && g.relu {
+		elementwise.ReLU(row)
+	}
 }
 
 // edge computes a panel that reaches over the last column.

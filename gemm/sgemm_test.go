@@ -320,6 +320,24 @@ func TestGEMV(t *testing.T) {
 	}
 }
 
+// TestConv1x1Fused adds bias and ReLU on every path: tiny, few rows with one and
+// several inner blocks, many rows.
+func TestConv1x1Fused(t *testing.T) {
+	for _, s := range []Conv1x1{{1, 1, 2, 2, 3}, {1, 1100, 3, 7, 9}, {1, 1100, 8, 8, 5}, {2, 40, 5, 13, 260}, {1, 1100, 3, 30, 260}} {
+		shape := ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 1, KW: 1}
+		x, w, b := testutil.Normal(1, shape.InputLen()), testutil.Normal(2, shape.WeightLen()), testutil.Normal(3, s.K)
+		want, mag := ref.Conv2D(shape, x, w, b)
+		for _, relu := range []bool{false, true} {
+			y := testutil.NaNGuarded(t, shape.OutputLen())
+			require.NoError(t, s.Forward(context.Background(), NewMultiplier(parallel.NewTeam(2)), y, x, w, b, relu))
+			if relu {
+				want = ref.ReLU(want)
+			}
+			testutil.Check(t, "fused", s, y, want, ref.Bound(s.C+4, mag))
+		}
+	}
+}
+
 func TestConv1x1(t *testing.T) {
 	s := Conv1x1{N: 2, C: 20, H: 5, W: 7, K: 33}
 	shape := ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 1, KW: 1}

@@ -75,12 +75,13 @@ func (p *products) run(f sgemm) {
 	f(p.batch, p.m, p.n, p.k, p.a, p.b, p.c)
 }
 
-// time repeats the products until a sample lasts about a millisecond.
+// time repeats the products until a sample lasts about 5 ms: threads that were asleep
+// find their processors in the first few.
 func (p *products) time(f sgemm, samples int) (ms []float64) {
 	p.run(f)
 	t := time.Now()
 	p.run(f)
-	repeat := max(1, int(time.Millisecond/max(time.Since(t), 1)))
+	repeat := max(1, int(5*time.Millisecond/max(time.Since(t), 1)))
 	for range samples {
 		t = time.Now()
 		for range repeat {

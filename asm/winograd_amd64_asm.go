@@ -157,32 +157,73 @@ func (t *transform) filter() {
 	lanes := t.isa.lanes / 2 // of float64
 	g := t.alg.G.Float64()
 	to := reg.RAX
-	for i := range a {
-		c.Comment(fmt.Sprintf("Row %d: t = G[%d]·w, U[%d] = t·Gᵀ", i, i, i))
-		for part := 0; part < 16; part += lanes {
-			t.free = append([]reg.VecPhysical(nil), t.isa.regs...)
+	t.free = append([]reg.VecPhysical(nil), t.isa.regs...)
+	convert := func(tap, part int, x reg.VecPhysical) reg.VecPhysical {
+		c.VCVTPS2PD(Mem{Base: src, Disp: 64*tap + 4*lanes*part}, x)
+		return x
+	}
+	// tap returns w in float64: where there are registers for all of it, they hold it.
+	var held [2][9]reg.VecPhysical
+	tap := func(tap, part int, x reg.VecPhysical) reg.VecPhysical { return convert(tap, part, x) }
+	if lanes == 8 {
+		for part := range held {
+			for i := range held[part] {
+				held[part][i] = convert(i, part, t.take())
+			}
+		}
+		tap = func(tap, part int, _ reg.VecPhysical) reg.VecPhysical { return held[part][tap] }
+	}
+	// multiply emits rows i of U for the parts from first to last, which fill a store.
+	multiply := func(i, first, last int) {
+		x, sums := t.take(), []reg.VecPhysical{t.take()}
+		var rows [][]reg.VecPhysical
+		for part := first; part <= last; part++ {
 			var row []reg.VecPhysical
-			x := t.take()
 			for j := range bilinear.R {
 				sum := t.take()
-				t.dot(g[i], sum, x, func(r int) { c.VCVTPS2PD(Mem{Base: src, Disp: 64*(3*r+j) + 4*part}, x) })
+				t.dot(g[i], sum, func(r int) reg.VecPhysical { return tap(3*r+j, part, x) })
 				row = append(row, sum)
 			}
-			c.MOVQ(dst, to)
-			for j := range a {
-				sum := t.take()
-				t.dot(g[j], sum, x, func(r int) { c.VMOVAPD(row[r], x) })
-				if lanes == 8 {
-					c.VCVTPD2PS(sum, sum.AsY())
-					c.VMOVUPS(sum.AsY(), Mem{Base: to, Disp: 4 * part})
-				} else {
-					c.VCVTPD2PSY(sum, sum.AsX())
-					c.VMOVUPS(sum.AsX(), Mem{Base: to, Disp: 4 * part})
-				}
-				t.put(sum)
-				if j < a-1 {
-					c.ADDQ(xi, to)
-				}
+			rows = append(rows, row)
+		}
+		if last > first {
+			sums = append(sums, x)
+		}
+		c.MOVQ(dst, to)
+		for j := range a {
+			for p, row := range rows {
+				t.dot(g[j], sums[p], func(r int) reg.VecPhysical { return row[r] })
+			}
+			if lanes == 8 {
+				// Past the caches: other lines are packed before this one is read. What
+				// publishes U to another core is a locked instruction, and waits for it.
+				c.VCVTPD2PS(sums[0], sums[0].AsY())
+				c.VCVTPD2PS(sums[1], sums[1].AsY())
+				c.VINSERTF64X4(Imm(1), sums[1].AsY(), sums[0], sums[0])
+				c.VMOVNTPS(sums[0], Mem{Base: to})
+			} else {
+				c.VCVTPD2PSY(sums[0], sums[0].AsX())
+				c.VMOVUPS(sums[0].AsX(), Mem{Base: to, Disp: 4 * lanes * first})
+			}
+			if j < a-1 {
+				c.ADDQ(xi, to)
+			}
+		}
+		for _, row := range rows {
+			for _, r := range row {
+				t.put(r)
+			}
+		}
+		t.put(x)
+		t.put(sums[0])
+	}
+	for i := range a {
+		c.Comment(fmt.Sprintf("Row %d: t = G[%d]·w, U[%d] = t·Gᵀ", i, i, i))
+		if lanes == 8 {
+			multiply(i, 0, 1)
+		} else {
+			for part := range 16 / lanes {
+				multiply(i, part, part)
 			}
 		}
 		if i < a-1 {
@@ -193,20 +234,20 @@ func (t *transform) filter() {
 	c.RET()
 }
 
-// dot sets sum = Σ_r k[r]·x_r in float64, where load(r) sets x to x_r.
-func (t *transform) dot(k []float64, sum, x reg.VecPhysical, load func(r int)) {
+// dot sets sum = Σ_r k[r]·x(r) in float64.
+func (t *transform) dot(k []float64, sum reg.VecPhysical, x func(r int) reg.VecPhysical) {
 	c, first := t.c, true
 	for r, v := range k {
 		if v == 0 {
 			continue
 		}
-		load(r)
+		from := x(r)
 		m := static64(c, v, t.isa.lanes/2)
 		switch {
 		case first:
-			c.VMULPD(m, x, sum)
+			c.VMULPD(m, from, sum)
 		default:
-			c.VFMADD231PD(m, x, sum)
+			c.VFMADD231PD(m, from, sum)
 		}
 		first = false
 	}

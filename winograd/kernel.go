@@ -19,7 +19,8 @@ type transforms struct {
 	input expandFunc
 
 	// filter sets U = G·w·Gᵀ for 16 filters of 3×3, in float64: tap t of filter l
-	// is src[t*16+l], element ξ goes to dst[ξ*xi+l].
+	// is src[t*16+l], element ξ goes to dst[ξ*xi+l], where dst begins on a cache line
+	// and xi is a multiple of 16.
 	filter func(dst *float32, xi int, src *float32)
 
 	// gradient sets D = A·dY·Aᵀ the same way as input does V: its patch has m×m pixels. Only

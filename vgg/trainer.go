@@ -316,10 +316,9 @@ func (t *Trainer) forward(ctx context.Context, input []float32) ([]float32, erro
 	}
 	t.settle()
 	start := time.Now()
-	size, blocked := t.in.Len(), len(t.input)/t.batch
-	for i := range t.batch {
-		layout.FromNCHW(t.input[i*blocked:][:blocked], input[i*size:][:size], t.in.C, t.in.H, t.in.W)
-	}
+	_ = t.team.Run(context.Background(), t.batch*layout.Blocks(t.in.C), func(_, block int) { // the context never ends
+		layout.LoadBlock(t.input, input, block, t.in.C, t.in.H*t.in.W)
+	})
 	t.times.Forward += time.Since(start)
 	for _, l := range t.layers {
 		start := time.Now()

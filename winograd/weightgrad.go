@@ -33,10 +33,10 @@ type WeightGrad struct {
 	chunk  int // tiles
 }
 
-// gradScratch is the size of the V and D of a chunk, in bytes, that was fastest for
-// conv1_2 to conv3_2 of VGG on two cores of a Zen 4 with 32 MiB of last-level cache:
-// BenchmarkGradients, 4 pictures. 16 MiB is 10 % slower.
-const gradScratch = 6 << 20
+// gradScratch is the size of the V and D of a chunk, in bytes. On two cores of a
+// Zen 4 with 32 MiB of last-level cache 3 to 6 MiB are equally fast for VGG's
+// layers, batch 8, while nobody else uses that cache, and 10 MiB 4 % slower.
+const gradScratch = 3 << 20
 
 // NewWeightGrad describes the gradient for n pictures of c×h×w, convolved to k
 // channels with padding pad. Errors wrap ErrShape.
@@ -52,8 +52,8 @@ func newWeightGrad(kern *direct.Kernel, tr *transforms, n, c, h, w, k, pad int) 
 	g.conv = gradGeometry(c, tr, n, h, w, h+2*pad-2, w+2*pad-2, pad, 6)
 	g.dy = gradGeometry(k, tr, n, h+2*pad-2, w+2*pad-2, h+2*pad-2, w+2*pad-2, 0, 4)
 	perTile := 4 * 36 * 16 * (g.cb + g.kb)
-	// Each chunk reads and writes dU once: it should be no smaller than that.
-	g.chunk = min(max(16, gradScratch/perTile, 4*g.uLen()/perTile), g.conv.tiles)
+	// Each chunk reads and writes dU once: it should not be much smaller than that.
+	g.chunk = min(max(16, gradScratch/perTile, 2*g.uLen()/perTile), g.conv.tiles)
 	g.chunk = evenChunk(g.conv.tiles, g.chunk)
 	return g, nil
 }

@@ -42,6 +42,7 @@ type trainCmd struct {
 	Start        string        `placeholder:"FILE" help:"Weights to begin with, as far as names and shapes agree."`
 	StartConvs   int           `default:"4" help:"Of its convolutions take the first of this number, as the paper does; -1 for all."`
 	Freeze       string        `placeholder:"LAYER" help:"Keep the weights of this layer and of all before it."`
+	Cache        int64         `default:"2048" placeholder:"MIB" help:"Memory for activations of frozen convolutions, MiB: if nothing is random about the pictures, they are computed once. 0 for none."`
 	ScaleMin     int           `help:"Shorter side of training pictures at least (the paper's 256); 0 for no change of scale."`
 	ScaleMax     int           `help:"And at most (256, 384 or 512)."`
 	Pad          int           `help:"Move small pictures by up to this many pixels."`
@@ -84,6 +85,7 @@ func (c *trainCmd) Run(ctx context.Context, s streams) error {
 				p.Epoch, p.Epochs, p.Step, p.Steps, p.Loss, p.Accuracy, p.PerSecond, p.Remaining.Round(time.Second))
 		}
 	}
+	run.OnNote = func(note string) { fmt.Fprintln(s.err, "vgg:", note) }
 	run.OnEpoch = func(e train.Epoch) error {
 		if warning := train.Stuck(e, len(d.Classes)); warning != "" {
 			fmt.Fprintln(s.err, "vgg:", warning)
@@ -164,6 +166,6 @@ func (c *trainCmd) recipe(d *train.Dataset) (train.Run, error) {
 			Augment:    train.Augment{Min: c.ScaleMin, Max: c.ScaleMax, Pad: c.Pad, Flip: c.Flip, Cutout: c.Cutout, Colour: c.Colour},
 			Validation: c.Validation, Seed: c.Seed,
 		},
-		Data: d, Workers: c.Threads, Checkpoint: c.Checkpoint, Save: c.Save, Resume: c.Resume,
+		Data: d, Workers: c.Threads, Checkpoint: c.Checkpoint, Save: c.Save, Resume: c.Resume, Cache: c.Cache << 20,
 	}, nil
 }

@@ -30,9 +30,10 @@ type Augment struct {
 	Cutout int `json:"cutout,omitempty"`
 }
 
-// Batch is what a loader delivers: prepared pictures and their classes.
+// Batch is what a loader delivers: prepared pictures, or activations of them, and
+// their classes.
 type Batch struct {
-	Input   []float32 // [n][3][size][size]
+	Input   []float32 // [n][3][size][size], or [n][C][H][W] of a layer
 	Targets []int
 	err     error
 }
@@ -48,6 +49,16 @@ type loader struct {
 	epoch   int
 	order   []int // of the examples
 	batch   int
+
+	features []float32 // of all examples, if they take the pictures' place
+}
+
+// size returns the floats of one picture.
+func (l *loader) size() int {
+	if l.features != nil {
+		return len(l.features) / len(l.data.Examples)
+	}
+	return 3 * l.cfg.Size * l.cfg.Size
 }
 
 // batches delivers count batches of the epoch from the first on, until ctx ends;
@@ -59,7 +70,7 @@ func (l *loader) batches(ctx context.Context, first, count int) (next func() *Ba
 	free := make(chan *Batch, ahead)
 	for i := range ready {
 		ready[i] = make(chan *Batch, 1)
-		free <- &Batch{Input: make([]float32, l.batch*3*l.cfg.Size*l.cfg.Size), Targets: make([]int, l.batch)}
+		free <- &Batch{Input: make([]float32, l.batch*l.size()), Targets: make([]int, l.batch)}
 	}
 	var mu sync.Mutex
 	issued := first
@@ -120,21 +131,30 @@ func newPreparer(l *loader) *preparer {
 // fill prepares batch i.
 func (p *preparer) fill(b *Batch, i int) {
 	l := p.l
-	n := 3 * l.cfg.Size * l.cfg.Size
+	n := l.size()
 	b.err = nil
 	b.Targets = b.Targets[:0]
 	for j := i * l.batch; j < min((i+1)*l.batch, len(l.order)); j++ {
 		example := l.order[j]
-		img, err := l.data.Picture(example)
-		if err == nil {
-			err = p.prepare(b.Input[(j-i*l.batch)*n:][:n], img, example)
-		}
-		if err != nil {
+		if err := p.input(b.Input[(j-i*l.batch)*n:][:n], example); err != nil {
 			b.err = pictureError{err}
 			return
 		}
 		b.Targets = append(b.Targets, l.data.Examples[example].Class)
 	}
+}
+
+// input writes what the network takes of one example.
+func (p *preparer) input(dst []float32, example int) error {
+	if f := p.l.features; f != nil {
+		copy(dst, f[example*len(dst):])
+		return nil
+	}
+	img, err := p.l.data.Picture(example)
+	if err != nil {
+		return err
+	}
+	return p.prepare(dst, img, example)
 }
 
 // prepare writes one picture. What is random depends on the seed, the epoch and

@@ -68,8 +68,14 @@ type Run struct {
 	Checkpoint string   // file that is replaced after each epoch, and every Save; empty for none
 	Save       time.Duration
 	Resume     bool // go on from Checkpoint if it exists
+	// Cache is the memory, in bytes, for activations that never change: where all
+	// layers before the fully connected ones are frozen and nothing is random about
+	// the pictures, they are computed once, if they fit. The weights become the
+	// same bits. 0 for none.
+	Cache      int64
 	OnEpoch    func(Epoch) error
 	OnProgress func(Progress)
+	OnNote     func(string) // what the user should know about the run
 }
 
 // trainer is a run under way.
@@ -82,6 +88,10 @@ type trainer struct {
 	colours *picture.ColourPCA
 	begun   time.Time
 	saved   time.Time
+
+	cached                     string // layer whose activations are kept, if any
+	features                   int    // of a picture
+	trainFeatures, valFeatures []float32
 }
 
 // Train trains a network and returns the Trainer with the final weights and the
@@ -92,6 +102,11 @@ func Train(ctx context.Context, run Run) (*vgg.Trainer, []Epoch, error) {
 	r := &trainer{Run: run}
 	if err := r.prepare(); err != nil {
 		return nil, nil, err
+	}
+	if r.cached != "" && !r.state.Done {
+		if err := r.fillCache(ctx, r.cached); err != nil {
+			return r.t, r.state.History, err
+		}
 	}
 	for !r.state.Done {
 		if err := r.epoch(ctx); err != nil {
@@ -141,7 +156,10 @@ func (r *trainer) prepare() error {
 	if err != nil {
 		return err
 	}
-	opts := []vgg.TrainerOption{vgg.Dropout(r.Dropout, r.Seed), vgg.Freeze(r.Freeze)}
+	if r.cached, err = r.planCache(); err != nil {
+		return err
+	}
+	opts := []vgg.TrainerOption{vgg.Dropout(r.Dropout, r.Seed), vgg.Freeze(r.Freeze), vgg.Features(r.cached)}
 	if r.Workers > 0 {
 		opts = append(opts, vgg.TrainWorkers(r.Workers))
 	}
@@ -226,7 +244,7 @@ func (r *trainer) epoch(ctx context.Context) error {
 	defer cancel()
 	s := r.state
 	l := &loader{data: r.train, cfg: r.Config, pic: r.Picture, augment: &r.Augment, colours: r.colours, seed: r.Seed,
-		epoch: s.Epoch, order: shuffled(len(r.train.Examples), r.Seed, s.Epoch), batch: r.Micro}
+		epoch: s.Epoch, order: shuffled(len(r.train.Examples), r.Seed, s.Epoch), batch: r.Micro, features: r.trainFeatures}
 	steps, parts := len(r.train.Examples)/r.Batch, r.Batch/r.Micro
 	next, giveBack := l.batches(ctx, s.Step*parts, (steps-s.Step)*parts)
 	start, from := time.Now(), s.Seen
@@ -305,11 +323,7 @@ func (r *trainer) finish(ctx context.Context, perSecond float64) error {
 // validate computes loss and accuracy of the pictures set apart.
 func (r *trainer) validate(ctx context.Context) (loss, accuracy float64, err error) {
 	n := len(r.val.Examples)
-	order := make([]int, n)
-	for i := range order {
-		order[i] = i
-	}
-	l := &loader{data: r.val, cfg: r.Config, pic: r.Picture, order: order, batch: r.Micro}
+	l := &loader{data: r.val, cfg: r.Config, pic: r.Picture, order: inOrder(n), batch: r.Micro, features: r.valFeatures}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	count := (n + r.Micro - 1) / r.Micro

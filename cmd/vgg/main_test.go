@@ -369,39 +369,60 @@ func TestTrainAndEval(t *testing.T) {
 }
 
 // TestKill kills training at twenty random moments; the weights in the end are
-// those of a run that nobody disturbed, bit for bit.
+// those of a run that nobody disturbed, bit for bit. A run that ends before it has
+// been killed often enough counts as well, and another one begins.
 func TestKill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts twenty processes")
 	}
 	data, dir := dataFolder(t, 24), t.TempDir()
 	calm, killed := filepath.Join(dir, "calm.safetensors"), filepath.Join(dir, "killed.safetensors")
+	checkpoint := killed + ".checkpoint"
 	requireOK(t, trainArgs(data, calm, "150")...)
+	want, err := os.ReadFile(calm)
+	require.NoError(t, err)
+	requireSame := func() {
+		got, err := os.ReadFile(killed)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(want, got))
+	}
 	exe, err := os.Executable()
 	require.NoError(t, err)
 	rng := rand.New(rand.NewPCG(1, 2))
-	kills := 0
+	kills, under, ended := 0, 0, 0
+	var begin time.Duration // until the first checkpoint of a new run
 	for kills < 20 {
 		cmd := exec.Command(exe, trainArgs(data, killed, "150")...)
 		cmd.Env = append(os.Environ(), asCommand+"=1")
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
+		start := time.Now()
 		require.NoError(t, cmd.Start())
-		time.Sleep(time.Duration(5+rng.IntN(120)) * time.Millisecond)
+		if begin == 0 {
+			require.Eventually(t, func() bool { _, err := os.Stat(checkpoint); return err == nil }, 30*time.Second, time.Millisecond)
+			begin = time.Since(start)
+		}
+		time.Sleep(time.Duration(rng.Int64N(int64(2*begin + 50*time.Millisecond))))
 		_ = cmd.Process.Kill() // it may have ended
 		if err := cmd.Wait(); err == nil {
-			break
+			requireSame()
+			require.NoError(t, os.Remove(killed))
+			require.NoError(t, os.Remove(checkpoint))
+			ended++
+			require.Less(t, ended, 20, "runs end before they are killed")
+			continue
 		}
+		require.Equal(t, -1, cmd.ProcessState.ExitCode(), "killed, and not ended by an error: %s", &stderr)
 		require.Empty(t, stderr.String(), "the checkpoint can always be read")
 		kills++
+		if _, err := os.Stat(checkpoint); err == nil {
+			under++
+		}
 	}
-	t.Logf("killed %d times", kills)
+	t.Logf("killed %d times, %d of them with a checkpoint there; %d runs ended between", kills, under, ended)
+	require.Greater(t, under, kills/2, "killed while it trained")
 	requireOK(t, trainArgs(data, killed, "150")...)
-	a, err := os.ReadFile(calm)
-	require.NoError(t, err)
-	b, err := os.ReadFile(killed)
-	require.NoError(t, err)
-	require.True(t, bytes.Equal(a, b))
+	requireSame()
 }
 
 // crc is the checksum at the end of a PNG chunk.

@@ -18,8 +18,9 @@ import (
 // millisecond.
 func Profiled() SessionOption { return func(o *sessionOptions) { o.profiled = true } }
 
-// profiler observes the team of a session.
+// profiler observes the team of a session or a trainer.
 type profiler struct {
+	ctx     context.Context   // of the last run
 	names   []string          // of the layers
 	labels  []context.Context // with each layer's label
 	layer   int               // under way: written between phases, read inside of them
@@ -44,29 +45,43 @@ type span struct {
 func newProfiler(layers []Layer, workers int) *profiler {
 	p := &profiler{workers: make([]workerProfile, workers)}
 	for _, l := range layers {
-		p.names = append(p.names, l.Name)
-		p.labels = append(p.labels, pprof.WithLabels(context.Background(), pprof.Labels("layer", l.Name)))
+		p.add(l.Name, pprof.Labels("layer", l.Name))
 	}
 	return p
 }
 
-// beginRun forgets the run before. Helpers of a new run are new goroutines, and
-// have no labels. A nil profiler does nothing.
-func (p *profiler) beginRun() {
+// add makes another layer known.
+func (p *profiler) add(name string, labels pprof.LabelSet) {
+	p.names = append(p.names, name)
+	p.labels = append(p.labels, pprof.WithLabels(context.Background(), labels))
+}
+
+// beginRun forgets the run before. A nil profiler does nothing.
+func (p *profiler) beginRun(ctx context.Context) {
 	if p == nil {
 		return
 	}
-	p.start, p.spans = time.Now(), p.spans[:0]
+	p.ctx, p.start, p.spans = ctx, time.Now(), p.spans[:0]
 	for i := range p.workers {
-		w := &p.workers[i]
-		w.layer, w.spans = -1, w.spans[:0]
+		p.workers[i].spans = p.workers[i].spans[:0]
+	}
+	p.goOn()
+}
+
+// goOn goes on with the run before: helpers are new goroutines, and have no labels.
+func (p *profiler) goOn() {
+	if p == nil {
+		return
+	}
+	for i := range p.workers {
+		p.workers[i].layer = -1
 	}
 }
 
-// endRun gives the goroutine the labels of ctx again.
-func (p *profiler) endRun(ctx context.Context) {
-	if p != nil {
-		pprof.SetGoroutineLabels(ctx)
+// endRun gives the goroutine the labels of beginRun's ctx again.
+func (p *profiler) endRun() {
+	if p != nil && p.ctx != nil {
+		pprof.SetGoroutineLabels(p.ctx)
 	}
 }
 
@@ -115,9 +130,12 @@ type traceEvent struct {
 // format, which ui.perfetto.dev and chrome://tracing open: a line with the
 // layers, and a line for each worker with every piece of work that it did.
 func (s *Session) WriteTrace(w io.Writer) error {
-	p := s.profiler
+	return s.profiler.writeTrace(w)
+}
+
+func (p *profiler) writeTrace(w io.Writer) error {
 	if p == nil {
-		return errors.New("vgg: a session without Profiled has no trace")
+		return errors.New("vgg: without a profile there is no trace")
 	}
 	us := func(t time.Time) float64 { return float64(t.Sub(p.start).Nanoseconds()) / 1e3 }
 	var events []traceEvent
@@ -137,3 +155,38 @@ func (s *Session) WriteTrace(w io.Writer) error {
 	}
 	return b.Flush()
 }
+
+// The passes of a step, as the label "pass" names them.
+const (
+	passForward = iota
+	passBackward
+	passUpdate
+)
+
+var passNames = [...]string{"forward", "backward", "update"}
+
+// ProfiledSteps is for a Trainer what Profiled is for a session: beside "layer" its
+// goroutines carry the label "pass", which is forward, backward or update. The
+// change of the convolutions' weights is no single layer's.
+func ProfiledSteps() TrainerOption { return func(o *trainerOptions) { o.profiled = true } }
+
+// newStepProfiler makes the profiler of a trainer of these layers: those of each
+// pass, and the update of all.
+func newStepProfiler(layers []Layer, workers int) *profiler {
+	p := &profiler{workers: make([]workerProfile, workers)}
+	for _, pass := range passNames {
+		for _, l := range layers {
+			p.add(l.Name+" "+pass, pprof.Labels("layer", l.Name, "pass", pass))
+		}
+	}
+	p.add(passNames[passUpdate], pprof.Labels("pass", passNames[passUpdate]))
+	return p
+}
+
+// beginPass is beginLayer for layer i in a pass of a step; i may be the number of
+// layers, for the update of all.
+func (t *Trainer) beginPass(pass, i int) { t.profiler.beginLayer(pass*len(t.layers) + i) }
+
+// WriteTrace writes the last step of a Trainer with ProfiledSteps, from the
+// beginning of the last Gradients or Logits, as Session.WriteTrace does.
+func (t *Trainer) WriteTrace(w io.Writer) error { return t.profiler.writeTrace(w) }

@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"runtime/pprof"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/stretchr/testify/require"
 )
 
@@ -74,7 +76,8 @@ func (l labelAt) Begin(worker int) {
 	var out bytes.Buffer
 	_ = pprof.Lookup("goroutine").WriteTo(&out, 1)
 	name := l.names[l.layer]
-	if bytes.Contains(out.Bytes(), []byte(`"layer":"`+name+`"`)) {
+	layer, _, _ := strings.Cut(name, " ") // of a trainer with its pass
+	if bytes.Contains(out.Bytes(), []byte(`"layer":"`+layer+`"`)) {
 		l.seen <- name
 	}
 }
@@ -98,4 +101,42 @@ func TestProfileLabels(t *testing.T) {
 		var out bytes.Buffer
 		return pprof.Lookup("goroutine").WriteTo(&out, 1) == nil && !bytes.Contains(out.Bytes(), []byte(`"layer":"`))
 	}, 5*time.Second, time.Millisecond)
+}
+
+// TestProfiledSteps: the goroutines of a Trainer carry the labels of layer and pass,
+// and lose them; the trace has each pass of each layer; no bit changes.
+func TestProfiledSteps(t *testing.T) {
+	tr, plain := newTrainer(t, "A", 16, 2, TrainWorkers(2), ProfiledSteps()), newTrainer(t, "A", 16, 2)
+	seen := map[string]bool{}
+	l := labelAt{tr.profiler, make(chan string, 100000)}
+	tr.team.Observe(l)
+	x, targets := testutil.Normal(1, 2*3*32*32), []int{1, 2}
+	for range 2 {
+		for _, tr := range []*Trainer{tr, plain} {
+			_, err := tr.Gradients(context.Background(), x, targets)
+			require.NoError(t, err)
+			tr.Update(SGD{Rate: 0.1, Momentum: 0.9})
+		}
+	}
+	tr.Grads()
+	close(l.seen)
+	for name := range l.seen {
+		seen[name] = true
+	}
+	for _, name := range []string{"conv1_1 forward", "conv1_1 backward", "pool1 backward", "conv5_2 update", "fc6 forward", "fc6 backward", "fc6 update"} {
+		require.True(t, seen[name], name)
+	}
+	for i, p := range tr.Params() {
+		testutil.CheckBits(t, "weights", p.Name, tr.Weights()[i], plain.Weights()[i])
+	}
+	require.Eventually(t, func() bool {
+		var out bytes.Buffer
+		return pprof.Lookup("goroutine").WriteTo(&out, 1) == nil && !bytes.Contains(out.Bytes(), []byte(`"layer":"`))
+	}, 5*time.Second, time.Millisecond)
+	var out bytes.Buffer
+	require.NoError(t, tr.WriteTrace(&out))
+	for _, name := range []string{"conv1_1 forward", "conv1_1 backward", "update", "fc6 update"} {
+		require.Contains(t, out.String(), `"`+name+`"`)
+	}
+	require.Error(t, plain.WriteTrace(&out))
 }

@@ -396,8 +396,8 @@ func (s *Session) Run(ctx context.Context, dst, src []float32) error {
 	if len(dst) != s.batch*s.output.Len() {
 		return fmt.Errorf("vgg: output of %d elements, want %d×%v = %d: %w", len(dst), s.batch, s.output, s.batch*s.output.Len(), ErrShape)
 	}
-	s.profiler.beginRun()
-	defer s.profiler.endRun(ctx)
+	s.profiler.beginRun(ctx)
+	defer s.profiler.endRun()
 	s.team.Begin()
 	defer s.team.End()
 	clear(s.times)

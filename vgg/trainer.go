@@ -44,6 +44,7 @@ type Trainer struct {
 	training bool         // dropout is on
 	stale    bool         // weights have changed since the kernels' forms were packed
 	times    StepTimes    // of the whole, without those of the layers
+	profiler *profiler    // nil unless ProfiledSteps
 }
 
 // StepTimes says where the time of steps went. Update counts the change of the
@@ -88,6 +89,7 @@ type trainerOptions struct {
 	freeze    string
 	features  string
 	inputGrad bool
+	profiled  bool
 }
 
 // A TrainerOption changes how a Trainer works.
@@ -151,6 +153,10 @@ func NewTrainer(cfg Config, src Source, batch int, opts ...TrainerOption) (*Trai
 	if err := t.plan(); err != nil {
 		return nil, err
 	}
+	if t.opts.profiled {
+		t.profiler = newStepProfiler(cfg.Layers[t.first:], t.opts.workers)
+		t.team.Observe(t.profiler)
+	}
 	for i := range t.params {
 		if t.lazy[i] == nil {
 			t.gradMemory(i)
@@ -189,9 +195,12 @@ func (t *Trainer) gradMemory(i int) []float32 {
 // settle computes the gradients that are pending: those of the first batch since
 // the last Update, because later ones are added to it at once.
 func (t *Trainer) settle() {
-	for _, f := range t.lazy {
-		if f != nil {
+	for i, l := range t.layers {
+		if f, ok := l.(*trainFC); ok && f.pending {
+			start := time.Now()
+			t.beginPass(passBackward, i)
 			f.settle(t, 0)
+			t.profiler.endLayer(start, time.Now())
 		}
 	}
 }
@@ -216,6 +225,8 @@ func (t *Trainer) Grads() [][]float32 {
 	for i := range t.grads {
 		t.gradMemory(i)
 	}
+	t.profiler.goOn()
+	defer t.profiler.endRun()
 	t.settle()
 	return t.grads
 }
@@ -269,6 +280,8 @@ func (t *Trainer) Gradients(ctx context.Context, input []float32, targets []int)
 	}
 	t.team.Begin()
 	defer t.team.End()
+	t.profiler.beginRun(ctx)
+	defer t.profiler.endRun()
 	t.training = true
 	logits, err := t.forward(ctx, input)
 	t.training = false
@@ -279,9 +292,12 @@ func (t *Trainer) Gradients(ctx context.Context, input []float32, targets []int)
 	r := crossEntropy(t.prob, logits, targets, t.cfg.Classes())
 	t.times.Forward += time.Since(start)
 	for i := len(t.layers) - 1; i >= t.firstTrained()-t.first; i-- {
+		start := time.Now()
+		t.beginPass(passBackward, i)
 		if err := t.layers[i].backward(ctx, t); err != nil {
 			return Result{}, err
 		}
+		t.profiler.endLayer(start, time.Now())
 	}
 	t.batches++
 	t.step++
@@ -297,6 +313,8 @@ func (t *Trainer) Logits(ctx context.Context, dst, input []float32) error {
 	}
 	t.team.Begin()
 	defer t.team.End()
+	t.profiler.beginRun(ctx)
+	defer t.profiler.endRun()
 	logits, err := t.forward(ctx, input)
 	copy(dst, logits)
 	return err
@@ -305,29 +323,39 @@ func (t *Trainer) Logits(ctx context.Context, dst, input []float32) error {
 // forward computes all activations and returns the logits.
 func (t *Trainer) forward(ctx context.Context, input []float32) ([]float32, error) {
 	if t.stale {
-		for _, l := range t.layers {
+		for i, l := range t.layers {
 			start := time.Now()
+			t.beginPass(passUpdate, i)
 			if err := l.repack(t); err != nil {
 				return nil, err
 			}
-			l.base().times.Update += time.Since(start)
+			t.took(&l.base().times.Update, start)
 		}
 		t.stale = false
 	}
 	t.settle()
 	start := time.Now()
+	t.beginPass(passForward, 0)
 	_ = t.team.Run(context.Background(), t.batch*layout.Blocks(t.in.C), func(_, block int) { // the context never ends
 		layout.LoadBlock(t.input, input, block, t.in.C, t.in.H*t.in.W)
 	})
-	t.times.Forward += time.Since(start)
-	for _, l := range t.layers {
+	t.took(&t.times.Forward, start)
+	for i, l := range t.layers {
 		start := time.Now()
+		t.beginPass(passForward, i)
 		if err := l.forward(ctx, t); err != nil {
 			return nil, err
 		}
-		l.base().times.Forward += time.Since(start)
+		t.took(&l.base().times.Forward, start)
 	}
 	return t.layers[len(t.layers)-1].base().y, nil
+}
+
+// took adds what has passed since start to a time, and to the profile.
+func (t *Trainer) took(to *time.Duration, start time.Time) {
+	end := time.Now()
+	*to += end.Sub(start)
+	t.profiler.endLayer(start, end)
 }
 
 // crossEntropy returns the mean loss and sets d to its gradient with respect to
@@ -384,6 +412,9 @@ func (t *Trainer) Update(rule SGD) {
 	start := time.Now()
 	t.team.Begin()
 	defer t.team.End()
+	t.profiler.goOn()
+	defer t.profiler.endRun()
+	t.beginPass(passUpdate, len(t.layers))
 	first := t.firstParam()
 	scale := float32(1) / float32(max(t.batches, 1))
 	_ = t.team.Run(context.Background(), len(t.pieces), func(_, item int) { // the context never ends
@@ -399,9 +430,13 @@ func (t *Trainer) Update(rule SGD) {
 		}
 		rule.step(t.weights[p.i][p.from:p.to], t.moments[p.i][p.from:p.to], g)
 	})
-	for _, f := range t.lazy {
-		if f != nil && f.pending {
+	t.profiler.endLayer(start, time.Now())
+	for i, l := range t.layers {
+		if f, ok := l.(*trainFC); ok && f.pending {
+			start := time.Now()
+			t.beginPass(passUpdate, i)
 			f.update(t, rule)
+			t.profiler.endLayer(start, time.Now())
 		}
 	}
 	t.batches, t.stale = 0, true

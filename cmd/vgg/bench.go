@@ -115,8 +115,8 @@ func (c *benchCmd) checkFlags() error {
 	switch {
 	case works > 1:
 		return fmt.Errorf("--gemm, --shape and --train exclude each other")
-	case works > 0 && (c.Plot != "" || c.Trace != "" || c.CPUProfile != ""):
-		return fmt.Errorf("--plot, --trace and --cpuprofile are for the inference of networks")
+	case works > 0 && (c.Plot != "" || !c.Train && (c.Trace != "" || c.CPUProfile != "")):
+		return fmt.Errorf("--plot is for the inference of networks, --trace and --cpuprofile for that and --train")
 	}
 	return nil
 }
@@ -218,7 +218,11 @@ func (c *benchCmd) train(ctx context.Context, r *benchResult) error {
 	if err != nil {
 		return err
 	}
-	t, err := vgg.NewTrainer(cfg, src, c.Batch, vgg.TrainWorkers(c.Threads), vgg.Dropout(0.5, 1))
+	opts := []vgg.TrainerOption{vgg.TrainWorkers(c.Threads), vgg.Dropout(0.5, 1)}
+	if c.profiled() { // a second Trainer would need the memory again
+		opts = append(opts, vgg.ProfiledSteps())
+	}
+	t, err := vgg.NewTrainer(cfg, src, c.Batch, opts...)
 	if err != nil {
 		return err
 	}
@@ -231,11 +235,17 @@ func (c *benchCmd) train(ctx context.Context, r *benchResult) error {
 	var steps []vgg.StepTimes
 	layers := make([][]vgg.StepTimes, len(cfg.Layers))
 	r.Work = fmt.Sprintf("train_vgg%s_b%d", cfg.Name, c.Batch)
+	step := func() error {
+		_, err := t.Gradients(ctx, input, targets)
+		if err == nil {
+			t.Update(vgg.SGD{Rate: 1e-5, Momentum: 0.9, Decay: 5e-4})
+		}
+		return err
+	}
 	r.MS, err = c.time(func() error {
-		if _, err := t.Gradients(ctx, input, targets); err != nil {
+		if err := step(); err != nil {
 			return err
 		}
-		t.Update(vgg.SGD{Rate: 1e-5, Momentum: 0.9, Decay: 5e-4})
 		all, each := t.Times()
 		steps = append(steps, all)
 		for i, l := range each {
@@ -254,12 +264,12 @@ func (c *benchCmd) train(ctx context.Context, r *benchResult) error {
 	r.Step = medianStep(steps[2:])
 	if c.Layers {
 		for i, l := range sum.Layers {
-			step := medianStep(layers[i][2:])
-			ms := step.Forward + step.BackwardData + step.BackwardWeights + step.Update
-			r.Layers = append(r.Layers, layerResult{Name: l.Name, Algorithm: l.Algorithm, MS: ms, GFLOPS: 6 * float64(l.MACs) * float64(c.Batch) / ms / 1e6, Step: step})
+			part := medianStep(layers[i][2:])
+			ms := part.Forward + part.BackwardData + part.BackwardWeights + part.Update
+			r.Layers = append(r.Layers, layerResult{Name: l.Name, Algorithm: l.Algorithm, MS: ms, GFLOPS: 6 * float64(l.MACs) * float64(c.Batch) / ms / 1e6, Step: part})
 		}
 	}
-	return nil
+	return c.writeProfiles(step, t.WriteTrace)
 }
 
 // medianStep returns the median of each part of some steps.

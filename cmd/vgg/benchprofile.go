@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image/color"
+	"io"
 	"os"
 	"runtime/pprof"
 
@@ -23,20 +24,31 @@ import (
 // profile runs the network again with a profiler, so that the times before are
 // without one.
 func (c *benchCmd) profile(ctx context.Context, m *vgg.Model, out, input []float32) error {
-	if c.Trace == "" && c.CPUProfile == "" {
+	if !c.profiled() {
 		return nil
 	}
 	s, err := m.NewSession(vgg.Batch(c.Batch), vgg.Workers(c.Threads), vgg.Profiled())
 	if err != nil {
 		return err
 	}
+	return c.writeProfiles(func() error { return s.Run(ctx, out, input) }, s.WriteTrace)
+}
+
+func (c *benchCmd) profiled() bool { return c.Trace != "" || c.CPUProfile != "" }
+
+// writeProfiles writes the trace of a run, after one before it, and the profile of
+// further ones.
+func (c *benchCmd) writeProfiles(run func() error, trace func(io.Writer) error) error {
+	if !c.profiled() {
+		return nil
+	}
 	for range 2 {
-		if err := s.Run(ctx, out, input); err != nil {
+		if err := run(); err != nil {
 			return err
 		}
 	}
 	if c.Trace != "" {
-		if err := writeFile(c.Trace, func(f *os.File) error { return s.WriteTrace(f) }); err != nil {
+		if err := writeFile(c.Trace, func(f *os.File) error { return trace(f) }); err != nil {
 			return err
 		}
 	}
@@ -49,7 +61,7 @@ func (c *benchCmd) profile(ctx context.Context, m *vgg.Model, out, input []float
 		}
 		defer pprof.StopCPUProfile()
 		for range c.Rounds {
-			if err := s.Run(ctx, out, input); err != nil {
+			if err := run(); err != nil {
 				return err
 			}
 		}

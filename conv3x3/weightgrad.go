@@ -82,7 +82,7 @@ type directGrad struct {
 	n, c, h, w, k, pad int
 	oh, ow             int
 	blocks             int // of k
-	chunk              int // rows whose dY, of one block, stays in the first-level cache
+	chunk              int // rows whose dY, of one block, is read several times from the nearest caches
 	band               int // rows of an item
 	bands              int // of a picture
 	offsets            []int
@@ -91,8 +91,8 @@ type directGrad struct {
 
 // The rows of a chunk have about this many pixels, and a band has this many chunks.
 const (
-	gradPixels = 224
-	gradChunks = 8
+	gradPixels = 448
+	gradChunks = 4
 )
 
 func newDirectGrad(kern *direct.Kernel, n, c, h, w, k, pad int) *directGrad {

@@ -18,8 +18,8 @@
 // MR×NR is 7×64 with AVX-512 and 6×16 with AVX2. Every element of C is one chain
 // of fused multiply-adds over k, in blocks: its bits depend on k alone, not on the
 // other sizes, the leading dimensions or the number of workers. Only where B has at
-// most 16 elements, sums are taken by a plain loop in float64. As many rows as MR
-// or fewer read B in place too.
+// most 16 elements, sums are taken by a plain loop in float64. Up to 200 rows (24
+// where NR is 16) read B in place too.
 //
 // [SGEMM] and [GEMV] are functions on one core. A [Multiplier] has a team of
 // workers and keeps its memory; [Packed] holds a right operand that is used often.

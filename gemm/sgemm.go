@@ -75,7 +75,9 @@ type multiplierScratch struct {
 	tile []float32 // [MC][KB], of a last panel that reaches over the edge
 }
 
-// NewMultiplier returns a Multiplier for a team, which may be nil.
+// NewMultiplier returns a Multiplier for a team, which may be nil. The team's
+// helpers work between its Begin and End: let it be begun over many products, for
+// to start them costs as much as a small one (50 µs of 120 at 49×512×512).
 func NewMultiplier(team *parallel.Team) *Multiplier { return newMultiplier(direct.Best(), team) }
 
 func newMultiplier(kern *direct.Kernel, team *parallel.Team) *Multiplier {

@@ -18,8 +18,9 @@ type blocks struct {
 // rows of its kernel.
 //
 // Measured on 2 cores of Zen 4 (1 MiB of second-level cache each), one thread,
-// in percent of the peak of multiply-adds. AVX-512 by depth and rows, before A
-// was read where it lies:
+// in percent of the peak of multiply-adds, with this table changed, by
+// BenchmarkSGEMM and bench/compare. AVX-512 by depth and rows, before A was read
+// where it lies:
 //
 //	KC    MC    1024³  2048³
 //	512   126   92.5   93.9

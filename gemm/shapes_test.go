@@ -42,7 +42,7 @@ func TestBenchdnnShapes(t *testing.T) {
 // VGG-16. Of more than 512 outputs, 512 are computed.
 func TestBenchdnnProducts(t *testing.T) {
 	if testing.Short() {
-		t.Skip("some seconds")
+		t.Skip("takes some seconds: needs a run without -short")
 	}
 	for _, b := range testutil.ConvShapes(t, "ip_shapes_vgg16") {
 		out, in := min(b.K, 512), b.C*max(1, b.H*b.W)

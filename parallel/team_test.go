@@ -45,6 +45,30 @@ func TestEveryItemOnce(t *testing.T) {
 	}
 }
 
+// TestRanges: a worker begins with the first item of its own range, and does not
+// leave it before the others have begun theirs.
+func TestRanges(t *testing.T) {
+	if runtime.GOMAXPROCS(0) < 2 {
+		t.Skip("needs GOMAXPROCS of 2 or more")
+	}
+	team := NewTeam(2)
+	team.Begin()
+	defer team.End()
+	var first [2]atomic.Int32
+	for i := range first {
+		first[i].Store(-1)
+	}
+	var begun sync.WaitGroup
+	begun.Add(2)
+	require.NoError(t, team.Run(context.Background(), 10, func(worker, item int) {
+		if first[worker].CompareAndSwap(-1, int32(item)) {
+			begun.Done()
+			begun.Wait() // for the other one
+		}
+	}))
+	require.Equal(t, []int32{0, 5}, []int32{first[0].Load(), first[1].Load()})
+}
+
 // TestParkedHelpersCome leaves gaps longer than the spin between phases, and
 // items long enough that the caller parks too.
 func TestParkedHelpersCome(t *testing.T) {

@@ -270,7 +270,7 @@ func pythonWith(t testing.TB, modules string) string {
 // by h5py. Where Python has no safetensors a few lines stand in for its writer.
 func TestKerasExport(t *testing.T) {
 	if testing.Short() {
-		t.Skip("not with -short")
+		t.Skip("needs a run without -short")
 	}
 	python := pythonWith(t, "h5py")
 	h5, err := filepath.Abs("testdata/formats/keras.h5")

@@ -149,7 +149,7 @@ func TestRunAllocates(t *testing.T) {
 func convolutions(t testing.TB) *Model {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("packs 230 MB of weights")
+		t.Skip("packs 230 MB of weights: needs a run without -short")
 	}
 	cfg, err := Lookup("D")
 	require.NoError(t, err)

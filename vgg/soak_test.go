@@ -44,7 +44,7 @@ func measure() (r resources) {
 // it was after the first tenth: no goroutine, no open file and no memory more.
 func TestSoak(t *testing.T) {
 	if testing.Short() {
-		t.Skip("some seconds")
+		t.Skip("takes some seconds: needs a run without -short")
 	}
 	const reloads, inferences = 200, 60 // of each model, five of which are cancelled
 	cfg := smallConfig(t, "D")

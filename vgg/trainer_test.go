@@ -25,7 +25,7 @@ func newTrainer(t testing.TB, name string, width, batch int, opts ...TrainerOpti
 // TestOverfit lets each configuration learn 16 pictures by heart.
 func TestOverfit(t *testing.T) {
 	if testing.Short() {
-		t.Skip("some ten seconds")
+		t.Skip("takes some ten seconds: needs a run without -short")
 	}
 	for _, name := range []string{"A", "B", "C", "D", "E"} {
 		const n = 16

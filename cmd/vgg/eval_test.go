@@ -115,7 +115,7 @@ func TestEvalClasses(t *testing.T) {
 // disturbed.
 func TestEvalKill(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts twenty processes")
+		t.Skip("starts twenty processes: needs a run without -short")
 	}
 	const n = 100 // pictures of each class
 	data, dir := numbered(t, n), t.TempDir()

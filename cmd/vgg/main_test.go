@@ -378,7 +378,7 @@ func TestTrainAndEval(t *testing.T) {
 // been killed often enough counts as well, and another one begins.
 func TestKill(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts twenty processes")
+		t.Skip("starts twenty processes: needs a run without -short")
 	}
 	data, dir := dataFolder(t, 24), t.TempDir()
 	calm, killed := filepath.Join(dir, "calm.safetensors"), filepath.Join(dir, "killed.safetensors")

@@ -159,7 +159,7 @@ func compare(t *testing.T, prefix string, tol float64, want, got map[string][]fl
 // TestFullNets runs networks of the paper's size, with weights from a seed.
 func TestFullNets(t *testing.T) {
 	if testing.Short() {
-		t.Skip("seconds per network")
+		t.Skip("takes seconds for each network: needs a run without -short")
 	}
 	for _, config := range []string{"A-LRN", "C"} { // between them, every kind of layer
 		t.Run(config, func(t *testing.T) {

@@ -152,7 +152,7 @@ func TestCode(t *testing.T) {
 // TestReadmeProgram runs the program of README.md on a small network and a picture.
 func TestReadmeProgram(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds a program")
+		t.Skip("builds a program: needs a run without -short")
 	}
 	root, _, blocks := testutil.Documents(t)
 	at := slices.IndexFunc(blocks, func(b testutil.Block) bool { return b.File == "README.md" && b.Lang == "go" })

@@ -172,7 +172,7 @@ func TestPillowJPEGPhotos(t *testing.T) {
 // pictures, one after the other in the order of the archive.
 func TestPillowCIFAR(t *testing.T) {
 	if testing.Short() {
-		t.Skip("decodes 50,000 files")
+		t.Skip("decodes 50,000 files: needs a run without -short")
 	}
 	file, err := os.Open(shared(t, "cifar10-train.tar"))
 	require.NoError(t, err)

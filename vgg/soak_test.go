@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,6 +40,28 @@ func measure() (r resources) {
 	return r
 }
 
+// beginThreads lets the runtime begin as many threads as it may ever need at once,
+// which stay: on a loaded machine one more would begin in the midst of a
+// measurement, with 72 MiB of address space for its stack and for C's heap.
+func beginThreads(n int) {
+	var begun, ended sync.WaitGroup
+	begun.Add(n)
+	ended.Add(n)
+	release := make(chan struct{})
+	for range n {
+		go func() {
+			defer ended.Done()
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			begun.Done()
+			<-release
+		}()
+	}
+	begun.Wait()
+	close(release)
+	ended.Wait()
+}
+
 // TestSoak opens a model 200 times and infers 10,000 pictures, some of them by
 // sessions of their own and some of which are cancelled, and finds the process as
 // it was after the first tenth: no goroutine, no open file and no memory more.
@@ -56,6 +79,7 @@ func TestSoak(t *testing.T) {
 	x := testutil.Normal(1, 3*32*32)
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
+	beginThreads(16)
 	var start resources
 	var want []float32
 	for i := range reloads {

@@ -31,7 +31,7 @@ var amd64Targets = []target{
 	{"internal/direct", "direct_gen_amd64", "direct", directKernels},
 	{"internal/product", "product_gen_amd64", "product", productKernels},
 	{"internal/elementwise", "elementwise_gen_amd64", "elementwise", elementwiseKernels},
-	{"layout", "layout_gen_amd64", "layout", layoutKernels},
+	{"internal/transpose", "transpose_gen_amd64", "transpose", transposeKernels},
 	{"internal/peak", "peak_gen_amd64", "peak", peakKernels},
 	{"pool", "pool_gen_amd64", "pool", poolKernels},
 	{"winograd", "transform_gen_amd64", "winograd", winogradTransforms},
@@ -48,7 +48,7 @@ type targetARM64 struct {
 var arm64Targets = []targetARM64{
 	{"internal/direct", "direct_gen_arm64", "direct", directNEON},
 	{"internal/elementwise", "elementwise_gen_arm64", "elementwise", elementwiseNEON},
-	{"layout", "layout_gen_arm64", "layout", layoutNEON},
+	{"internal/transpose", "transpose_gen_arm64", "transpose", transposeNEON},
 	{"internal/peak", "peak_gen_arm64", "peak", peakNEON},
 	{"internal/product", "product_gen_arm64", "product", productNEON},
 	{"pool", "pool_gen_arm64", "pool", poolNEON},

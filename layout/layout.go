@@ -10,7 +10,11 @@
 // The channels that fill up the last block are zero.
 package layout
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/nonet-go/nonet/internal/transpose"
+)
 
 // Block is the number of channels in a block.
 const Block = 16
@@ -65,30 +69,22 @@ func blockOf(i, c int) (first, channels int) {
 	return picture*c + b*Block, min(Block, c-b*Block)
 }
 
-// piece bounds the pixels of one call of a kernel, which cannot be interrupted:
-// 16 channels of them are read and written within 50 µs. It is a multiple of 4.
-const piece = 4096
-
 // fromPlanes makes one block of up to 16 channels from planes of that many
 // pixels; channels that are not there become zero.
 func fromPlanes(dst, src []float32, channels, pixels int) {
-	done := 0
 	if channels == Block {
-		for pixels-done >= 4 {
-			n := min(piece, pixels-done) / 4
-			best.fromPlanes(n, &dst[done*Block], &src[done], pixels)
-			done += 4 * n
-		}
+		transpose.FromRows(dst, src, pixels, pixels)
+		return
 	}
 	for l := range Block {
 		if l >= channels {
-			for p := done; p < pixels; p++ {
+			for p := range pixels {
 				dst[p*Block+l] = 0
 			}
 			continue
 		}
-		for p, v := range src[l*pixels+done : (l+1)*pixels] {
-			dst[(done+p)*Block+l] = v
+		for p, v := range src[l*pixels:][:pixels] {
+			dst[p*Block+l] = v
 		}
 	}
 }
@@ -96,18 +92,14 @@ func fromPlanes(dst, src []float32, channels, pixels int) {
 // toPlanes makes planes of up to 16 channels from one block, the inverse of
 // fromPlanes.
 func toPlanes(dst, src []float32, channels, pixels int) {
-	done := 0
 	if channels == Block {
-		for pixels-done >= 4 {
-			n := min(piece, pixels-done) / 4
-			best.toPlanes(n, &dst[done], &src[done*Block], pixels)
-			done += 4 * n
-		}
+		transpose.ToRows(dst, src, pixels, pixels)
+		return
 	}
 	for l := range channels {
-		row := dst[l*pixels+done : (l+1)*pixels]
+		row := dst[l*pixels:][:pixels]
 		for p := range row {
-			row[p] = src[(done+p)*Block+l]
+			row[p] = src[p*Block+l]
 		}
 	}
 }

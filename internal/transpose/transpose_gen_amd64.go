@@ -2,7 +2,7 @@
 
 //go:build !purego
 
-package layout
+package transpose
 
 // fromPlanesAVX2 makes 4n pixels of a block from 16 planes; see kernel.fromPlanes.
 //

@@ -2,9 +2,9 @@ package main
 
 import "github.com/nonet-go/nonet/asm/neon"
 
-// layoutNEON emits the conversions between planes and blocks. See
-// asm/layout_amd64_asm.go.
-func layoutNEON(c *neon.Context) {
+// transposeNEON emits the conversions between planes and blocks. See
+// asm/transpose_amd64_asm.go.
+func transposeNEON(c *neon.Context) {
 	const n, block, plane, at neon.R = 0, 1, 2, 3 // at: the plane of the channel under way
 	const first neon.R = 4                        // the first plane
 	begin := func(name, doc, blockParam, planeParam string) {

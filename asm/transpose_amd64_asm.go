@@ -6,13 +6,13 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// layoutKernels emits the conversions between 16 planes, one for each channel,
+// transposeKernels emits the conversions between 16 planes, one for each channel,
 // and a block of 16 channels. Both move 4 pixels a turn: 16 pieces of 4 pixels
 // are a 16×4 matrix, and 4 pixels of a block are its transpose.
 //
 // A vector holds pieces of the channels i, i+4, i+8 … in its 128-bit lanes, so
 // that a transpose of 4×4 within lanes leaves the channels of a pixel in order.
-func layoutKernels(c *build.Context) {
+func transposeKernels(c *build.Context) {
 	for _, isa := range vecISAs {
 		fromPlanes(c, isa)
 		toPlanes(c, isa)

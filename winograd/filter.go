@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"unsafe"
 
 	"github.com/nonet-go/nonet/internal/bilinear"
 	"github.com/nonet-go/nonet/internal/product"
+	"github.com/nonet-go/nonet/internal/transpose"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -118,6 +120,10 @@ type filterTaps [16][9][16]float32
 
 // gather copies filters [k][c][9], whose k are row floats apart.
 func (t *filterTaps) gather(oihw []float32, channels, outputs, row int) {
+	if channels == 16 && outputs == 16 {
+		transpose.FromRows(t.flat(), oihw, row, 16*9)
+		return
+	}
 	for k := range outputs {
 		w := oihw[k*row:][:channels*9]
 		for c := range channels {
@@ -130,6 +136,10 @@ func (t *filterTaps) gather(oihw []float32, channels, outputs, row int) {
 
 // scatter copies to filters [k][c][9], whose k are row floats apart.
 func (t *filterTaps) scatter(oihw []float32, channels, outputs, row int) {
+	if channels == 16 && outputs == 16 {
+		transpose.ToRows(oihw, t.flat(), row, 16*9)
+		return
+	}
 	for k := range outputs {
 		w := oihw[k*row:][:channels*9]
 		for c := range channels {
@@ -143,12 +153,22 @@ func (t *filterTaps) scatter(oihw []float32, channels, outputs, row int) {
 // gatherRotated copies filters [c][k][9], whose c are row floats apart, and turns
 // them by 180°.
 func (t *filterTaps) gatherRotated(oihw []float32, channels, outputs, row int) {
+	var taps [9][16]float32
 	for c := range channels {
 		w := oihw[c*row:][:outputs*9]
-		for k := range outputs {
-			for tap, v := range w[k*9:][:9] {
-				t[c][8-tap][k] = v
+		if outputs == 16 {
+			transpose.FromRows(unsafe.Slice(&taps[0][0], 9*16), w, 9, 9)
+		} else {
+			for k := range outputs {
+				for tap, v := range w[k*9:][:9] {
+					taps[tap][k] = v
+				}
 			}
+		}
+		for tap := range taps {
+			t[c][8-tap] = taps[tap]
 		}
 	}
 }
+
+func (t *filterTaps) flat() []float32 { return unsafe.Slice(&t[0][0][0], len(t)*9*16) }

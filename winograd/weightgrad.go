@@ -80,7 +80,11 @@ func gradGeometry(c int, tr *transforms, n, h, w, oh, ow, pad, side int) *Conv {
 func (g *WeightGrad) dXi() int           { return g.kb*16*g.chunk + 16 }
 func (g *WeightGrad) vXi(blocks int) int { return blocks*16*g.chunk + 16 }
 
-func (g *WeightGrad) uLen() int { return 36 * g.cb * 16 * g.kb * 16 }
+// uXi is the floats between two elements ξ of dU of a panel and block, with a line
+// more as well.
+func uXi(width int) int { return 16*width + 16 }
+
+func (g *WeightGrad) uLen() int { return g.at(g.panels()-1, g.cb) }
 
 func (g *WeightGrad) panels() int { return (g.kb*16 + g.kern.KB - 1) / g.kern.KB }
 
@@ -330,7 +334,7 @@ func (e *WeightGradExec) sumRun(part *[16]float32, sums []float32, b int, r run)
 
 // at returns where dU of a panel and block begins: [ξ][16][width].
 func (g *WeightGrad) at(panel, b int) int {
-	return 36 * 16 * (panel*g.kern.KB*g.cb + b*g.width(panel))
+	return 36 * (panel*g.cb*uXi(g.kern.KB) + b*uXi(g.width(panel)))
 }
 
 // multiplyBlocks adds p's chunk to dU of the blocks b0 … b1−1 for one ξ and panel.
@@ -340,12 +344,16 @@ func (e *WeightGradExec) multiplyBlocks(p *gradPart, panel, b0, b1, xi int) {
 	o := direct.Operands{Offsets: e.offsets[:n], Step: 1, Bias: e.zero, Pixel: width, Plane: 16,
 		U: p.d[xi*g.dXi()+panel*g.kern.KB*n:]}
 	if p.t0 > 0 {
-		o.Mode = direct.ModeAccumulate
+		o.Mode = direct.ModeAdd
+	}
+	if xi < 35 {
+		o.Ahead = g.dXi()
 	}
 	for b := b0; b < b1; b++ {
 		o.X = p.v[xi*p.vXi+(b-p.b0)*16*n:]
-		o.Out = e.u[g.at(panel, b)+xi*16*width:]
+		o.Out = e.u[g.at(panel, b)+xi*uXi(width):]
 		g.kern.Row(16, width, &o)
+		o.Ahead = 0
 	}
 }
 
@@ -356,7 +364,7 @@ func (e *WeightGradExec) finishBlock(wi, panel, b int) {
 	channels := min(16, g.c-b*16)
 	for k := 0; k < width; k += 16 {
 		for c := range channels {
-			g.tr.filterGradient(&taps[c][0][0], &e.u[g.at(panel, b)+c*width+k], 16*width)
+			g.tr.filterGradient(&taps[c][0][0], &e.u[g.at(panel, b)+c*width+k], uXi(width))
 		}
 		k0 := panel*g.kern.KB + k
 		taps.scatter(e.dw[(k0*g.c+b*16)*9:], channels, min(16, g.k-k0), g.c*9)

@@ -102,7 +102,7 @@ func (g *Multiplier) streamItem(worker, item int) {
 			o.X = g.a[(ic+i)*g.row+(g.pc+t)*g.tap:]
 			run := func(from, to, ahead int) {
 				if from < to {
-					o.U, o.Out, o.Ahead = b[from*kb:], out[from*kb:], ahead
+					o.U, o.Out, o.Ahead[0] = b[from*kb:], out[from*kb:], ahead
 					g.kern.Panels(to-from, n, &o)
 				}
 			}

@@ -53,7 +53,7 @@ func newWeightGrad(kern *direct.Kernel, tr *transforms, n, c, h, w, k, pad int) 
 	g.dy = gradGeometry(k, tr, n, h+2*pad-2, w+2*pad-2, h+2*pad-2, w+2*pad-2, 0, 4)
 	perTile := 4 * 36 * 16 * (g.cb + g.kb)
 	// Each chunk reads and writes dU once: it should not be much smaller than that.
-	g.chunk = min(max(16, gradScratch/perTile, 2*g.uLen()/perTile), g.conv.tiles)
+	g.chunk = min(max(16, gradScratch/perTile, 2*36*16*16*g.cb*g.kb/perTile), g.conv.tiles)
 	g.chunk = evenChunk(g.conv.tiles, g.chunk)
 	return g, nil
 }
@@ -76,15 +76,11 @@ func gradGeometry(c int, tr *transforms, n, h, w, oh, ow, pad, side int) *Conv {
 }
 
 // dXi is the floats between two elements ξ of D: a line more than they need, so
-// that the elements of a tile do not share a cache set. vXi is that of V.
-func (g *WeightGrad) dXi() int           { return g.kb*16*g.chunk + 16 }
-func (g *WeightGrad) vXi(blocks int) int { return blocks*16*g.chunk + 16 }
-
-// uXi is the floats between two elements ξ of dU of a panel and block, with a line
-// more as well.
-func uXi(width int) int { return 16*width + 16 }
-
-func (g *WeightGrad) uLen() int { return g.at(g.panels()-1, g.cb) }
+// that the elements of a tile do not share a cache set. vXi is that of the V of
+// some blocks of input channels, uXi that of their dU with one panel.
+func (g *WeightGrad) dXi() int                  { return g.kb*16*g.chunk + 16 }
+func (g *WeightGrad) vXi(blocks int) int        { return blocks*16*g.chunk + 16 }
+func (g *WeightGrad) uXi(panel, blocks int) int { return blocks*16*g.width(panel) + 16 }
 
 func (g *WeightGrad) panels() int { return (g.kb*16 + g.kern.KB - 1) / g.kern.KB }
 
@@ -103,11 +99,35 @@ func (g *WeightGrad) parts(workers int) int {
 	return 1
 }
 
+// plan returns the parts of that many workers, without their memory.
+func (g *WeightGrad) plan(workers int) []gradPart {
+	parts := make([]gradPart, g.parts(workers))
+	for i := range parts {
+		p := &parts[i]
+		p.b0, p.b1 = i*g.cb/len(parts), (i+1)*g.cb/len(parts)
+		p.vXi = g.vXi(p.b1 - p.b0)
+		u := 0
+		for b := p.b0; b < p.b1; b += gradBlocks {
+			group := gradGroup{b: b, blocks: min(gradBlocks, p.b1-b)}
+			for panel := range g.panels() {
+				group.u = append(group.u, u)
+				u += 36 * g.uXi(panel, group.blocks)
+			}
+			p.groups = append(p.groups, group)
+		}
+		p.v, p.d = u, u+36*p.vXi
+	}
+	return parts
+}
+
 // ScratchLen returns the number of floats of scratch that an exec of that many
 // workers needs.
 func (g *WeightGrad) ScratchLen(workers int) int {
-	parts := g.parts(workers)
-	return g.uLen() + parts*36*(g.vXi((g.cb+parts-1)/parts)+g.dXi())
+	sum := 0
+	for _, p := range g.plan(workers) {
+		sum += p.d + 36*g.dXi()
+	}
+	return sum
 }
 
 // WeightGradExec runs a WeightGrad on a team. One goroutine at a time may use it.
@@ -115,9 +135,8 @@ type WeightGradExec struct {
 	g           *WeightGrad
 	team        *parallel.Team
 	parts       []gradPart
-	u           []float32 // [panel][c/16][ξ][c%16][width]
 	own         []gradWorker
-	offsets     []int // of the tiles of a chunk in V
+	offsets     [gradBlocks][]int // of the tiles of a chunk in the V of groups of 1, 2 … blocks
 	zero        []float32
 	sums        []float32 // of dY, [run of tiles][k]
 	total       []float64
@@ -133,9 +152,18 @@ type WeightGradExec struct {
 type gradPart struct {
 	b0, b1 int
 	t0, t1 int
-	v, d   []float32 // V[ξ][c/16][t][16], D[ξ][panel][t][width]
+	groups []gradGroup
 	vXi    int
+	v, d   int // where V[ξ][group][t][its channels] and D[ξ][panel][t][width] begin in mem, after dU
+	mem    []float32
 	_      [64]byte
+}
+
+// gradGroup is up to gradBlocks blocks of input channels, which meet a panel at
+// once. Their dU, [ξ][channels][width], begins at u[panel] of the part's memory.
+type gradGroup struct {
+	b, blocks int
+	u         []int
 }
 
 // gradWorker is the scratch of one worker.
@@ -150,18 +178,17 @@ func (g *WeightGrad) NewExec(team *parallel.Team, scratch []float32) (*WeightGra
 	if need := g.ScratchLen(team.Workers()); len(scratch) < need {
 		return nil, fmt.Errorf("winograd: %d floats of scratch, want %d: %w", len(scratch), need, ErrShape)
 	}
-	e := &WeightGradExec{g: g, team: team, own: make([]gradWorker, team.Workers()), parts: make([]gradPart, g.parts(team.Workers()))}
-	e.u, scratch = scratch[:g.uLen()], scratch[g.uLen():]
+	e := &WeightGradExec{g: g, team: team, own: make([]gradWorker, team.Workers()), parts: g.plan(team.Workers())}
 	for i := range e.parts {
 		p := &e.parts[i]
-		p.b0, p.b1 = i*g.cb/len(e.parts), (i+1)*g.cb/len(e.parts)
-		p.vXi = g.vXi(p.b1 - p.b0)
-		p.v, scratch = scratch[:36*p.vXi], scratch[36*p.vXi:]
-		p.d, scratch = scratch[:36*g.dXi()], scratch[36*g.dXi():]
+		n := p.d + 36*g.dXi()
+		p.mem, scratch = scratch[:n:n], scratch[n:]
 	}
-	e.offsets = make([]int, g.chunk)
-	for t := range e.offsets {
-		e.offsets[t] = t * 16
+	for i := range e.offsets {
+		e.offsets[i] = make([]int, g.chunk)
+		for t := range e.offsets[i] {
+			e.offsets[i][t] = t * 16 * (i + 1)
+		}
 	}
 	e.zero = make([]float32, g.kern.KB)
 	last := (g.conv.tiles - 1) / g.chunk // chunk
@@ -211,7 +238,7 @@ func (e *WeightGradExec) together(ctx context.Context) error {
 			return err
 		}
 	}
-	return e.team.Run(ctx, e.g.cb*e.g.panels(), e.finish)
+	return e.team.Run(ctx, len(p.groups)*e.g.panels(), e.finish)
 }
 
 // begin places p before the first chunk.
@@ -226,16 +253,20 @@ func (e *WeightGradExec) next(p *gradPart) bool {
 func (e *WeightGradExec) transformItem(wi, item int) { e.transformRun(wi, &e.parts[0], item/2, item%2) }
 
 func (e *WeightGradExec) multiplyItem(_, item int) {
-	e.multiplyBlocks(&e.parts[0], item%e.g.panels(), 0, e.g.cb, item/e.g.panels())
+	p, panels := &e.parts[0], e.g.panels()
+	for i := range p.groups {
+		e.multiplyGroup(p, &p.groups[i], item%panels, item/panels)
+	}
 }
 
 func (e *WeightGradExec) finishItem(wi, item int) {
-	e.finishBlock(wi, item%e.g.panels(), item/e.g.panels())
+	p, panels := &e.parts[0], e.g.panels()
+	e.finishGroup(wi, p, &p.groups[item/panels], item%panels)
 }
 
-// gradBlocks is how many blocks of inputs meet a panel at once: their dU, 300 kB,
+// gradBlocks is how many blocks of inputs meet a panel at once: their dU, 590 kB,
 // stay in the second-level cache.
-const gradBlocks = 2
+const gradBlocks = 4
 
 // partItem computes one part alone. It returns early when the context ends.
 func (e *WeightGradExec) partItem(wi, item int) {
@@ -246,18 +277,15 @@ func (e *WeightGradExec) partItem(wi, item int) {
 			e.transformRun(wi, p, run, 1)
 		}
 		for panel := range e.g.panels() {
-			for b := p.b0; b < p.b1; b += gradBlocks {
+			for i := range p.groups {
 				if e.ctx.Err() != nil {
 					return
 				}
-				end := min(b+gradBlocks, p.b1)
 				for xi := range 36 {
-					e.multiplyBlocks(p, panel, b, end, xi)
+					e.multiplyGroup(p, &p.groups[i], panel, xi)
 				}
 				if p.t1 == e.g.conv.tiles {
-					for done := b; done < end; done++ {
-						e.finishBlock(wi, panel, done)
-					}
+					e.finishGroup(wi, p, &p.groups[i], panel)
 				}
 			}
 		}
@@ -300,15 +328,18 @@ func (e *WeightGradExec) transformRun(wi int, p *gradPart, run, side int) {
 		r := g.conv.nextRun(t, t1)
 		at := t - p.t0
 		if side == 0 {
-			for b := p.b0; b < p.b1; b++ {
-				w.expandRun(g.conv, g.tr.input, &p.v[((b-p.b0)*n+at)*16], p.vXi, 16, e.src, b, r)
+			for _, group := range p.groups {
+				step := 16 * group.blocks
+				for b := range group.blocks {
+					w.expandRun(g.conv, g.tr.input, &p.mem[p.v+(group.b-p.b0)*16*n+at*step+b*16], p.vXi, step, e.src, group.b+b, r)
+				}
 			}
 		} else {
 			for b := range g.kb {
 				panel := b * 16 / g.kern.KB
 				width := g.width(panel)
 				to := panel*g.kern.KB*n + at*width + b*16%g.kern.KB
-				w.expandRun(g.dy, g.tr.gradient, &p.d[to], g.dXi(), width, e.dy, b, r)
+				w.expandRun(g.dy, g.tr.gradient, &p.mem[p.d+to], g.dXi(), width, e.dy, b, r)
 				if first {
 					e.sumRun((*[16]float32)(w.strip[:]), sums, b, r)
 				}
@@ -332,41 +363,40 @@ func (e *WeightGradExec) sumRun(part *[16]float32, sums []float32, b int, r run)
 	}
 }
 
-// at returns where dU of a panel and block begins: [ξ][16][width].
-func (g *WeightGrad) at(panel, b int) int {
-	return 36 * (panel*g.cb*uXi(g.kern.KB) + b*uXi(g.width(panel)))
-}
-
-// multiplyBlocks adds p's chunk to dU of the blocks b0 … b1−1 for one ξ and panel.
-func (e *WeightGradExec) multiplyBlocks(p *gradPart, panel, b0, b1, xi int) {
+// multiplyGroup adds p's chunk to dU of a group for one panel and ξ. Meanwhile it
+// fetches what the next ξ needs.
+func (e *WeightGradExec) multiplyGroup(p *gradPart, group *gradGroup, panel, xi int) {
 	g, n := e.g, p.t1-p.t0
-	width := g.width(panel)
-	o := direct.Operands{Offsets: e.offsets[:n], Step: 1, Bias: e.zero, Pixel: width, Plane: 16,
-		U: p.d[xi*g.dXi()+panel*g.kern.KB*n:]}
+	width, uXi := g.width(panel), g.uXi(panel, group.blocks)
+	v := p.v + (group.b-p.b0)*16*n + xi*p.vXi
+	d := p.d + panel*g.kern.KB*n + xi*g.dXi()
+	u := group.u[panel] + xi*uXi
+	o := direct.Operands{
+		Offsets: e.offsets[group.blocks-1][:n], Step: 1, Bias: e.zero, Pixel: width, Plane: 16,
+		X: p.mem[v:], U: p.mem[d:], Out: p.mem[u:],
+	}
 	if p.t0 > 0 {
 		o.Mode = direct.ModeAdd
 	}
 	if xi < 35 {
-		o.Ahead = g.dXi()
+		o.Ahead = [3]int{g.dXi(), v + p.vXi - d, u + uXi - d}
 	}
-	for b := b0; b < b1; b++ {
-		o.X = p.v[xi*p.vXi+(b-p.b0)*16*n:]
-		o.Out = e.u[g.at(panel, b)+xi*uXi(width):]
-		g.kern.Row(16, width, &o)
-		o.Ahead = 0
-	}
+	g.kern.Row(16*group.blocks, width, &o)
 }
 
-// finishBlock sets dW = Gᵀ·dU·G for a panel and block of inputs.
-func (e *WeightGradExec) finishBlock(wi, panel, b int) {
+// finishGroup sets dW = Gᵀ·dU·G for a panel and group of inputs.
+func (e *WeightGradExec) finishGroup(wi int, p *gradPart, group *gradGroup, panel int) {
 	g, taps := e.g, &e.own[wi].taps
 	width := g.width(panel)
-	channels := min(16, g.c-b*16)
-	for k := 0; k < width; k += 16 {
-		for c := range channels {
-			g.tr.filterGradient(&taps[c][0][0], &e.u[g.at(panel, b)+c*width+k], uXi(width))
+	for b := range group.blocks {
+		c0 := (group.b + b) * 16
+		channels := min(16, g.c-c0)
+		for k := 0; k < width; k += 16 {
+			for c := range channels {
+				g.tr.filterGradient(&taps[c][0][0], &p.mem[group.u[panel]+(b*16+c)*width+k], g.uXi(panel, group.blocks))
+			}
+			k0 := panel*g.kern.KB + k
+			taps.scatter(e.dw[(k0*g.c+c0)*9:], channels, min(16, g.k-k0), g.c*9)
 		}
-		k0 := panel*g.kern.KB + k
-		taps.scatter(e.dw[(k0*g.c+b*16)*9:], channels, min(16, g.k-k0), g.c*9)
 	}
 }

@@ -73,7 +73,7 @@ type Operands struct {
 	Out          []float32
 	Pixel, Plane int
 	Mode         int
-	Ahead        int // how far from U lies what the first group fetches meanwhile; 0: nothing
+	Ahead        [3]int // how far from U lies what each of the first groups fetches meanwhile; 0: nothing
 }
 
 func (o *Operands) row(width int) int {
@@ -104,21 +104,21 @@ func (kern *Kernel) Row(n, width int, o *Operands) {
 	ahead := o.Ahead
 	for g := 0; g < groups; {
 		p, n := g*kern.Pixels, min(most, groups-g)
-		if ahead != 0 {
-			n = 1 // has fetched all of it
+		if ahead != [3]int{} {
+			n = 1 // the next group fetches something else
 		}
-		kern.call(n, kern.Pixels, width, o, p*o.Step, 0, p*o.Pixel, kern.Pixels*o.Step, 0, kern.Pixels*o.Pixel, ahead)
+		kern.call(n, kern.Pixels, width, o, p*o.Step, 0, p*o.Pixel, kern.Pixels*o.Step, 0, kern.Pixels*o.Pixel, ahead[0])
 		g += n
-		ahead = 0
+		ahead = [3]int{ahead[1], ahead[2]}
 	}
 	for rest > 0 {
 		p, pixels := n-rest, rest
 		if rest > kern.Pixels {
 			pixels = (rest + 1) / 2
 		}
-		kern.call(1, pixels, width, o, p*o.Step, 0, p*o.Pixel, 0, 0, 0, ahead)
+		kern.call(1, pixels, width, o, p*o.Step, 0, p*o.Pixel, 0, 0, 0, ahead[0])
 		rest -= pixels
-		ahead = 0
+		ahead = [3]int{ahead[1], ahead[2]}
 	}
 }
 
@@ -135,7 +135,7 @@ func (kern *Kernel) Panels(panels, n int, o *Operands) {
 	}
 	most := max(1, callWork/(taps*n*kern.KB))
 	for p := 0; p < panels; p += most {
-		kern.call(min(most, panels-p), n, kern.KB, o, 0, p*kern.KB, p*kern.KB, 0, kern.KB, kern.KB, o.Ahead)
+		kern.call(min(most, panels-p), n, kern.KB, o, 0, p*kern.KB, p*kern.KB, 0, kern.KB, kern.KB, o.Ahead[0])
 	}
 }
 

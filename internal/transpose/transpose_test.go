@@ -112,4 +112,3 @@ func BenchmarkPlanes(b *testing.B) {
 		}
 	}
 }
-

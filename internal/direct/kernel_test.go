@@ -54,7 +54,7 @@ func TestRow(t *testing.T) {
 		for width := 16; width <= kern.KB; width += 16 {
 			for n := 1; n <= 3*kern.Pixels+1; n++ {
 				for i, geometry := range []struct{ step, pixel, plane int }{{1, 16, 40 * 16}, {3, 16, 40 * 16}, {16, 80, 16}} {
-					taps := []int{7, 32, 33, 70}[n%4] // around the place where the results are fetched
+					taps := []int{7, 32, 33, 70}[n%4]                                                                                                                              // around the place where the results are fetched
 					o := Operands{Offsets: make([]int, taps), Step: geometry.step, Pixel: geometry.pixel, Plane: geometry.plane, Mode: (n + i) % 8, Ahead: [3]int{n << 20, 0, -i}} // which touches nothing
 					for t := range o.Offsets {
 						o.Offsets[t] = t * 7 % 40

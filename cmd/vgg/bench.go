@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -44,6 +46,8 @@ type benchResult struct {
 	PeakGFLOPS float64       `json:"peak_gflops"`
 	ReadGBytes float64       `json:"read_gbytes,omitempty"` // memory read once, 10⁹ bytes a second
 	GFLOPS     float64       `json:"gflops"`                // of the direct algorithm, median
+	OpenMS     float64       `json:"open_ms,omitempty"`     // with --weights: from opening the file to the first result
+	PeakMiB    float64       `json:"peak_mib,omitempty"`    // largest resident set of this process, where /proc tells it
 	Layers     []layerResult `json:"layers,omitempty"`
 	Step       *stepResult   `json:"step,omitempty"`
 }
@@ -91,6 +95,7 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	r.PeakMiB = peakMiB()
 	// The machine may have been busy at one of the two times.
 	r.PeakGFLOPS = max(r.PeakGFLOPS, peak.GFLOPS(c.Threads))
 	if c.Plot != "" {
@@ -143,6 +148,16 @@ func (c *benchCmd) time(f func() error) (ms []float64, err error) {
 	return ms, nil
 }
 
+// peakMiB returns the largest resident set that this process has had; 0 where the
+// system has no /proc.
+func peakMiB() float64 {
+	status, _ := os.ReadFile("/proc/self/status")
+	_, after, _ := strings.Cut(string(status), "VmHWM:")
+	var kib float64
+	_, _ = fmt.Sscan(after, &kib)
+	return kib / 1024
+}
+
 func median(x []float64) float64 {
 	x = slices.Clone(x)
 	slices.Sort(x)
@@ -155,6 +170,7 @@ func (c *benchCmd) forward(ctx context.Context, r *benchResult) error {
 	if err != nil {
 		return err
 	}
+	begin := time.Now()
 	if c.Weights != "" {
 		m, err = vgg.Open(c.Weights, opts...)
 	} else {
@@ -184,6 +200,9 @@ func (c *benchCmd) forward(ctx context.Context, r *benchResult) error {
 	r.MS, err = c.time(func() error {
 		if err := session.Run(ctx, out, input); err != nil {
 			return err
+		}
+		if c.Weights != "" && r.OpenMS == 0 {
+			r.OpenMS = time.Since(begin).Seconds() * 1e3
 		}
 		for _, l := range session.LayerTimes() {
 			times[l.Layer] = append(times[l.Layer], l.Time.Seconds()*1e3)
@@ -342,6 +361,12 @@ func (c *benchCmd) print(s streams, r *benchResult) error {
 	}
 	fmt.Fprintf(s.out, "%s on %s, %d threads: median %.3g ms, fastest %.3g ms; %.4g GFLOP/s of the direct algorithm; peak of the machine now %.4g GFLOP/s\n",
 		work, r.ISA, r.Threads, median(r.MS), slices.Min(r.MS), r.GFLOPS, r.PeakGFLOPS)
+	if r.OpenMS > 0 {
+		fmt.Fprintf(s.out, "from opening the file to the first result %.4g ms\n", r.OpenMS)
+	}
+	if r.PeakMiB > 0 {
+		fmt.Fprintf(s.out, "peak of resident memory %.4g MiB\n", r.PeakMiB)
+	}
 	if r.Step != nil {
 		fmt.Fprintf(s.out, "forward %.4g ms, backward data %.4g ms, backward weights %.4g ms, update %.4g ms\n",
 			r.Step.Forward, r.Step.BackwardData, r.Step.BackwardWeights, r.Step.Update)

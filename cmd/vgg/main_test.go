@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -243,7 +244,19 @@ func TestBench(t *testing.T) {
 		require.Len(t, r.MS, 3)
 		require.Positive(t, r.PeakGFLOPS)
 		require.Positive(t, r.GFLOPS)
+		require.Zero(t, r.OpenMS)
+		if _, err := os.Stat("/proc/self/status"); err == nil {
+			require.Greater(t, r.PeakMiB, 4.0) // of a Go program with some slices
+		}
 	}
+}
+
+// TestBenchOpen looks at the time that opening a file takes.
+func TestBenchOpen(t *testing.T) {
+	file := smallWeights(t, t.TempDir())
+	var r benchResult
+	require.NoError(t, json.Unmarshal([]byte(requireOK(t, "bench", "--json", "--rounds", "3", "--weights", file)), &r))
+	require.Greater(t, r.OpenMS, slices.Min(r.MS)) // it contains a run
 }
 
 // TestBenchFiles reads what bench draws and records.

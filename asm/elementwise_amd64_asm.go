@@ -19,6 +19,7 @@ func elementwiseKernels(c *build.Context) {
 		sumPixels(c, isa)
 		sgdStep(c, isa)
 		sgdProduct(c, isa)
+		dots(c, isa)
 	}
 }
 
@@ -290,6 +291,96 @@ func sgdProduct(c *build.Context, isa vecISA) {
 	c.Label("done")
 	c.VZEROUPPER()
 	c.RET()
+}
+
+// dots multiplies dotRows rows of W and dotVectors vectors of X.
+const (
+	dotRows    = 3
+	dotVectors = 8
+)
+
+// dotsAhead is how many bytes ahead of its use a row of W is fetched.
+const dotsAhead = 512
+
+// dots emits the products of rows of W and 8 vectors. Its Go form is dotsGeneric.
+func dots(c *build.Context, isa vecISA) {
+	c.Function("dots" + isa.suffix)
+	c.Doc("dots" + isa.suffix + " multiplies rows of a matrix and 8 vectors, n blocks of 16; see kernel.dots.")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(n int, sums, w, x *float32, ldw int)")
+	n := c.Load(c.Param("n"), reg.RCX)
+	sums := c.Load(c.Param("sums"), reg.RAX)
+	w := c.Load(c.Param("w"), reg.RDI)
+	x := c.Load(c.Param("x"), reg.RSI)
+	ldw := c.Load(c.Param("ldw"), reg.RDX)
+	// AVX2 has registers for the sums of half of the vectors: it reads W twice.
+	vectors := dotVectors * min(isa.lanes, 16) / 16
+	acc, vw, vx := isa.regs[:dotRows*vectors], isa.regs[dotRows*vectors:][:dotRows], isa.regs[dotRows*(vectors+1)]
+	c.SHLQ(Imm(2), ldw)
+	row := func(base reg.Register, r, off int) Mem {
+		if r == 0 {
+			return Mem{Base: base, Disp: off}
+		}
+		return Mem{Base: base, Index: ldw, Scale: uint8(r), Disp: off}
+	}
+	for first := 0; first < dotVectors; first += vectors {
+		for _, a := range acc {
+			zero(c, a)
+		}
+		at, from, left := reg.R8, reg.R9, reg.R10
+		c.MOVQ(w, at)
+		c.LEAQ(Mem{Base: x, Disp: 64 * first}, from)
+		c.MOVQ(n, left)
+		label := fmt.Sprintf("block%d", first)
+		c.Label(label)
+		for r := range dotRows {
+			if first == 0 {
+				c.PREFETCHT0(row(at, r, dotsAhead))
+			}
+		}
+		isa.each(func(off int) {
+			for r, v := range vw {
+				c.VMOVUPS(row(at, r, off), v)
+			}
+			for p := range vectors {
+				c.VMOVUPS(Mem{Base: from, Disp: 64*p + off}, vx)
+				for r, v := range vw {
+					c.VFMADD231PS(v, vx, acc[r*vectors+p])
+				}
+			}
+		})
+		c.ADDQ(Imm(64), at)
+		c.ADDQ(U32(64*dotVectors), from)
+		c.DECQ(left)
+		c.JNZ(LabelRef(label))
+		for i := 0; i < len(acc); i += 4 {
+			addLanes(c, isa, acc[i:i+4], vw[0], vx)
+			c.VMOVUPS(acc[i].AsX(), Mem{Base: sums, Disp: 4 * (i/vectors*dotVectors + first + i%vectors)})
+		}
+	}
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// addLanes adds up the lanes of each of four vectors: the sums stand in the first
+// lanes of the first one. The others and two more registers are lost.
+func addLanes(c *build.Context, isa vecISA, v []reg.VecPhysical, s, t reg.VecPhysical) {
+	halves := func(a, b, to reg.VecPhysical) { // adds the halves of a and b, pair by pair
+		c.VUNPCKLPS(b, a, s)
+		c.VUNPCKHPS(b, a, t)
+		c.VADDPS(t, s, to)
+	}
+	halves(v[0], v[2], v[0])
+	halves(v[1], v[3], v[1])
+	halves(v[0], v[1], v[0])
+	if isa.lanes == 16 {
+		c.VEXTRACTF64X4(Imm(1), v[0], s.AsY())
+		c.VADDPS(s.AsY(), v[0].AsY(), v[0].AsY())
+		c.VEXTRACTF32X4(Imm(1), v[0].AsY(), s.AsX())
+	} else {
+		c.VEXTRACTF128(Imm(1), v[0], s.AsX())
+	}
+	c.VADDPS(s.AsX(), v[0].AsX(), v[0].AsX())
 }
 
 // broadcast loads a float parameter into all lanes.

@@ -211,6 +211,64 @@ func elementwiseNEON(c *neon.Context) {
 	c.Branch("BNE", "one")
 	c.Label("done")
 	c.RET()
+
+	dotsNEON(c)
+}
+
+// dotsNEON emits the products of rows of W and 8 vectors. See dots.
+func dotsNEON(c *neon.Context) {
+	c.Function("dotsNEON")
+	c.Doc("dotsNEON multiplies rows of a matrix and 8 vectors, n blocks of 16; see kernel.dots.")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(n int, sums, w, x *float32, ldw int)")
+	const n, sums, x, ldw neon.R = 0, 1, 2, 3
+	w := [dotRows]neon.R{4, 5, 6}
+	c.Load("n", n)
+	c.Load("sums", sums)
+	c.Load("w", w[0])
+	c.Load("x", x)
+	c.Load("ldw", ldw)
+	for r := 1; r < len(w); r++ {
+		c.ADDShift(ldw, 2, w[r-1], w[r])
+	}
+	vw, vx := neon.V(len(w)*dotVectors), neon.V(len(w)*(dotVectors+1))
+	for v := range vw {
+		c.Zero(v)
+	}
+	c.Label("block")
+	for _, p := range w {
+		c.PRFM(neon.Mem{Base: p, Off: dotsAhead}, "PLDL1KEEP")
+	}
+	for off := 0; off < 64; off += 16 {
+		for r, p := range w {
+			c.FMOVQ(neon.Mem{Base: p, Off: off}, vw+neon.V(r))
+		}
+		for p := range neon.V(dotVectors) {
+			v := vx + p%2
+			c.FMOVQ(neon.Mem{Base: x, Off: 64*int(p) + off}, v)
+			for r := range neon.V(len(w)) {
+				c.VFMLA(vw+r, v, r*dotVectors+p)
+			}
+		}
+	}
+	for _, p := range w {
+		c.ADD(neon.Imm(64), p, p)
+	}
+	c.ADD(neon.Imm(64*dotVectors), x, x)
+	c.SUBS(neon.Imm(1), n, n)
+	c.Branch("BNE", "block")
+	for v := neon.V(0); v < vw; v += 4 {
+		halves := func(a, b, to neon.V) { // adds the halves of a and b, pair by pair
+			c.VZIP1(b, a, vw)
+			c.VZIP2(b, a, vx)
+			c.VFADD(vx, vw, to)
+		}
+		halves(v, v+2, v)
+		halves(v+1, v+3, v+1)
+		halves(v, v+1, v)
+		c.FMOVQStore(v, neon.Mem{Base: sums, Off: 4 * int(v)})
+	}
+	c.RET()
 }
 
 // peakNEON emits a loop of nothing but independent multiply-adds.

@@ -27,6 +27,7 @@ type trainFC struct {
 	first   bool    // x is blocked
 	flat    []float32
 	dflat   []float32
+	packed  []float32 // flat as Dots takes it
 	yt, dyt []float32 // [out][batch]
 	pending bool      // the gradient of the weights is dYᵀ·X, and not yet computed
 }
@@ -34,6 +35,7 @@ type trainFC struct {
 // flatten makes room for the activation in CHW order, which the weights have.
 func (f *trainFC) flatten(n int) {
 	f.yt, f.dyt = make([]float32, f.out*n), make([]float32, f.out*n)
+	f.packed = layout.Alloc(elementwise.DotsLen(n, f.in.Len()))
 	if f.first {
 		f.flat = layout.Alloc(n * f.in.Len())
 		f.dflat = layout.Alloc(n * f.in.Len())
@@ -47,22 +49,29 @@ func (f *trainFC) forward(ctx context.Context, t *Trainer) error {
 	if f.first {
 		f.each(func(flat, blocked []float32) { layout.ToNCHW(flat, blocked, f.in.C, f.in.H, f.in.W) }, f.flat, f.x)
 	}
-	// Yᵀ = W·Xᵀ: a product reads its left operand where it is, and packs the
-	// right one, which should be the smaller.
-	err := f.mult.SGEMM(ctx, false, true, f.out, f.rows, in, 1, t.weights[f.param], in, f.flat, in, 0, f.yt, f.rows)
-	for j, b := range t.weights[f.param+1] {
-		for r, v := range f.yt[j*f.rows:][:f.rows] {
-			if v += b; f.relu {
-				v = max(v, 0)
+	elementwise.PackDots(f.packed, f.flat, f.rows, in, in)
+	err := t.team.Run(ctx, (f.out+forwardRows-1)/forwardRows, func(_, item int) {
+		j0, j1 := item*forwardRows, min((item+1)*forwardRows, f.out)
+		yt := f.yt[j0*f.rows : j1*f.rows]
+		clear(yt)
+		elementwise.Dots(yt, j1-j0, f.rows, in, t.weights[f.param][j0*in:], in, f.packed)
+		for j, b := range t.weights[f.param+1][j0:j1] {
+			for r, v := range yt[j*f.rows:][:f.rows] {
+				if v += b; f.relu {
+					v = max(v, 0)
+				}
+				f.y[r*f.out+j0+j] = v
 			}
-			f.y[r*f.out+j] = v
 		}
-	}
+	})
 	if f.dropout > 0 && t.training {
 		f.drop(t)
 	}
 	return err
 }
+
+// forwardRows is how many rows of the weights an item of forward reads.
+const forwardRows = 48
 
 // each calls convert for every picture's part of two activations.
 func (f *trainFC) each(convert func(a, b []float32), a, b []float32) {

@@ -39,6 +39,11 @@ func sgdAVX2(n int, w *float32, v *float32, grad *float32, rate float32, momentu
 //go:noescape
 func sgdProductAVX2(n int, taps int, w *float32, v *float32, a *float32, x *float32, row int, rate float32, momentum float32, decay float32)
 
+// dotsAVX2 multiplies rows of a matrix and 8 vectors, n blocks of 16; see kernel.dots.
+//
+//go:noescape
+func dotsAVX2(n int, sums *float32, w *float32, x *float32, ldw int)
+
 // reluAVX512 sets x = max(x, 0), n blocks of 16; see kernel.relu.
 //
 //go:noescape
@@ -73,3 +78,8 @@ func sgdAVX512(n int, w *float32, v *float32, grad *float32, rate float32, momen
 //
 //go:noescape
 func sgdProductAVX512(n int, taps int, w *float32, v *float32, a *float32, x *float32, row int, rate float32, momentum float32, decay float32)
+
+// dotsAVX512 multiplies rows of a matrix and 8 vectors, n blocks of 16; see kernel.dots.
+//
+//go:noescape
+func dotsAVX512(n int, sums *float32, w *float32, x *float32, ldw int)

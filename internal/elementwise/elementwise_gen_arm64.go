@@ -38,3 +38,8 @@ func sgdNEON(n int, w *float32, v *float32, grad *float32, rate float32, momentu
 //
 //go:noescape
 func sgdProductNEON(n int, taps int, w *float32, v *float32, a *float32, x *float32, row int, rate float32, momentum float32, decay float32)
+
+// dotsNEON multiplies rows of a matrix and 8 vectors, n blocks of 16; see kernel.dots.
+//
+//go:noescape
+func dotsNEON(n int, sums *float32, w *float32, x *float32, ldw int)

@@ -6,6 +6,6 @@ import "github.com/nonet-go/nonet/internal/cpu"
 
 // kernels lists the kernels in order of preference.
 var kernels = []kernel{
-	{"neon", cpu.NEON, reluNEON, copyRowsNEON, addNEON, reluGradNEON, sumPixelsNEON, sgdNEON, sgdProductNEON},
+	{"neon", cpu.NEON, reluNEON, copyRowsNEON, addNEON, reluGradNEON, sumPixelsNEON, sgdNEON, sgdProductNEON, dotsNEON},
 	generic,
 }

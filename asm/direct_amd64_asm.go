@@ -165,16 +165,19 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	c.CMPQ(taps, Imm(2*partTaps))
 	c.JGT(LabelRef("whole"))
 	c.Comment("Near the end: the results, and x of the next group")
+	c.Comment("As far into the next group as this part lies from the end")
+	load("nextX", at)
+	c.LEAQ(Mem{Base: x, Index: at, Scale: 4, Disp: 2 * 4 * partTaps}, at)
+	c.SHLQ(Imm(2), taps)
+	c.SUBQ(taps, at)
+	for _, m := range in[:pixels] {
+		c.PREFETCHT0(m)
+	}
 	eachOut(func(t, v int, m Mem) {
 		if m.Disp == 0 {
 			c.PREFETCHT0(m)
 		}
 	})
-	load("nextX", at)
-	c.LEAQ(Mem{Base: x, Index: at, Scale: 4}, at)
-	for _, m := range in[:pixels] {
-		c.PREFETCHT0(m)
-	}
 	remain()
 	c.CMPQ(taps, Imm(partTaps))
 	c.JLE(LabelRef("tap"))

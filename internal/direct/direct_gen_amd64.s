@@ -108,6 +108,17 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -115,14 +126,6 @@ part:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -296,19 +299,22 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -468,17 +474,20 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -624,15 +633,18 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -764,13 +776,16 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -888,10 +903,13 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
+	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
@@ -1102,6 +1120,18 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
+	PREFETCHT0 (AX)(R8*2)
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1135,15 +1165,6 @@ part:
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
 	PREFETCHT0 (AX)(R12*2)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
-	PREFETCHT0 (AX)(R8*2)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -1426,6 +1447,17 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1455,14 +1487,6 @@ part:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -1719,6 +1743,16 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1744,13 +1778,6 @@ part:
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -1981,6 +2008,15 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2002,12 +2038,6 @@ part:
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -2212,6 +2242,14 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2229,11 +2267,6 @@ part:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -2412,6 +2445,13 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2425,10 +2465,6 @@ part:
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -2581,6 +2617,12 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2589,9 +2631,6 @@ part:
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
 	LEAQ       (AX)(CX*4), AX
-	PREFETCHT0 (AX)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
@@ -2793,6 +2832,18 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
+	PREFETCHT0 (AX)(R8*2)
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2818,15 +2869,6 @@ part:
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
 	PREFETCHT0 (AX)(R12*2)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
-	PREFETCHT0 (AX)(R8*2)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -3065,6 +3107,17 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3087,14 +3140,6 @@ part:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -3313,6 +3358,16 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3332,13 +3387,6 @@ part:
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -3537,6 +3585,15 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3553,12 +3610,6 @@ part:
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -3737,6 +3788,14 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3750,11 +3809,6 @@ part:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -3913,6 +3967,13 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3923,10 +3984,6 @@ part:
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -4065,15 +4122,18 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
 	LEAQ       (AX)(CX*4), AX
-	PREFETCHT0 (AX)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
@@ -4246,6 +4306,18 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
+	PREFETCHT0 (AX)(R8*2)
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -4263,15 +4335,6 @@ part:
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
 	PREFETCHT0 (AX)(R12*2)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
-	PREFETCHT0 (AX)(R8*2)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -4466,6 +4529,17 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -4481,14 +4555,6 @@ part:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -4669,6 +4735,16 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -4682,13 +4758,6 @@ part:
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -4855,6 +4924,15 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -4866,12 +4944,6 @@ part:
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -5024,6 +5096,14 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -5033,11 +5113,6 @@ part:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -5176,6 +5251,13 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -5183,10 +5265,6 @@ part:
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -5311,13 +5389,16 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	LEAQ       (AX)(CX*4), AX
-	PREFETCHT0 (AX)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
@@ -5460,6 +5541,18 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
+	PREFETCHT0 (AX)(R8*2)
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -5468,15 +5561,6 @@ part:
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
 	PREFETCHT0 (AX)(R12*2)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
-	PREFETCHT0 (AX)(R8*2)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -5624,6 +5708,17 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 (AX)(R9*1)
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -5631,14 +5726,6 @@ part:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -5778,19 +5865,22 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 (AX)(DX*4)
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -5922,17 +6012,20 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+	PREFETCHT0 (AX)(R8*1)
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -6056,15 +6149,18 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -6180,13 +6276,16 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
+	// As far into the next group as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
-	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -6294,10 +6393,13 @@ part:
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
+	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       (DI)(AX*4), AX
+	LEAQ       128(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX

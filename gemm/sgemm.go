@@ -370,9 +370,29 @@ func (g *Multiplier) packTo(out []float32, p int) {
 	}
 }
 
+// place returns the first row and the panel of an item, and the end of the panels
+// that go with the same rows. Where there are panels enough, each worker has panels
+// of its own, those that it has packed: reading what another core has written takes
+// longer than reading A twice.
+func (g *Multiplier) place(item int) (ic, p, end int) {
+	blocks, parts, from := (g.m+g.mb-1)/g.mb, 1, 0
+	if w := g.team.Workers(); g.groups >= 2*w {
+		parts = w
+	}
+	for i := range parts {
+		end = (i + 1) * g.groups / parts
+		if item < blocks*end {
+			break
+		}
+		from = end
+	}
+	item -= blocks * from
+	return item / (end - from) * g.mb, from + item%(end-from), end
+}
+
 // blockItem computes one block of rows for one panel.
 func (g *Multiplier) blockItem(worker, item int) {
-	ic, p := item/g.groups*g.mb, item%g.groups
+	ic, p, end := g.place(item)
 	rows, width, j := min(g.mb, g.m-ic), g.width(p), g.jc+p*g.kern.KB
 	w := &g.work[worker]
 	o := direct.Operands{X: g.a[ic*g.row+g.pc*g.tap:], Step: g.row, Offsets: g.offsets[:g.kb], Pixel: g.ldc, Plane: 16, Bias: zeros[:]}
@@ -390,7 +410,7 @@ func (g *Multiplier) blockItem(worker, item int) {
 		g.packTo(o.U, p)
 	} else {
 		o.U = g.panel(p)
-		if p+1 < g.groups { // the next item's panel is fetched meanwhile
+		if p+1 < end && 2*width <= g.mb { // the next panel has room beside this one and A
 			o.Ahead = len(o.U)
 		}
 	}

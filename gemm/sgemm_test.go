@@ -237,6 +237,30 @@ func TestBlocks(t *testing.T) {
 	}
 }
 
+// TestPlace: the items of a team are each panel of each block of rows once, and
+// those of a worker's range lie in its own panels where these divide evenly.
+func TestPlace(t *testing.T) {
+	for _, workers := range []int{1, 2, 3} {
+		g := newMultiplier(direct.Best(), parallel.NewTeam(workers))
+		for _, blocks := range []int{1, 2, 7} {
+			for panels := 1; panels < 14; panels++ {
+				g.mb, g.groups = 10, panels
+				g.m = 10*blocks - 3
+				seen := map[[2]int]bool{}
+				for item := range blocks * panels {
+					ic, p, end := g.place(item)
+					require.True(t, ic%10 == 0 && ic < g.m && 0 <= p && p < end && end <= panels, "item %d of %d×%d", item, blocks, panels)
+					seen[[2]int{ic, p}] = true
+					if panels%workers == 0 && panels >= 2*workers {
+						require.Equal(t, item/(blocks*panels/workers), p/(panels/workers))
+					}
+				}
+				require.Len(t, seen, blocks*panels)
+			}
+		}
+	}
+}
+
 // TestTiny goes through the products around the bound of the plain loop.
 func TestTiny(t *testing.T) {
 	for flags := range 4 {

@@ -411,7 +411,7 @@ func (g *Multiplier) blockItem(worker, item int) {
 	} else {
 		o.U = g.panel(p)
 		if p+1 < end && 2*width <= g.mb { // the next panel has room beside this one and A
-			o.Ahead = len(o.U)
+			o.Ahead[0] = len(o.U)
 		}
 	}
 	if g.copied {

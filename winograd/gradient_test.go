@@ -65,6 +65,7 @@ func weightGrad(t testing.TB, v gradVariant, p problem, x, dy []float32, chunk, 
 var gradProblems = []problem{
 	{1, 1, 4, 4, 1, 1, Epilogue{}}, {1, 16, 3, 3, 16, 0, Epilogue{}}, {2, 17, 5, 9, 20, 1, Epilogue{}},
 	{3, 40, 7, 6, 70, 0, Epilogue{}}, {1, 5, 14, 14, 130, 1, Epilogue{}}, {2, 64, 13, 10, 64, 1, Epilogue{}},
+	{1, 90, 5, 6, 20, 1, Epilogue{}},
 }
 
 // The gate of a gradient: its largest error relative to its root mean square.

@@ -30,6 +30,7 @@ type WeightGrad struct {
 	tr     *transforms
 	c, k   int
 	cb, kb int // blocks of 16 channels
+	group  int // blocks of inputs that meet a panel at once
 	chunk  int // tiles
 }
 
@@ -51,6 +52,9 @@ func newWeightGrad(kern *direct.Kernel, tr *transforms, n, c, h, w, k, pad int) 
 	}
 	g.conv = gradGeometry(c, tr, n, h, w, h+2*pad-2, w+2*pad-2, pad, 6)
 	g.dy = gradGeometry(k, tr, n, h+2*pad-2, w+2*pad-2, h+2*pad-2, w+2*pad-2, 0, 4)
+	// As many inputs as outputs: V, D and dU of an element ξ are then alike, and dU
+	// of all of them, at most 590 kB, stay in the second-level cache.
+	g.group = kern.KB / 16
 	perTile := 4 * 36 * 16 * (g.cb + g.kb)
 	// Each chunk reads and writes dU once: it should not be much smaller than that.
 	g.chunk = min(max(16, gradScratch/perTile, 2*36*16*16*g.cb*g.kb/perTile), g.conv.tiles)
@@ -107,8 +111,8 @@ func (g *WeightGrad) plan(workers int) []gradPart {
 		p.b0, p.b1 = i*g.cb/len(parts), (i+1)*g.cb/len(parts)
 		p.vXi = g.vXi(p.b1 - p.b0)
 		u := 0
-		for b := p.b0; b < p.b1; b += gradBlocks {
-			group := gradGroup{b: b, blocks: min(gradBlocks, p.b1-b)}
+		for b := p.b0; b < p.b1; b += g.group {
+			group := gradGroup{b: b, blocks: min(g.group, p.b1-b)}
 			for panel := range g.panels() {
 				group.u = append(group.u, u)
 				u += 36 * g.uXi(panel, group.blocks)
@@ -136,7 +140,7 @@ type WeightGradExec struct {
 	team        *parallel.Team
 	parts       []gradPart
 	own         []gradWorker
-	offsets     [gradBlocks][]int // of the tiles of a chunk in the V of groups of 1, 2 … blocks
+	offsets     [][]int // of the tiles of a chunk in the V of groups of 1, 2 … blocks
 	zero        []float32
 	sums        []float32 // of dY, [run of tiles][k]
 	total       []float64
@@ -159,8 +163,7 @@ type gradPart struct {
 	_      [64]byte
 }
 
-// gradGroup is up to gradBlocks blocks of input channels, which meet a panel at
-// once. Their dU, [ξ][channels][width], begins at u[panel] of the part's memory.
+// gradGroup is some blocks of input channels, which meet a panel at once. Their dU, [ξ][channels][width], begins at u[panel] of the part's memory.
 type gradGroup struct {
 	b, blocks int
 	u         []int
@@ -184,6 +187,7 @@ func (g *WeightGrad) NewExec(team *parallel.Team, scratch []float32) (*WeightGra
 		n := p.d + 36*g.dXi()
 		p.mem, scratch = scratch[:n:n], scratch[n:]
 	}
+	e.offsets = make([][]int, g.group)
 	for i := range e.offsets {
 		e.offsets[i] = make([]int, g.chunk)
 		for t := range e.offsets[i] {
@@ -263,10 +267,6 @@ func (e *WeightGradExec) finishItem(wi, item int) {
 	p, panels := &e.parts[0], e.g.panels()
 	e.finishGroup(wi, p, &p.groups[item/panels], item%panels)
 }
-
-// gradBlocks is how many blocks of inputs meet a panel at once: their dU, 590 kB,
-// stay in the second-level cache.
-const gradBlocks = 4
 
 // partItem computes one part alone. It returns early when the context ends.
 func (e *WeightGradExec) partItem(wi, item int) {

@@ -14,14 +14,10 @@ const (
 	zero                  // $0, Vn.S4, Vd.S4: a comparison with zero
 	widen                 // Vn.H4, Vd.S4
 	widen2                // Vn.H8, Vd.S4: from the upper half of Vn
-	narrow                // Vn.S4, Vd.H4
-	narrow2               // Vn.S4, Vd.H8: into the upper half of Vd
 	widenS                // Vn.S2, Vd.D2
 	widenS2               // Vn.S4, Vd.D2: from the upper half of Vn
 	narrowD               // Vn.D2, Vd.S2
 	narrowD2              // Vn.D2, Vd.S4: into the upper half of Vd
-	load                  // (Rn)(Rm), Fd: 16 bytes at Rn + Rm
-	store                 // Fd, (Rn)(Rm)
 )
 
 // An opcode indexes encodings.
@@ -34,9 +30,7 @@ const (
 	vfmulD
 	vfdiv
 	vfmax
-	vfmin
 	vfcmgt
-	vfcmge
 	vfcmeq
 	vfmlaElem
 	vfmlsElem
@@ -46,14 +40,10 @@ const (
 	vfcmgtZero
 	vfcvtl
 	vfcvtl2
-	vfcvtn
-	vfcvtn2
 	vfcvtlS
 	vfcvtl2S
 	vfcvtnD
 	vfcvtn2D
-	fmovqLoad
-	fmovqStore
 )
 
 // An encoding is one instruction which Go's assembler lacks.
@@ -65,9 +55,8 @@ type encoding struct {
 
 // encodings is the only place that knows instruction words. They are from the
 // Arm Architecture Reference Manual, "Advanced SIMD and floating-point", for
-// single precision (FMUL also for double) and Q=1 (FCVTL and FCVTN: Q selects the half; from half to
-// single precision and from single to double, and back), and LDR and
-// STR (register, SIMD&FP) of 128 bits.
+// single precision (FMUL also for double) and Q=1 (FCVTL and FCVTN: Q selects the
+// half; from half to single precision, and from single to double and back).
 // TestEncodings disassembles every form.
 var encodings = [...]encoding{
 	vfadd:      {"VFADD", 0x4e20d400, three},
@@ -76,9 +65,7 @@ var encodings = [...]encoding{
 	vfmulD:     {"VFMUL", 0x6e60dc00, threeD},
 	vfdiv:      {"VFDIV", 0x6e20fc00, three},
 	vfmax:      {"VFMAX", 0x4e20f400, three},
-	vfmin:      {"VFMIN", 0x4ea0f400, three},
 	vfcmgt:     {"VFCMGT", 0x6ea0e400, three},
-	vfcmge:     {"VFCMGE", 0x6e20e400, three},
 	vfcmeq:     {"VFCMEQ", 0x4e20e400, three},
 	vfmlaElem:  {"VFMLA", 0x4f801000, element},
 	vfmlsElem:  {"VFMLS", 0x4f805000, element},
@@ -88,14 +75,10 @@ var encodings = [...]encoding{
 	vfcmgtZero: {"VFCMGT", 0x4ea0c800, zero},
 	vfcvtl:     {"VFCVTL", 0x0e217800, widen},
 	vfcvtl2:    {"VFCVTL2", 0x4e217800, widen2},
-	vfcvtn:     {"VFCVTN", 0x0e216800, narrow},
-	vfcvtn2:    {"VFCVTN2", 0x4e216800, narrow2},
 	vfcvtlS:    {"VFCVTL", 0x0e617800, widenS},
 	vfcvtl2S:   {"VFCVTL2", 0x4e617800, widenS2},
 	vfcvtnD:    {"VFCVTN", 0x0e616800, narrowD},
 	vfcvtn2D:   {"VFCVTN2", 0x4e616800, narrowD2},
-	fmovqLoad:  {"FMOVQ", 0x3ce06800, load},
-	fmovqStore: {"FMOVQ", 0x3ca06800, store},
 }
 
 // word returns the instruction word, with the operands that the shape has.
@@ -103,7 +86,7 @@ var encodings = [...]encoding{
 func (e encoding) word(m V, lane int, n, d V) uint32 {
 	w := e.base | uint32(n)<<5 | uint32(d)
 	switch e.shape {
-	case three, threeD, load, store:
+	case three, threeD:
 		w |= uint32(m) << 16
 	case element:
 		w |= uint32(m)<<16 | uint32(lane&1)<<21 | uint32(lane>>1)<<11
@@ -128,21 +111,13 @@ func (e encoding) text(m V, lane int, n, d V) string {
 		return fmt.Sprintf("%s V%d.H4, V%d.S4", e.name, n, d)
 	case widen2:
 		return fmt.Sprintf("%s V%d.H8, V%d.S4", e.name, n, d)
-	case narrow:
-		return fmt.Sprintf("%s V%d.S4, V%d.H4", e.name, n, d)
-	case narrow2:
-		return fmt.Sprintf("%s V%d.S4, V%d.H8", e.name, n, d)
 	case widenS:
 		return fmt.Sprintf("%s V%d.S2, V%d.D2", e.name, n, d)
 	case widenS2:
 		return fmt.Sprintf("%s V%d.S4, V%d.D2", e.name, n, d)
 	case narrowD:
 		return fmt.Sprintf("%s V%d.D2, V%d.S2", e.name, n, d)
-	case narrowD2:
+	default: // narrowD2
 		return fmt.Sprintf("%s V%d.D2, V%d.S4", e.name, n, d)
-	case load:
-		return fmt.Sprintf("%s (R%d)(R%d), F%d", e.name, n, m, d)
-	default: // store
-		return fmt.Sprintf("%s F%d, (R%d)(R%d)", e.name, d, n, m)
 	}
 }

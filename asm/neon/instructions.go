@@ -3,7 +3,6 @@ package neon
 import (
 	"fmt"
 	"go/types"
-	"strings"
 
 	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/operand"
@@ -33,14 +32,8 @@ func (c *Context) VFDIV(m, n, d V) { c.word(vfdiv, m, 0, n, d) }
 // VFMAX: d = max(n, m), NaN if either is.
 func (c *Context) VFMAX(m, n, d V) { c.word(vfmax, m, 0, n, d) }
 
-// VFMIN: d = min(n, m), NaN if either is.
-func (c *Context) VFMIN(m, n, d V) { c.word(vfmin, m, 0, n, d) }
-
 // VFCMGT: d = n > m ? all ones : 0.
 func (c *Context) VFCMGT(m, n, d V) { c.word(vfcmgt, m, 0, n, d) }
-
-// VFCMGE: d = n >= m ? all ones : 0.
-func (c *Context) VFCMGE(m, n, d V) { c.word(vfcmge, m, 0, n, d) }
 
 // VFCMEQ: d = n == m ? all ones : 0.
 func (c *Context) VFCMEQ(m, n, d V) { c.word(vfcmeq, m, 0, n, d) }
@@ -68,12 +61,6 @@ func (c *Context) VFCVTL(n, d V) { c.word(vfcvtl, 0, 0, n, d) }
 
 // VFCVTL2: d = the upper four halves of n.
 func (c *Context) VFCVTL2(n, d V) { c.word(vfcvtl2, 0, 0, n, d) }
-
-// VFCVTN: lower half of d = n rounded to halves; the upper half becomes 0.
-func (c *Context) VFCVTN(n, d V) { c.word(vfcvtn, 0, 0, n, d) }
-
-// VFCVTN2: upper half of d = n rounded to halves.
-func (c *Context) VFCVTN2(n, d V) { c.word(vfcvtn2, 0, 0, n, d) }
 
 // VFCVTLS: d = the lower two float32 of n, as float64.
 func (c *Context) VFCVTLS(n, d V) { c.word(vfcvtlS, 0, 0, n, d) }
@@ -108,12 +95,6 @@ func (c *Context) VEOR(m, n, d V) { c.Op("VEOR", b16(m), b16(n), b16(d)) }
 // VAND: d = n & m.
 func (c *Context) VAND(m, n, d V) { c.Op("VAND", b16(m), b16(n), b16(d)) }
 
-// VBSL: d = d ? n : m, bit by bit.
-func (c *Context) VBSL(m, n, d V) { c.Op("VBSL", b16(m), b16(n), b16(d)) }
-
-// VBIT: d = m ? n : d, bit by bit.
-func (c *Context) VBIT(m, n, d V) { c.Op("VBIT", b16(m), b16(n), b16(d)) }
-
 // VMOV: d = n.
 func (c *Context) VMOV(n, d V) { c.Op("VMOV", b16(n), b16(d)) }
 
@@ -143,36 +124,6 @@ func (c *Context) VINS(r R, d V, lane int) {
 // EOR of d with itself waits for the d before.
 func (c *Context) Zero(d V) { c.Op("VMOVI", Imm(0), b16(d)) }
 
-// VLD1R: every lane of d = the float32 at m, which has no offset.
-func (c *Context) VLD1R(m Mem, d V) {
-	c.noOffset("VLD1R", m)
-	c.Op("VLD1R", m, raw("["+s4(d).Asm()+"]"))
-}
-
-// VLD1: d[0], d[1], … = consecutive vectors at m, which has no offset.
-func (c *Context) VLD1(m Mem, d ...V) {
-	c.noOffset("VLD1", m)
-	c.Op("VLD1", m, c.list(d))
-}
-
-// VLD1P is VLD1 followed by an advance of the base beyond what was read.
-func (c *Context) VLD1P(m Mem, d ...V) {
-	c.noOffset("VLD1.P", m)
-	c.Op("VLD1.P", m.Offset(16*len(d)), c.list(d))
-}
-
-// VST1 stores consecutive vectors at m, which has no offset.
-func (c *Context) VST1(d []V, m Mem) {
-	c.noOffset("VST1", m)
-	c.Op("VST1", c.list(d), m)
-}
-
-// VST1P is VST1 followed by an advance of the base beyond what was written.
-func (c *Context) VST1P(d []V, m Mem) {
-	c.noOffset("VST1.P", m)
-	c.Op("VST1.P", c.list(d), m.Offset(16*len(d)))
-}
-
 // FMOVQ loads 16 bytes.
 func (c *Context) FMOVQ(m Mem, d V) {
 	c.quadOffset(m)
@@ -185,29 +136,10 @@ func (c *Context) FMOVQStore(s V, m Mem) {
 	c.Op("FMOVQ", s, m)
 }
 
-// FMOVQIndexed loads the 16 bytes at base + index.
-func (c *Context) FMOVQIndexed(base, index R, d V) { c.indexed(fmovqLoad, base, index, d) }
-
-// FMOVQStoreIndexed stores 16 bytes at base + index.
-func (c *Context) FMOVQStoreIndexed(s V, base, index R) { c.indexed(fmovqStore, base, index, s) }
-
-func (c *Context) indexed(op opcode, base, index R, v V) {
-	if !base.ours() || !index.ours() {
-		c.fail("FMOVQ (%s)(%s): reserved register", base.Asm(), index.Asm())
-	}
-	c.word(op, V(index), 0, V(base), v)
-}
-
 // FMOVS loads one float32 into lane 0 and clears the other lanes.
 func (c *Context) FMOVS(m Mem, d V) {
 	c.scalarOffset(m)
 	c.Op("FMOVS", m, d)
-}
-
-// FMOVSStore stores lane 0.
-func (c *Context) FMOVSStore(s V, m Mem) {
-	c.scalarOffset(m)
-	c.Op("FMOVS", s, m)
 }
 
 // FLDPQ loads 32 bytes into two registers.
@@ -290,9 +222,6 @@ func (c *Context) ADDShift(x R, n int, s, d R) {
 // LSL: d = s << n.
 func (c *Context) LSL(n int, s, d R) { c.Op("LSL", Imm(n), s, d) }
 
-// LSR: d = s >> n, unsigned.
-func (c *Context) LSR(n int, s, d R) { c.Op("LSR", Imm(n), s, d) }
-
 // MUL: d = s · x.
 func (c *Context) MUL(x, s, d R) { c.Op("MUL", x, s, d) }
 
@@ -310,9 +239,6 @@ func (c *Context) Branch(op, label string) { c.Op(op, raw(label)) }
 // CBZ branches if r is 0.
 func (c *Context) CBZ(r R, label string) { c.Op("CBZ", r, raw(label)) }
 
-// CBNZ branches if r is not 0.
-func (c *Context) CBNZ(r R, label string) { c.Op("CBNZ", r, raw(label)) }
-
 // RET returns.
 func (c *Context) RET() {
 	c.fn.AddInstruction(&ir.Instruction{Opcode: "RET", IsTerminal: true})
@@ -320,12 +246,6 @@ func (c *Context) RET() {
 
 // Align pads with NOPs to a multiple of n bytes.
 func (c *Context) Align(n int) { c.Op("PCALIGN", Imm(n)) }
-
-func (c *Context) noOffset(op string, m Mem) {
-	if m.Off != 0 {
-		c.fail("%s %s: the address cannot have an offset", op, m.Asm())
-	}
-}
 
 func (c *Context) quadOffset(m Mem) {
 	if (m.Off%16 != 0 || m.Off < 0 || m.Off > 65520) && (m.Off < -256 || m.Off > 255) {
@@ -375,21 +295,6 @@ func (v V) arranged(as string) raw {
 }
 
 func pair(a, b V) raw { return raw("(" + a.Asm() + ", " + b.Asm() + ")") }
-
-// list prints one to four consecutive registers (31 is followed by 0).
-func (c *Context) list(v []V) raw {
-	if len(v) < 1 || len(v) > 4 {
-		c.fail("list of %d registers", len(v))
-	}
-	s := make([]string, len(v))
-	for i := range v {
-		if i > 0 && v[i] != (v[i-1]+1)%32 {
-			c.fail("registers %v are not consecutive", v)
-		}
-		s[i] = s4(v[i]).Asm()
-	}
-	return raw("[" + strings.Join(s, ", ") + "]")
-}
 
 // VEXT: d = the 16 bytes of n and then m that begin at byte i.
 func (c *Context) VEXT(i int, m, n, d V) { c.Op("VEXT", Imm(i), b16(m), b16(n), b16(d)) }

@@ -133,16 +133,6 @@ func (c *Context) SignatureExpr(expr string) {
 	c.fn.SetSignature(s)
 }
 
-// Frame reserves n bytes of stack, a multiple of 16, and returns their
-// address. The 16 bytes below hold the saved link register.
-func (c *Context) Frame(n int) Mem {
-	if n%16 != 0 || c.fn.LocalSize != 0 {
-		c.fail("frame of %d bytes, %d before", n, c.fn.LocalSize)
-	}
-	c.fn.LocalSize = n + 16
-	return Mem{RSP, 16}
-}
-
 // V hands out the lowest free vector register.
 func (c *Context) V() V {
 	for i := range V(32) {

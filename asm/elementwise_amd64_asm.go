@@ -18,7 +18,8 @@ func elementwiseKernels(c *build.Context) {
 		reluGrad(c, isa)
 		sumPixels(c, isa)
 		sgdStep(c, isa)
-		sgdProduct(c, isa)
+		sgdProduct(c, isa, 1)
+		sgdProduct(c, isa, 4)
 		dots(c, isa)
 	}
 }
@@ -221,74 +222,79 @@ func descend(c *build.Context, isa vecISA, g reg.VecPhysical, w, v Mem) {
 }
 
 // sgdAhead is how many bytes ahead of its use a weight is fetched: the processor
-// itself waits for several lines of a page before it does.
-const sgdAhead = 2048
+// itself waits for several lines of a page before it does. Lines of several rows may
+// share the sets of the first-level cache, which has no room for more.
+const sgdAhead = 256
 
-// sgdProduct emits the step for a gradient g[j] = Σ_t a[t]·x[t][j]. Its Go form is
-// sgdProductGeneric.
-func sgdProduct(c *build.Context, isa vecISA) {
-	c.Function("sgdProduct" + isa.suffix)
-	c.Doc("sgdProduct" + isa.suffix + " takes a step of gradient descent along a product, n blocks of 16; see kernel.sgdProduct.")
+// sgdProduct emits the step for 1 or 4 rows of weights whose gradient is
+// g[r][j] = Σ_t a[r][t]·x[t][j]. Rows share what they read of x, which would take
+// longer than the weights from memory. Its Go form is sgdProductGeneric.
+func sgdProduct(c *build.Context, isa vecISA, rows int) {
+	name := fmt.Sprintf("sgdProduct%dx%s", rows, isa.suffix)
+	c.Function(name)
+	c.Doc(name + " takes a step of gradient descent along a product, n blocks of 16; see kernel.sgdProduct.")
 	c.Pragma("noescape")
-	c.SignatureExpr("func(n, taps int, w, v, a, x *float32, row int, rate, momentum, decay float32)")
+	c.SignatureExpr("func(n, taps int, w, v, a, x *float32, ld, row int, rate, momentum, decay float32)")
 	n := c.Load(c.Param("n"), reg.RCX)
 	taps := c.Load(c.Param("taps"), reg.R8)
 	w := c.Load(c.Param("w"), reg.RDI)
 	v := c.Load(c.Param("v"), reg.RSI)
 	a := c.Load(c.Param("a"), reg.RDX)
 	x := c.Load(c.Param("x"), reg.RBX)
+	ld := c.Load(c.Param("ld"), reg.R10)
 	row := c.Load(c.Param("row"), reg.R9)
-	c.SHLQ(Imm(2), row)
-	r := isa.regs
+	taps3, ld3 := reg.R13, reg.R15
+	for _, p := range []reg.Register{taps, ld, row} {
+		c.SHLQ(Imm(2), p)
+	}
+	c.LEAQ(Mem{Base: taps, Index: taps, Scale: 2}, taps3)
+	c.LEAQ(Mem{Base: ld, Index: ld, Scale: 2}, ld3)
+	at := func(base, stride, stride3 reg.Register, i, off int) Mem {
+		return strided(base, stride, stride3, nil)[i].Offset(off)
+	}
+	r, vecs := isa.regs, 16/isa.lanes
 	for i, name := range []string{"rate", "momentum", "decay"} {
 		broadcast(c, name, r[i])
 	}
-	scalar, sums := r[4], r[5:13]
-	blocks := func(n int) {
-		acc := sums[:16*n/isa.lanes]
-		for _, s := range acc {
-			zero(c, s)
-		}
-		at, tap, count := reg.RAX, reg.R11, reg.R12
-		c.MOVQ(x, at)
-		c.MOVQ(a, tap)
-		c.MOVQ(taps, count)
-		label := fmt.Sprintf("tap%d", n)
-		c.Label(label)
-		c.VBROADCASTSS(Mem{Base: tap}, scalar)
-		for i, s := range acc {
-			c.VFMADD231PS(Mem{Base: at, Disp: 4 * isa.lanes * i}, scalar, s)
-		}
-		c.ADDQ(Imm(4), tap)
-		c.ADDQ(row, at)
-		c.DECQ(count)
-		c.JNZ(LabelRef(label))
-		for off := 0; off < 64*n; off += 64 {
-			c.PREFETCHT0(Mem{Base: w, Disp: sgdAhead + off})
-			c.PREFETCHT0(Mem{Base: v, Disp: sgdAhead + off})
-		}
-		for i, s := range acc {
-			off := 4 * isa.lanes * i
-			descend(c, isa, s, Mem{Base: w, Disp: off}, Mem{Base: v, Disp: off})
-		}
-		for _, p := range []reg.Register{w, v, x} {
-			c.ADDQ(U32(64*n), p)
+	factor, vx, sums := r[4], r[5:][:vecs], r[5+vecs:][:rows*vecs]
+	from, tap, end := reg.RAX, reg.R11, reg.R12
+	c.LEAQ(Mem{Base: a, Index: taps, Scale: 1}, end)
+	c.Label("block")
+	for _, s := range sums {
+		zero(c, s)
+	}
+	c.MOVQ(x, from)
+	c.MOVQ(a, tap)
+	c.Label("tap")
+	for i, v := range vx {
+		c.VMOVUPS(Mem{Base: from, Disp: 4 * isa.lanes * i}, v)
+	}
+	for i := range rows {
+		c.VBROADCASTSS(at(tap, taps, taps3, i, 0), factor)
+		for j, v := range vx {
+			c.VFMADD231PS(v, factor, sums[i*vecs+j])
 		}
 	}
-	many := len(sums) * isa.lanes / 16
-	c.Label("many")
-	c.SUBQ(Imm(uint64(many)), n)
-	c.JL(LabelRef("rest"))
-	blocks(many)
-	c.JMP(LabelRef("many"))
-	c.Label("rest")
-	c.ADDQ(Imm(uint64(many)), n)
-	c.JZ(LabelRef("done"))
-	c.Label("one")
-	blocks(1)
+	c.ADDQ(Imm(4), tap)
+	c.ADDQ(row, from)
+	c.CMPQ(tap, end)
+	c.JNE(LabelRef("tap"))
+	for i := range rows {
+		for _, base := range []reg.Register{w, v} {
+			c.PREFETCHT0(at(base, ld, ld3, i, sgdAhead))
+		}
+	}
+	for i := range rows {
+		for j := range vecs {
+			off := 4 * isa.lanes * j
+			descend(c, isa, sums[i*vecs+j], at(w, ld, ld3, i, off), at(v, ld, ld3, i, off))
+		}
+	}
+	for _, p := range []reg.Register{w, v, x} {
+		c.ADDQ(Imm(64), p)
+	}
 	c.DECQ(n)
-	c.JNZ(LabelRef("one"))
-	c.Label("done")
+	c.JNZ(LabelRef("block"))
 	c.VZEROUPPER()
 	c.RET()
 }
@@ -317,12 +323,6 @@ func dots(c *build.Context, isa vecISA) {
 	vectors := dotVectors * min(isa.lanes, 16) / 16
 	acc, vw, vx := isa.regs[:dotRows*vectors], isa.regs[dotRows*vectors:][:dotRows], isa.regs[dotRows*(vectors+1)]
 	c.SHLQ(Imm(2), ldw)
-	row := func(base reg.Register, r, off int) Mem {
-		if r == 0 {
-			return Mem{Base: base, Disp: off}
-		}
-		return Mem{Base: base, Index: ldw, Scale: uint8(r), Disp: off}
-	}
 	for first := 0; first < dotVectors; first += vectors {
 		for _, a := range acc {
 			zero(c, a)
@@ -335,12 +335,12 @@ func dots(c *build.Context, isa vecISA) {
 		c.Label(label)
 		for r := range dotRows {
 			if first == 0 {
-				c.PREFETCHT0(row(at, r, dotsAhead))
+				c.PREFETCHT0(strided(at, ldw, nil, nil)[r].Offset(dotsAhead))
 			}
 		}
 		isa.each(func(off int) {
 			for r, v := range vw {
-				c.VMOVUPS(row(at, r, off), v)
+				c.VMOVUPS(strided(at, ldw, nil, nil)[r].Offset(off), v)
 			}
 			for p := range vectors {
 				c.VMOVUPS(Mem{Base: from, Disp: 64*p + off}, vx)

@@ -35,26 +35,26 @@ func elementwiseNEON(c *neon.Context) {
 	}
 	// descend takes the step for a block whose gradient is in the four vectors from
 	// g on, and lost: four chains side by side. V0-V3 are w, V4-V7 v.
-	descend := func(g neon.V, off int) {
-		for i, p := range []neon.R{x, y} {
+	descend := func(g neon.V, w, v neon.R) {
+		for i, p := range []neon.R{w, v} {
 			for j := range 2 {
 				r := neon.V(4*i + 2*j)
-				c.FLDPQ(neon.Mem{Base: p, Off: off + 32*j}, r, r+1)
+				c.FLDPQ(neon.Mem{Base: p, Off: 32 * j}, r, r+1)
 			}
 		}
-		for v := range neon.V(4) {
-			c.VFMLA(decay, v, g+v) // g + decay·w
+		for i := range neon.V(4) {
+			c.VFMLA(decay, i, g+i) // g + decay·w
 		}
-		for v := range neon.V(4) {
-			c.VFMLA(momentum, 4+v, g+v)
+		for i := range neon.V(4) {
+			c.VFMLA(momentum, 4+i, g+i)
 		}
-		for v := range neon.V(4) {
-			c.VFMLS(rate, g+v, v)
+		for i := range neon.V(4) {
+			c.VFMLS(rate, g+i, i)
 		}
 		for j := range 2 {
 			r := neon.V(2 * j)
-			c.FSTPQ(g+r, g+r+1, neon.Mem{Base: y, Off: off + 32*j})
-			c.FSTPQ(r, r+1, neon.Mem{Base: x, Off: off + 32*j})
+			c.FSTPQ(g+r, g+r+1, neon.Mem{Base: v, Off: 32 * j})
+			c.FSTPQ(r, r+1, neon.Mem{Base: w, Off: 32 * j})
 		}
 	}
 
@@ -154,63 +154,62 @@ func elementwiseNEON(c *neon.Context) {
 		r := neon.V(8 + 2*j)
 		c.FLDPQ(neon.Mem{Base: z, Off: 32 * j}, r, r+1)
 	}
-	descend(8, 0)
+	descend(8, x, y)
 	end(x, y, z)
 	c.RET()
 
-	begin("sgdProductNEON", "takes a step of gradient descent along a product, n blocks of 16; see kernel.sgdProduct.",
-		"func(n, taps int, w, v, a, x *float32, row int, rate, momentum, decay float32)")
-	const taps, factors, row, at, tap, count neon.R = 4, 5, 6, 7, 8, 9
-	c.Load("taps", taps)
-	c.Load("w", x)
-	c.Load("v", y)
-	c.Load("a", factors)
-	c.Load("x", z)
-	c.Load("row", row)
-	c.LSL(2, row, row)
-	constants()
-	blocks := func(n int) {
-		for v := range neon.V(4 * n) {
-			c.Zero(8 + v)
+	for _, rows := range []int{1, 4} {
+		begin(fmt.Sprintf("sgdProduct%dxNEON", rows), "takes a step of gradient descent along a product, n blocks of 16; see kernel.sgdProduct.",
+			"func(n, taps int, w, v, a, x *float32, ld, row int, rate, momentum, decay float32)")
+		const taps, factors, row, ld, at, tap, last neon.R = 4, 5, 6, 7, 8, 9, 10
+		const factor, vx neon.V = 28, 24
+		w, v, a := []neon.R{x, 11, 12, 13}[:rows], []neon.R{y, 14, 15, 19}[:rows], []neon.R{tap, 20, 21, 22}[:rows]
+		for _, p := range []struct {
+			name string
+			r    neon.R
+		}{{"taps", taps}, {"w", x}, {"v", y}, {"a", factors}, {"x", z}, {"ld", ld}, {"row", row}} {
+			c.Load(p.name, p.r)
+		}
+		c.LSL(2, row, row)
+		for i := 1; i < rows; i++ {
+			c.ADDShift(ld, 2, w[i-1], w[i])
+			c.ADDShift(ld, 2, v[i-1], v[i])
+		}
+		c.ADDShift(taps, 2, factors, last)
+		constants()
+		c.Label("block")
+		for i := range neon.V(4 * rows) {
+			c.Zero(8 + i)
 		}
 		c.MOVD(z, at)
 		c.MOVD(factors, tap)
-		c.MOVD(taps, count)
-		label := fmt.Sprintf("tap%d", n)
-		c.Label(label)
-		c.FMOVS(neon.Mem{Base: tap}, 28)
-		for v := neon.V(0); v < neon.V(4*n); v += 2 {
-			r := 24 + v%4
-			c.FLDPQ(neon.Mem{Base: at, Off: 16 * int(v)}, r, r+1)
-			c.VFMLAElem(28, 0, r, 8+v)
-			c.VFMLAElem(28, 0, r+1, 8+v+1)
+		for i := 1; i < rows; i++ {
+			c.ADDShift(taps, 2, a[i-1], a[i])
 		}
-		c.ADD(neon.Imm(4), tap, tap)
+		c.Label("tap")
+		for j := range 2 {
+			c.FLDPQ(neon.Mem{Base: at, Off: 32 * j}, vx+neon.V(2*j), vx+neon.V(2*j)+1)
+		}
+		for i, p := range a {
+			c.FMOVS(neon.Mem{Base: p}, factor)
+			for j := range neon.V(4) {
+				c.VFMLAElem(factor, 0, vx+j, neon.V(8+4*i)+j)
+			}
+			c.ADD(neon.Imm(4), p, p)
+		}
 		c.ADD(row, at, at)
-		c.SUBS(neon.Imm(1), count, count)
-		c.Branch("BNE", label)
-		for i := range n {
-			descend(neon.V(8+4*i), 64*i)
+		c.CMP(last, tap)
+		c.Branch("BNE", "tap")
+		for i := range rows {
+			descend(neon.V(8+4*i), w[i], v[i])
+			if i > 0 { // end moves the first
+				c.ADD(neon.Imm(64), w[i], w[i])
+				c.ADD(neon.Imm(64), v[i], v[i])
+			}
 		}
-		for _, p := range []neon.R{x, y, z} {
-			c.ADD(neon.Imm(64*n), p, p)
-		}
+		end(x, y, z)
+		c.RET()
 	}
-	const many = 4
-	c.Label("many")
-	c.SUBS(neon.Imm(many), n, n)
-	c.Branch("BLT", "rest")
-	blocks(many)
-	c.B("many")
-	c.Label("rest")
-	c.ADD(neon.Imm(many), n, n)
-	c.CBZ(n, "done")
-	c.Label("one")
-	blocks(1)
-	c.SUBS(neon.Imm(1), n, n)
-	c.Branch("BNE", "one")
-	c.Label("done")
-	c.RET()
 
 	dotsNEON(c)
 }

@@ -32,13 +32,16 @@ type kernel struct {
 	sumPixels func(n int, sum, x *float32)
 	// sgd sets v = momentum·v + (g + decay·w), then w −= rate·v.
 	sgd func(n int, w, v, g *float32, rate, momentum, decay float32)
-	// sgdProduct is sgd for the gradient g[j] = Σ_t a[t]·x[t*row+j], one chain of
-	// fused multiply-adds in the order of t.
-	sgdProduct func(n, taps int, w, v, a, x *float32, row int, rate, momentum, decay float32)
+	// sgdProduct is sgd for 1 row and for sgdRows rows, ld apart, with the gradient
+	// g[r][j] = Σ_t a[r*taps+t]·x[t*row+j], one chain of fused multiply-adds in the
+	// order of t.
+	sgdProduct [2]sgdProductFunc
 	// dots sets sums[r*8+p] = Σ_j w[r*ldw+j]·x[(j/16*8+p)*16+j%16] for 3 rows and 8
 	// vectors. Each sum is of several chains of fused multiply-adds.
 	dots func(n int, sums, w, x *float32, ldw int)
 }
+
+type sgdProductFunc func(n, taps int, w, v, a, x *float32, ld, row int, rate, momentum, decay float32)
 
 var best = func() *kernel {
 	for i := range kernels {
@@ -165,13 +168,18 @@ func SGDProduct(w, v []float32, ld, rows, n int, a []float32, taps int, x []floa
 		panic("elementwise: wrong lengths")
 	}
 	whole := n &^ 15
-	for i := range rows {
+	for i := 0; i < rows; {
+		f, m := best.sgdProduct[0], 1
+		if i+sgdRows <= rows {
+			f, m = best.sgdProduct[1], sgdRows
+		}
 		for j := 0; j < whole; {
 			blocks := min((whole-j)/16, max(1, productPiece/taps))
 			at := i*ld + j
-			best.sgdProduct(blocks, taps, &w[at], &v[at], &a[i*taps], &x[j], ldx, rate, momentum, decay)
+			f(blocks, taps, &w[at], &v[at], &a[i*taps], &x[j], ld, ldx, rate, momentum, decay)
 			j += blocks * 16
 		}
+		i += m
 	}
 	if whole == n {
 		return
@@ -187,15 +195,19 @@ func SGDProduct(w, v []float32, ld, rows, n int, a []float32, taps int, x []floa
 		rw, rv := w[i*ld+whole:i*ld+n], v[i*ld+whole:i*ld+n]
 		copy(rest.w[:], rw)
 		copy(rest.v[:], rv)
-		best.sgdProduct(1, taps, &rest.w[0], &rest.v[0], &a[i*taps], &rest.x[0], 16, rate, momentum, decay)
+		best.sgdProduct[0](1, taps, &rest.w[0], &rest.v[0], &a[i*taps], &rest.x[0], 0, 16, rate, momentum, decay)
 		copy(rw, rest.w[:])
 		copy(rv, rest.v[:])
 	}
 	productRests.Put(rest)
 }
 
-// productPiece bounds the blocks times taps of one call: some 50 µs.
-const productPiece = 1 << 16
+// A call takes sgdRows rows, and productPiece bounds its blocks times taps: some
+// 100 µs from memory.
+const (
+	sgdRows      = 4
+	productPiece = 1 << 14
+)
 
 // productRest holds the elements behind the last whole block.
 type productRest struct {
@@ -281,7 +293,7 @@ func Dots(y []float32, rows, vectors, n int, w []float32, ldw int, x []float32) 
 
 var dotSums = sync.Pool{New: func() any { return new([dotRows * dotVectors]float32) }}
 
-var generic = kernel{"generic", cpu.Generic, reluGeneric, copyRowsGeneric, addGeneric, reluGradGeneric, sumPixelsGeneric, sgdGeneric, sgdProductGeneric, dotsGeneric}
+var generic = kernel{"generic", cpu.Generic, reluGeneric, copyRowsGeneric, addGeneric, reluGradGeneric, sumPixelsGeneric, sgdGeneric, [2]sgdProductFunc{sgdProductGeneric(1), sgdProductGeneric(sgdRows)}, dotsGeneric}
 
 func reluGeneric(n int, x *float32) {
 	for i, v := range unsafe.Slice(x, n*16) {
@@ -328,19 +340,24 @@ func sgdGeneric(n int, w, v, g *float32, rate, momentum, decay float32) {
 	}
 }
 
-func sgdProductGeneric(n, taps int, w, v, a, x *float32, row int, rate, momentum, decay float32) {
-	ws, vs := unsafe.Slice(w, n*16), unsafe.Slice(v, n*16)
-	as, xs := unsafe.Slice(a, taps), unsafe.Slice(x, (taps-1)*row+n*16)
-	for j := 0; j < n*16; j += 16 {
-		var sum [16]float64 // as in package direct
-		for t, f := range as {
-			for l, y := range xs[t*row+j:][:16] {
-				sum[l] += float64(f) * float64(y)
+func sgdProductGeneric(rows int) sgdProductFunc {
+	return func(n, taps int, w, v, a, x *float32, ld, row int, rate, momentum, decay float32) {
+		ws, vs := unsafe.Slice(w, (rows-1)*ld+n*16), unsafe.Slice(v, (rows-1)*ld+n*16)
+		as, xs := unsafe.Slice(a, rows*taps), unsafe.Slice(x, (taps-1)*row+n*16)
+		for i := range rows {
+			for j := 0; j < n*16; j += 16 {
+				var sum [16]float64 // as in package direct
+				for t, f := range as[i*taps:][:taps] {
+					for l, y := range xs[t*row+j:][:16] {
+						sum[l] += float64(f) * float64(y)
+					}
+				}
+				at := i*ld + j
+				for l, g := range sum {
+					vs[at+l] = momentum*vs[at+l] + (float32(g) + decay*ws[at+l])
+					ws[at+l] -= rate * vs[at+l]
+				}
 			}
-		}
-		for l, g := range sum {
-			vs[j+l] = momentum*vs[j+l] + (float32(g) + decay*ws[j+l])
-			ws[j+l] -= rate * vs[j+l]
 		}
 	}
 }

@@ -34,10 +34,15 @@ func sumPixelsAVX2(n int, sum *float32, x *float32)
 //go:noescape
 func sgdAVX2(n int, w *float32, v *float32, grad *float32, rate float32, momentum float32, decay float32)
 
-// sgdProductAVX2 takes a step of gradient descent along a product, n blocks of 16; see kernel.sgdProduct.
+// sgdProduct1xAVX2 takes a step of gradient descent along a product, n blocks of 16; see kernel.sgdProduct.
 //
 //go:noescape
-func sgdProductAVX2(n int, taps int, w *float32, v *float32, a *float32, x *float32, row int, rate float32, momentum float32, decay float32)
+func sgdProduct1xAVX2(n int, taps int, w *float32, v *float32, a *float32, x *float32, ld int, row int, rate float32, momentum float32, decay float32)
+
+// sgdProduct4xAVX2 takes a step of gradient descent along a product, n blocks of 16; see kernel.sgdProduct.
+//
+//go:noescape
+func sgdProduct4xAVX2(n int, taps int, w *float32, v *float32, a *float32, x *float32, ld int, row int, rate float32, momentum float32, decay float32)
 
 // dotsAVX2 multiplies rows of a matrix and 8 vectors, n blocks of 16; see kernel.dots.
 //
@@ -74,10 +79,15 @@ func sumPixelsAVX512(n int, sum *float32, x *float32)
 //go:noescape
 func sgdAVX512(n int, w *float32, v *float32, grad *float32, rate float32, momentum float32, decay float32)
 
-// sgdProductAVX512 takes a step of gradient descent along a product, n blocks of 16; see kernel.sgdProduct.
+// sgdProduct1xAVX512 takes a step of gradient descent along a product, n blocks of 16; see kernel.sgdProduct.
 //
 //go:noescape
-func sgdProductAVX512(n int, taps int, w *float32, v *float32, a *float32, x *float32, row int, rate float32, momentum float32, decay float32)
+func sgdProduct1xAVX512(n int, taps int, w *float32, v *float32, a *float32, x *float32, ld int, row int, rate float32, momentum float32, decay float32)
+
+// sgdProduct4xAVX512 takes a step of gradient descent along a product, n blocks of 16; see kernel.sgdProduct.
+//
+//go:noescape
+func sgdProduct4xAVX512(n int, taps int, w *float32, v *float32, a *float32, x *float32, ld int, row int, rate float32, momentum float32, decay float32)
 
 // dotsAVX512 multiplies rows of a matrix and 8 vectors, n blocks of 16; see kernel.dots.
 //

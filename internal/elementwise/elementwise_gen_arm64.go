@@ -34,10 +34,15 @@ func sumPixelsNEON(n int, sum *float32, x *float32)
 //go:noescape
 func sgdNEON(n int, w *float32, v *float32, grad *float32, rate float32, momentum float32, decay float32)
 
-// sgdProductNEON takes a step of gradient descent along a product, n blocks of 16; see kernel.sgdProduct.
+// sgdProduct1xNEON takes a step of gradient descent along a product, n blocks of 16; see kernel.sgdProduct.
 //
 //go:noescape
-func sgdProductNEON(n int, taps int, w *float32, v *float32, a *float32, x *float32, row int, rate float32, momentum float32, decay float32)
+func sgdProduct1xNEON(n int, taps int, w *float32, v *float32, a *float32, x *float32, ld int, row int, rate float32, momentum float32, decay float32)
+
+// sgdProduct4xNEON takes a step of gradient descent along a product, n blocks of 16; see kernel.sgdProduct.
+//
+//go:noescape
+func sgdProduct4xNEON(n int, taps int, w *float32, v *float32, a *float32, x *float32, ld int, row int, rate float32, momentum float32, decay float32)
 
 // dotsNEON multiplies rows of a matrix and 8 vectors, n blocks of 16; see kernel.dots.
 //

@@ -195,26 +195,31 @@ func product(rows, n, taps int, a, x []float32, ldx int) (g, mag []float64) {
 	return g, mag
 }
 
-// TestSGDProductKernels goes through every remainder of blocks.
+// TestSGDProductKernels goes through blocks, taps and distances of rows.
 func TestSGDProductKernels(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, k *kernel) {
 		const rate, momentum, decay = 0.01, 0.9, 5e-4
-		for n := 1; n <= 17; n++ {
-			for _, taps := range []int{1, 2, 7, 8, 33} {
-				ldx := n*16 + 5*(n%2)
-				w, v, a, x := testutil.Normal(1, n*16), testutil.Normal(2, n*16), testutil.Normal(3, taps), testutil.Normal(4, (taps-1)*ldx+n*16)
-				g, mag := product(1, n*16, taps, a, x, ldx)
-				w64, v64 := ref.Float64(w), ref.Float64(v)
-				ref.SGD(w64, v64, g, rate, momentum, decay)
-				for _, tail := range []bool{true, false} {
-					gw, gv := guarded(t, tail, w), guarded(t, tail, v)
-					k.sgdProduct(n, taps, &gw[0], &gv[0], &guarded(t, tail, a)[0], &guarded(t, tail, x)[0], ldx, rate, momentum, decay)
-					// As in TestSGD, and the roundings of the sum.
-					bound := func(i int) float64 {
-						return ref.Gamma(8)*(math.Abs(float64(v[i]))+math.Abs(float64(w[i]))) + ref.Gamma(8+taps)*mag[i]
+		for i, rows := range []int{1, sgdRows} {
+			for n := 1; n <= 5; n++ {
+				for _, taps := range []int{1, 2, 7, 8, 33} {
+					ldx, ld := n*16+5*(n%2), n*16+3*(taps%2)
+					length := (rows-1)*ld + n*16
+					w, v, a, x := testutil.Normal(1, length), testutil.Normal(2, length), testutil.Normal(3, rows*taps), testutil.Normal(4, (taps-1)*ldx+n*16)
+					g, mag := product(rows, n*16, taps, a, x, ldx)
+					w64, v64, bound := ref.Float64(w), ref.Float64(v), make([]float64, length) // what lies between rows stays
+					for r := range rows {
+						at := r * ld
+						ref.SGD(w64[at:at+n*16], v64[at:at+n*16], g[r*n*16:][:n*16], rate, momentum, decay)
+						for j, m := range mag[r*n*16:][:n*16] { // as in TestSGD, and the roundings of the sum
+							bound[at+j] = ref.Gamma(8)*(math.Abs(float64(v[at+j]))+math.Abs(float64(w[at+j]))) + ref.Gamma(8+taps)*m
+						}
 					}
-					testutil.Check(t, "v", []int{n, taps}, gv, v64, bound)
-					testutil.Check(t, "w", []int{n, taps}, gw, w64, bound)
+					for _, tail := range []bool{true, false} {
+						gw, gv := guarded(t, tail, w), guarded(t, tail, v)
+						k.sgdProduct[i](n, taps, &gw[0], &gv[0], &guarded(t, tail, a)[0], &guarded(t, tail, x)[0], ld, ldx, rate, momentum, decay)
+						testutil.Check(t, "v", []int{rows, n, taps}, gv, v64, func(i int) float64 { return bound[i] })
+						testutil.Check(t, "w", []int{rows, n, taps}, gw, w64, func(i int) float64 { return bound[i] })
+					}
 				}
 			}
 		}
@@ -230,7 +235,7 @@ const manyRuns = 100
 func TestSGDProduct(t *testing.T) {
 	for _, n := range []int{1, 15, 16, 17, 200, 16 * 130} {
 		for _, taps := range []int{1, 8, productPiece / 128} {
-			const rows, rate, momentum, decay = 3, 0.01, 0.9, 5e-4
+			const rows, rate, momentum, decay = sgdRows + 3, 0.01, 0.9, 5e-4
 			ld, ldx := n+3, n+1
 			w, v, a, x := testutil.Normal(1, (rows-1)*ld+n), testutil.Normal(2, (rows-1)*ld+n), testutil.Normal(3, rows*taps), testutil.Normal(4, (taps-1)*ldx+n)
 			wantW, wantV := append([]float32(nil), w...), append([]float32(nil), v...)
@@ -417,7 +422,7 @@ func TestSpecials(t *testing.T) {
 		// And along a product of one term.
 		w, v = append(w[:0], x...), append(v[:0], y...)
 		one := float32(1)
-		k.sgdProduct(n, 1, &w[0], &v[0], &one, &x[0], n*16, 1, 1, 0)
+		k.sgdProduct[0](n, 1, &w[0], &v[0], &one, &x[0], 0, n*16, 1, 1, 0)
 		testutil.CheckExact(t, "v along a product", n, v, wantV)
 		testutil.CheckExact(t, "w along a product", n, w, wantW)
 
@@ -527,13 +532,16 @@ func FuzzSGDProduct(f *testing.F) {
 			if !cpu.Has(k.isa) {
 				continue
 			}
-			w, v := testutil.Ints(seed, blocks*16, -4, 4), testutil.Ints(seed+1, blocks*16, -4, 4)
-			a, x := testutil.Ints(seed+2, taps1, -4, 4), testutil.Ints(seed+3, taps1*blocks*16, -4, 4)
-			g, _ := product(1, blocks*16, taps1, a, x, blocks*16)
-			want := ref.Float64(w)
-			ref.SGD(want, ref.Float64(v), g, 0.5, 0.5, 0.25)
-			k.sgdProduct(blocks, taps1, &w[0], &v[0], &a[0], &x[0], blocks*16, 0.5, 0.5, 0.25)
-			testutil.CheckExact(t, "w", blocks, w, want)
+			for i, rows := range []int{1, sgdRows} {
+				n := blocks * 16
+				w, v := testutil.Ints(seed, rows*n, -4, 4), testutil.Ints(seed+1, rows*n, -4, 4)
+				a, x := testutil.Ints(seed+2, rows*taps1, -4, 4), testutil.Ints(seed+3, taps1*n, -4, 4)
+				g, _ := product(rows, n, taps1, a, x, n)
+				want := ref.Float64(w)
+				ref.SGD(want, ref.Float64(v), g, 0.5, 0.5, 0.25)
+				k.sgdProduct[i](blocks, taps1, &w[0], &v[0], &a[0], &x[0], n, n, 0.5, 0.5, 0.25)
+				testutil.CheckExact(t, "w", []int{rows, blocks}, w, want)
+			}
 		}
 	})
 }
@@ -585,8 +593,8 @@ func BenchmarkElementwise(b *testing.B) {
 				}
 			},
 			"sgdproduct": func() { // of a batch of 8, in rows of n/64
-				for at := 0; at < n; at += n / 64 {
-					k.sgdProduct(n/64/16, 8, &x[at], &y[at], &z[0], &z[8], n/64, 1e-3, 0.9, 5e-4)
+				for at := 0; at < n; at += sgdRows * n / 64 {
+					k.sgdProduct[1](n/64/16, 8, &x[at], &y[at], &z[0], &z[8*sgdRows], n/64, n/64, 1e-3, 0.9, 5e-4)
 				}
 			},
 		} {

@@ -45,23 +45,27 @@ type Multiplier struct {
 	pack    func(worker, item int)
 	block   func(worker, item int)
 	stream  func(worker, item int)
-	tap     int // distance of the offsets
-	transB  bool
-	m, n, k int
-	next    int // elements from B to that of a following product; 0: none
-	alpha   float32
-	bias    []float32 // of the rows of C, with beta 0; or nil
-	relu    bool
-	beta    float32
-	a, bm   []float32
-	row     int // distance of the rows of op(A)
-	copied  bool
-	ldb     int
-	c       []float32
-	ldc     int
-	each    []*Multiplier // of each worker, for batches
-	batch   batch
-	product func(worker, item int)
+	// Of few rows whose inner blocks are computed at once.
+	innerBlock func(worker, part int)
+	parts      int
+	sums       []float32
+	tap        int // distance of the offsets
+	transB     bool
+	m, n, k    int
+	next       int // elements from B to that of a following product; 0: none
+	alpha      float32
+	bias       []float32 // of the rows of C, with beta 0; or nil
+	relu       bool
+	beta       float32
+	a, bm      []float32
+	row        int // distance of the rows of op(A)
+	copied     bool
+	ldb        int
+	c          []float32
+	ldc        int
+	each       []*Multiplier // of each worker, for batches
+	batch      batch
+	product    func(worker, item int)
 	// The block that is being computed: columns jc … jc+nb, inner pc … pc+kb.
 	jc, nb, pc, kb int
 	mb, kstep      int // rows and inner elements of a block
@@ -86,7 +90,7 @@ func NewMultiplier(team *parallel.Team) *Multiplier { return newMultiplier(direc
 func newMultiplier(kern *direct.Kernel, team *parallel.Team) *Multiplier {
 	g := &Multiplier{kern: kern, blocks: blocksOf(kern), team: team, work: make([]multiplierScratch, team.Workers())}
 	g.offsets = make([]int, g.blocks.kc)
-	g.pack, g.block, g.stream = g.packPanel, g.blockItem, g.streamItem
+	g.pack, g.block, g.stream, g.innerBlock = g.packPanel, g.blockItem, g.streamItem, g.innerItem
 	return g
 }
 
@@ -140,6 +144,9 @@ func (g *Multiplier) multiply(ctx context.Context, transA bool, m, n, k int, a [
 	for g.jc = 0; g.jc < n; g.jc += g.blocks.nc {
 		g.nb = min(g.blocks.nc, n-g.jc)
 		rows := g.divide()
+		if g.parts > 1 {
+			return g.together(ctx)
+		}
 		for g.pc = 0; g.pc < k; g.pc += g.kstep {
 			g.kb = min(g.kstep, k-g.pc)
 			if err := g.inner(ctx, rows); err != nil {
@@ -299,6 +306,7 @@ func scale(m, n int, beta float32, c []float32, ldc int) {
 // reserve makes room for the packed operands.
 func (g *Multiplier) reserve(m, n, k int) {
 	g.kstep = g.blocks.inner(k)
+	g.parts = 1
 	panel, sums := g.kern.KB*g.kstep, 0
 	switch g.way {
 	case shared:
@@ -309,6 +317,9 @@ func (g *Multiplier) reserve(m, n, k int) {
 		g.right = g.b
 	case stream:
 		sums = sumsLen + m*(g.kern.KB+sumsPad)
+		if g.parts = g.inners(k); g.parts > 1 {
+			grow(&g.sums, g.parts*g.partialLen())
+		}
 	}
 	for i := range g.work {
 		w := &g.work[i]

@@ -223,6 +223,23 @@ func TestFewRows(t *testing.T) {
 	})
 }
 
+// TestFewRowsTogether: two and four workers compute the inner blocks of short rows
+// at once, with the bits of one.
+func TestFewRowsTogether(t *testing.T) {
+	forEachDirect(t, func(t *testing.T, kern *direct.Kernel) {
+		k := 3*blocksOf(kern).kc + 5
+		for i, s := range []sgemmCase{{m: 1, n: 1000, k: k}, {m: 4, n: 129, k: k}, {transA: true, m: 3, n: 64, k: k, pad: 2, beta: 1}, {m: 2, n: 2048, k: k, pad: 7, beta: 2}} {
+			s.alpha = 1
+			la, _, lb, _, lc, _ := s.sizes()
+			a, b, c := testutil.Normal(uint64(i), la), testutil.Normal(uint64(i+9), lb), testutil.Normal(uint64(i+20), lc)
+			want := s.run(t, kern, a, b, c, 1)
+			for _, workers := range []int{2, 4} {
+				testutil.CheckBits(t, "together", s, s.run(t, kern, a, b, c, workers), want)
+			}
+		}
+	})
+}
+
 // TestBlocks: blocks of rows that are whole groups never exceed MC, and parts of k
 // never KC.
 func TestBlocks(t *testing.T) {

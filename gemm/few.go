@@ -43,14 +43,15 @@ func (g *Multiplier) streams() (rows, groups int) {
 	return rows, min(max(groups, 1), g.panels())
 }
 
-// inners returns how many inner blocks the team computes at once: one, or all. Where rows
-// of B are short, halves of them lie too near to each other for two workers: each
-// reads whole rows, of inner blocks of its own, and their sums are added afterwards
-// in their order. At 1×1000×4096 two workers read 117 GB/s so, and 105 by columns;
-// from memory 36 and 30.
+// inners returns how many inner blocks the team computes at once: one, or all.
+// Parts of the rows of B lie too near to each other for several workers, and for few
+// rows of A reading B is all: each worker reads whole rows then, of inner blocks of
+// its own, and their sums are added afterwards in their order. Two workers read so,
+// and by columns, in GB/s: 117 and 105 at 1×1000×4096, from memory (cores that share
+// no last-level cache) 55 and 52 at 1×4096×8192.
 func (g *Multiplier) inners(k int) int {
 	parts, workers := (k+g.kstep-1)/g.kstep, g.team.Workers()
-	if workers == 1 || g.m > 4 || g.n > 2048 || parts%workers != 0 && parts < 8*workers {
+	if workers == 1 || g.m > 4 || g.n > g.blocks.nc || parts%workers != 0 && parts < 8*workers {
 		return 1
 	}
 	return parts

@@ -75,15 +75,22 @@ func (p *products) run(f sgemm) {
 	f(p.batch, p.m, p.n, p.k, p.a, p.b, p.c)
 }
 
-// time repeats the products until a sample lasts about 5 ms: threads that were asleep
-// find their processors in the first few.
+// warm is how long products run before they are timed. A system may leave threads
+// that were asleep on one processor for tens of milliseconds, while another is idle.
+const warm = 40 * time.Millisecond
+
+// time repeats the products until a sample lasts about 5 ms.
 func (p *products) time(f sgemm, samples int) (ms []float64) {
 	p.run(f)
-	t := time.Now()
-	p.run(f)
-	repeat := max(1, int(5*time.Millisecond/max(time.Since(t), 1)))
+	last, start := time.Duration(0), time.Now()
+	for last == 0 || time.Since(start) < warm {
+		t := time.Now()
+		p.run(f)
+		last = max(time.Since(t), 1)
+	}
+	repeat := max(1, int(5*time.Millisecond/last))
 	for range samples {
-		t = time.Now()
+		t := time.Now()
 		for range repeat {
 			p.run(f)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/transpose"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -80,6 +81,8 @@ type multiplierScratch struct {
 	b    []float32 // a panel, where items pack their own
 	sums []float32 // [m][columns of an item], of few rows
 	tile []float32 // [MC][KB], of a last panel that reaches over the edge
+	// Columns of B on their way to a panel.
+	block [transposed * 16]float32
 }
 
 // NewMultiplier returns a Multiplier for a team, which may be nil. The team's
@@ -348,35 +351,54 @@ func (g *Multiplier) panel(p int) []float32 {
 }
 
 // packPanel copies alpha·op(B) to one panel of the shared ones.
-func (g *Multiplier) packPanel(_, p int) { g.packTo(g.panel(p), p) }
+func (g *Multiplier) packPanel(worker, p int) { g.packTo(&g.work[worker], g.panel(p), p) }
 
-func (g *Multiplier) packTo(out []float32, p int) {
+func (g *Multiplier) packTo(w *multiplierScratch, out []float32, p int) {
 	width := g.width(p)
-	j0 := g.jc + p*g.kern.KB
-	valid := min(width, g.n-j0)
-	if !g.transB {
-		elementwise.CopyRows(g.kb, valid, out, width, g.bm[g.pc*g.ldb+j0:], g.ldb)
+	j := g.jc + p*g.kern.KB
+	if valid := min(width, g.n-j); g.transB {
+		g.packTransposed(w, out, width, g.bm[j*g.ldb+g.pc:], valid)
+	} else {
+		elementwise.CopyRows(g.kb, valid, out, width, g.bm[g.pc*g.ldb+j:], g.ldb)
 		if valid < width {
 			for i := range g.kb {
 				clear(out[i*width+valid:][:width-valid])
 			}
 		}
-		if g.alpha != 1 {
-			for i := range out {
-				out[i] *= g.alpha
-			}
-		}
-		return
 	}
-	for j := range width {
-		if j >= valid {
-			for i := range g.kb {
-				out[i*width+j] = 0
-			}
-			continue
+	if g.alpha != 1 {
+		for i := range out {
+			out[i] *= g.alpha
 		}
-		for i, v := range g.bm[(j0+j)*g.ldb+g.pc:][:g.kb] {
-			out[i*width+j] = g.alpha * v
+	}
+}
+
+// transposed is how many rows of a panel are transposed at a time, 16 columns of
+// them: they stay in the first-level cache.
+const transposed = 128
+
+// packTransposed copies the transpose of rows of b to a panel, as columns.
+func (g *Multiplier) packTransposed(w *multiplierScratch, out []float32, width int, b []float32, columns int) {
+	for i := 0; i < g.kb; i += transposed {
+		n := min(transposed, g.kb-i)
+		for j := 0; j < width; j += 16 {
+			block := w.block[:n*16]
+			if width == 16 {
+				block = out[i*16:][:n*16]
+			}
+			if columns-j >= 16 {
+				transpose.FromRows(block, b[j*g.ldb+i:], g.ldb, n)
+			} else {
+				clear(block)
+				for l := range max(columns-j, 0) {
+					for r, v := range b[(j+l)*g.ldb+i:][:n] {
+						block[r*16+l] = v
+					}
+				}
+			}
+			if width > 16 {
+				elementwise.CopyRows(n, 16, out[i*width+j:], width, block, 16)
+			}
 		}
 	}
 }
@@ -418,7 +440,7 @@ func (g *Multiplier) blockItem(worker, item int) {
 	}
 	if g.way == apart {
 		o.U = w.b[:g.kb*width]
-		g.packTo(o.U, p)
+		g.packTo(w, o.U, p)
 	} else {
 		o.U = g.panel(p)
 		if p+1 < end && 2*width <= g.mb { // the next panel has room beside this one and A

@@ -50,7 +50,7 @@ type Multiplier struct {
 	innerBlock func(worker, part int)
 	parts      int
 	sums       []float32
-	tap        int // distance of the offsets
+	tap        int // distance of the inner elements of op(A)
 	transB     bool
 	m, n, k    int
 	next       int // elements from B to that of a following product; 0: none
@@ -81,7 +81,7 @@ type multiplierScratch struct {
 	b    []float32 // a panel, where items pack their own
 	sums []float32 // [m][columns of an item], of few rows
 	tile []float32 // [MC][KB], of a last panel that reaches over the edge
-	// Columns of B on their way to a panel.
+	// What is transposed on its way to a panel or to a.
 	block [transposed * 16]float32
 }
 
@@ -195,24 +195,41 @@ func (g *Multiplier) divide() (rows int) {
 const rowPad = 16
 
 // left sets where the elements of op(A) lie, and whether they are read where they
-// are or from copies: of rows that share the sets of a first-level cache, if there
-// are columns enough to pay for it and the kernel gains by it, see blockTable.
+// are or from copies of its rows. Where the kernel gains by it, see blockTable, Aᵀ is
+// copied, whose rows lie across it, and rows that share the sets of a first-level
+// cache, if there are columns enough to pay for it.
 func (g *Multiplier) left(transA bool, lda int) {
-	tap := 1
-	g.row = lda
+	g.row, g.tap = lda, 1
 	if transA {
-		tap, g.row = lda, 1
+		g.row, g.tap = 1, lda
 	}
-	g.copied = g.blocks.copies && g.way != stream && !transA && lda%1024 == 0 && g.n >= 256
+	step := g.tap
+	g.copied = g.blocks.copies && g.way != stream && g.n >= 256 && (transA || lda%1024 == 0)
 	if g.copied {
+		step = 1
 		for i := range g.work {
-			grow(&g.work[i].a, g.blocks.mc*(g.kstep+rowPad))
+			grow(&g.work[i].a, (g.blocks.mc+15)/16*16*(g.kstep+rowPad))
 		}
 	}
-	if g.tap != tap {
-		g.tap = tap
+	if g.offsets[1] != step {
 		for i := range g.offsets {
-			g.offsets[i] = i * tap
+			g.offsets[i] = i * step
+		}
+	}
+}
+
+// copyRows copies a block of op(A) that begins with x to rows of its own.
+func (g *Multiplier) copyRows(w *multiplierScratch, rows int, x []float32) {
+	ld := g.kb + rowPad
+	if g.tap == 1 {
+		elementwise.CopyRows(rows, g.kb, w.a, ld, x, g.row)
+		return
+	}
+	for i := 0; i < rows; i += 16 {
+		for k := 0; k < g.kb; k += transposed {
+			n := min(transposed, g.kb-k)
+			elementwise.CopyRows(n, min(16, rows-i), w.block[:], 16, x[i+k*g.tap:], g.tap)
+			transpose.ToRows(w.a[i*ld+k:], w.block[:], ld, n) // rows beyond are not read
 		}
 	}
 }
@@ -450,7 +467,7 @@ func (g *Multiplier) blockItem(worker, item int) {
 	if g.copied {
 		o.Step = g.kb + rowPad
 		if w.held != ic {
-			elementwise.CopyRows(rows, g.kb, w.a, o.Step, o.X, g.row)
+			g.copyRows(w, rows, o.X)
 			w.held = ic
 		}
 		o.X = w.a

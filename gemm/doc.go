@@ -19,7 +19,8 @@
 // of fused multiply-adds over k, in blocks: its bits depend on k alone, not on the
 // other sizes, the leading dimensions or the number of workers. Only where B has at
 // most 16 elements, sums are taken by a plain loop in float64. Up to 200 rows (24
-// where NR is 16) read B in place too.
+// where NR is 16) read B in place too. Where NR is 16, a transposed A and rows of A
+// that share cache sets are copied to rows side by side first.
 //
 // [SGEMM] and [GEMV] are functions on one core. A [Multiplier] has a team of
 // workers and keeps its memory; [Packed] holds a right operand that is used often.

@@ -64,7 +64,7 @@ func maxPoolGrad(c *build.Context, isa vecISA) {
 	c.Function("maxGradRow" + isa.suffix)
 	c.Doc("maxGradRow" + isa.suffix + " is the gradient of the 2×2 maximum for n pixels of a row; see kernel.maxGradRow.")
 	c.Pragma("noescape")
-	c.SignatureExpr("func(n int, dx, x, y, dy *float32, row int, floor float32)")
+	c.SignatureExpr("func(n int, dx, x, y, dy *float32, row int, floor float32, stream int)")
 	n := c.Load(c.Param("n"), reg.RCX)
 	dx := c.Load(c.Param("dx"), reg.RDI)
 	x := c.Load(c.Param("x"), reg.RSI)
@@ -77,40 +77,51 @@ func maxPoolGrad(c *build.Context, isa vecISA) {
 	r := isa.regs
 	floor, vy, left, mask, out := r[0], r[1], r[2], r[3], r[4]
 	broadcast(c, "floor", floor)
-	c.Label("pixel")
-	isa.each(func(off int) {
-		c.VMOVUPS(Mem{Base: y, Disp: off}, vy)
-		c.VMOVUPS(Mem{Base: dy, Disp: off}, left)
-		c.Comment("left is what no pixel has taken yet: nothing if y is not above the floor")
-		if isa.lanes == 16 {
-			c.VCMPPS(Imm(30), floor, vy, reg.K1)
-			c.VMOVAPS_Z(left, reg.K1, left)
-		} else {
-			c.VCMPPS(Imm(30), floor, vy, mask)
-			c.VANDPS(mask, left, left)
-		}
-		for _, p := range []struct{ in, out reg.Register }{{x, dx}, {xRow, dxRow}} {
-			for d := 0; d < 128; d += 64 {
-				if isa.lanes == 16 {
-					c.VCMPPS(Imm(0), Mem{Base: p.in, Disp: off + d}, vy, reg.K1)
-					c.VMOVAPS_Z(left, reg.K1, out)
-					c.VPXORD(left, left, reg.K1, left)
-				} else {
-					c.VCMPPS(Imm(0), Mem{Base: p.in, Disp: off + d}, vy, mask)
-					c.VANDPS(left, mask, out)
-					c.VANDNPS(left, mask, left)
-				}
-				c.VMOVUPS(out, Mem{Base: p.out, Disp: off + d})
+	pixels := func(label string, store func(v, m Op)) {
+		c.Label(label)
+		isa.each(func(off int) {
+			c.VMOVUPS(Mem{Base: y, Disp: off}, vy)
+			c.VMOVUPS(Mem{Base: dy, Disp: off}, left)
+			c.Comment("left is what no pixel has taken yet: nothing if y is not above the floor")
+			if isa.lanes == 16 {
+				c.VCMPPS(Imm(30), floor, vy, reg.K1)
+				c.VMOVAPS_Z(left, reg.K1, left)
+			} else {
+				c.VCMPPS(Imm(30), floor, vy, mask)
+				c.VANDPS(mask, left, left)
 			}
+			for _, p := range []struct{ in, out reg.Register }{{x, dx}, {xRow, dxRow}} {
+				for d := 0; d < 128; d += 64 {
+					if isa.lanes == 16 {
+						c.VCMPPS(Imm(0), Mem{Base: p.in, Disp: off + d}, vy, reg.K1)
+						c.VMOVAPS_Z(left, reg.K1, out)
+						c.VPXORD(left, left, reg.K1, left)
+					} else {
+						c.VCMPPS(Imm(0), Mem{Base: p.in, Disp: off + d}, vy, mask)
+						c.VANDPS(left, mask, out)
+						c.VANDNPS(left, mask, left)
+					}
+					store(out, Mem{Base: p.out, Disp: off + d})
+				}
+			}
+		})
+		c.ADDQ(Imm(64), y)
+		c.ADDQ(Imm(64), dy)
+		for _, p := range []reg.Register{x, xRow, dx, dxRow} {
+			c.ADDQ(U32(128), p)
 		}
-	})
-	c.ADDQ(Imm(64), y)
-	c.ADDQ(Imm(64), dy)
-	for _, p := range []reg.Register{x, xRow, dx, dxRow} {
-		c.ADDQ(U32(128), p)
+		c.DECQ(n)
+		c.JNZ(LabelRef(label))
 	}
-	c.DECQ(n)
-	c.JNZ(LabelRef("pixel"))
+	stream := c.Load(c.Param("stream"), reg.RAX)
+	c.TESTQ(stream, stream)
+	c.JNZ(LabelRef("around"))
+	pixels("pixel", func(v, m Op) { c.VMOVUPS(v, m) })
+	c.VZEROUPPER()
+	c.RET()
+	c.Label("around")
+	pixels("streamed", func(v, m Op) { c.VMOVNTPS(v, m) })
+	c.SFENCE()
 	c.VZEROUPPER()
 	c.RET()
 }

@@ -44,7 +44,7 @@ func maxPoolGradNEON(c *neon.Context) {
 	c.Function("maxGradRowNEON")
 	c.Doc("maxGradRowNEON is the gradient of the 2×2 maximum for n pixels of a row; see kernel.maxGradRow.")
 	c.Pragma("noescape")
-	c.SignatureExpr("func(n int, dx, x, y, dy *float32, row int, floor float32)")
+	c.SignatureExpr("func(n int, dx, x, y, dy *float32, row int, floor float32, stream int)")
 	const n, dx, x, y, dy, row, dxRow, xRow neon.R = 0, 1, 2, 3, 4, 5, 6, 7
 	c.Load("n", n)
 	c.Load("dx", dx)

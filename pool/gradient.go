@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"unsafe"
 
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
@@ -56,9 +57,13 @@ func (e *MaxPoolGradExec) plane(_, item int) {
 	oh, ow := e.h/2, e.w/2
 	at, to := item*16*e.h*e.w, item*16*oh*ow
 	dx := e.dx[at:][:16*e.h*e.w]
+	stream := 0
+	if len(e.dx) >= streamLen && uintptr(unsafe.Pointer(&dx[0]))%64 == 0 {
+		stream = 1
+	}
 	for y := range oh {
 		row, out := 2*y*e.w*16, to+y*ow*16
-		e.kern.maxGradRow(ow, &dx[row], &e.x[at+row], &e.y[out], &e.dy[out], e.w*16, e.floor)
+		e.kern.maxGradRow(ow, &dx[row], &e.x[at+row], &e.y[out], &e.dy[out], e.w*16, e.floor, stream)
 		if e.w%2 == 1 { // a last column that no maximum sees
 			clear(dx[row+(e.w-1)*16:][:16])
 			clear(dx[row+(2*e.w-1)*16:][:16])
@@ -66,6 +71,10 @@ func (e *MaxPoolGradExec) plane(_, item int) {
 	}
 	clear(dx[2*oh*e.w*16:])
 }
+
+// streamLen is the length from which dX is written around the caches: they could
+// not keep it until it is read, and would read it before it is written.
+const streamLen = 1 << 20
 
 // LRNGradExec computes the gradient of the local response normalisation on a
 // team. One goroutine at a time may use it.

@@ -59,10 +59,39 @@ func TestMaxPoolGradGuards(t *testing.T) {
 			for n := 1; n <= 3; n++ {
 				pixels := func(n int) *float32 { return &place(t, testutil.Normal(uint64(n), n*16))[0] }
 				gap := n * 32
-				kern.maxGradRow(n, pixels(4*n), pixels(4*n), pixels(n), pixels(n), gap, float32(math.Inf(-1)))
+				for stream := range 2 {
+					kern.maxGradRow(n, pixels(4*n), pixels(4*n), pixels(n), pixels(n), gap, float32(math.Inf(-1)), stream)
+				}
 			}
 		}
 	})
+}
+
+// TestMaxPoolGradStream: the result is the same where it is written around the caches,
+// and where it does not begin on a cache line.
+func TestMaxPoolGradStream(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, kern *kernel) {
+		const h, w = 256, streamLen / 256 / 16
+		e, err := NewMaxPoolGrad(1, 1, h, w, true, nil)
+		require.NoError(t, err)
+		e.kern = kern
+		x, y, dy := testutil.Ints(1, streamLen, -2, 2), testutil.Ints(2, streamLen/4, 1, 2), testutil.Normal(3, streamLen/4)
+		want := make([]float32, streamLen)
+		maxGradRowsGeneric(want, x, y, dy, h, w)
+		for _, skip := range []int{0, 1} {
+			got := layout.Alloc(streamLen + skip)[skip:]
+			require.NoError(t, e.Run(context.Background(), got, x, y, dy))
+			testutil.CheckBits(t, "gradient", skip, got, want)
+		}
+	})
+}
+
+// maxGradRowsGeneric computes a plane.
+func maxGradRowsGeneric(dx, x, y, dy []float32, h, w int) {
+	for i := range h / 2 {
+		row, out := 2*i*w*16, i*w/2*16
+		maxGradRowGeneric(w/2, &dx[row], &x[row], &y[out], &dy[out], w*16, 0, 0)
+	}
 }
 
 func testLRNGrad(t *testing.T, s shape, seed uint64) {

@@ -22,8 +22,9 @@ type kernel struct {
 
 	// maxGradRow sets the 2×2 pixels of dx that belong to n pixels of y and dy:
 	// dy where x is the first to equal y, 0 elsewhere, and 0 for all four unless
-	// y > floor. Rows of x and dx are row floats apart.
-	maxGradRow func(n int, dx, x, y, dy *float32, row int, floor float32)
+	// y > floor. Rows of x and dx are row floats apart. If stream is not 0, dx lies on
+	// cache lines and may be written around the caches.
+	maxGradRow func(n int, dx, x, y, dy *float32, row int, floor float32, stream int)
 
 	// lrn normalises n pixels of a block, src to dst. below and above are the
 	// same pixels of the blocks before and after it, their pixels step floats
@@ -54,7 +55,7 @@ func maxRowGeneric(n int, dst, src *float32, row int) {
 	}
 }
 
-func maxGradRowGeneric(n int, dx, x, y, dy *float32, row int, floor float32) {
+func maxGradRowGeneric(n int, dx, x, y, dy *float32, row int, floor float32, _ int) {
 	d, s := unsafe.Slice(dx, row+n*32), unsafe.Slice(x, row+n*32)
 	ys, dys := unsafe.Slice(y, n*16), unsafe.Slice(dy, n*16)
 	for p := range n {

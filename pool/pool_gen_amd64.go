@@ -12,7 +12,7 @@ func maxRowAVX2(n int, dst *float32, src *float32, row int)
 // maxGradRowAVX2 is the gradient of the 2×2 maximum for n pixels of a row; see kernel.maxGradRow.
 //
 //go:noescape
-func maxGradRowAVX2(n int, dx *float32, x *float32, y *float32, dy *float32, row int, floor float32)
+func maxGradRowAVX2(n int, dx *float32, x *float32, y *float32, dy *float32, row int, floor float32, stream int)
 
 // lrnAVX2 normalises n pixels; see kernel.lrn.
 //
@@ -27,7 +27,7 @@ func maxRowAVX512(n int, dst *float32, src *float32, row int)
 // maxGradRowAVX512 is the gradient of the 2×2 maximum for n pixels of a row; see kernel.maxGradRow.
 //
 //go:noescape
-func maxGradRowAVX512(n int, dx *float32, x *float32, y *float32, dy *float32, row int, floor float32)
+func maxGradRowAVX512(n int, dx *float32, x *float32, y *float32, dy *float32, row int, floor float32, stream int)
 
 // lrnAVX512 normalises n pixels; see kernel.lrn.
 //

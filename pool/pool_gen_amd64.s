@@ -48,9 +48,9 @@ pixel:
 	VZEROUPPER
 	RET
 
-// func maxGradRowAVX2(n int, dx *float32, x *float32, y *float32, dy *float32, row int, floor float32)
-// Requires: AVX
-TEXT ·maxGradRowAVX2(SB), $0-52
+// func maxGradRowAVX2(n int, dx *float32, x *float32, y *float32, dy *float32, row int, floor float32, stream int)
+// Requires: AVX, MMX+
+TEXT ·maxGradRowAVX2(SB), $0-64
 	MOVQ         n+0(FP), CX
 	MOVQ         dx+8(FP), DI
 	MOVQ         x+16(FP), SI
@@ -60,6 +60,9 @@ TEXT ·maxGradRowAVX2(SB), $0-52
 	LEAQ         (DI)(DX*4), R10
 	LEAQ         (SI)(DX*4), R11
 	VBROADCASTSS floor+48(FP), Y0
+	MOVQ         stream+56(FP), AX
+	TESTQ        AX, AX
+	JNZ          around
 
 pixel:
 	VMOVUPS (R8), Y1
@@ -114,6 +117,64 @@ pixel:
 	ADDQ    $0x00000080, R10
 	DECQ    CX
 	JNZ     pixel
+	VZEROUPPER
+	RET
+
+around:
+streamed:
+	VMOVUPS (R8), Y1
+	VMOVUPS (R9), Y2
+
+	// left is what no pixel has taken yet: nothing if y is not above the floor
+	VCMPPS   $0x1e, Y0, Y1, Y3
+	VANDPS   Y3, Y2, Y2
+	VCMPPS   $0x00, (SI), Y1, Y3
+	VANDPS   Y2, Y3, Y4
+	VANDNPS  Y2, Y3, Y2
+	VMOVNTPS Y4, (DI)
+	VCMPPS   $0x00, 64(SI), Y1, Y3
+	VANDPS   Y2, Y3, Y4
+	VANDNPS  Y2, Y3, Y2
+	VMOVNTPS Y4, 64(DI)
+	VCMPPS   $0x00, (R11), Y1, Y3
+	VANDPS   Y2, Y3, Y4
+	VANDNPS  Y2, Y3, Y2
+	VMOVNTPS Y4, (R10)
+	VCMPPS   $0x00, 64(R11), Y1, Y3
+	VANDPS   Y2, Y3, Y4
+	VANDNPS  Y2, Y3, Y2
+	VMOVNTPS Y4, 64(R10)
+	VMOVUPS  32(R8), Y1
+	VMOVUPS  32(R9), Y2
+
+	// left is what no pixel has taken yet: nothing if y is not above the floor
+	VCMPPS   $0x1e, Y0, Y1, Y3
+	VANDPS   Y3, Y2, Y2
+	VCMPPS   $0x00, 32(SI), Y1, Y3
+	VANDPS   Y2, Y3, Y4
+	VANDNPS  Y2, Y3, Y2
+	VMOVNTPS Y4, 32(DI)
+	VCMPPS   $0x00, 96(SI), Y1, Y3
+	VANDPS   Y2, Y3, Y4
+	VANDNPS  Y2, Y3, Y2
+	VMOVNTPS Y4, 96(DI)
+	VCMPPS   $0x00, 32(R11), Y1, Y3
+	VANDPS   Y2, Y3, Y4
+	VANDNPS  Y2, Y3, Y2
+	VMOVNTPS Y4, 32(R10)
+	VCMPPS   $0x00, 96(R11), Y1, Y3
+	VANDPS   Y2, Y3, Y4
+	VANDNPS  Y2, Y3, Y2
+	VMOVNTPS Y4, 96(R10)
+	ADDQ     $0x40, R8
+	ADDQ     $0x40, R9
+	ADDQ     $0x00000080, SI
+	ADDQ     $0x00000080, R11
+	ADDQ     $0x00000080, DI
+	ADDQ     $0x00000080, R10
+	DECQ     CX
+	JNZ      streamed
+	SFENCE
 	VZEROUPPER
 	RET
 
@@ -224,9 +285,9 @@ pixel:
 	VZEROUPPER
 	RET
 
-// func maxGradRowAVX512(n int, dx *float32, x *float32, y *float32, dy *float32, row int, floor float32)
-// Requires: AVX, AVX512F
-TEXT ·maxGradRowAVX512(SB), $0-52
+// func maxGradRowAVX512(n int, dx *float32, x *float32, y *float32, dy *float32, row int, floor float32, stream int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·maxGradRowAVX512(SB), $0-64
 	MOVQ         n+0(FP), CX
 	MOVQ         dx+8(FP), DI
 	MOVQ         x+16(FP), SI
@@ -236,6 +297,9 @@ TEXT ·maxGradRowAVX512(SB), $0-52
 	LEAQ         (DI)(DX*4), R10
 	LEAQ         (SI)(DX*4), R11
 	VBROADCASTSS floor+48(FP), Z0
+	MOVQ         stream+56(FP), AX
+	TESTQ        AX, AX
+	JNZ          around
 
 pixel:
 	VMOVUPS (R8), Z1
@@ -268,6 +332,42 @@ pixel:
 	ADDQ      $0x00000080, R10
 	DECQ      CX
 	JNZ       pixel
+	VZEROUPPER
+	RET
+
+around:
+streamed:
+	VMOVUPS (R8), Z1
+	VMOVUPS (R9), Z2
+
+	// left is what no pixel has taken yet: nothing if y is not above the floor
+	VCMPPS    $0x1e, Z0, Z1, K1
+	VMOVAPS.Z Z2, K1, Z2
+	VCMPPS    $0x00, (SI), Z1, K1
+	VMOVAPS.Z Z2, K1, Z4
+	VPXORD    Z2, Z2, K1, Z2
+	VMOVNTPS  Z4, (DI)
+	VCMPPS    $0x00, 64(SI), Z1, K1
+	VMOVAPS.Z Z2, K1, Z4
+	VPXORD    Z2, Z2, K1, Z2
+	VMOVNTPS  Z4, 64(DI)
+	VCMPPS    $0x00, (R11), Z1, K1
+	VMOVAPS.Z Z2, K1, Z4
+	VPXORD    Z2, Z2, K1, Z2
+	VMOVNTPS  Z4, (R10)
+	VCMPPS    $0x00, 64(R11), Z1, K1
+	VMOVAPS.Z Z2, K1, Z4
+	VPXORD    Z2, Z2, K1, Z2
+	VMOVNTPS  Z4, 64(R10)
+	ADDQ      $0x40, R8
+	ADDQ      $0x40, R9
+	ADDQ      $0x00000080, SI
+	ADDQ      $0x00000080, R11
+	ADDQ      $0x00000080, DI
+	ADDQ      $0x00000080, R10
+	DECQ      CX
+	JNZ       streamed
+	SFENCE
 	VZEROUPPER
 	RET
 

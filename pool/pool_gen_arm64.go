@@ -12,7 +12,7 @@ func maxRowNEON(n int, dst *float32, src *float32, row int)
 // maxGradRowNEON is the gradient of the 2×2 maximum for n pixels of a row; see kernel.maxGradRow.
 //
 //go:noescape
-func maxGradRowNEON(n int, dx *float32, x *float32, y *float32, dy *float32, row int, floor float32)
+func maxGradRowNEON(n int, dx *float32, x *float32, y *float32, dy *float32, row int, floor float32, stream int)
 
 // lrnNEON normalises n pixels; see kernel.lrn.
 //

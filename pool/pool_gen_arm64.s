@@ -50,8 +50,8 @@ pixel:
 	BNE   pixel
 	RET
 
-// func maxGradRowNEON(n int, dx *float32, x *float32, y *float32, dy *float32, row int, floor float32)
-TEXT ·maxGradRowNEON(SB), $0-52
+// func maxGradRowNEON(n int, dx *float32, x *float32, y *float32, dy *float32, row int, floor float32, stream int)
+TEXT ·maxGradRowNEON(SB), $0-64
 	MOVD  n+0(FP), R0
 	MOVD  dx+8(FP), R1
 	MOVD  x+16(FP), R2

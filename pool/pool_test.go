@@ -157,8 +157,8 @@ func TestSpecials(t *testing.T) {
 
 		for _, floor := range []float32{0, float32(math.Inf(-1))} {
 			dx, want := testutil.NaNGuarded(t, len(x)), make([]float32, len(x))
-			kern.maxGradRow(n, &dx[0], &x[0], &y[0], &dy[0], n*32, floor)
-			maxGradRowGeneric(n, &want[0], &x[0], &y[0], &dy[0], n*32, floor)
+			kern.maxGradRow(n, &dx[0], &x[0], &y[0], &dy[0], n*32, floor, 0)
+			maxGradRowGeneric(n, &want[0], &x[0], &y[0], &dy[0], n*32, floor, 0)
 			testutil.CheckExact(t, "gradient", floor, dx, want)
 		}
 

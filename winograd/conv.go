@@ -93,10 +93,9 @@ func (c *Conv) Bias() []float32 { return c.bias }
 func (c *Conv) planLoops() {
 	f := c.f
 	aa := f.alpha * f.alpha
-	// A filter larger than its share of the caches is read once for all tiles,
-	// each worker with its own V, as long as that V is not larger still.
-	vBytes := 4 * aa * f.cBlocks * 16 * c.tiles
-	c.panelMajor = f.Bytes() > largeFilter && int64(vBytes) <= f.Bytes()/4
+	// A filter larger than its share of the caches is read once for few tiles, each
+	// worker with a V of its own. Of more tiles no V is computed twice.
+	c.panelMajor = f.Bytes() > largeFilter && c.tiles <= panelBlock
 	c.block = c.blockTiles()
 	c.transformed = c.block
 	if c.panelMajor {
@@ -126,6 +125,11 @@ func (c *Conv) blockTiles() int {
 	fit := (l2 - int(min(f.Bytes(), l2/2))) / perTile
 	group := f.kern.Tiles
 	most, least := maxBlock/group*group, (minBlock+group-1)/group*group
+	if f.Bytes() > largeFilter {
+		// U comes from memory for each block, and V does not fit the cache either way:
+		// blocks as large as leave eight workers one each.
+		return min(max(c.tiles/8, least), panelBlock, c.tiles)
+	}
 	return min(max(fit/group*group, least), most, c.tiles)
 }
 

@@ -26,8 +26,8 @@
 //
 // A block of tiles is transformed into V, which stays in the second-level
 // cache, and then multiplied with one panel of U after another. Where U is
-// larger than the cache (conv4, conv5 of VGG) the loops are exchanged: a panel
-// of U is read once for all tiles.
+// larger than the cache and the tiles are few (conv4, conv5 of VGG, one picture) the
+// loops are exchanged: a panel of U is read once for all tiles.
 //
 // An infinity or NaN in the input makes every output of its tiles NaN, where
 // the definition would spoil up to nine.

@@ -166,6 +166,13 @@ func (e *directGradExec) sumBand(worker, item int) {
 		o.Offsets = e.offsets[:min(e.chunk, y1-y)*e.ow]
 		for b := range e.blocks {
 			o.U = e.dy[((picture*e.blocks+b)*e.oh+y)*e.ow*16:][:len(o.Offsets)*16]
+			// What is read next is fetched meanwhile: the same rows of the next block, or
+			// after the last one the next rows of the first.
+			plane := e.oh * e.ow * 16
+			o.Ahead[0] = plane
+			if b == e.blocks-1 {
+				o.Ahead[0] = e.chunk*e.ow*16 - b*plane
+			}
 			o.Out = sums[b*(9*e.c+1)*16:]
 			bias := o.Out[9*e.c*16:][:16]
 			elementwise.SumPixels(part, o.U)
@@ -175,6 +182,7 @@ func (e *directGradExec) sumBand(worker, item int) {
 			for i := range 3 {
 				o.X = lines[(y-y0+i)*e.lineLen():]
 				e.kern.Row(3*e.c, 16, &o)
+				o.Ahead[0] = 0
 				o.Out = o.Out[3*e.c*16:]
 			}
 		}

@@ -28,22 +28,21 @@ func (e Epilogue) index() int {
 
 // Conv is a convolution of n pictures of one size. It is immutable.
 type Conv struct {
-	f           *Filter
-	n, h, w     int
-	pad         int
-	side        int // of the patch of a tile, pixels
-	oh, ow      int // of the convolution
-	ph, pw      int // of the result: after the pool, if there is one
-	epilogue    Epilogue
-	bias        []float32
-	rows, cols  int // tiles of one picture
-	tiles       int // of all pictures
-	block       int // tiles of an item
-	panelMajor  bool
-	blocks      int // items over tiles
-	vLen, mLen  int // floats of scratch of one worker
-	mStride     int // floats between elements ξ of M
-	transformed int // tiles that V holds
+	f          *Filter
+	n, h, w    int
+	pad        int
+	side       int // of the patch of a tile, pixels
+	oh, ow     int // of the convolution
+	ph, pw     int // of the result: after the pool, if there is one
+	epilogue   Epilogue
+	bias       []float32
+	rows, cols int // tiles of one picture
+	tiles      int // of all pictures
+	block      int // tiles of an item
+	panelMajor bool
+	blocks     int // items over tiles
+	vLen, mLen int // floats of scratch of one worker
+	mStride    int // floats between elements ξ of M
 }
 
 // The sizes that the order of loops is chosen by: half of the level-three cache
@@ -97,10 +96,8 @@ func (c *Conv) planLoops() {
 	// worker with a V of its own. Of more tiles no V is computed twice.
 	c.panelMajor = f.Bytes() > largeFilter && c.tiles <= panelBlock
 	c.block = c.blockTiles()
-	c.transformed = c.block
 	if c.panelMajor {
-		c.block = min(c.tiles, panelBlock)
-		c.transformed = c.tiles
+		c.block = c.tiles
 	}
 	c.blocks = (c.tiles + c.block - 1) / c.block
 	if c.blocks > 2 {
@@ -109,10 +106,7 @@ func (c *Conv) planLoops() {
 	// Even blocks: a small remainder runs below the peak.
 	c.block = (c.tiles + c.blocks - 1) / c.blocks
 	c.blocks = (c.tiles + c.block - 1) / c.block
-	if !c.panelMajor {
-		c.transformed = c.block
-	}
-	c.vLen = aa * f.cBlocks * 16 * c.transformed
+	c.vLen = aa * f.cBlocks * 16 * c.block
 	c.mStride = (c.block*f.kern.KB+15)/16*16 + 16 // a line more, so that elements ξ do not share a cache set
 	c.mLen = aa * c.mStride
 }
@@ -137,7 +131,7 @@ func (c *Conv) blockTiles() int {
 func (c *Conv) String() string {
 	order := "blocks of tiles outside, panels inside"
 	if c.panelMajor {
-		order = "panels outside, blocks of tiles inside"
+		order = "panels outside, all tiles inside"
 	}
 	return fmt.Sprintf("F(%d×%d,3×3): %d tiles in %d blocks of %d; %d panels of %d outputs; %s",
 		c.f.m, c.f.m, c.tiles, c.blocks, c.block, c.f.panels(), c.f.kern.KB, order)
@@ -211,7 +205,7 @@ func (e *Exec) RunMasked(ctx context.Context, dst, src, mask []float32) error {
 	e.dst, e.src, e.mask = dst, src, mask
 	items := c.blocks
 	if c.panelMajor {
-		items *= c.f.panels()
+		items = c.f.panels()
 		for i := range e.workers {
 			e.workers[i].ready = false
 		}
@@ -228,33 +222,28 @@ func (e *Exec) tileMajorItem(wi, item int) {
 	t1 := min(t0+c.block, c.tiles)
 	e.transformInput(w, t0, t1)
 	for panel := range c.f.panels() {
-		e.multiply(w, w.v, panel, t1-t0)
+		e.multiply(w, panel, t1-t0)
 		e.transformOutput(w, panel, t0, t1)
 	}
 }
 
-// panelMajorItem does one panel for one block of tiles. Each worker has a V of
-// its own: sharing one between cores costs more than computing it twice.
-func (e *Exec) panelMajorItem(wi, item int) {
+// panelMajorItem does one panel for all tiles. Each worker has a V of its own:
+// sharing one between cores costs more than computing it twice.
+func (e *Exec) panelMajorItem(wi, panel int) {
 	c, w := e.c, &e.workers[wi]
 	if !w.ready {
-		for b := range c.blocks {
-			e.transformInputAt(w, w.v[b*c.block*c.vTile():], b*c.block, min((b+1)*c.block, c.tiles))
-		}
+		e.transformInput(w, 0, c.tiles)
 		w.ready = true
 	}
-	panel, b := item/c.blocks, item%c.blocks
-	t0 := b * c.block
-	t1 := min(t0+c.block, c.tiles)
-	e.multiply(w, w.v[t0*c.vTile():], panel, t1-t0)
-	e.transformOutput(w, panel, t0, t1)
+	e.multiply(w, panel, c.tiles)
+	e.transformOutput(w, panel, 0, c.tiles)
 }
 
 // vTile returns the floats of V of one tile.
 func (c *Conv) vTile() int { return c.f.alpha * c.f.alpha * c.f.cBlocks * 16 }
 
-// multiply sets M = V·U for one panel and the n tiles in v.
-func (e *Exec) multiply(w *worker, v []float32, panel, n int) {
+// multiply sets M = V·U for one panel and the n tiles in V.
+func (e *Exec) multiply(w *worker, panel, n int) {
 	c, f := e.c, e.c.f
 	aa, width := f.alpha*f.alpha, f.width(panel)
 	for xi := range aa {
@@ -266,7 +255,7 @@ func (e *Exec) multiply(w *worker, v []float32, panel, n int) {
 		case panel+1 < f.panels():
 			next = f.panel(panel+1, 0)
 		}
-		m, v, done := w.m[xi*c.mStride:], v, 0
+		m, v, done := w.m[xi*c.mStride:], w.v, 0
 		for _, g := range split(n, f.kern.Tiles) {
 			if g.n == 0 {
 				continue
@@ -312,12 +301,9 @@ func (c *Conv) nextRun(t, end int) run {
 	return run{t, min(c.cols-tx, end-t), t / (c.cols * c.rows), ty, tx}
 }
 
-// transformInput fills w.v with the tiles t0 … t1−1.
-func (e *Exec) transformInput(w *worker, t0, t1 int) { e.transformInputAt(w, w.v, t0, t1) }
-
-// transformInputAt writes V of the tiles t0 … t1−1 to v, group by group.
-func (e *Exec) transformInputAt(w *worker, v []float32, t0, t1 int) {
-	c := e.c
+// transformInput writes V of the tiles t0 … t1−1, group by group.
+func (e *Exec) transformInput(w *worker, t0, t1 int) {
+	c, v := e.c, w.v
 	for _, g := range split(t1-t0, c.f.kern.Tiles) {
 		for range g.n {
 			for i := 0; i < g.tiles; {

@@ -38,7 +38,7 @@ type WeightGrad struct {
 // Zen 4 with 32 MiB of last-level cache 3 to 6 MiB are equally fast for VGG's
 // layers, batch 8, while nobody else uses that cache, and 10 MiB 4 % slower. Where
 // dU stays in the second-level cache, they should as well: conv1_2 takes 25.7 ms
-// for 4 pictures on two cores instead of 28.6.
+// for 4 pictures on two cores instead of 28.6 (BenchmarkGradients).
 const gradScratch = 3 << 20
 
 // NewWeightGrad describes the gradient for n pictures of c×h×w, convolved to k
@@ -170,7 +170,8 @@ type gradPart struct {
 	_      [64]byte
 }
 
-// gradGroup is some blocks of input channels, which meet a panel at once. Their dU, [ξ][channels][width], begins at u[panel] of the part's memory.
+// gradGroup is some blocks of input channels, which meet a panel at once. Their dU,
+// [ξ][channels][width], begins at u[panel] of the part's memory.
 type gradGroup struct {
 	b, blocks int
 	u         []int

@@ -1,6 +1,7 @@
 // Package transpose holds the transpose of 16 rows that lie apart from each other:
-// channels of a picture to pixels of a block and back (package layout), and the
-// filters of 16 outputs to vectors of them and back (package winograd).
+// channels of a picture to pixels of a block and back (package layout), the filters
+// of 16 outputs to vectors of them and back (package winograd), and transposed
+// matrices on their way to panels (package gemm).
 package transpose
 
 import (

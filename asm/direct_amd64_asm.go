@@ -19,6 +19,10 @@ const (
 // they lie side by side. Between two parts memory is fetched that is needed later.
 const partTaps = 16
 
+// tallPixels is the largest group with tallVecs vectors: what is read of u once serves
+// so many pixels. Their 28 accumulators and 3 registers more are 31 of AVX-512's 32.
+const tallPixels, tallVecs = 14, 2
+
 // directKernels emits the direct convolution of 1 … isa.tiles pixels at a time.
 // Its register budgets are those of the blocked product, see productISA.
 func directKernels(c *build.Context) {
@@ -27,7 +31,11 @@ func directKernels(c *build.Context) {
 			if vecs*isa.lanes%16 != 0 {
 				continue
 			}
-			for pixels := isa.tiles; pixels >= 1; pixels-- {
+			most := isa.tiles
+			if vecs == tallVecs && isa.vecs > tallVecs {
+				most = tallPixels
+			}
+			for pixels := most; pixels >= 1; pixels-- {
 				directRun(c, isa, pixels, vecs)
 			}
 		}
@@ -89,12 +97,12 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 		for v := range vecs {
 			off := 4 * isa.lanes * v % 64
 			if v > 0 && off == 0 {
+				if pixels > len(outs) { // only with tallVecs, where this is the second plane
+					c.MOVQ(out, at)
+				}
 				c.LEAQ(Mem{Base: at, Index: plane, Scale: 4}, at)
 			}
-			for t, m := range outs[:pixels] {
-				m.Disp = off
-				f(t, v, m)
-			}
+			eachStrided(c, pixels, outs, func(t int, m Mem) { f(t, v, m.Offset(off)) })
 		}
 	}
 	ifMode := func(bit uint32, otherwise string) {
@@ -138,8 +146,8 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	for d := 0; d < 4*kb; d += 64 {
 		c.PREFETCHT1(Mem{Base: u, Index: ahead, Scale: 1, Disp: d})
 	}
-	for t := range pixels {
-		c.VBROADCASTSS(in[t], xv)
+	eachStrided(c, pixels, in, func(t int, m Mem) {
+		c.VBROADCASTSS(m, xv)
 		for v := range vecs {
 			if v < held {
 				c.VFMADD231PS(uv[v], xv, acc(t, v))
@@ -147,7 +155,7 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 				c.VFMADD231PS(Mem{Base: u, Disp: 4 * isa.lanes * v}, xv, acc(t, v))
 			}
 		}
-	}
+	})
 	c.ADDQ(Imm(8), tap)
 	c.ADDQ(param("row"), u)
 	c.DECQ(taps)
@@ -159,9 +167,7 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	c.JEQ(LabelRef("summed"))
 	c.MOVQ(Mem{Base: tap}, at)
 	c.LEAQ(Mem{Base: x, Index: at, Scale: 4, Disp: 2 * 4 * partTaps}, at)
-	for _, m := range in[:pixels] {
-		c.PREFETCHT0(m)
-	}
+	eachStrided(c, pixels, in, func(_ int, m Mem) { c.PREFETCHT0(m) })
 	c.CMPQ(taps, Imm(2*partTaps))
 	c.JGT(LabelRef("whole"))
 	c.Comment("Near the end: the results, and x of the next group")
@@ -170,9 +176,7 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	c.LEAQ(Mem{Base: x, Index: at, Scale: 4, Disp: 2 * 4 * partTaps}, at)
 	c.SHLQ(Imm(2), taps)
 	c.SUBQ(taps, at)
-	for _, m := range in[:pixels] {
-		c.PREFETCHT0(m)
-	}
+	eachStrided(c, pixels, in, func(_ int, m Mem) { c.PREFETCHT0(m) })
 	eachOut(func(t, v int, m Mem) {
 		if m.Disp == 0 {
 			c.PREFETCHT0(m)
@@ -210,6 +214,21 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	c.JNZ(LabelRef("group"))
 	c.VZEROUPPER()
 	c.RET()
+}
+
+// eachStrided visits n addresses of those that strided returns, and moves their base
+// on where they do not reach.
+func eachStrided(c *build.Context, n int, from []Mem, f func(i int, m Mem)) {
+	for i := range n {
+		if i < len(from) {
+			f(i, from[i])
+			continue
+		}
+		if i%4 == len(from)%4 {
+			c.LEAQ(from[4], from[0].Base)
+		}
+		f(i, from[len(from)-4+(i-len(from))%4])
+	}
 }
 
 // strided returns the addresses at, at + s, … at + 6·s, where s3 and s5 hold

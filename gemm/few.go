@@ -8,10 +8,13 @@ import (
 )
 
 const (
-	// streamBytes is what the rows of B that all rows of A meet should take of
-	// the second-level cache; streamDeep bounds their number.
-	streamBytes = 128 << 10
-	streamDeep  = 256
+	// fewest is the most rows of A for which B is best read row by row, as the processor
+	// itself fetches it.
+	fewest = 4
+	// streamDeep and streamCols are the rows and columns of B that all rows of A meet
+	// before the next ones: they and those stay in the second-level cache.
+	streamDeep = 256
+	streamCols = 128
 	// sumsLen bounds the sums of an item, which are to stay there as well.
 	sumsLen = 1 << 16
 	sumsPad = 16 // keeps rows of sums out of each other's cache sets
@@ -57,52 +60,54 @@ func (g *Multiplier) inners(k int) int {
 	return parts
 }
 
-// deep returns how many rows of B are read side by side. Each time the sums are
-// read and written once; for the fewest rows of A, where memory is the limit, few
-// streams are read faster, and more of them from a last-level cache (20 MiB of it
-// are taken for granted), unless the rows share the sets of a first-level cache:
-// 8 fit its ways. One thread, in GB/s, by the number of rows:
+// deep returns how many rows of B are read side by side. For few rows of A, where
+// memory is the limit, few streams are read faster, and more of them from a last-level
+// cache (20 MiB of it are taken for granted), unless the rows share the sets of a
+// first-level cache: 8 fit its ways. One thread, in GB/s, by the number of rows:
 //
 //	k×n            4     8     12    16    24    32
 //	4096×1000      60.2  61.6  63.4  64.0  68.2  70.6
 //	4096×1024      64.2  61.4  59.6  56.8  56.0  55.0
 //	32768×1000     21.9  24.0  25.3  24.3  23.9  23.1
 //	8192×4096      25.2  26.8  27.6  25.8  23.1  19.7
-func (g *Multiplier) deep(m, cols int) int {
-	least := 32
+//
+// For more rows of A, each time the sums are read and written once.
+func (g *Multiplier) deep(m int) int {
 	switch {
-	case m <= 4 && g.k*g.ldb > 5<<20:
+	case m > fewest:
+		return streamDeep
+	case g.k*g.ldb > 5<<20:
 		return 12
-	case m <= 4 && g.ldb%1024 == 0:
+	case g.ldb%1024 == 0:
 		return 8
-	case m <= 4:
-		return 32
-	case m <= 8:
-		least = 16
 	}
-	return min(max(streamBytes/(4*cols), least), streamDeep)
+	return 32
 }
 
-// strip is what an item of few rows computes: m rows from ic on, cols columns from
-// j on. They are whole panels and rest columns more, rounded up to 16.
+// strip is what an item of few rows computes: m rows from ic on, in groups, cols columns
+// from j on. They are whole panels and rest columns more, rounded up to 16.
 type strip struct {
-	ic, m, j, cols int
-	whole, rest    int
+	ic, m, rows int
+	j, cols     int
+	width       int // of a panel
+	whole, rest int
 }
 
 // over reports whether the last panel reaches over the last column.
-func (s strip) over(kb int) bool { return s.whole*kb+s.rest > s.cols }
+func (s strip) over() bool { return s.whole*s.width+s.rest > s.cols }
 
 func (g *Multiplier) strip(item int) strip {
 	kb, panels := g.kern.KB, g.panels()
 	s := strip{ic: item / g.groups * g.mb}
 	item %= g.groups
 	s.m = min(g.mb, g.m-s.ic)
+	s.rows = evenly(s.m, g.kern.Tallest())
+	s.width = g.kern.Width(s.rows)
 	from, end := item*panels/g.groups, (item+1)*panels/g.groups
 	s.j = g.jc + from*kb
 	s.cols = min(end*kb, g.nb) - from*kb
-	s.whole = s.cols / kb
-	s.rest = (s.cols - s.whole*kb + 15) / 16 * 16
+	s.whole = s.cols / s.width
+	s.rest = (s.cols - s.whole*s.width + 15) / 16 * 16
 	return s
 }
 
@@ -140,64 +145,98 @@ func (g *Multiplier) partialLen() int { return g.m * (g.n + g.kern.KB + sumsPad)
 
 // inC reports whether sums from pc on stand in C, because they are its only ones.
 func (g *Multiplier) inC(s strip, pc int) bool {
-	return pc == 0 && g.beta == 0 && !s.over(g.kern.KB)
+	return pc == 0 && g.beta == 0 && !s.over()
 }
 
-// streamRows computes the sums of a strip for kb inner elements from pc on. Rows of B
-// are read from left to right, so that memory is read in order, and the next ones
-// are fetched while all rows of A meet the present ones.
+// streamRows computes the sums of a strip for kb inner elements from pc on.
 func (g *Multiplier) streamRows(w *multiplierScratch, s strip, pc, kb int, sums []float32) {
-	width, ld := g.kern.KB, g.stride(s)
+	ld := g.stride(s)
 	if g.inC(s, pc) {
 		sums, ld = g.c[s.ic*g.ldc+s.j:], g.ldc
 	}
-	o := direct.Operands{Step: g.row, Row: g.ldb, Pixel: ld, Plane: 16, Bias: zeros[:]}
-	rows := evenly(s.m, g.kern.Pixels)
-	deep := g.deep(s.m, s.cols)
+	o := direct.Operands{Row: g.ldb, Pixel: ld, Plane: 16, Bias: zeros[:]}
+	deep := evenly(kb, g.deep(s.m))
 	for t := 0; t < kb; t += deep {
+		at := pc + t
 		o.Offsets = g.offsets[:min(deep, kb-t)]
-		b := g.bm[(pc+t)*g.ldb+s.j:]
-		last := o // the panel that is not whole
-		if s.rest > 0 {
-			last.U = b[s.whole*width:]
+		o.X, o.Step = g.leftRows(w, s, at, len(o.Offsets))
+		next := deep * g.ldb
+		if at+deep >= g.k { // the last ones of this product
+			next = max(g.next-at*g.ldb, 0)
 		}
-		if s.over(width) && (len(o.Offsets)-1)*g.ldb+s.whole*width+s.rest > len(b) {
-			// What stands behind the last row is not ours to read.
-			last.U, last.Row = w.b, s.rest
-			for i := range o.Offsets {
-				copy(w.b[i*s.rest:], b[i*g.ldb+s.whole*width:][:s.cols-s.whole*width])
-			}
-		}
-		ahead := deep * g.ldb
-		if at := pc + t; at+deep >= g.k { // the last ones of this product
-			ahead = max(g.next-at*g.ldb, 0)
-		}
-		for i := 0; i < s.m; i += rows {
-			n := min(rows, s.m-i)
-			out := sums[i*ld:]
-			o.X = g.a[(s.ic+i)*g.row+(pc+t)*g.tap:]
-			run := func(from, to, ahead int) {
-				if from < to {
-					o.U, o.Out, o.Ahead[0] = b[from*width:], out[from*width:], ahead
-					g.kern.Panels(to-from, n, &o)
-				}
-			}
-			// Each group of rows fetches its share of what comes next.
-			lo, hi := s.whole*i/s.m, s.whole*(i+n)/s.m
-			run(0, lo, 0)
-			run(lo, hi, ahead)
-			run(hi, s.whole, 0)
-			if s.rest > 0 {
-				last.X, last.Out, last.Mode = o.X, out[s.whole*width:], o.Mode
-				g.kern.Row(n, s.rest, &last)
-			}
-		}
+		g.streamPanels(w, s, g.bm[at*g.ldb+s.j:], sums, next, o)
 		o.Mode = direct.ModeAccumulate
 	}
 }
 
+// leftRows returns rows of a strip of op(A), taps elements from at on, and their
+// distance: where they are, or copies of those that share the sets of a first-level
+// cache.
+func (g *Multiplier) leftRows(w *multiplierScratch, s strip, at, taps int) (x []float32, ld int) {
+	x = g.a[s.ic*g.row+at*g.tap:]
+	if s.m <= fewest || g.row%1024 != 0 {
+		return x, g.row
+	}
+	elementwise.CopyRows(s.m, taps, w.a, taps+rowPad, x, g.row)
+	return w.a, taps + rowPad
+}
+
+// streamPanels adds the products of some rows of B, which begin with b, to the sums
+// of a strip: a chunk of panels after the other, each for all groups of rows. Meanwhile
+// each group fetches its share of the next chunk, or of the first one of the rows
+// that stand next elements on.
+func (g *Multiplier) streamPanels(w *multiplierScratch, s strip, b, sums []float32, next int, o direct.Operands) {
+	x, total, chunk := o.X, s.whole, streamCols/s.width
+	if s.rest > 0 {
+		total++
+	}
+	if s.m <= fewest {
+		chunk = total
+	}
+	wrap := 0 // of the last chunk
+	if next > 0 {
+		wrap = next + (chunk-total)*s.width
+	}
+	for p := 0; p < s.whole; p += chunk {
+		end := min(p+chunk, s.whole)
+		for i := 0; i < s.m; i += s.rows {
+			n := min(s.rows, s.m-i)
+			o.X = x[i*o.Step:]
+			run := func(from, to, ahead int) {
+				if from < to {
+					o.U, o.Out, o.Ahead[0] = b[from*s.width:], sums[i*o.Pixel+from*s.width:], ahead
+					g.kern.Panels(to-from, n, s.width, &o)
+				}
+			}
+			lo, hi := p+(end-p)*i/s.m, p+(end-p)*(i+n)/s.m
+			inner := min(max(lo, total-chunk), hi)
+			run(p, lo, 0)
+			run(lo, inner, chunk*s.width)
+			run(inner, hi, wrap)
+			run(hi, end, 0)
+		}
+	}
+	if s.rest > 0 {
+		o.X, o.Ahead[0] = x, wrap
+		g.streamRest(w, s, b[s.whole*s.width:], sums[s.whole*s.width:], o)
+	}
+}
+
+// streamRest does what streamPanels does for the panel that is not whole.
+func (g *Multiplier) streamRest(w *multiplierScratch, s strip, b, sums []float32, o direct.Operands) {
+	o.U, o.Out = b, sums
+	if taps := len(o.Offsets); s.over() && (taps-1)*g.ldb+s.rest > len(b) {
+		// What stands behind the last row is not ours to read.
+		o.U, o.Row, o.Ahead[0] = w.b, s.rest, 0
+		for i := range taps {
+			copy(w.b[i*s.rest:], b[i*g.ldb:][:s.cols-s.whole*s.width])
+		}
+	}
+	g.kern.Row(s.m, s.rest, &o)
+}
+
 // stride is the distance of the rows of sums that do not stand in C.
-func (g *Multiplier) stride(s strip) int { return s.whole*g.kern.KB + s.rest + sumsPad }
+func (g *Multiplier) stride(s strip) int { return s.whole*s.width + s.rest + sumsPad }
 
 // settle adds the sums of a strip from pc on to C, if they are not there.
 func (g *Multiplier) settle(s strip, pc, kb int, sums []float32) {

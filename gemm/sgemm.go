@@ -327,7 +327,7 @@ func scale(m, n int, beta float32, c []float32, ldc int) {
 func (g *Multiplier) reserve(m, n, k int) {
 	g.kstep = g.blocks.inner(k)
 	g.parts = 1
-	panel, sums := g.kern.KB*g.kstep, 0
+	panel, sums, left := g.kern.KB*g.kstep, 0, 0
 	switch g.way {
 	case shared:
 		panel = 0
@@ -337,6 +337,7 @@ func (g *Multiplier) reserve(m, n, k int) {
 		g.right = g.b
 	case stream:
 		sums = sumsLen + m*(g.kern.KB+sumsPad)
+		left = m * (streamDeep + rowPad)
 		if g.parts = g.inners(k); g.parts > 1 {
 			grow(&g.sums, g.parts*g.partialLen())
 		}
@@ -345,6 +346,7 @@ func (g *Multiplier) reserve(m, n, k int) {
 		w := &g.work[i]
 		grow(&w.b, panel)
 		grow(&w.sums, sums)
+		grow(&w.a, left)
 		grow(&w.tile, min(m, g.blocks.mc)*g.kern.KB)
 	}
 }

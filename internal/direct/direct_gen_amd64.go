@@ -104,6 +104,41 @@ func direct2x48AVX512(groups int, taps int, offsets *int, x *float32, step int, 
 //go:noescape
 func direct1x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
 
+// direct14x32AVX512 convolves groups of 14 pixels to 32 channels; see rowFunc.
+//
+//go:noescape
+func direct14x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+
+// direct13x32AVX512 convolves groups of 13 pixels to 32 channels; see rowFunc.
+//
+//go:noescape
+func direct13x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+
+// direct12x32AVX512 convolves groups of 12 pixels to 32 channels; see rowFunc.
+//
+//go:noescape
+func direct12x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+
+// direct11x32AVX512 convolves groups of 11 pixels to 32 channels; see rowFunc.
+//
+//go:noescape
+func direct11x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+
+// direct10x32AVX512 convolves groups of 10 pixels to 32 channels; see rowFunc.
+//
+//go:noescape
+func direct10x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+
+// direct9x32AVX512 convolves groups of 9 pixels to 32 channels; see rowFunc.
+//
+//go:noescape
+func direct9x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+
+// direct8x32AVX512 convolves groups of 8 pixels to 32 channels; see rowFunc.
+//
+//go:noescape
+func direct8x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+
 // direct7x32AVX512 convolves groups of 7 pixels to 32 channels; see rowFunc.
 //
 //go:noescape

@@ -49,7 +49,17 @@ type Kernel struct {
 	ISA    cpu.ISA
 	Pixels int         // largest group
 	KB     int         // panel width, a multiple of 16; the last panel may be narrower
-	funcs  [][]rowFunc // [width/16-1][pixels-1]
+	funcs  [][]rowFunc // [width/16-1][pixels-1]; the narrower may have more than Pixels
+}
+
+// Width returns the widest panel of which n pixels are one group, 0 if there is none.
+func (kern *Kernel) Width(n int) int {
+	for width := kern.KB; width > 0; width -= 16 {
+		if n <= len(kern.funcs[width/16-1]) {
+			return width
+		}
+	}
+	return 0
 }
 
 // Best returns the kernel that this process prefers.
@@ -81,6 +91,15 @@ func (o *Operands) row(width int) int {
 		return width
 	}
 	return o.Row
+}
+
+// Tallest returns the most pixels of a group that some width has.
+func (kern *Kernel) Tallest() int {
+	most := 0
+	for _, f := range kern.funcs {
+		most = max(most, len(f))
+	}
+	return most
 }
 
 // Row computes n pixels of width outputs, a multiple of 16 up to KB: whole groups
@@ -122,20 +141,20 @@ func (kern *Kernel) Row(n, width int, o *Operands) {
 	}
 }
 
-// Panels computes n pixels, at most Pixels, of several panels of KB outputs that
-// lie side by side: those of U are Row apart at least, those of Out KB. Plane is
-// 16, and Bias the same for all.
-func (kern *Kernel) Panels(panels, n int, o *Operands) {
+// Panels computes n pixels, a single group, of several panels that lie side by side,
+// as wide as Width(n) or narrower. The rows of U are Row apart at least, those of Out
+// as far as the panels are wide together. Plane is 16, and Bias the same for all.
+func (kern *Kernel) Panels(panels, n, width int, o *Operands) {
 	taps := len(o.Offsets)
 	_ = o.X[o.Offsets[taps-1]+(n-1)*o.Step]
-	_ = o.U[(taps-1)*o.Row+panels*kern.KB-1]
-	_ = o.Out[(n-1)*o.Pixel+panels*kern.KB-1]
+	_ = o.U[(taps-1)*o.Row+panels*width-1]
+	_ = o.Out[(n-1)*o.Pixel+panels*width-1]
 	if o.Mode&ModeAccumulate == 0 {
-		_ = o.Bias[kern.KB-1]
+		_ = o.Bias[width-1]
 	}
-	most := max(1, callWork/(taps*n*kern.KB))
+	most := max(1, callWork/(taps*n*width))
 	for p := 0; p < panels; p += most {
-		kern.call(min(most, panels-p), n, kern.KB, o, 0, p*kern.KB, p*kern.KB, 0, kern.KB, kern.KB, o.Ahead[0])
+		kern.call(min(most, panels-p), n, width, o, 0, p*width, p*width, 0, width, width, o.Ahead[0])
 	}
 }
 

@@ -81,10 +81,11 @@ func TestRow(t *testing.T) {
 // number of pixels, in more than one call too.
 func TestPanels(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, kern *Kernel) {
-		for n := 1; n <= kern.Pixels; n++ {
+		for n := 1; n <= kern.Tallest(); n++ {
 			for _, taps := range []int{5, 40, 3000} {
 				const panels = 5
-				cols := panels * kern.KB
+				width := kern.Width(n)
+				cols := panels * width
 				o := Operands{Offsets: make([]int, taps), X: testutil.Ints(1, taps+3*n, -1, 1), Step: 3, Row: cols + 7,
 					Bias: testutil.Ints(2, kern.KB, -2, 2), Pixel: cols + 5, Plane: 16, Mode: []int{0, ModeAccumulate, ModeAdd}[n%3]}
 				for i := range o.Offsets {
@@ -95,11 +96,11 @@ func TestPanels(t *testing.T) {
 				start := testutil.Ints(4, len(o.Out), -9, 9)
 				want := append([]float32(nil), start...)
 				copy(o.Out, start)
-				kern.Panels(panels, n, &o)
+				kern.Panels(panels, n, width, &o)
 				one := o
-				for p := range panels {
-					one.U, one.Out = o.U[p*kern.KB:], want[p*kern.KB:]
-					kern.Row(n, kern.KB, &one)
+				for p := 0; p < cols; p += width {
+					one.U, one.Out = o.U[p:], want[p:]
+					kern.Row(n, width, &one)
 				}
 				testutil.CheckBits(t, "panels", []int{n, taps}, o.Out, want)
 			}
@@ -126,7 +127,7 @@ func TestGuardPages(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, kern *Kernel) {
 		const plane = 20 * 16
 		for width := 16; width <= kern.KB; width += 16 {
-			for n := 1; n <= 2*kern.Pixels+1; n++ {
+			for n := 1; n <= max(2*kern.Pixels+1, kern.Tallest()); n++ {
 				for _, step := range []int{1, 16} {
 					var got [2][]float32
 					for i, place := range []func(testing.TB, []float32) []float32{testutil.GuardedCopy[float32], testutil.GuardedHeadCopy[float32]} {
@@ -140,12 +141,12 @@ func TestGuardPages(t *testing.T) {
 						o.Bias, o.Mode = nil, ModeAccumulate|ModeReLU
 						kern.Row(n, width, &o)
 						got[i] = o.Out
-						if width < kern.KB || n > kern.Pixels {
+						if n > kern.Tallest() || width != kern.Width(n) {
 							continue
 						}
 						o = Operands{Offsets: []int{0, 3, 1, 7, 9}, X: o.X, Step: step, U: place(t, testutil.Normal(2, 4*3*width+2*width)), Row: 3 * width,
 							Bias: place(t, testutil.Normal(3, width)), Out: place(t, make([]float32, 2*n*width)), Pixel: 2 * width, Plane: 16}
-						kern.Panels(2, n, &o)
+						kern.Panels(2, n, width, &o)
 					}
 					testutil.CheckBits(t, "guarded", []int{width, n, step}, got[0], got[1])
 				}

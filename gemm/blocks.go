@@ -12,6 +12,7 @@ type blocks struct {
 	isa        cpu.ISA
 	mc, kc, nc int
 	few        int  // the most rows of A for which B is not packed
+	deep, cols int  // the rows and columns of B that all of those meet before others
 	copies     bool // whether A is copied where its rows share cache sets or it is transposed
 }
 
@@ -55,10 +56,10 @@ type blocks struct {
 //
 // NEON, whose groups are those of AVX2, goes the same way unmeasured.
 var blockTable = []blocks{
-	{cpu.AVX512, 126, 1024, 4096, 200, false},
-	{cpu.AVX2, 126, 1024, 4096, 24, true},
-	{cpu.NEON, 126, 1024, 4096, 24, true},
-	{cpu.Generic, 124, 1024, 4096, 0, false}, // sums are rounded between two calls
+	{cpu.AVX512, 126, 1024, 4096, 200, 256, 128, false},
+	{cpu.AVX2, 126, 1024, 4096, 32, 64, 256, true},
+	{cpu.NEON, 126, 1024, 4096, 32, 64, 256, true},
+	{cpu.Generic, 124, 1024, 4096, 0, 0, 0, false}, // sums are rounded between two calls
 }
 
 func blocksOf(kern *direct.Kernel) blocks {

@@ -11,10 +11,6 @@ const (
 	// fewest is the most rows of A for which B is best read row by row, as the processor
 	// itself fetches it.
 	fewest = 4
-	// streamDeep and streamCols are the rows and columns of B that all rows of A meet
-	// before the next ones: they and those stay in the second-level cache.
-	streamDeep = 256
-	streamCols = 128
 	// sumsLen bounds the sums of an item, which are to stay there as well.
 	sumsLen = 1 << 16
 	sumsPad = 16 // keeps rows of sums out of each other's cache sets
@@ -34,7 +30,7 @@ func (g *Multiplier) streams() (rows, groups int) {
 	}
 	if workers := g.team.Workers(); workers > 1 {
 		if most := g.m / (4 * g.kern.Pixels); most >= workers {
-			rows = min(2*workers, most)
+			rows = min(2*workers, most/workers*workers)
 			return rows, max(1, (groups+rows-1)/rows)
 		}
 		parts := 2 * workers
@@ -44,6 +40,14 @@ func (g *Multiplier) streams() (rows, groups int) {
 		groups = max(groups, min(parts, g.panels()))
 	}
 	return rows, min(max(groups, 1), g.panels())
+}
+
+// reserveSums makes room for the sums of the largest item.
+func (g *Multiplier) reserveSums() {
+	cols := (g.panels() + g.groups - 1) / g.groups * g.kern.KB
+	for i := range g.work {
+		grow(&g.work[i].sums, g.mb*(cols+sumsPad))
+	}
 }
 
 // inners returns how many inner blocks the team computes at once: one, or all.
@@ -75,7 +79,7 @@ func (g *Multiplier) inners(k int) int {
 func (g *Multiplier) deep(m int) int {
 	switch {
 	case m > fewest:
-		return streamDeep
+		return g.blocks.deep
 	case g.k*g.ldb > 5<<20:
 		return 12
 	case g.ldb%1024 == 0:
@@ -186,7 +190,7 @@ func (g *Multiplier) leftRows(w *multiplierScratch, s strip, at, taps int) (x []
 // each group fetches its share of the next chunk, or of the first one of the rows
 // that stand next elements on.
 func (g *Multiplier) streamPanels(w *multiplierScratch, s strip, b, sums []float32, next int, o direct.Operands) {
-	x, total, chunk := o.X, s.whole, streamCols/s.width
+	x, total, chunk := o.X, s.whole, g.blocks.cols/s.width
 	if s.rest > 0 {
 		total++
 	}

@@ -183,11 +183,14 @@ func (g *Multiplier) choose() int {
 // divide splits the columns from jc on into items, and returns the number of
 // blocks of rows.
 func (g *Multiplier) divide() (rows int) {
-	rows, g.groups = (g.m+g.blocks.mc-1)/g.blocks.mc, g.panels()
 	if g.way == stream {
 		rows, g.groups = g.streams()
+		g.mb = (g.m + rows - 1) / rows
+		g.reserveSums()
+	} else {
+		rows, g.groups = (g.m+g.blocks.mc-1)/g.blocks.mc, g.panels()
+		g.mb = blockOf(g.m, rows, g.kern.Pixels)
 	}
-	g.mb = blockOf(g.m, rows, g.kern.Pixels)
 	return (g.m + g.mb - 1) / g.mb
 }
 
@@ -327,7 +330,7 @@ func scale(m, n int, beta float32, c []float32, ldc int) {
 func (g *Multiplier) reserve(m, n, k int) {
 	g.kstep = g.blocks.inner(k)
 	g.parts = 1
-	panel, sums, left := g.kern.KB*g.kstep, 0, 0
+	panel, left := g.kern.KB*g.kstep, 0
 	switch g.way {
 	case shared:
 		panel = 0
@@ -336,8 +339,7 @@ func (g *Multiplier) reserve(m, n, k int) {
 		}
 		g.right = g.b
 	case stream:
-		sums = sumsLen + m*(g.kern.KB+sumsPad)
-		left = m * (streamDeep + rowPad)
+		left = m * (g.blocks.deep + rowPad)
 		if g.parts = g.inners(k); g.parts > 1 {
 			grow(&g.sums, g.parts*g.partialLen())
 		}
@@ -345,7 +347,6 @@ func (g *Multiplier) reserve(m, n, k int) {
 	for i := range g.work {
 		w := &g.work[i]
 		grow(&w.b, panel)
-		grow(&w.sums, sums)
 		grow(&w.a, left)
 		grow(&w.tile, min(m, g.blocks.mc)*g.kern.KB)
 	}

@@ -211,13 +211,34 @@ func BenchmarkSGEMM(b *testing.B) {
 // TestFewRows goes through products that read B where it is.
 func TestFewRows(t *testing.T) {
 	forEachDirect(t, func(t *testing.T, kern *direct.Kernel) {
-		for _, m := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 24, 61, 252} {
+		for _, m := range []int{4, 5, 8, 15} { // rows of A that share cache sets
+			testSGEMM(t, kern, sgemmCase{m: m, n: 200, k: 300, pad: 724, alpha: 1}, uint64(m))
+		}
+		for _, m := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 15, 24, 61, 252} {
 			for _, n := range []int{1, 63, 200, 1030} {
-				for _, k := range []int{1, 17, streamDeep + 1, 1100} {
+				for _, k := range []int{1, 17, blocksOf(kern).deep + 1, 1100} {
 					if m*n*k > 1<<22 || testing.Short() && m*n*k > 1<<19 {
 						continue
 					}
 					testSGEMM(t, kern, sgemmCase{m%2 == 0, false, m, n, k, m % 3, 1, float32(m % 3)}, uint64(m))
+				}
+			}
+		}
+	})
+}
+
+// TestFewRowsShared: workers that share rows or columns compute what one does, where
+// its sums are the most.
+func TestFewRowsShared(t *testing.T) {
+	forEachDirect(t, func(t *testing.T, kern *direct.Kernel) {
+		const k = 5
+		for _, m := range []int{5, 16, 29, 56, 64, 100, 197, 200} {
+			for _, n := range []int{1000, 4160} {
+				s := sgemmCase{m: m, n: n, k: k, alpha: 1, beta: 1}
+				a, b, c := testutil.Ints(1, m*k, -4, 4), testutil.Ints(2, k*n, -4, 4), testutil.Ints(3, m*n, -4, 4)
+				want := s.run(t, kern, a, b, c, 1)
+				for _, workers := range []int{2, 3, 4} {
+					testutil.CheckBits(t, "shared", []any{s, workers}, s.run(t, kern, a, b, c, workers), want)
 				}
 			}
 		}

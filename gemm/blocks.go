@@ -35,14 +35,27 @@ type blocks struct {
 //
 // With B packed and where it is, AVX-512 and AVX2:
 //
-//	m×n×k        packed  in place    packed  in place
-//	16×512×512    31      77          48      57
-//	49×512×512    58      88          69      68
-//	196×256×256   80      89          83      76
-//	252×1024×1024 93      93
+//	m×n×k         packed  in place    packed  in place
+//	8×4096×4096   33      80          21      45
+//	16×512×512    76      97          66      76
+//	32×4096×4096  66      88          49      58
+//	49×512×512    90      98          84      75
+//	196×256×256   97      98          92      60
+//	784×512×512   98      94
 //
-// The panels of AVX2 are one line wide: of rows far apart it reads too little at a
-// time.
+// AVX2 has groups of 6 rows alone, each of which reads B again. Of B in place, by the
+// rows and columns that all rows of A meet before the next ones (GFLOP/s):
+//
+//	AVX-512        128×128  256×64  256×128  256×256  512×128
+//	6×4096×4096    86       76      91       90       92
+//	8×4096×4096    98       100     99       98       98
+//	16×4096×4096   101      102     103      101      99
+//	196×512×4608   108      109     110      109      108
+//
+//	AVX2           32×256  64×64  64×256  64×1024  128×256
+//	6×4096×4096    64      70     70      65       66
+//	16×512×512     74      75     80      75       73
+//	24×4096×4096   71      69     73      71       70
 //
 // With rows of A where they are and copied, of AVX-512 and AVX2 (medians of seven
 // rounds taking turns). A group of AVX2 takes a fifth of the time of one of

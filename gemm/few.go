@@ -190,12 +190,13 @@ func (g *Multiplier) leftRows(w *multiplierScratch, s strip, at, taps int) (x []
 // each group fetches its share of the next chunk, or of the first one of the rows
 // that stand next elements on.
 func (g *Multiplier) streamPanels(w *multiplierScratch, s strip, b, sums []float32, next int, o direct.Operands) {
-	x, total, chunk := o.X, s.whole, g.blocks.cols/s.width
+	x, total := o.X, s.whole
 	if s.rest > 0 {
 		total++
 	}
-	if s.m <= fewest {
-		chunk = total
+	chunk := total
+	if s.m > fewest {
+		chunk = min(g.blocks.cols/s.width, total)
 	}
 	wrap := 0 // of the last chunk
 	if next > 0 {

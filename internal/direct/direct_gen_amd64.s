@@ -89,7 +89,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -97,20 +97,20 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -281,7 +281,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -289,19 +289,19 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -457,7 +457,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -465,18 +465,18 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -617,7 +617,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -625,17 +625,17 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -761,7 +761,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -769,16 +769,16 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -889,7 +889,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -897,15 +897,15 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -1100,7 +1100,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -1108,7 +1108,7 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
@@ -1116,13 +1116,13 @@ part:
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
 	PREFETCHT0 (AX)(R8*2)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -1428,7 +1428,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -1436,20 +1436,20 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -1725,7 +1725,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -1733,19 +1733,19 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -1991,7 +1991,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -1999,18 +1999,18 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -2226,7 +2226,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -2234,17 +2234,17 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -2430,7 +2430,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -2438,16 +2438,16 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -2603,7 +2603,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -2611,15 +2611,15 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -2812,7 +2812,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -2820,7 +2820,7 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
@@ -2828,13 +2828,13 @@ part:
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
 	PREFETCHT0 (AX)(R8*2)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -3088,7 +3088,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -3096,20 +3096,20 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -3340,7 +3340,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -3348,19 +3348,19 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -3568,7 +3568,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -3576,18 +3576,18 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -3772,7 +3772,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -3780,17 +3780,17 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -3952,7 +3952,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -3960,16 +3960,16 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -4108,7 +4108,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -4116,15 +4116,15 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -4342,7 +4342,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -4350,7 +4350,7 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
@@ -4367,13 +4367,13 @@ part:
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -4711,7 +4711,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -4719,7 +4719,7 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
@@ -4735,13 +4735,13 @@ part:
 	LEAQ       (AX)(DX*4), AX
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -5063,7 +5063,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -5071,7 +5071,7 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
@@ -5086,13 +5086,13 @@ part:
 	PREFETCHT0 (AX)(R8*2)
 	LEAQ       (AX)(DX*4), AX
 	PREFETCHT0 (AX)(R8*1)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -5395,7 +5395,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -5403,7 +5403,7 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
@@ -5416,13 +5416,13 @@ part:
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
 	PREFETCHT0 (AX)(R8*2)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -5702,7 +5702,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -5710,7 +5710,7 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
@@ -5722,13 +5722,13 @@ part:
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -5992,7 +5992,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -6000,7 +6000,7 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
@@ -6011,13 +6011,13 @@ part:
 	LEAQ       (AX)(DX*4), AX
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -6265,7 +6265,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -6273,7 +6273,7 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
@@ -6283,13 +6283,13 @@ part:
 	PREFETCHT0 (AX)(R8*2)
 	LEAQ       (AX)(DX*4), AX
 	PREFETCHT0 (AX)(R8*1)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -6517,7 +6517,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -6525,7 +6525,7 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
@@ -6533,13 +6533,13 @@ part:
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
 	PREFETCHT0 (AX)(R8*2)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -6741,7 +6741,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -6749,20 +6749,20 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -6948,7 +6948,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -6956,19 +6956,19 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -7138,7 +7138,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -7146,18 +7146,18 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -7311,7 +7311,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -7319,17 +7319,17 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -7467,7 +7467,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -7475,16 +7475,16 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -7606,7 +7606,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -7614,15 +7614,15 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -7752,7 +7752,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -7760,7 +7760,7 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
@@ -7768,13 +7768,13 @@ part:
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
 	PREFETCHT0 (AX)(R8*2)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -7920,7 +7920,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -7928,20 +7928,20 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -8078,7 +8078,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -8086,19 +8086,19 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -8226,7 +8226,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -8234,18 +8234,18 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -8364,7 +8364,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -8372,17 +8372,17 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -8492,7 +8492,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -8500,16 +8500,16 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
@@ -8610,7 +8610,7 @@ tap:
 	JNZ          tap
 
 part:
-	// What the part after the next one will read of x
+	// What a later part will read of x
 	MOVQ       taps+8(FP), CX
 	SHLQ       $0x03, CX
 	ADDQ       offsets+16(FP), CX
@@ -8618,15 +8618,15 @@ part:
 	SHRQ       $0x03, CX
 	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
-	CMPQ       CX, $0x20
+	CMPQ       CX, $0x30
 	JGT        whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
 	MOVQ       nextX+96(FP), AX
-	LEAQ       128(DI)(AX*4), AX
+	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)

@@ -115,11 +115,26 @@ func (g *Multiplier) strip(item int) strip {
 	return s
 }
 
-// streamItem computes a strip for the present inner block.
+// streamAll computes the columns from jc on, strip by strip.
+func (g *Multiplier) streamAll(ctx context.Context, strips int) error {
+	if g.parts > 1 {
+		return g.together(ctx)
+	}
+	g.ctx = ctx
+	if err := g.team.Run(ctx, strips, g.stream); err != nil {
+		return err
+	}
+	return ctx.Err() // which an item may have seen
+}
+
+// streamItem computes a strip, inner block by inner block.
 func (g *Multiplier) streamItem(worker, item int) {
 	w, s := &g.work[worker], g.strip(item)
-	g.streamRows(w, s, g.pc, g.kb, w.sums)
-	g.settle(s, g.pc, g.kb, w.sums)
+	for pc := 0; pc < g.k && g.ctx.Err() == nil; pc += g.kstep {
+		kb := min(g.kstep, g.k-pc)
+		g.streamRows(w, s, pc, kb, w.sums)
+		g.settle(s, pc, kb, w.sums)
+	}
 }
 
 // together computes all inner blocks at once, see inners.

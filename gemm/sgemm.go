@@ -46,6 +46,7 @@ type Multiplier struct {
 	pack    func(worker, item int)
 	block   func(worker, item int)
 	stream  func(worker, item int)
+	ctx     context.Context // of stream's items
 	// Of few rows whose inner blocks are computed at once.
 	innerBlock func(worker, part int)
 	parts      int
@@ -119,7 +120,7 @@ func (g *Multiplier) SGEMM(ctx context.Context, transA, transB bool, m, n, k int
 
 // multiply computes all blocks; the right operand is set.
 func (g *Multiplier) multiply(ctx context.Context, transA bool, m, n, k int, a []float32, lda int, beta float32, c []float32, ldc int) error {
-	defer func() { g.a, g.bm, g.c, g.packed = nil, nil, nil, nil }()
+	defer func() { g.a, g.bm, g.c, g.packed, g.ctx = nil, nil, nil, nil, nil }()
 	if m == 0 || n == 0 {
 		return nil
 	}
@@ -147,8 +148,11 @@ func (g *Multiplier) multiply(ctx context.Context, transA bool, m, n, k int, a [
 	for g.jc = 0; g.jc < n; g.jc += g.blocks.nc {
 		g.nb = min(g.blocks.nc, n-g.jc)
 		rows := g.divide()
-		if g.parts > 1 {
-			return g.together(ctx)
+		if g.way == stream {
+			if err := g.streamAll(ctx, rows*g.groups); err != nil {
+				return err
+			}
+			continue
 		}
 		for g.pc = 0; g.pc < k; g.pc += g.kstep {
 			g.kb = min(g.kstep, k-g.pc)
@@ -239,13 +243,10 @@ func (g *Multiplier) copyRows(w *multiplierScratch, rows int, x []float32) {
 
 // inner adds the products of the inner elements from pc on.
 func (g *Multiplier) inner(ctx context.Context, rows int) error {
-	item := g.block
 	for i := range g.work {
 		g.work[i].held = -1
 	}
 	switch {
-	case g.way == stream:
-		item = g.stream
 	case g.packed != nil:
 		g.right = g.packed.block(g.jc, g.pc, g.nb)
 	case g.way == shared:
@@ -253,7 +254,7 @@ func (g *Multiplier) inner(ctx context.Context, rows int) error {
 			return err
 		}
 	}
-	return g.team.Run(ctx, rows*g.groups, item)
+	return g.team.Run(ctx, rows*g.groups, g.block)
 }
 
 // blockOf splits m rows evenly, in whole groups of a kernel.

@@ -54,7 +54,7 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	c.Function(fmt.Sprintf("direct%dx%d%s", pixels, kb, isa.suffix))
 	c.Doc(fmt.Sprintf("direct%dx%d%s convolves groups of %d pixels to %d channels; see rowFunc.", pixels, kb, isa.suffix, pixels, kb))
 	c.Pragma("noescape")
-	c.SignatureExpr("func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode, nextX, nextU, nextOut, ahead int)")
+	c.SignatureExpr("func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode, nextX, nextU, nextOut, ahead, aheadX int)")
 	load := func(name string, r reg.Register) reg.GPPhysical {
 		return c.Load(c.Param(name), r).(reg.GPPhysical)
 	}
@@ -173,6 +173,10 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	c.MOVQ(Mem{Base: tap}, at)
 	c.LEAQ(Mem{Base: x, Index: at, Scale: 4, Disp: 4 * aheadTaps}, at)
 	eachStrided(c, pixels, in, func(_ int, m Mem) { c.PREFETCHT0(m) })
+	c.MOVQ(Mem{Base: tap}, at)
+	c.LEAQ(Mem{Base: x, Index: at, Scale: 4}, at)
+	c.ADDQ(param("aheadX"), at)
+	eachStrided(c, pixels, in, func(_ int, m Mem) { c.PREFETCHT1(m) })
 	c.CMPQ(taps, Imm(aheadTaps))
 	c.JGT(LabelRef("whole"))
 	c.Comment("Near the end: the results, and x of the next group")

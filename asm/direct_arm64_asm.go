@@ -23,8 +23,10 @@ func directRunNEON(c *neon.Context, pixels int) {
 	c.Function(name)
 	c.Doc(fmt.Sprintf("%s convolves groups of %d pixels to 16 channels; see rowFunc.", name, pixels))
 	c.Pragma("noescape")
-	c.SignatureExpr("func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode, nextX, nextU, nextOut, ahead int)")
+	c.SignatureExpr("func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode, nextX, nextU, nextOut, ahead, aheadX int)")
 	const groups, taps, offsets, x, step, u, bias, out, pixel, mode, tap, at, count, uv, row, nextX, nextU, nextOut, ahead neon.R = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 19, 20, 21
+	// aheadX is not read: x is left to the processor's own prefetching, as none of it was
+	// measured here.
 	for _, p := range []struct {
 		name string
 		r    neon.R

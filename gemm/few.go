@@ -223,17 +223,21 @@ func (g *Multiplier) streamPanels(w *multiplierScratch, s strip, b, sums []float
 			n := min(s.rows, s.m-i)
 			o.X = x[i*o.Step:]
 			run := func(from, to, ahead int) {
-				if from < to {
-					o.U, o.Out, o.Ahead[0] = b[from*s.width:], sums[i*o.Pixel+from*s.width:], ahead
-					g.kern.Panels(to-from, n, s.width, &o)
-				}
+				o.U, o.Out, o.Ahead[0] = b[from*s.width:], sums[i*o.Pixel+from*s.width:], ahead
+				g.kern.Panels(to-from, n, s.width, &o)
 			}
 			lo, hi := p+(end-p)*i/s.m, p+(end-p)*(i+n)/s.m
 			inner := min(max(lo, total-chunk), hi)
-			run(p, lo, 0)
-			run(lo, inner, chunk*s.width)
-			run(inner, hi, wrap)
-			run(hi, end, 0)
+			for _, part := range [...]struct{ from, to, ahead int }{{p, lo, 0}, {lo, inner, chunk * s.width}, {inner, hi, wrap}, {hi, end, 0}} {
+				if part.from == 0 && part.to > 0 && s.m > fewest { // the first to meet these rows of A
+					o.AheadX = n * o.Step
+					run(0, 1, part.ahead)
+					part.from, o.AheadX = 1, 0
+				}
+				if part.from < part.to {
+					run(part.from, part.to, part.ahead)
+				}
+			}
 		}
 	}
 	if s.rest > 0 {

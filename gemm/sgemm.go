@@ -428,8 +428,8 @@ func (g *Multiplier) packTransposed(w *multiplierScratch, out []float32, width i
 // that go with the same rows. Where there are panels enough, each worker has panels
 // of its own, those that it has packed: reading what another core has written takes
 // longer than reading A twice.
-func (g *Multiplier) place(item int) (ic, p, end int) {
-	blocks, parts, from := (g.m+g.mb-1)/g.mb, 1, 0
+func (g *Multiplier) place(item int) (ic, p, from, end int) {
+	blocks, parts := (g.m+g.mb-1)/g.mb, 1
 	if w := g.team.Workers(); g.groups >= 2*w {
 		parts = w
 	}
@@ -441,12 +441,12 @@ func (g *Multiplier) place(item int) (ic, p, end int) {
 		from = end
 	}
 	item -= blocks * from
-	return item / (end - from) * g.mb, from + item%(end-from), end
+	return item / (end - from) * g.mb, from + item%(end-from), from, end
 }
 
 // blockItem computes one block of rows for one panel.
 func (g *Multiplier) blockItem(worker, item int) {
-	ic, p, end := g.place(item)
+	ic, p, from, end := g.place(item)
 	rows, width, j := min(g.mb, g.m-ic), g.width(p), g.jc+p*g.kern.KB
 	w := &g.work[worker]
 	o := direct.Operands{X: g.a[ic*g.row+g.pc*g.tap:], Step: g.row, Offsets: g.offsets[:g.kb], Pixel: g.ldc, Plane: 16, Bias: zeros[:]}
@@ -468,13 +468,16 @@ func (g *Multiplier) blockItem(worker, item int) {
 			o.Ahead[0] = len(o.U)
 		}
 	}
+	if p == from { // the first one that meets these rows of A
+		o.AheadX = g.kern.Pixels * g.row
+	}
 	if g.copied {
 		o.Step = g.kb + rowPad
 		if w.held != ic {
 			g.copyRows(w, rows, o.X)
 			w.held = ic
 		}
-		o.X = w.a
+		o.X, o.AheadX = w.a, 0
 	}
 	if j+width > g.n {
 		g.edge(w, o, rows, width, ic, j)

@@ -287,7 +287,7 @@ func TestPlace(t *testing.T) {
 				g.m = 10*blocks - 3
 				seen := map[[2]int]bool{}
 				for item := range blocks * panels {
-					ic, p, end := g.place(item)
+					ic, p, _, end := g.place(item)
 					require.True(t, ic%10 == 0 && ic < g.m && 0 <= p && p < end && end <= panels, "item %d of %d×%d", item, blocks, panels)
 					seen[[2]int{ic, p}] = true
 					if panels%workers == 0 && panels >= 2*workers {

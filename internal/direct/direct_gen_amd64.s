@@ -2,9 +2,9 @@
 
 //go:build !purego
 
-// func direct6x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct6x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct6x16AVX2(SB), $0-128
+TEXT ·direct6x16AVX2(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -104,6 +104,15 @@ part:
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
+	PREFETCHT1 (AX)(R9*1)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -201,9 +210,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct5x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct5x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct5x16AVX2(SB), $0-128
+TEXT ·direct5x16AVX2(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -295,6 +304,14 @@ part:
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -384,9 +401,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct4x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct4x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct4x16AVX2(SB), $0-128
+TEXT ·direct4x16AVX2(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -470,6 +487,13 @@ part:
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -551,9 +575,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct3x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct3x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct3x16AVX2(SB), $0-128
+TEXT ·direct3x16AVX2(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -629,6 +653,12 @@ part:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -702,9 +732,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct2x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct2x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct2x16AVX2(SB), $0-128
+TEXT ·direct2x16AVX2(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -772,6 +802,11 @@ part:
 	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -837,9 +872,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct1x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct1x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct1x16AVX2(SB), $0-128
+TEXT ·direct1x16AVX2(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -899,6 +934,10 @@ part:
 	MOVQ       (BX), AX
 	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -956,9 +995,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct7x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct7x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct7x64AVX512(SB), $0-128
+TEXT ·direct7x64AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -1116,6 +1155,16 @@ part:
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
 	PREFETCHT0 (AX)(R8*2)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
+	PREFETCHT1 (AX)(R9*1)
+	PREFETCHT1 (AX)(R8*2)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -1296,9 +1345,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct6x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct6x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct6x64AVX512(SB), $0-128
+TEXT ·direct6x64AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -1443,6 +1492,15 @@ part:
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
+	PREFETCHT1 (AX)(R9*1)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -1606,9 +1664,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct5x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct5x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct5x64AVX512(SB), $0-128
+TEXT ·direct5x64AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -1739,6 +1797,14 @@ part:
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -1885,9 +1951,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct4x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct4x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct4x64AVX512(SB), $0-128
+TEXT ·direct4x64AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -2004,6 +2070,13 @@ part:
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -2133,9 +2206,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct3x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct3x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct3x64AVX512(SB), $0-128
+TEXT ·direct3x64AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -2238,6 +2311,12 @@ part:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -2350,9 +2429,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct2x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct2x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct2x64AVX512(SB), $0-128
+TEXT ·direct2x64AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -2441,6 +2520,11 @@ part:
 	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -2536,9 +2620,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct1x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct1x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct1x64AVX512(SB), $0-128
+TEXT ·direct1x64AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -2613,6 +2697,10 @@ part:
 	MOVQ       (BX), AX
 	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -2691,9 +2779,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct7x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct7x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct7x48AVX512(SB), $0-128
+TEXT ·direct7x48AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -2828,6 +2916,16 @@ part:
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
 	PREFETCHT0 (AX)(R8*2)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
+	PREFETCHT1 (AX)(R9*1)
+	PREFETCHT1 (AX)(R8*2)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -2977,9 +3075,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct6x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct6x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct6x48AVX512(SB), $0-128
+TEXT ·direct6x48AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -3103,6 +3201,15 @@ part:
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
+	PREFETCHT1 (AX)(R9*1)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -3239,9 +3346,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct5x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct5x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct5x48AVX512(SB), $0-128
+TEXT ·direct5x48AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -3354,6 +3461,14 @@ part:
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -3477,9 +3592,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct4x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct4x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct4x48AVX512(SB), $0-128
+TEXT ·direct4x48AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -3581,6 +3696,13 @@ part:
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -3691,9 +3813,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct3x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct3x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct3x48AVX512(SB), $0-128
+TEXT ·direct3x48AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -3784,6 +3906,12 @@ part:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -3881,9 +4009,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct2x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct2x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct2x48AVX512(SB), $0-128
+TEXT ·direct2x48AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -3963,6 +4091,11 @@ part:
 	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -4047,9 +4180,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct1x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct1x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct1x48AVX512(SB), $0-128
+TEXT ·direct1x48AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -4118,6 +4251,10 @@ part:
 	MOVQ       (BX), AX
 	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -4189,9 +4326,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct14x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct14x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct14x32AVX512(SB), $0-128
+TEXT ·direct14x32AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -4367,6 +4504,25 @@ part:
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
+	PREFETCHT1 (AX)(R9*1)
+	PREFETCHT1 (AX)(R8*2)
+	LEAQ       (AX)(DX*4), AX
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
+	PREFETCHT1 (AX)(R9*1)
+	PREFETCHT1 (AX)(R8*2)
+	LEAQ       (AX)(DX*4), AX
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
+	PREFETCHT1 (AX)(R9*1)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -4565,9 +4721,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct13x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct13x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct13x32AVX512(SB), $0-128
+TEXT ·direct13x32AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -4735,6 +4891,24 @@ part:
 	LEAQ       (AX)(DX*4), AX
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
+	PREFETCHT1 (AX)(R9*1)
+	PREFETCHT1 (AX)(R8*2)
+	LEAQ       (AX)(DX*4), AX
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
+	PREFETCHT1 (AX)(R9*1)
+	PREFETCHT1 (AX)(R8*2)
+	LEAQ       (AX)(DX*4), AX
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -4924,9 +5098,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct12x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct12x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct12x32AVX512(SB), $0-128
+TEXT ·direct12x32AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -5086,6 +5260,23 @@ part:
 	PREFETCHT0 (AX)(R8*2)
 	LEAQ       (AX)(DX*4), AX
 	PREFETCHT0 (AX)(R8*1)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
+	PREFETCHT1 (AX)(R9*1)
+	PREFETCHT1 (AX)(R8*2)
+	LEAQ       (AX)(DX*4), AX
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
+	PREFETCHT1 (AX)(R9*1)
+	PREFETCHT1 (AX)(R8*2)
+	LEAQ       (AX)(DX*4), AX
+	PREFETCHT1 (AX)(R8*1)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -5266,9 +5457,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct11x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct11x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct11x32AVX512(SB), $0-128
+TEXT ·direct11x32AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -5416,6 +5607,21 @@ part:
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
 	PREFETCHT0 (AX)(R8*2)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
+	PREFETCHT1 (AX)(R9*1)
+	PREFETCHT1 (AX)(R8*2)
+	LEAQ       (AX)(DX*4), AX
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
+	PREFETCHT1 (AX)(R9*1)
+	PREFETCHT1 (AX)(R8*2)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -5580,9 +5786,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct10x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct10x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct10x32AVX512(SB), $0-128
+TEXT ·direct10x32AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -5722,6 +5928,20 @@ part:
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
+	PREFETCHT1 (AX)(R9*1)
+	PREFETCHT1 (AX)(R8*2)
+	LEAQ       (AX)(DX*4), AX
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
+	PREFETCHT1 (AX)(R9*1)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -5877,9 +6097,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct9x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct9x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct9x32AVX512(SB), $0-128
+TEXT ·direct9x32AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -6011,6 +6231,19 @@ part:
 	LEAQ       (AX)(DX*4), AX
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
+	PREFETCHT1 (AX)(R9*1)
+	PREFETCHT1 (AX)(R8*2)
+	LEAQ       (AX)(DX*4), AX
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -6157,9 +6390,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct8x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct8x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct8x32AVX512(SB), $0-128
+TEXT ·direct8x32AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -6283,6 +6516,18 @@ part:
 	PREFETCHT0 (AX)(R8*2)
 	LEAQ       (AX)(DX*4), AX
 	PREFETCHT0 (AX)(R8*1)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
+	PREFETCHT1 (AX)(R9*1)
+	PREFETCHT1 (AX)(R8*2)
+	LEAQ       (AX)(DX*4), AX
+	PREFETCHT1 (AX)(R8*1)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -6420,9 +6665,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct7x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct7x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct7x32AVX512(SB), $0-128
+TEXT ·direct7x32AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -6533,6 +6778,16 @@ part:
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
 	PREFETCHT0 (AX)(R8*2)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
+	PREFETCHT1 (AX)(R9*1)
+	PREFETCHT1 (AX)(R8*2)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -6651,9 +6906,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct6x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct6x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct6x32AVX512(SB), $0-128
+TEXT ·direct6x32AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -6756,6 +7011,15 @@ part:
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
+	PREFETCHT1 (AX)(R9*1)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -6865,9 +7129,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct5x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct5x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct5x32AVX512(SB), $0-128
+TEXT ·direct5x32AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -6962,6 +7226,14 @@ part:
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -7062,9 +7334,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct4x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct4x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct4x32AVX512(SB), $0-128
+TEXT ·direct4x32AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -7151,6 +7423,13 @@ part:
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -7242,9 +7521,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct3x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct3x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct3x32AVX512(SB), $0-128
+TEXT ·direct3x32AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -7323,6 +7602,12 @@ part:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -7405,9 +7690,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct2x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct2x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct2x32AVX512(SB), $0-128
+TEXT ·direct2x32AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -7478,6 +7763,11 @@ part:
 	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -7551,9 +7841,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct1x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct1x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct1x32AVX512(SB), $0-128
+TEXT ·direct1x32AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -7616,6 +7906,10 @@ part:
 	MOVQ       (BX), AX
 	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -7680,9 +7974,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct7x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct7x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct7x16AVX512(SB), $0-128
+TEXT ·direct7x16AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -7768,6 +8062,16 @@ part:
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
 	PREFETCHT0 (AX)(R8*2)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
+	PREFETCHT1 (AX)(R9*1)
+	PREFETCHT1 (AX)(R8*2)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -7852,9 +8156,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct6x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct6x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct6x16AVX512(SB), $0-128
+TEXT ·direct6x16AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -7935,6 +8239,15 @@ part:
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
+	PREFETCHT1 (AX)(R9*1)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -8014,9 +8327,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct5x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct5x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct5x16AVX512(SB), $0-128
+TEXT ·direct5x16AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -8092,6 +8405,14 @@ part:
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
+	PREFETCHT1 (AX)(DX*4)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -8166,9 +8487,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct4x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct4x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct4x16AVX512(SB), $0-128
+TEXT ·direct4x16AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -8239,6 +8560,13 @@ part:
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+	PREFETCHT1 (AX)(R8*1)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -8308,9 +8636,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct3x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct3x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct3x16AVX512(SB), $0-128
+TEXT ·direct3x16AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -8376,6 +8704,12 @@ part:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -8440,9 +8774,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct2x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct2x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct2x16AVX512(SB), $0-128
+TEXT ·direct2x16AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -8503,6 +8837,11 @@ part:
 	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
 	CMPQ       CX, $0x30
 	JGT        whole
 
@@ -8562,9 +8901,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func direct1x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+// func direct1x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct1x16AVX512(SB), $0-128
+TEXT ·direct1x16AVX512(SB), $0-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -8620,6 +8959,10 @@ part:
 	MOVQ       (BX), AX
 	LEAQ       192(DI)(AX*4), AX
 	PREFETCHT0 (AX)
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
 	CMPQ       CX, $0x30
 	JGT        whole
 

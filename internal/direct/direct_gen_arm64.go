@@ -7,29 +7,29 @@ package direct
 // direct6x16NEON convolves groups of 6 pixels to 16 channels; see rowFunc.
 //
 //go:noescape
-func direct6x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+func direct6x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 
 // direct5x16NEON convolves groups of 5 pixels to 16 channels; see rowFunc.
 //
 //go:noescape
-func direct5x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+func direct5x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 
 // direct4x16NEON convolves groups of 4 pixels to 16 channels; see rowFunc.
 //
 //go:noescape
-func direct4x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+func direct4x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 
 // direct3x16NEON convolves groups of 3 pixels to 16 channels; see rowFunc.
 //
 //go:noescape
-func direct3x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+func direct3x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 
 // direct2x16NEON convolves groups of 2 pixels to 16 channels; see rowFunc.
 //
 //go:noescape
-func direct2x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+func direct2x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 
 // direct1x16NEON convolves groups of 1 pixels to 16 channels; see rowFunc.
 //
 //go:noescape
-func direct1x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
+func direct1x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)

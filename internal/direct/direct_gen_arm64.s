@@ -2,8 +2,8 @@
 
 //go:build !purego
 
-// func direct6x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
-TEXT ·direct6x16NEON(SB), $0-128
+// func direct6x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+TEXT ·direct6x16NEON(SB), $0-136
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2
@@ -215,8 +215,8 @@ store:
 	BNE   group
 	RET
 
-// func direct5x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
-TEXT ·direct5x16NEON(SB), $0-128
+// func direct5x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+TEXT ·direct5x16NEON(SB), $0-136
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2
@@ -403,8 +403,8 @@ store:
 	BNE   group
 	RET
 
-// func direct4x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
-TEXT ·direct4x16NEON(SB), $0-128
+// func direct4x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+TEXT ·direct4x16NEON(SB), $0-136
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2
@@ -566,8 +566,8 @@ store:
 	BNE   group
 	RET
 
-// func direct3x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
-TEXT ·direct3x16NEON(SB), $0-128
+// func direct3x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+TEXT ·direct3x16NEON(SB), $0-136
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2
@@ -704,8 +704,8 @@ store:
 	BNE   group
 	RET
 
-// func direct2x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
-TEXT ·direct2x16NEON(SB), $0-128
+// func direct2x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+TEXT ·direct2x16NEON(SB), $0-136
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2
@@ -817,8 +817,8 @@ store:
 	BNE   group
 	RET
 
-// func direct1x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int)
-TEXT ·direct1x16NEON(SB), $0-128
+// func direct1x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+TEXT ·direct1x16NEON(SB), $0-136
 	MOVD groups+0(FP), R0
 	MOVD taps+8(FP), R1
 	MOVD offsets+16(FP), R2

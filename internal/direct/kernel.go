@@ -28,13 +28,13 @@ import (
 //	out[(k/16)*plane + p*pixel + k%16] = bias[k] + Σ_t x[offsets[t] + p*step] · u[t*row/4 + k]
 //
 // and goes on to the next group by moving x, u and out by nextX, nextU and
-// nextOut. Meanwhile the bytes ahead of u are fetched to the second-level cache.
-// row and ahead are in bytes, all else in elements. With ModeAccumulate the sum starts from
+// nextOut. Meanwhile the bytes ahead of u are fetched to the second-level cache and, on
+// amd64, those aheadX of x. row, ahead and aheadX are in bytes, all else in elements. With ModeAccumulate the sum starts from
 // out instead of bias; with ModeAdd out is added to it at the end; with ModeReLU
 // the result is the maximum of it and 0, where NaN stays NaN. Every sum is one
 // chain of fused multiply-adds in the order of t. groups and taps must be
 // positive: the loops test at their end.
-type rowFunc func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode, nextX, nextU, nextOut, ahead int)
+type rowFunc func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode, nextX, nextU, nextOut, ahead, aheadX int)
 
 // The bits of a rowFunc's mode.
 const (
@@ -84,6 +84,7 @@ type Operands struct {
 	Pixel, Plane int
 	Mode         int
 	Ahead        [3]int // how far from U lies what each of the first groups fetches meanwhile; 0: nothing
+	AheadX       int    // how far from X lies what each group fetches meanwhile; 0: nothing
 }
 
 func (o *Operands) row(width int) int {
@@ -126,7 +127,7 @@ func (kern *Kernel) Row(n, width int, o *Operands) {
 		if ahead != [3]int{} {
 			n = 1 // the next group fetches something else
 		}
-		kern.call(n, kern.Pixels, width, o, p*o.Step, 0, p*o.Pixel, kern.Pixels*o.Step, 0, kern.Pixels*o.Pixel, ahead[0])
+		kern.call(n, kern.Pixels, width, o, p*o.Step, 0, p*o.Pixel, kern.Pixels*o.Step, 0, kern.Pixels*o.Pixel, ahead[0], o.AheadX)
 		g += n
 		ahead = [3]int{ahead[1], ahead[2]}
 	}
@@ -135,7 +136,7 @@ func (kern *Kernel) Row(n, width int, o *Operands) {
 		if rest > kern.Pixels {
 			pixels = (rest + 1) / 2
 		}
-		kern.call(1, pixels, width, o, p*o.Step, 0, p*o.Pixel, 0, 0, 0, ahead[0])
+		kern.call(1, pixels, width, o, p*o.Step, 0, p*o.Pixel, 0, 0, 0, ahead[0], o.AheadX)
 		rest -= pixels
 		ahead = [3]int{ahead[1], ahead[2]}
 	}
@@ -154,14 +155,14 @@ func (kern *Kernel) Panels(panels, n, width int, o *Operands) {
 	}
 	most := max(1, callWork/(taps*n*width))
 	for p := 0; p < panels; p += most {
-		kern.call(min(most, panels-p), n, width, o, 0, p*width, p*width, 0, width, width, o.Ahead[0])
+		kern.call(min(most, panels-p), n, width, o, 0, p*width, p*width, 0, width, width, o.Ahead[0], o.AheadX)
 	}
 }
 
 // call computes groups of pixels from x, u and out of the operands on.
-func (kern *Kernel) call(groups, pixels, width int, o *Operands, x, u, out, nextX, nextU, nextOut, ahead int) {
+func (kern *Kernel) call(groups, pixels, width int, o *Operands, x, u, out, nextX, nextU, nextOut, ahead, aheadX int) {
 	kern.funcs[width/16-1][pixels-1](groups, len(o.Offsets), &o.Offsets[0], &o.X[x], o.Step, &o.U[u], 4*o.row(width),
-		unsafe.SliceData(o.Bias), &o.Out[out], o.Pixel, o.Plane, o.Mode, nextX, nextU, nextOut, 4*ahead)
+		unsafe.SliceData(o.Bias), &o.Out[out], o.Pixel, o.Plane, o.Mode, nextX, nextU, nextOut, 4*ahead, 4*aheadX)
 }
 
 // callWork bounds the multiply-adds of one call: 60 µs at 70 GFLOP/s.
@@ -169,7 +170,7 @@ const callWork = 2 << 20
 
 // generic is the portable form.
 func generic(pixels, width int) rowFunc {
-	return func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode, nextX, nextU, nextOut, ahead int) {
+	return func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode, nextX, nextU, nextOut, ahead, aheadX int) {
 		offs, last := unsafe.Slice(offsets, taps), groups-1
 		xs := unsafe.Slice(x, last*nextX+offs[taps-1]+(pixels-1)*step+1)
 		us := unsafe.Slice(u, last*nextU+(taps-1)*row/4+width)

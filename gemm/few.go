@@ -34,7 +34,7 @@ func (g *Multiplier) streams() (rows, groups int) {
 			return rows, max(1, (groups+rows-1)/rows)
 		}
 		parts := 2 * workers
-		if g.m <= 8 { // memory is the limit: long pieces of rows are read faster
+		if g.m <= 16 { // memory is the limit: long pieces of rows are read faster
 			parts = workers
 		}
 		groups = max(groups, min(parts, g.panels()))

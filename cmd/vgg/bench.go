@@ -14,6 +14,7 @@ import (
 	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/internal/peak"
 	"github.com/nonet-go/nonet/internal/seeded"
+	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 	"github.com/nonet-go/nonet/vgg"
 )
@@ -314,11 +315,11 @@ func (c *benchCmd) gemm(ctx context.Context, r *benchResult) error {
 		return fmt.Errorf("--gemm %q: want MxNxK, such as 512x512x512", c.Gemm)
 	}
 	fill := func(n int, tensor uint64) []float32 {
-		x := make([]float32, n)
+		x := layout.Alloc(n)
 		seeded.Fill(x, 1, tensor, 1)
 		return x
 	}
-	a, b, out := fill(m*k*c.Batch, 0), fill(k*n*c.Batch, 1), make([]float32, m*n*c.Batch)
+	a, b, out := fill(m*k*c.Batch, 0), fill(k*n*c.Batch, 1), layout.Alloc(m*n*c.Batch)
 	team := parallel.NewTeam(c.Threads)
 	team.Begin()
 	defer team.End()

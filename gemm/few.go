@@ -173,7 +173,7 @@ func (g *Multiplier) streamRows(w *multiplierScratch, s strip, pc, kb int, sums 
 	if g.inC(s, pc) {
 		sums, ld = g.c[s.ic*g.ldc+s.j:], g.ldc
 	}
-	o := direct.Operands{Row: g.ldb, Pixel: ld, Plane: 16, Bias: zeros[:]}
+	o := direct.Operands{Row: g.ldb, Runs: g.offsets[1] == 1, Pixel: ld, Plane: 16, Bias: zeros[:]}
 	deep := evenly(kb, g.deep(s.m))
 	for t := 0; t < kb; t += deep {
 		at := pc + t

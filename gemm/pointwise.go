@@ -121,7 +121,7 @@ func (e *PointwiseExec) pixels(_, item int) {
 	picture, at := item/e.runs, item%e.runs*e.run
 	src := e.src[picture*layout.Blocks(p.c)*16*e.plane+at*16:]
 	dst := e.dst[picture*p.outputs()*e.plane+at*16:]
-	o := direct.Operands{Offsets: e.offsets, X: src, Step: layout.Block, Pixel: 16, Plane: e.plane * 16}
+	o := direct.Operands{Offsets: e.offsets, Runs: true, X: src, Step: layout.Block, Pixel: 16, Plane: e.plane * 16}
 	if e.relu {
 		o.Mode = direct.ModeReLU
 	}

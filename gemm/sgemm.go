@@ -449,7 +449,7 @@ func (g *Multiplier) blockItem(worker, item int) {
 	ic, p, from, end := g.place(item)
 	rows, width, j := min(g.mb, g.m-ic), g.width(p), g.jc+p*g.kern.KB
 	w := &g.work[worker]
-	o := direct.Operands{X: g.a[ic*g.row+g.pc*g.tap:], Step: g.row, Offsets: g.offsets[:g.kb], Pixel: g.ldc, Plane: 16, Bias: zeros[:]}
+	o := direct.Operands{X: g.a[ic*g.row+g.pc*g.tap:], Step: g.row, Offsets: g.offsets[:g.kb], Runs: g.offsets[1] == 1, Pixel: g.ldc, Plane: 16, Bias: zeros[:]}
 	if g.pc > 0 || g.beta != 0 {
 		o.Mode = direct.ModeAdd
 	} else if g.bias != nil {

@@ -4,7 +4,7 @@
 
 // func direct6x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct6x16AVX2(SB), $0-136
+TEXT ·direct6x16AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -55,6 +55,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -62,9 +63,9 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
+	PREFETCHT1   (R14)(R15*1)
 	VMOVUPS      (R14), Y12
 	VMOVUPS      32(R14), Y13
-	PREFETCHT1   (R14)(R15*1)
 	VBROADCASTSS (AX), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -87,23 +88,22 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -113,11 +113,14 @@ part:
 	PREFETCHT1 (AX)(R8*1)
 	PREFETCHT1 (AX)(DX*4)
 	PREFETCHT1 (AX)(R9*1)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -135,17 +138,121 @@ part:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
-	MOVQ $0x00000010, CX
-	JMP  tap
+	SUBQ    $0x10, CX
+	MOVQ    CX, (SP)
+	MOVQ    $0x00000010, CX
+	TESTQ   $0x00000008, mode+88(FP)
+	JEQ     tap
+	MOVQ    row+48(FP), R15
+	MOVQ    (BX), AX
+	LEAQ    (DI)(AX*4), AX
+	ADDQ    $0x00000080, BX
+	MOVQ    $0x00000004, CX
+	PCALIGN $0x40
+
+run:
+	// Tap 0 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y12
+	VMOVUPS      32(R14), Y13
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (AX)(DX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (AX)(DX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (AX)(R8*1), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (AX)(DX*4), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (AX)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+
+	// Tap 1 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y12
+	VMOVUPS      32(R14)(R15*1), Y13
+	VBROADCASTSS 4(AX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(AX)(DX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 4(AX)(DX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 4(AX)(R8*1), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 4(AX)(DX*4), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 4(AX)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	LEAQ         (R14)(R15*2), R14
+
+	// Tap 2 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y12
+	VMOVUPS      32(R14), Y13
+	VBROADCASTSS 8(AX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 8(AX)(DX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(AX)(DX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 8(AX)(R8*1), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 8(AX)(DX*4), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 8(AX)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+
+	// Tap 3 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y12
+	VMOVUPS      32(R14)(R15*1), Y13
+	VBROADCASTSS 12(AX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 12(AX)(DX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 12(AX)(DX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(AX)(R8*1), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 12(AX)(DX*4), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 12(AX)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	LEAQ         (R14)(R15*2), R14
+	ADDQ         $0x10, AX
+	DECQ         CX
+	JNZ          run
+	XORQ         R15, R15
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JNE          part
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -212,7 +319,7 @@ store:
 
 // func direct5x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct5x16AVX2(SB), $0-136
+TEXT ·direct5x16AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -259,6 +366,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -266,9 +374,9 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
+	PREFETCHT1   (R14)(R15*1)
 	VMOVUPS      (R14), Y10
 	VMOVUPS      32(R14), Y11
-	PREFETCHT1   (R14)(R15*1)
 	VBROADCASTSS (AX), Y12
 	VFMADD231PS  Y10, Y12, Y0
 	VFMADD231PS  Y11, Y12, Y1
@@ -288,22 +396,21 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -312,11 +419,14 @@ part:
 	PREFETCHT1 (AX)(DX*2)
 	PREFETCHT1 (AX)(R8*1)
 	PREFETCHT1 (AX)(DX*4)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -332,17 +442,109 @@ part:
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
-	MOVQ $0x00000010, CX
-	JMP  tap
+	SUBQ    $0x10, CX
+	MOVQ    CX, (SP)
+	MOVQ    $0x00000010, CX
+	TESTQ   $0x00000008, mode+88(FP)
+	JEQ     tap
+	MOVQ    row+48(FP), R15
+	MOVQ    (BX), AX
+	LEAQ    (DI)(AX*4), AX
+	ADDQ    $0x00000080, BX
+	MOVQ    $0x00000004, CX
+	PCALIGN $0x40
+
+run:
+	// Tap 0 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y10
+	VMOVUPS      32(R14), Y11
+	VBROADCASTSS (AX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (AX)(DX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (AX)(DX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (AX)(R8*1), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (AX)(DX*4), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+
+	// Tap 1 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y10
+	VMOVUPS      32(R14)(R15*1), Y11
+	VBROADCASTSS 4(AX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 4(AX)(DX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 4(AX)(DX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 4(AX)(R8*1), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 4(AX)(DX*4), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	LEAQ         (R14)(R15*2), R14
+
+	// Tap 2 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y10
+	VMOVUPS      32(R14), Y11
+	VBROADCASTSS 8(AX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 8(AX)(DX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 8(AX)(DX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 8(AX)(R8*1), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 8(AX)(DX*4), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+
+	// Tap 3 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y10
+	VMOVUPS      32(R14)(R15*1), Y11
+	VBROADCASTSS 12(AX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 12(AX)(DX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 12(AX)(DX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 12(AX)(R8*1), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 12(AX)(DX*4), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	LEAQ         (R14)(R15*2), R14
+	ADDQ         $0x10, AX
+	DECQ         CX
+	JNZ          run
+	XORQ         R15, R15
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JNE          part
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -403,7 +605,7 @@ store:
 
 // func direct4x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct4x16AVX2(SB), $0-136
+TEXT ·direct4x16AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -446,6 +648,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -453,9 +656,9 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
+	PREFETCHT1   (R14)(R15*1)
 	VMOVUPS      (R14), Y8
 	VMOVUPS      32(R14), Y9
-	PREFETCHT1   (R14)(R15*1)
 	VBROADCASTSS (AX), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y1
@@ -472,21 +675,20 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -494,11 +696,14 @@ part:
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
 	PREFETCHT1 (AX)(R8*1)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -512,17 +717,97 @@ part:
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
-	MOVQ $0x00000010, CX
-	JMP  tap
+	SUBQ    $0x10, CX
+	MOVQ    CX, (SP)
+	MOVQ    $0x00000010, CX
+	TESTQ   $0x00000008, mode+88(FP)
+	JEQ     tap
+	MOVQ    row+48(FP), R15
+	MOVQ    (BX), AX
+	LEAQ    (DI)(AX*4), AX
+	ADDQ    $0x00000080, BX
+	MOVQ    $0x00000004, CX
+	PCALIGN $0x40
+
+run:
+	// Tap 0 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y8
+	VMOVUPS      32(R14), Y9
+	VBROADCASTSS (AX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (AX)(DX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (AX)(DX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (AX)(R8*1), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+
+	// Tap 1 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y8
+	VMOVUPS      32(R14)(R15*1), Y9
+	VBROADCASTSS 4(AX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 4(AX)(DX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 4(AX)(DX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 4(AX)(R8*1), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	LEAQ         (R14)(R15*2), R14
+
+	// Tap 2 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y8
+	VMOVUPS      32(R14), Y9
+	VBROADCASTSS 8(AX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 8(AX)(DX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 8(AX)(DX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 8(AX)(R8*1), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+
+	// Tap 3 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y8
+	VMOVUPS      32(R14)(R15*1), Y9
+	VBROADCASTSS 12(AX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 12(AX)(DX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 12(AX)(DX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 12(AX)(R8*1), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	LEAQ         (R14)(R15*2), R14
+	ADDQ         $0x10, AX
+	DECQ         CX
+	JNZ          run
+	XORQ         R15, R15
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JNE          part
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -577,7 +862,7 @@ store:
 
 // func direct3x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct3x16AVX2(SB), $0-136
+TEXT ·direct3x16AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -616,6 +901,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -623,9 +909,9 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
+	PREFETCHT1   (R14)(R15*1)
 	VMOVUPS      (R14), Y6
 	VMOVUPS      32(R14), Y7
-	PREFETCHT1   (R14)(R15*1)
 	VBROADCASTSS (AX), Y8
 	VFMADD231PS  Y6, Y8, Y0
 	VFMADD231PS  Y7, Y8, Y1
@@ -639,31 +925,33 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -675,17 +963,85 @@ part:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
-	MOVQ $0x00000010, CX
-	JMP  tap
+	SUBQ    $0x10, CX
+	MOVQ    CX, (SP)
+	MOVQ    $0x00000010, CX
+	TESTQ   $0x00000008, mode+88(FP)
+	JEQ     tap
+	MOVQ    row+48(FP), R15
+	MOVQ    (BX), AX
+	LEAQ    (DI)(AX*4), AX
+	ADDQ    $0x00000080, BX
+	MOVQ    $0x00000004, CX
+	PCALIGN $0x40
+
+run:
+	// Tap 0 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y6
+	VMOVUPS      32(R14), Y7
+	VBROADCASTSS (AX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (AX)(DX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (AX)(DX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+
+	// Tap 1 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y6
+	VMOVUPS      32(R14)(R15*1), Y7
+	VBROADCASTSS 4(AX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 4(AX)(DX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 4(AX)(DX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	LEAQ         (R14)(R15*2), R14
+
+	// Tap 2 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y6
+	VMOVUPS      32(R14), Y7
+	VBROADCASTSS 8(AX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 8(AX)(DX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 8(AX)(DX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+
+	// Tap 3 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y6
+	VMOVUPS      32(R14)(R15*1), Y7
+	VBROADCASTSS 12(AX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 12(AX)(DX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 12(AX)(DX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	LEAQ         (R14)(R15*2), R14
+	ADDQ         $0x10, AX
+	DECQ         CX
+	JNZ          run
+	XORQ         R15, R15
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JNE          part
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -734,7 +1090,7 @@ store:
 
 // func direct2x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct2x16AVX2(SB), $0-136
+TEXT ·direct2x16AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -769,6 +1125,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -776,9 +1133,9 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
+	PREFETCHT1   (R14)(R15*1)
 	VMOVUPS      (R14), Y4
 	VMOVUPS      32(R14), Y5
-	PREFETCHT1   (R14)(R15*1)
 	VBROADCASTSS (AX), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y1
@@ -789,29 +1146,31 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -821,17 +1180,73 @@ part:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
-	MOVQ $0x00000010, CX
-	JMP  tap
+	SUBQ    $0x10, CX
+	MOVQ    CX, (SP)
+	MOVQ    $0x00000010, CX
+	TESTQ   $0x00000008, mode+88(FP)
+	JEQ     tap
+	MOVQ    row+48(FP), R15
+	MOVQ    (BX), AX
+	LEAQ    (DI)(AX*4), AX
+	ADDQ    $0x00000080, BX
+	MOVQ    $0x00000004, CX
+	PCALIGN $0x40
+
+run:
+	// Tap 0 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VBROADCASTSS (AX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (AX)(DX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+
+	// Tap 1 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y4
+	VMOVUPS      32(R14)(R15*1), Y5
+	VBROADCASTSS 4(AX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 4(AX)(DX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	LEAQ         (R14)(R15*2), R14
+
+	// Tap 2 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VBROADCASTSS 8(AX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 8(AX)(DX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+
+	// Tap 3 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y4
+	VMOVUPS      32(R14)(R15*1), Y5
+	VBROADCASTSS 12(AX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 12(AX)(DX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	LEAQ         (R14)(R15*2), R14
+	ADDQ         $0x10, AX
+	DECQ         CX
+	JNZ          run
+	XORQ         R15, R15
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JNE          part
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -874,7 +1289,7 @@ store:
 
 // func direct1x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct1x16AVX2(SB), $0-136
+TEXT ·direct1x16AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -905,6 +1320,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -912,9 +1328,9 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
+	PREFETCHT1   (R14)(R15*1)
 	VMOVUPS      (R14), Y2
 	VMOVUPS      32(R14), Y3
-	PREFETCHT1   (R14)(R15*1)
 	VBROADCASTSS (AX), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
@@ -922,27 +1338,29 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
 	PREFETCHT1 (AX)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -950,17 +1368,61 @@ part:
 	PREFETCHT0 (AX)
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
-	MOVQ $0x00000010, CX
-	JMP  tap
+	SUBQ    $0x10, CX
+	MOVQ    CX, (SP)
+	MOVQ    $0x00000010, CX
+	TESTQ   $0x00000008, mode+88(FP)
+	JEQ     tap
+	MOVQ    row+48(FP), R15
+	MOVQ    (BX), AX
+	LEAQ    (DI)(AX*4), AX
+	ADDQ    $0x00000080, BX
+	MOVQ    $0x00000004, CX
+	PCALIGN $0x40
+
+run:
+	// Tap 0 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y2
+	VMOVUPS      32(R14), Y3
+	VBROADCASTSS (AX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+
+	// Tap 1 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y2
+	VMOVUPS      32(R14)(R15*1), Y3
+	VBROADCASTSS 4(AX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	LEAQ         (R14)(R15*2), R14
+
+	// Tap 2 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y2
+	VMOVUPS      32(R14), Y3
+	VBROADCASTSS 8(AX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+
+	// Tap 3 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y2
+	VMOVUPS      32(R14)(R15*1), Y3
+	VBROADCASTSS 12(AX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	LEAQ         (R14)(R15*2), R14
+	ADDQ         $0x10, AX
+	DECQ         CX
+	JNZ          run
+	XORQ         R15, R15
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JNE          part
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -997,7 +1459,7 @@ store:
 
 // func direct7x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct7x64AVX512(SB), $0-136
+TEXT ·direct7x64AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -1084,6 +1546,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -1091,13 +1554,13 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z28
-	VMOVUPS      64(R14), Z29
-	VMOVUPS      128(R14), Z30
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
 	PREFETCHT1   128(R14)(R15*1)
 	PREFETCHT1   192(R14)(R15*1)
+	VMOVUPS      (R14), Z28
+	VMOVUPS      64(R14), Z29
+	VMOVUPS      128(R14), Z30
 	VBROADCASTSS (AX), Z31
 	VFMADD231PS  Z28, Z31, Z0
 	VFMADD231PS  Z29, Z31, Z1
@@ -1137,24 +1600,23 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
-	PREFETCHT0 (AX)(R8*2)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -1165,11 +1627,14 @@ part:
 	PREFETCHT1 (AX)(DX*4)
 	PREFETCHT1 (AX)(R9*1)
 	PREFETCHT1 (AX)(R8*2)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -1214,15 +1679,14 @@ part:
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
 	PREFETCHT0 (AX)(R12*2)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -1347,7 +1811,7 @@ store:
 
 // func direct6x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct6x64AVX512(SB), $0-136
+TEXT ·direct6x64AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -1426,6 +1890,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -1433,14 +1898,14 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z24
-	VMOVUPS      64(R14), Z25
-	VMOVUPS      128(R14), Z26
-	VMOVUPS      192(R14), Z27
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
 	PREFETCHT1   128(R14)(R15*1)
 	PREFETCHT1   192(R14)(R15*1)
+	VMOVUPS      (R14), Z24
+	VMOVUPS      64(R14), Z25
+	VMOVUPS      128(R14), Z26
+	VMOVUPS      192(R14), Z27
 	VBROADCASTSS (AX), Z28
 	VFMADD231PS  Z24, Z28, Z0
 	VFMADD231PS  Z25, Z28, Z1
@@ -1475,23 +1940,22 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -1501,11 +1965,14 @@ part:
 	PREFETCHT1 (AX)(R8*1)
 	PREFETCHT1 (AX)(DX*4)
 	PREFETCHT1 (AX)(R9*1)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -1545,15 +2012,14 @@ part:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -1666,7 +2132,7 @@ store:
 
 // func direct5x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct5x64AVX512(SB), $0-136
+TEXT ·direct5x64AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -1737,6 +2203,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -1744,14 +2211,14 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z20
-	VMOVUPS      64(R14), Z21
-	VMOVUPS      128(R14), Z22
-	VMOVUPS      192(R14), Z23
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
 	PREFETCHT1   128(R14)(R15*1)
 	PREFETCHT1   192(R14)(R15*1)
+	VMOVUPS      (R14), Z20
+	VMOVUPS      64(R14), Z21
+	VMOVUPS      128(R14), Z22
+	VMOVUPS      192(R14), Z23
 	VBROADCASTSS (AX), Z24
 	VFMADD231PS  Z20, Z24, Z0
 	VFMADD231PS  Z21, Z24, Z1
@@ -1781,22 +2248,21 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -1805,11 +2271,14 @@ part:
 	PREFETCHT1 (AX)(DX*2)
 	PREFETCHT1 (AX)(R8*1)
 	PREFETCHT1 (AX)(DX*4)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -1844,15 +2313,14 @@ part:
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -1953,7 +2421,7 @@ store:
 
 // func direct4x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct4x64AVX512(SB), $0-136
+TEXT ·direct4x64AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -2016,6 +2484,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -2023,14 +2492,14 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z16
-	VMOVUPS      64(R14), Z17
-	VMOVUPS      128(R14), Z18
-	VMOVUPS      192(R14), Z19
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
 	PREFETCHT1   128(R14)(R15*1)
 	PREFETCHT1   192(R14)(R15*1)
+	VMOVUPS      (R14), Z16
+	VMOVUPS      64(R14), Z17
+	VMOVUPS      128(R14), Z18
+	VMOVUPS      192(R14), Z19
 	VBROADCASTSS (AX), Z20
 	VFMADD231PS  Z16, Z20, Z0
 	VFMADD231PS  Z17, Z20, Z1
@@ -2055,21 +2524,20 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -2077,11 +2545,14 @@ part:
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
 	PREFETCHT1 (AX)(R8*1)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -2111,15 +2582,14 @@ part:
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -2208,7 +2678,7 @@ store:
 
 // func direct3x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct3x64AVX512(SB), $0-136
+TEXT ·direct3x64AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -2263,6 +2733,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -2270,14 +2741,14 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z12
-	VMOVUPS      64(R14), Z13
-	VMOVUPS      128(R14), Z14
-	VMOVUPS      192(R14), Z15
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
 	PREFETCHT1   128(R14)(R15*1)
 	PREFETCHT1   192(R14)(R15*1)
+	VMOVUPS      (R14), Z12
+	VMOVUPS      64(R14), Z13
+	VMOVUPS      128(R14), Z14
+	VMOVUPS      192(R14), Z15
 	VBROADCASTSS (AX), Z16
 	VFMADD231PS  Z12, Z16, Z0
 	VFMADD231PS  Z13, Z16, Z1
@@ -2297,31 +2768,33 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -2346,15 +2819,14 @@ part:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -2431,7 +2903,7 @@ store:
 
 // func direct2x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct2x64AVX512(SB), $0-136
+TEXT ·direct2x64AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -2478,6 +2950,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -2485,14 +2958,14 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z8
-	VMOVUPS      64(R14), Z9
-	VMOVUPS      128(R14), Z10
-	VMOVUPS      192(R14), Z11
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
 	PREFETCHT1   128(R14)(R15*1)
 	PREFETCHT1   192(R14)(R15*1)
+	VMOVUPS      (R14), Z8
+	VMOVUPS      64(R14), Z9
+	VMOVUPS      128(R14), Z10
+	VMOVUPS      192(R14), Z11
 	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z8, Z12, Z0
 	VFMADD231PS  Z9, Z12, Z1
@@ -2507,29 +2980,31 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -2549,15 +3024,14 @@ part:
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -2622,7 +3096,7 @@ store:
 
 // func direct1x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct1x64AVX512(SB), $0-136
+TEXT ·direct1x64AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -2661,6 +3135,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -2668,14 +3143,14 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z4
-	VMOVUPS      64(R14), Z5
-	VMOVUPS      128(R14), Z6
-	VMOVUPS      192(R14), Z7
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
 	PREFETCHT1   128(R14)(R15*1)
 	PREFETCHT1   192(R14)(R15*1)
+	VMOVUPS      (R14), Z4
+	VMOVUPS      64(R14), Z5
+	VMOVUPS      128(R14), Z6
+	VMOVUPS      192(R14), Z7
 	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z4, Z8, Z0
 	VFMADD231PS  Z5, Z8, Z1
@@ -2685,27 +3160,29 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
 	PREFETCHT1 (AX)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -2720,15 +3197,14 @@ part:
 	PREFETCHT0 (AX)
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -2781,7 +3257,7 @@ store:
 
 // func direct7x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct7x48AVX512(SB), $0-136
+TEXT ·direct7x48AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -2853,6 +3329,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -2860,12 +3337,12 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z21
-	VMOVUPS      64(R14), Z22
-	VMOVUPS      128(R14), Z23
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
 	PREFETCHT1   128(R14)(R15*1)
+	VMOVUPS      (R14), Z21
+	VMOVUPS      64(R14), Z22
+	VMOVUPS      128(R14), Z23
 	VBROADCASTSS (AX), Z24
 	VFMADD231PS  Z21, Z24, Z0
 	VFMADD231PS  Z22, Z24, Z1
@@ -2898,24 +3375,23 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
-	PREFETCHT0 (AX)(R8*2)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -2926,11 +3402,14 @@ part:
 	PREFETCHT1 (AX)(DX*4)
 	PREFETCHT1 (AX)(R9*1)
 	PREFETCHT1 (AX)(R8*2)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -2967,15 +3446,14 @@ part:
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
 	PREFETCHT0 (AX)(R12*2)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -3077,7 +3555,7 @@ store:
 
 // func direct6x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct6x48AVX512(SB), $0-136
+TEXT ·direct6x48AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -3143,6 +3621,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -3150,12 +3629,12 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z18
-	VMOVUPS      64(R14), Z19
-	VMOVUPS      128(R14), Z20
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
 	PREFETCHT1   128(R14)(R15*1)
+	VMOVUPS      (R14), Z18
+	VMOVUPS      64(R14), Z19
+	VMOVUPS      128(R14), Z20
 	VBROADCASTSS (AX), Z21
 	VFMADD231PS  Z18, Z21, Z0
 	VFMADD231PS  Z19, Z21, Z1
@@ -3184,23 +3663,22 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -3210,11 +3688,14 @@ part:
 	PREFETCHT1 (AX)(R8*1)
 	PREFETCHT1 (AX)(DX*4)
 	PREFETCHT1 (AX)(R9*1)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -3247,15 +3728,14 @@ part:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -3348,7 +3828,7 @@ store:
 
 // func direct5x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct5x48AVX512(SB), $0-136
+TEXT ·direct5x48AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -3408,6 +3888,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -3415,12 +3896,12 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z15
-	VMOVUPS      64(R14), Z16
-	VMOVUPS      128(R14), Z17
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
 	PREFETCHT1   128(R14)(R15*1)
+	VMOVUPS      (R14), Z15
+	VMOVUPS      64(R14), Z16
+	VMOVUPS      128(R14), Z17
 	VBROADCASTSS (AX), Z18
 	VFMADD231PS  Z15, Z18, Z0
 	VFMADD231PS  Z16, Z18, Z1
@@ -3445,22 +3926,21 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -3469,11 +3949,14 @@ part:
 	PREFETCHT1 (AX)(DX*2)
 	PREFETCHT1 (AX)(R8*1)
 	PREFETCHT1 (AX)(DX*4)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -3502,15 +3985,14 @@ part:
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -3594,7 +4076,7 @@ store:
 
 // func direct4x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct4x48AVX512(SB), $0-136
+TEXT ·direct4x48AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -3648,6 +4130,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -3655,12 +4138,12 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z12
-	VMOVUPS      64(R14), Z13
-	VMOVUPS      128(R14), Z14
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
 	PREFETCHT1   128(R14)(R15*1)
+	VMOVUPS      (R14), Z12
+	VMOVUPS      64(R14), Z13
+	VMOVUPS      128(R14), Z14
 	VBROADCASTSS (AX), Z15
 	VFMADD231PS  Z12, Z15, Z0
 	VFMADD231PS  Z13, Z15, Z1
@@ -3681,21 +4164,20 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -3703,11 +4185,14 @@ part:
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
 	PREFETCHT1 (AX)(R8*1)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -3732,15 +4217,14 @@ part:
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -3815,7 +4299,7 @@ store:
 
 // func direct3x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct3x48AVX512(SB), $0-136
+TEXT ·direct3x48AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -3863,6 +4347,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -3870,12 +4355,12 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z9
-	VMOVUPS      64(R14), Z10
-	VMOVUPS      128(R14), Z11
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
 	PREFETCHT1   128(R14)(R15*1)
+	VMOVUPS      (R14), Z9
+	VMOVUPS      64(R14), Z10
+	VMOVUPS      128(R14), Z11
 	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z9, Z12, Z0
 	VFMADD231PS  Z10, Z12, Z1
@@ -3892,31 +4377,33 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -3937,15 +4424,14 @@ part:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -4011,7 +4497,7 @@ store:
 
 // func direct2x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct2x48AVX512(SB), $0-136
+TEXT ·direct2x48AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -4053,6 +4539,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -4060,12 +4547,12 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z6
-	VMOVUPS      64(R14), Z7
-	VMOVUPS      128(R14), Z8
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
 	PREFETCHT1   128(R14)(R15*1)
+	VMOVUPS      (R14), Z6
+	VMOVUPS      64(R14), Z7
+	VMOVUPS      128(R14), Z8
 	VBROADCASTSS (AX), Z9
 	VFMADD231PS  Z6, Z9, Z0
 	VFMADD231PS  Z7, Z9, Z1
@@ -4078,29 +4565,31 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -4117,15 +4606,14 @@ part:
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -4182,7 +4670,7 @@ store:
 
 // func direct1x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct1x48AVX512(SB), $0-136
+TEXT ·direct1x48AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -4218,6 +4706,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -4225,12 +4714,12 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z3
-	VMOVUPS      64(R14), Z4
-	VMOVUPS      128(R14), Z5
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
 	PREFETCHT1   128(R14)(R15*1)
+	VMOVUPS      (R14), Z3
+	VMOVUPS      64(R14), Z4
+	VMOVUPS      128(R14), Z5
 	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
@@ -4239,27 +4728,29 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
 	PREFETCHT1 (AX)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -4272,15 +4763,14 @@ part:
 	PREFETCHT0 (AX)
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -4328,7 +4818,7 @@ store:
 
 // func direct14x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct14x32AVX512(SB), $0-136
+TEXT ·direct14x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -4418,6 +4908,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -4425,10 +4916,10 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z28
-	VMOVUPS      64(R14), Z29
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
+	VMOVUPS      (R14), Z28
+	VMOVUPS      64(R14), Z29
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -4477,33 +4968,32 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
-	PREFETCHT0 (AX)(R8*2)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
 	LEAQ       (AX)(DX*4), AX
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
-	PREFETCHT0 (AX)(R8*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
 	LEAQ       (AX)(DX*4), AX
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -4523,11 +5013,14 @@ part:
 	PREFETCHT1 (AX)(R8*1)
 	PREFETCHT1 (AX)(DX*4)
 	PREFETCHT1 (AX)(R9*1)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -4584,15 +5077,14 @@ part:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -4723,7 +5215,7 @@ store:
 
 // func direct13x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct13x32AVX512(SB), $0-136
+TEXT ·direct13x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -4809,6 +5301,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -4816,10 +5309,10 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z26
-	VMOVUPS      64(R14), Z27
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
+	VMOVUPS      (R14), Z26
+	VMOVUPS      64(R14), Z27
 	VBROADCASTSS (AX), Z28
 	VFMADD231PS  Z26, Z28, Z0
 	VFMADD231PS  Z27, Z28, Z1
@@ -4865,32 +5358,31 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
-	PREFETCHT0 (AX)(R8*2)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
 	LEAQ       (AX)(DX*4), AX
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
-	PREFETCHT0 (AX)(R8*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
 	LEAQ       (AX)(DX*4), AX
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -4909,11 +5401,14 @@ part:
 	LEAQ       (AX)(DX*4), AX
 	PREFETCHT1 (AX)(R8*1)
 	PREFETCHT1 (AX)(DX*4)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -4967,15 +5462,14 @@ part:
 	LEAQ       (AX)(R10*4), AX
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -5100,7 +5594,7 @@ store:
 
 // func direct12x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct12x32AVX512(SB), $0-136
+TEXT ·direct12x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -5182,6 +5676,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -5189,10 +5684,10 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z24
-	VMOVUPS      64(R14), Z25
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
+	VMOVUPS      (R14), Z24
+	VMOVUPS      64(R14), Z25
 	VBROADCASTSS (AX), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
@@ -5235,31 +5730,30 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
-	PREFETCHT0 (AX)(R8*2)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
 	LEAQ       (AX)(DX*4), AX
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
-	PREFETCHT0 (AX)(R8*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
 	LEAQ       (AX)(DX*4), AX
-	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 192(AX)(R8*1)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -5277,11 +5771,14 @@ part:
 	PREFETCHT1 (AX)(R8*2)
 	LEAQ       (AX)(DX*4), AX
 	PREFETCHT1 (AX)(R8*1)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -5332,15 +5829,14 @@ part:
 	PREFETCHT0 (AX)(R12*2)
 	LEAQ       (AX)(R10*4), AX
 	PREFETCHT0 (AX)(R12*1)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -5459,7 +5955,7 @@ store:
 
 // func direct11x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct11x32AVX512(SB), $0-136
+TEXT ·direct11x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -5535,6 +6031,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -5542,10 +6039,10 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z22
-	VMOVUPS      64(R14), Z23
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
+	VMOVUPS      (R14), Z22
+	VMOVUPS      64(R14), Z23
 	VBROADCASTSS (AX), Z24
 	VFMADD231PS  Z22, Z24, Z0
 	VFMADD231PS  Z23, Z24, Z1
@@ -5584,29 +6081,28 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
-	PREFETCHT0 (AX)(R8*2)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
 	LEAQ       (AX)(DX*4), AX
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
-	PREFETCHT0 (AX)(R8*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -5622,11 +6118,14 @@ part:
 	PREFETCHT1 (AX)(DX*4)
 	PREFETCHT1 (AX)(R9*1)
 	PREFETCHT1 (AX)(R8*2)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -5671,15 +6170,14 @@ part:
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
 	PREFETCHT0 (AX)(R12*2)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -5788,7 +6286,7 @@ store:
 
 // func direct10x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct10x32AVX512(SB), $0-136
+TEXT ·direct10x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -5860,6 +6358,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -5867,10 +6366,10 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z20
-	VMOVUPS      64(R14), Z21
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
+	VMOVUPS      (R14), Z20
+	VMOVUPS      64(R14), Z21
 	VBROADCASTSS (AX), Z22
 	VFMADD231PS  Z20, Z22, Z0
 	VFMADD231PS  Z21, Z22, Z1
@@ -5906,28 +6405,27 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
-	PREFETCHT0 (AX)(R8*2)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
 	LEAQ       (AX)(DX*4), AX
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -5942,11 +6440,14 @@ part:
 	PREFETCHT1 (AX)(R8*1)
 	PREFETCHT1 (AX)(DX*4)
 	PREFETCHT1 (AX)(R9*1)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -5988,15 +6489,14 @@ part:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -6099,7 +6599,7 @@ store:
 
 // func direct9x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct9x32AVX512(SB), $0-136
+TEXT ·direct9x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -6167,6 +6667,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -6174,10 +6675,10 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z18
-	VMOVUPS      64(R14), Z19
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
+	VMOVUPS      (R14), Z18
+	VMOVUPS      64(R14), Z19
 	VBROADCASTSS (AX), Z20
 	VFMADD231PS  Z18, Z20, Z0
 	VFMADD231PS  Z19, Z20, Z1
@@ -6210,27 +6711,26 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
-	PREFETCHT0 (AX)(R8*2)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
 	LEAQ       (AX)(DX*4), AX
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -6244,11 +6744,14 @@ part:
 	LEAQ       (AX)(DX*4), AX
 	PREFETCHT1 (AX)(R8*1)
 	PREFETCHT1 (AX)(DX*4)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -6287,15 +6790,14 @@ part:
 	LEAQ       (AX)(R10*4), AX
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -6392,7 +6894,7 @@ store:
 
 // func direct8x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct8x32AVX512(SB), $0-136
+TEXT ·direct8x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -6456,6 +6958,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -6463,10 +6966,10 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z16
-	VMOVUPS      64(R14), Z17
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
+	VMOVUPS      (R14), Z16
+	VMOVUPS      64(R14), Z17
 	VBROADCASTSS (AX), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
@@ -6496,26 +6999,25 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
-	PREFETCHT0 (AX)(R8*2)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
 	LEAQ       (AX)(DX*4), AX
-	PREFETCHT0 (AX)(R8*1)
+	PREFETCHT0 192(AX)(R8*1)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -6528,11 +7030,14 @@ part:
 	PREFETCHT1 (AX)(R8*2)
 	LEAQ       (AX)(DX*4), AX
 	PREFETCHT1 (AX)(R8*1)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -6568,15 +7073,14 @@ part:
 	PREFETCHT0 (AX)(R12*2)
 	LEAQ       (AX)(R10*4), AX
 	PREFETCHT0 (AX)(R12*1)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -6667,7 +7171,7 @@ store:
 
 // func direct7x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct7x32AVX512(SB), $0-136
+TEXT ·direct7x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -6724,6 +7228,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -6731,10 +7236,10 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z14
-	VMOVUPS      64(R14), Z15
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
+	VMOVUPS      (R14), Z14
+	VMOVUPS      64(R14), Z15
 	VBROADCASTSS (AX), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
@@ -6760,24 +7265,23 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
-	PREFETCHT0 (AX)(R8*2)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -6788,11 +7292,14 @@ part:
 	PREFETCHT1 (AX)(DX*4)
 	PREFETCHT1 (AX)(R9*1)
 	PREFETCHT1 (AX)(R8*2)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -6821,15 +7328,14 @@ part:
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
 	PREFETCHT0 (AX)(R12*2)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -6908,7 +7414,7 @@ store:
 
 // func direct6x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct6x32AVX512(SB), $0-136
+TEXT ·direct6x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -6961,6 +7467,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -6968,10 +7475,10 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z12
-	VMOVUPS      64(R14), Z13
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
+	VMOVUPS      (R14), Z12
+	VMOVUPS      64(R14), Z13
 	VBROADCASTSS (AX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
@@ -6994,23 +7501,22 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -7020,11 +7526,14 @@ part:
 	PREFETCHT1 (AX)(R8*1)
 	PREFETCHT1 (AX)(DX*4)
 	PREFETCHT1 (AX)(R9*1)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -7050,15 +7559,14 @@ part:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -7131,7 +7639,7 @@ store:
 
 // func direct5x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct5x32AVX512(SB), $0-136
+TEXT ·direct5x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -7180,6 +7688,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -7187,10 +7696,10 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z10
-	VMOVUPS      64(R14), Z11
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
+	VMOVUPS      (R14), Z10
+	VMOVUPS      64(R14), Z11
 	VBROADCASTSS (AX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
@@ -7210,22 +7719,21 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -7234,11 +7742,14 @@ part:
 	PREFETCHT1 (AX)(DX*2)
 	PREFETCHT1 (AX)(R8*1)
 	PREFETCHT1 (AX)(DX*4)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -7261,15 +7772,14 @@ part:
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -7336,7 +7846,7 @@ store:
 
 // func direct4x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct4x32AVX512(SB), $0-136
+TEXT ·direct4x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -7381,6 +7891,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -7388,10 +7899,10 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z8
-	VMOVUPS      64(R14), Z9
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
+	VMOVUPS      (R14), Z8
+	VMOVUPS      64(R14), Z9
 	VBROADCASTSS (AX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
@@ -7408,21 +7919,20 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -7430,11 +7940,14 @@ part:
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
 	PREFETCHT1 (AX)(R8*1)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -7454,15 +7967,14 @@ part:
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -7523,7 +8035,7 @@ store:
 
 // func direct3x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct3x32AVX512(SB), $0-136
+TEXT ·direct3x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -7564,6 +8076,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -7571,10 +8084,10 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z6
-	VMOVUPS      64(R14), Z7
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
+	VMOVUPS      (R14), Z6
+	VMOVUPS      64(R14), Z7
 	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
@@ -7588,31 +8101,33 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -7629,15 +8144,14 @@ part:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -7692,7 +8206,7 @@ store:
 
 // func direct2x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct2x32AVX512(SB), $0-136
+TEXT ·direct2x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -7729,6 +8243,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -7736,10 +8251,10 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z4
-	VMOVUPS      64(R14), Z5
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
+	VMOVUPS      (R14), Z4
+	VMOVUPS      64(R14), Z5
 	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
@@ -7750,29 +8265,31 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -7786,15 +8303,14 @@ part:
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -7843,7 +8359,7 @@ store:
 
 // func direct1x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct1x32AVX512(SB), $0-136
+TEXT ·direct1x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -7876,6 +8392,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -7883,10 +8400,10 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z2
-	VMOVUPS      64(R14), Z3
 	PREFETCHT1   (R14)(R15*1)
 	PREFETCHT1   64(R14)(R15*1)
+	VMOVUPS      (R14), Z2
+	VMOVUPS      64(R14), Z3
 	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
@@ -7894,27 +8411,29 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
 	PREFETCHT1 (AX)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -7925,15 +8444,14 @@ part:
 	PREFETCHT0 (AX)
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -7976,7 +8494,7 @@ store:
 
 // func direct7x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct7x16AVX512(SB), $0-136
+TEXT ·direct7x16AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -8017,6 +8535,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -8024,8 +8543,8 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z7
 	PREFETCHT1   (R14)(R15*1)
+	VMOVUPS      (R14), Z7
 	VBROADCASTSS (AX), Z8
 	VFMADD231PS  Z7, Z8, Z0
 	VBROADCASTSS (AX)(DX*1), Z8
@@ -8044,24 +8563,23 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
-	PREFETCHT0 (AX)(R8*2)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -8072,11 +8590,14 @@ part:
 	PREFETCHT1 (AX)(DX*4)
 	PREFETCHT1 (AX)(R9*1)
 	PREFETCHT1 (AX)(R8*2)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -8096,15 +8617,14 @@ part:
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
 	PREFETCHT0 (AX)(R12*2)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -8158,7 +8678,7 @@ store:
 
 // func direct6x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct6x16AVX512(SB), $0-136
+TEXT ·direct6x16AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -8197,6 +8717,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -8204,8 +8725,8 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z6
 	PREFETCHT1   (R14)(R15*1)
+	VMOVUPS      (R14), Z6
 	VBROADCASTSS (AX), Z7
 	VFMADD231PS  Z6, Z7, Z0
 	VBROADCASTSS (AX)(DX*1), Z7
@@ -8222,23 +8743,22 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
-	PREFETCHT0 (AX)(R9*1)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -8248,11 +8768,14 @@ part:
 	PREFETCHT1 (AX)(R8*1)
 	PREFETCHT1 (AX)(DX*4)
 	PREFETCHT1 (AX)(R9*1)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -8270,15 +8793,14 @@ part:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -8329,7 +8851,7 @@ store:
 
 // func direct5x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct5x16AVX512(SB), $0-136
+TEXT ·direct5x16AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -8366,6 +8888,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -8373,8 +8896,8 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z5
 	PREFETCHT1   (R14)(R15*1)
+	VMOVUPS      (R14), Z5
 	VBROADCASTSS (AX), Z6
 	VFMADD231PS  Z5, Z6, Z0
 	VBROADCASTSS (AX)(DX*1), Z6
@@ -8389,22 +8912,21 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
-	PREFETCHT0 (AX)(DX*4)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -8413,11 +8935,14 @@ part:
 	PREFETCHT1 (AX)(DX*2)
 	PREFETCHT1 (AX)(R8*1)
 	PREFETCHT1 (AX)(DX*4)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -8433,15 +8958,14 @@ part:
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -8489,7 +9013,7 @@ store:
 
 // func direct4x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct4x16AVX512(SB), $0-136
+TEXT ·direct4x16AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -8524,6 +9048,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -8531,8 +9056,8 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z4
 	PREFETCHT1   (R14)(R15*1)
+	VMOVUPS      (R14), Z4
 	VBROADCASTSS (AX), Z5
 	VFMADD231PS  Z4, Z5, Z0
 	VBROADCASTSS (AX)(DX*1), Z5
@@ -8545,21 +9070,20 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
-	PREFETCHT0 (AX)(R8*1)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
@@ -8567,11 +9091,14 @@ part:
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
 	PREFETCHT1 (AX)(R8*1)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -8585,15 +9112,14 @@ part:
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -8638,7 +9164,7 @@ store:
 
 // func direct3x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct3x16AVX512(SB), $0-136
+TEXT ·direct3x16AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -8671,6 +9197,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -8678,8 +9205,8 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z3
 	PREFETCHT1   (R14)(R15*1)
+	VMOVUPS      (R14), Z3
 	VBROADCASTSS (AX), Z4
 	VFMADD231PS  Z3, Z4, Z0
 	VBROADCASTSS (AX)(DX*1), Z4
@@ -8690,31 +9217,33 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
-	PREFETCHT0 (AX)(DX*2)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -8726,15 +9255,14 @@ part:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -8776,7 +9304,7 @@ store:
 
 // func direct2x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct2x16AVX512(SB), $0-136
+TEXT ·direct2x16AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -8807,6 +9335,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -8814,8 +9343,8 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z2
 	PREFETCHT1   (R14)(R15*1)
+	VMOVUPS      (R14), Z2
 	VBROADCASTSS (AX), Z3
 	VFMADD231PS  Z2, Z3, Z0
 	VBROADCASTSS (AX)(DX*1), Z3
@@ -8824,29 +9353,31 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 (AX)(DX*1)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -8856,15 +9387,14 @@ part:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 
@@ -8903,7 +9433,7 @@ store:
 
 // func direct1x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct1x16AVX512(SB), $0-136
+TEXT ·direct1x16AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
 	MOVQ x+24(FP), DI
@@ -8932,6 +9462,7 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -8939,35 +9470,37 @@ tap:
 	// acc[t] += x[t]·U for one tap of the filter and one input channel
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
-	VMOVUPS      (R14), Z1
 	PREFETCHT1   (R14)(R15*1)
+	VMOVUPS      (R14), Z1
 	VBROADCASTSS (AX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         $0x08, BX
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
+	MOVQ         (SP), CX
+	TESTQ        CX, CX
+	JEQ          summed
 
 part:
 	// What a later part will read of x
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
-	JEQ        summed
 	MOVQ       (BX), AX
-	LEAQ       192(DI)(AX*4), AX
-	PREFETCHT0 (AX)
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	ADDQ       aheadX+128(FP), AX
 	PREFETCHT1 (AX)
-	CMPQ       CX, $0x30
-	JGT        whole
+
+near:
+	CMPQ CX, $0x30
+	JGT  whole
 
 	// Near the end: the results, and x of the next group
 	// As far into the next group as this part lies from the end
+	MOVQ       CX, (SP)
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -8975,15 +9508,14 @@ part:
 	PREFETCHT0 (AX)
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
-	MOVQ       taps+8(FP), CX
-	SHLQ       $0x03, CX
-	ADDQ       offsets+16(FP), CX
-	SUBQ       BX, CX
-	SHRQ       $0x03, CX
+	MOVQ       (SP), CX
+	MOVQ       $0x00000000, (SP)
 	CMPQ       CX, $0x10
-	JLE        tap
+	JLT        tap
 
 whole:
+	SUBQ $0x10, CX
+	MOVQ CX, (SP)
 	MOVQ $0x00000010, CX
 	JMP  tap
 

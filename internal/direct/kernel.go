@@ -41,7 +41,22 @@ const (
 	ModeReLU       = 1
 	ModeAccumulate = 2 // a chain goes on; the results are waited for at its beginning
 	ModeAdd        = 4 // unlike ModeAccumulate it waits for nothing: they are fetched meanwhile
+	modeRuns       = 8 // Operands.Runs, and nothing is fetched ahead of u
 )
+
+// run is how many taps a kernel takes at once where their x lie side by side.
+const run = 16
+
+// Runs reports whether, from the first on, each 16 offsets are those of adjacent
+// elements. How those that remain lie does not matter.
+func Runs(offsets []int) bool {
+	for i, off := range offsets {
+		if first := i / run * run; first+run <= len(offsets) && off != offsets[first]+i%run {
+			return false
+		}
+	}
+	return true
+}
 
 // Kernel is the direct convolution on one instruction set.
 type Kernel struct {
@@ -75,6 +90,7 @@ func Best() *Kernel {
 // Operands are what Row works on. The slices reach as far as it needs.
 type Operands struct {
 	Offsets      []int // the largest stands last
+	Runs         bool  // Runs(Offsets); false is slower, and always allowed
 	X            []float32
 	Step         int
 	U            []float32 // [len(Offsets)][width]
@@ -161,8 +177,12 @@ func (kern *Kernel) Panels(panels, n, width int, o *Operands) {
 
 // call computes groups of pixels from x, u and out of the operands on.
 func (kern *Kernel) call(groups, pixels, width int, o *Operands, x, u, out, nextX, nextU, nextOut, ahead, aheadX int) {
+	mode := o.Mode
+	if o.Runs && ahead == 0 {
+		mode |= modeRuns
+	}
 	kern.funcs[width/16-1][pixels-1](groups, len(o.Offsets), &o.Offsets[0], &o.X[x], o.Step, &o.U[u], 4*o.row(width),
-		unsafe.SliceData(o.Bias), &o.Out[out], o.Pixel, o.Plane, o.Mode, nextX, nextU, nextOut, 4*ahead, 4*aheadX)
+		unsafe.SliceData(o.Bias), &o.Out[out], o.Pixel, o.Plane, mode, nextX, nextU, nextOut, 4*ahead, 4*aheadX)
 }
 
 // callWork bounds the multiply-adds of one call: 60 µs at 70 GFLOP/s.

@@ -54,13 +54,22 @@ func TestRow(t *testing.T) {
 		for width := 16; width <= kern.KB; width += 16 {
 			for n := 1; n <= 3*kern.Pixels+1; n++ {
 				for i, geometry := range []struct{ step, pixel, plane int }{{1, 16, 40 * 16}, {3, 16, 40 * 16}, {16, 80, 16}} {
-					taps := []int{7, 32, 33, 70}[n%4]                                                                                                                              // around the place where the results are fetched
-					o := Operands{Offsets: make([]int, taps), Step: geometry.step, Pixel: geometry.pixel, Plane: geometry.plane, Mode: (n + i) % 8, Ahead: [3]int{n << 20, 0, -i}} // which touches nothing
+					taps := []int{7, 32, 33, 70}[n%4]                                                                                                                                  // around the place where the results are fetched
+					o := Operands{Offsets: make([]int, taps), Step: geometry.step, Pixel: geometry.pixel, Plane: geometry.plane, Mode: (n + i) % 8, Ahead: [3]int{i * n << 20, 0, -i}} // which touches nothing
+					last := 70
 					for t := range o.Offsets {
-						o.Offsets[t] = t * 7 % 40
+						o.Offsets[t] = t * 7 % last
+						if i > 0 { // parts that overlap
+							o.Offsets[t] = t/run*(run-3) + t%run
+						}
 					}
-					o.Offsets[taps-1] = 40
-					o.X = testutil.Ints(uint64(n), 41+(n-1)*o.Step, -4, 4)
+					if i == 0 || taps%run != 0 {
+						o.Offsets[taps-1] = last
+					}
+					if o.Runs = Runs(o.Offsets); i > 0 && !o.Runs {
+						t.Fatal("no runs")
+					}
+					o.X = testutil.Ints(uint64(n), last+1+(n-1)*o.Step, -4, 4)
 					o.Row = []int{0, width + 5}[i%2]
 					o.U = testutil.Ints(2, (taps-1)*o.row(width)+width, -4, 4)
 					if o.Mode&ModeAccumulate == 0 {
@@ -91,6 +100,7 @@ func TestPanels(t *testing.T) {
 				for i := range o.Offsets {
 					o.Offsets[i] = i
 				}
+				o.Runs = n%2 == 0
 				o.U = testutil.Ints(3, (taps-1)*o.Row+cols, -1, 1)
 				o.Out = testutil.NaNGuarded(t, (n-1)*o.Pixel+cols)
 				start := testutil.Ints(4, len(o.Out), -9, 9)
@@ -98,6 +108,7 @@ func TestPanels(t *testing.T) {
 				copy(o.Out, start)
 				kern.Panels(panels, n, width, &o)
 				one := o
+				one.Runs = false
 				for p := 0; p < cols; p += width {
 					one.U, one.Out = o.U[p:], want[p:]
 					kern.Row(n, width, &one)
@@ -132,8 +143,8 @@ func TestGuardPages(t *testing.T) {
 					var got [2][]float32
 					for i, place := range []func(testing.TB, []float32) []float32{testutil.GuardedCopy[float32], testutil.GuardedHeadCopy[float32]} {
 						row := width + step - 1
-						o := Operands{Offsets: []int{0, 3, 1, 7, 9}, X: place(t, testutil.Normal(1, 9+(n-1)*step+1)), Step: step,
-							U: place(t, testutil.Normal(2, 4*row+width)), Row: row, Bias: place(t, testutil.Normal(3, width)),
+						o := Operands{Offsets: []int{2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 0, 3, 1, 7, 20}, X: place(t, testutil.Normal(1, 20+(n-1)*step+1)), Step: step, Runs: step > 1,
+							U: place(t, testutil.Normal(2, 20*row+width)), Row: row, Bias: place(t, testutil.Normal(3, width)),
 							Out: place(t, make([]float32, (width/16-1)*plane+n*16)), Pixel: 16, Plane: plane}
 						kern.Row(n, width, &o)
 						o.Mode = ModeAdd
@@ -184,8 +195,25 @@ func TestSpecials(t *testing.T) {
 	})
 }
 
+// TestRuns says what runs are.
+func TestRuns(t *testing.T) {
+	offsets := make([]int, 3*run+2)
+	for i := range offsets {
+		offsets[i] = i/run*100 + i%run
+	}
+	offsets[3*run] = 7 // of the part that is not whole
+	if !Runs(offsets) || !Runs(nil) || !Runs([]int{5, 3}) {
+		t.Error("runs are not seen")
+	}
+	offsets[run+3]++
+	if Runs(offsets) {
+		t.Error("a part has a gap")
+	}
+}
+
 func FuzzRow(f *testing.F) {
 	f.Add(uint64(1), uint8(9), uint8(3), uint8(30), uint8(2), uint8(1))
+	f.Add(uint64(2), uint8(5), uint8(1), uint8(90), uint8(3), uint8(0))
 	f.Fuzz(func(t *testing.T, seed uint64, n, blocks, taps, step, mode uint8) {
 		for i := range Kernels {
 			kern := &Kernels[i]
@@ -196,7 +224,11 @@ func FuzzRow(f *testing.F) {
 			o := Operands{Offsets: make([]int, taps), Step: 1 + int(step), Pixel: 16, Plane: n * 16, Mode: int(mode) % 8}
 			for j := range o.Offsets {
 				o.Offsets[j] = j * 7
+				if step%2 != 0 {
+					o.Offsets[j] = j
+				}
 			}
+			o.Runs = Runs(o.Offsets)
 			o.X, o.U = testutil.Ints(seed, (taps-1)*7+(n-1)*o.Step+1, -3, 3), testutil.Ints(seed+1, taps*width, -3, 3)
 			o.Bias, o.Out = testutil.Ints(seed+2, width, -3, 3), testutil.Ints(seed+3, n*width, -3, 3)
 			want := sum(n, width, &o)

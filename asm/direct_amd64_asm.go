@@ -25,21 +25,23 @@ const (
 	aheadTaps = 3 * partTaps
 )
 
-// tallPixels is the largest group with tallVecs vectors: what is read of u once serves
-// so many pixels. Their 28 accumulators and 3 registers more are 31 of AVX-512's 32.
-const tallPixels, tallVecs = 14, 2
-
-// directKernels emits the direct convolution of 1 … isa.tiles pixels at a time.
-// Its register budgets are those of the blocked product, see productISA.
+// directKernels emits the direct convolution of as many pixels at a time as there are
+// accumulators for, beside the registers of productISA. Up to its vectors they are those
+// of a packed panel. Few pixels have wider panels on AVX2, for whole pages of memory
+// come faster than lines, and on AVX-512 narrow panels have more pixels, each of which
+// uses what is read of u once.
 func directKernels(c *build.Context) {
 	for _, isa := range productISAs {
-		for vecs := isa.vecs; vecs >= 1; vecs-- {
+		for vecs := 64 / isa.lanes; vecs >= 1; vecs-- {
 			if vecs*isa.lanes%16 != 0 {
 				continue
 			}
 			most := isa.tiles
-			if vecs == tallVecs && isa.vecs > tallVecs {
-				most = tallPixels
+			switch {
+			case isa.lanes == 16 && vecs == 2:
+				most = 14 // 28 accumulators and 3 registers more of 32
+			case vecs > isa.vecs:
+				most = isa.tiles * isa.vecs / vecs
 			}
 			for pixels := most; pixels >= 1; pixels-- {
 				directRun(c, isa, pixels, vecs)
@@ -82,8 +84,8 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	at := reg.RAX
 	in, outs := strided(at, step, step3, step5), strided(at, pixel, pixel3, pixel5)
 	held := vecs // vectors of U in registers
-	if pixels*vecs+vecs+1 > 32 {
-		held--
+	if free := 2*isa.lanes - pixels*vecs - 1; free < vecs {
+		held = free
 	}
 	uv := make([]reg.VecPhysical, held)
 	for v := range uv {
@@ -136,17 +138,21 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 			}
 		})
 	}
-	// run computes a part whose x lie side by side and that fetches nothing, with 21.5
-	// instructions a tap instead of 26. Their 12 multiply-adds take 6 cycles, in which
-	// Zen 3 issues 36 instructions, but a core whose other thread is busy half as many, and
-	// Skylake 24. On such a core 3136×256×1152 went from 31 to 24 ms.
+	// begin sets at to the first of a part's x.
+	begin := func() {
+		c.MOVQ(Mem{Base: tap}, at)
+		c.LEAQ(Mem{Base: x, Index: at, Scale: 4}, at)
+	}
+	// AVX-512 has room for all instructions: 46 beside the 28 cycles of its multiply-adds.
+	runs := isa.lanes == 8
+	// run computes four times as many taps as taps says, whose x lie side by side from at
+	// on and which fetch nothing, with 21 instructions each instead of 26. Their 12
+	// multiply-adds take 6 cycles, in which Zen 3 issues 36 instructions, but a core whose
+	// other thread is busy half as many, and Skylake 24. On such a core 3136×256×1152 went
+	// from 31 to 24 ms.
 	run := func() {
 		row := ahead
 		load("row", row)
-		c.MOVQ(Mem{Base: tap}, at)
-		c.LEAQ(Mem{Base: x, Index: at, Scale: 4}, at)
-		c.ADDQ(U32(8*partTaps), tap)
-		c.MOVQ(U32(partTaps/4), taps)
 		align(c)
 		c.Label("run")
 		for i := range 4 {
@@ -193,55 +199,81 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	c.ADDQ(param("row"), u)
 	c.DECQ(taps)
 	c.JNZ(LabelRef("tap"))
+	c.Label("next")
 	c.MOVQ(left, taps)
 	c.TESTQ(taps, taps)
 	c.JEQ(LabelRef("summed"))
+	if runs {
+		c.CMPQ(taps, Imm(4))
+		c.JLT(LabelRef("single"))
+	}
 
 	c.Label("part")
 	c.Comment("What a later part will read of x")
-	c.MOVQ(Mem{Base: tap}, at)
-	c.LEAQ(Mem{Base: x, Index: at, Scale: 4}, at)
-	eachStrided(c, pixels, in, func(_ int, m Mem) { c.PREFETCHT0(m.Offset(4 * aheadTaps)) })
 	c.CMPQ(param("aheadX"), Imm(0))
 	c.JEQ(LabelRef("near"))
-	c.MOVQ(Mem{Base: tap}, at)
-	c.LEAQ(Mem{Base: x, Index: at, Scale: 4}, at)
+	begin()
 	c.ADDQ(param("aheadX"), at)
 	eachStrided(c, pixels, in, func(_ int, m Mem) { c.PREFETCHT1(m) })
 	c.Label("near")
-	c.CMPQ(taps, Imm(aheadTaps))
-	c.JGT(LabelRef("whole"))
-	c.Comment("Near the end: the results, and x of the next group")
-	c.Comment("As far into the next group as this part lies from the end")
 	c.MOVQ(taps, left)
+	c.CMPQ(taps, Imm(aheadTaps))
+	c.JLE(LabelRef("last"))
+	begin()
+	eachStrided(c, pixels, in, func(_ int, m Mem) { c.PREFETCHT0(m.Offset(4 * aheadTaps)) })
+	c.SUBQ(Imm(partTaps), left)
+	c.MOVQ(U32(partTaps), taps)
+	if runs {
+		c.TESTQ(U32(modeRuns), param("mode"))
+		c.JEQ(LabelRef("tap"))
+		c.MOVQ(U32(partTaps/4), taps)
+		c.ADDQ(U32(8*partTaps), tap)
+		c.JMP(LabelRef("adjacent"))
+	} else {
+		c.JMP(LabelRef("tap"))
+	}
+
+	c.Label("last")
+	c.Comment("Near the end: x of the next group, as far into it as this part lies from the end")
 	load("nextX", at)
 	c.LEAQ(Mem{Base: x, Index: at, Scale: 4, Disp: 4 * aheadTaps}, at)
 	c.SHLQ(Imm(2), taps)
 	c.SUBQ(taps, at)
 	eachStrided(c, pixels, in, func(_ int, m Mem) { c.PREFETCHT0(m) })
+	c.Comment("and, once, the results")
+	c.CMPQ(taps, U32(4*(aheadTaps-partTaps)))
+	c.JGT(LabelRef("results"))
+	c.CMPQ(tap, param("offsets"))
+	c.JNE(LabelRef("rest"))
+	c.Label("results")
 	eachOut(func(t, v int, m Mem) {
 		if m.Disp == 0 {
 			c.PREFETCHT0(m)
 		}
 	})
-	c.MOVQ(left, taps)
-	c.MOVQ(U32(0), left)
-	c.CMPQ(taps, Imm(partTaps))
-	c.JLT(LabelRef("tap"))
-	c.Label("whole")
-	c.SUBQ(Imm(partTaps), taps)
-	c.MOVQ(taps, left)
+	c.Label("rest")
 	c.MOVQ(U32(partTaps), taps)
-	if isa.lanes == 16 { // has room for more instructions: 46 beside the 28 cycles of its multiply-adds
-		c.JMP(LabelRef("tap"))
-	} else {
+	c.CMPQ(left, taps)
+	c.CMOVQLT(left, taps)
+	if runs {
 		c.TESTQ(U32(modeRuns), param("mode"))
-		c.JEQ(LabelRef("tap"))
+		c.JEQ(LabelRef("single"))
+		c.CMPQ(taps, Imm(4))
+		c.JLT(LabelRef("single"))
+		c.SHRQ(Imm(2), taps)
+		begin()
+		four := ahead
+		c.MOVQ(taps, four)
+		c.SHLQ(Imm(2), four)
+		c.SUBQ(four, left)
+		c.LEAQ(Mem{Base: tap, Index: four, Scale: 8}, tap)
+		c.Label("adjacent")
 		run()
-		c.MOVQ(left, taps)
-		c.TESTQ(taps, taps)
-		c.JNE(LabelRef("part"))
+		c.JMP(LabelRef("next"))
 	}
+	c.Label("single")
+	c.SUBQ(taps, left)
+	c.JMP(LabelRef("tap"))
 
 	c.Label("summed")
 	ifMode(modeAdd, "added")

@@ -2,8 +2,1752 @@
 
 //go:build !purego
 
+// func direct1x64AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·direct1x64AVX2(SB), $8-136
+	MOVQ ahead+120(FP), R15
+	MOVQ u+40(FP), SI
+	MOVQ x+24(FP), DI
+	MOVQ step+32(FP), DX
+	MOVQ out+64(FP), R11
+	MOVQ pixel+72(FP), R10
+	SHLQ $0x02, DX
+	SHLQ $0x02, R10
+	LEAQ (DX)(DX*2), R8
+	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
+
+group:
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
+	JZ      bias
+	MOVQ    plane+80(FP), CX
+	MOVQ    R11, AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS (AX), Y6
+	VMOVUPS 32(AX), Y7
+	JMP     start
+
+bias:
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS 128(AX), Y4
+	VMOVUPS 160(AX), Y5
+	VMOVUPS 192(AX), Y6
+	VMOVUPS 224(AX), Y7
+
+start:
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
+	JMP  part
+	PCALIGN $0x40
+
+tap:
+	// acc[t] += x[t]·U for one tap of the filter and one input channel
+	MOVQ         (BX), AX
+	LEAQ         (DI)(AX*4), AX
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
+	PREFETCHT1   128(R14)(R15*1)
+	PREFETCHT1   192(R14)(R15*1)
+	VMOVUPS      (R14), Y8
+	VMOVUPS      32(R14), Y9
+	VMOVUPS      64(R14), Y10
+	VMOVUPS      96(R14), Y11
+	VMOVUPS      128(R14), Y12
+	VMOVUPS      160(R14), Y13
+	VMOVUPS      192(R14), Y14
+	VBROADCASTSS (AX), Y15
+	VFMADD231PS  Y8, Y15, Y0
+	VFMADD231PS  Y9, Y15, Y1
+	VFMADD231PS  Y10, Y15, Y2
+	VFMADD231PS  Y11, Y15, Y3
+	VFMADD231PS  Y12, Y15, Y4
+	VFMADD231PS  Y13, Y15, Y5
+	VFMADD231PS  Y14, Y15, Y6
+	VFMADD231PS  224(R14), Y15, Y7
+	ADDQ         $0x08, BX
+	ADDQ         row+48(FP), R14
+	DECQ         CX
+	JNZ          tap
+
+next:
+	MOVQ  (SP), CX
+	TESTQ CX, CX
+	JEQ   summed
+	CMPQ  CX, $0x04
+	JLT   single
+
+part:
+	// What a later part will read of x
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+
+near:
+	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	TESTQ      $0x00000008, mode+88(FP)
+	JEQ        tap
+	MOVQ       $0x00000004, CX
+	ADDQ       $0x00000080, BX
+	JMP        adjacent
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       192(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	TESTQ   $0x00000008, mode+88(FP)
+	JEQ     single
+	CMPQ    CX, $0x04
+	JLT     single
+	SHRQ    $0x02, CX
+	MOVQ    (BX), AX
+	LEAQ    (DI)(AX*4), AX
+	MOVQ    CX, R15
+	SHLQ    $0x02, R15
+	SUBQ    R15, (SP)
+	LEAQ    (BX)(R15*8), BX
+
+adjacent:
+	MOVQ    row+48(FP), R15
+	PCALIGN $0x40
+
+run:
+	// Tap 0 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y8
+	VMOVUPS      32(R14), Y9
+	VMOVUPS      64(R14), Y10
+	VMOVUPS      96(R14), Y11
+	VMOVUPS      128(R14), Y12
+	VMOVUPS      160(R14), Y13
+	VMOVUPS      192(R14), Y14
+	VBROADCASTSS (AX), Y15
+	VFMADD231PS  Y8, Y15, Y0
+	VFMADD231PS  Y9, Y15, Y1
+	VFMADD231PS  Y10, Y15, Y2
+	VFMADD231PS  Y11, Y15, Y3
+	VFMADD231PS  Y12, Y15, Y4
+	VFMADD231PS  Y13, Y15, Y5
+	VFMADD231PS  Y14, Y15, Y6
+	VFMADD231PS  224(R14), Y15, Y7
+
+	// Tap 1 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y8
+	VMOVUPS      32(R14)(R15*1), Y9
+	VMOVUPS      64(R14)(R15*1), Y10
+	VMOVUPS      96(R14)(R15*1), Y11
+	VMOVUPS      128(R14)(R15*1), Y12
+	VMOVUPS      160(R14)(R15*1), Y13
+	VMOVUPS      192(R14)(R15*1), Y14
+	VBROADCASTSS 4(AX), Y15
+	VFMADD231PS  Y8, Y15, Y0
+	VFMADD231PS  Y9, Y15, Y1
+	VFMADD231PS  Y10, Y15, Y2
+	VFMADD231PS  Y11, Y15, Y3
+	VFMADD231PS  Y12, Y15, Y4
+	VFMADD231PS  Y13, Y15, Y5
+	VFMADD231PS  Y14, Y15, Y6
+	VFMADD231PS  224(R14)(R15*1), Y15, Y7
+	LEAQ         (R14)(R15*2), R14
+
+	// Tap 2 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y8
+	VMOVUPS      32(R14), Y9
+	VMOVUPS      64(R14), Y10
+	VMOVUPS      96(R14), Y11
+	VMOVUPS      128(R14), Y12
+	VMOVUPS      160(R14), Y13
+	VMOVUPS      192(R14), Y14
+	VBROADCASTSS 8(AX), Y15
+	VFMADD231PS  Y8, Y15, Y0
+	VFMADD231PS  Y9, Y15, Y1
+	VFMADD231PS  Y10, Y15, Y2
+	VFMADD231PS  Y11, Y15, Y3
+	VFMADD231PS  Y12, Y15, Y4
+	VFMADD231PS  Y13, Y15, Y5
+	VFMADD231PS  Y14, Y15, Y6
+	VFMADD231PS  224(R14), Y15, Y7
+
+	// Tap 3 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y8
+	VMOVUPS      32(R14)(R15*1), Y9
+	VMOVUPS      64(R14)(R15*1), Y10
+	VMOVUPS      96(R14)(R15*1), Y11
+	VMOVUPS      128(R14)(R15*1), Y12
+	VMOVUPS      160(R14)(R15*1), Y13
+	VMOVUPS      192(R14)(R15*1), Y14
+	VBROADCASTSS 12(AX), Y15
+	VFMADD231PS  Y8, Y15, Y0
+	VFMADD231PS  Y9, Y15, Y1
+	VFMADD231PS  Y10, Y15, Y2
+	VFMADD231PS  Y11, Y15, Y3
+	VFMADD231PS  Y12, Y15, Y4
+	VFMADD231PS  Y13, Y15, Y5
+	VFMADD231PS  Y14, Y15, Y6
+	VFMADD231PS  224(R14)(R15*1), Y15, Y7
+	LEAQ         (R14)(R15*2), R14
+	ADDQ         $0x10, AX
+	DECQ         CX
+	JNZ          run
+	XORQ         R15, R15
+	JMP          next
+
+single:
+	SUBQ CX, (SP)
+	JMP  tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Y0, Y0
+	VADDPS 32(AX), Y1, Y1
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Y2, Y2
+	VADDPS 32(AX), Y3, Y3
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Y4, Y4
+	VADDPS 32(AX), Y5, Y5
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Y6, Y6
+	VADDPS 32(AX), Y7, Y7
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
+
+	// The maximum returns its second source if that is a NaN
+	VXORPS X15, X15, X15
+	VMAXPS Y0, Y15, Y0
+	VMAXPS Y1, Y15, Y1
+	VMAXPS Y2, Y15, Y2
+	VMAXPS Y3, Y15, Y3
+	VMAXPS Y4, Y15, Y4
+	VMAXPS Y5, Y15, Y5
+	VMAXPS Y6, Y15, Y6
+	VMAXPS Y7, Y15, Y7
+
+store:
+	MOVQ    plane+80(FP), CX
+	MOVQ    R11, AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS Y6, (AX)
+	VMOVUPS Y7, 32(AX)
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
+	DECQ    groups+0(FP)
+	JNZ     group
+	VZEROUPPER
+	RET
+
+// func direct2x48AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·direct2x48AVX2(SB), $8-136
+	MOVQ ahead+120(FP), R15
+	MOVQ u+40(FP), SI
+	MOVQ x+24(FP), DI
+	MOVQ step+32(FP), DX
+	MOVQ out+64(FP), R11
+	MOVQ pixel+72(FP), R10
+	SHLQ $0x02, DX
+	SHLQ $0x02, R10
+	LEAQ (DX)(DX*2), R8
+	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
+
+group:
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
+	JZ      bias
+	MOVQ    plane+80(FP), CX
+	MOVQ    R11, AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX)(R10*1), Y6
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 32(AX)(R10*1), Y7
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX)(R10*1), Y8
+	VMOVUPS 32(AX), Y3
+	VMOVUPS 32(AX)(R10*1), Y9
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX)(R10*1), Y10
+	VMOVUPS 32(AX), Y5
+	VMOVUPS 32(AX)(R10*1), Y11
+	JMP     start
+
+bias:
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS 128(AX), Y4
+	VMOVUPS 160(AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS 32(AX), Y7
+	VMOVUPS 64(AX), Y8
+	VMOVUPS 96(AX), Y9
+	VMOVUPS 128(AX), Y10
+	VMOVUPS 160(AX), Y11
+
+start:
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
+	JMP  part
+	PCALIGN $0x40
+
+tap:
+	// acc[t] += x[t]·U for one tap of the filter and one input channel
+	MOVQ         (BX), AX
+	LEAQ         (DI)(AX*4), AX
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
+	PREFETCHT1   128(R14)(R15*1)
+	VMOVUPS      (R14), Y12
+	VMOVUPS      32(R14), Y13
+	VMOVUPS      64(R14), Y14
+	VBROADCASTSS (AX), Y15
+	VFMADD231PS  Y12, Y15, Y0
+	VFMADD231PS  Y13, Y15, Y1
+	VFMADD231PS  Y14, Y15, Y2
+	VFMADD231PS  96(R14), Y15, Y3
+	VFMADD231PS  128(R14), Y15, Y4
+	VFMADD231PS  160(R14), Y15, Y5
+	VBROADCASTSS (AX)(DX*1), Y15
+	VFMADD231PS  Y12, Y15, Y6
+	VFMADD231PS  Y13, Y15, Y7
+	VFMADD231PS  Y14, Y15, Y8
+	VFMADD231PS  96(R14), Y15, Y9
+	VFMADD231PS  128(R14), Y15, Y10
+	VFMADD231PS  160(R14), Y15, Y11
+	ADDQ         $0x08, BX
+	ADDQ         row+48(FP), R14
+	DECQ         CX
+	JNZ          tap
+
+next:
+	MOVQ  (SP), CX
+	TESTQ CX, CX
+	JEQ   summed
+	CMPQ  CX, $0x04
+	JLT   single
+
+part:
+	// What a later part will read of x
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+
+near:
+	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	TESTQ      $0x00000008, mode+88(FP)
+	JEQ        tap
+	MOVQ       $0x00000004, CX
+	ADDQ       $0x00000080, BX
+	JMP        adjacent
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       192(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	TESTQ   $0x00000008, mode+88(FP)
+	JEQ     single
+	CMPQ    CX, $0x04
+	JLT     single
+	SHRQ    $0x02, CX
+	MOVQ    (BX), AX
+	LEAQ    (DI)(AX*4), AX
+	MOVQ    CX, R15
+	SHLQ    $0x02, R15
+	SUBQ    R15, (SP)
+	LEAQ    (BX)(R15*8), BX
+
+adjacent:
+	MOVQ    row+48(FP), R15
+	PCALIGN $0x40
+
+run:
+	// Tap 0 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y12
+	VMOVUPS      32(R14), Y13
+	VMOVUPS      64(R14), Y14
+	VBROADCASTSS (AX), Y15
+	VFMADD231PS  Y12, Y15, Y0
+	VFMADD231PS  Y13, Y15, Y1
+	VFMADD231PS  Y14, Y15, Y2
+	VFMADD231PS  96(R14), Y15, Y3
+	VFMADD231PS  128(R14), Y15, Y4
+	VFMADD231PS  160(R14), Y15, Y5
+	VBROADCASTSS (AX)(DX*1), Y15
+	VFMADD231PS  Y12, Y15, Y6
+	VFMADD231PS  Y13, Y15, Y7
+	VFMADD231PS  Y14, Y15, Y8
+	VFMADD231PS  96(R14), Y15, Y9
+	VFMADD231PS  128(R14), Y15, Y10
+	VFMADD231PS  160(R14), Y15, Y11
+
+	// Tap 1 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y12
+	VMOVUPS      32(R14)(R15*1), Y13
+	VMOVUPS      64(R14)(R15*1), Y14
+	VBROADCASTSS 4(AX), Y15
+	VFMADD231PS  Y12, Y15, Y0
+	VFMADD231PS  Y13, Y15, Y1
+	VFMADD231PS  Y14, Y15, Y2
+	VFMADD231PS  96(R14)(R15*1), Y15, Y3
+	VFMADD231PS  128(R14)(R15*1), Y15, Y4
+	VFMADD231PS  160(R14)(R15*1), Y15, Y5
+	VBROADCASTSS 4(AX)(DX*1), Y15
+	VFMADD231PS  Y12, Y15, Y6
+	VFMADD231PS  Y13, Y15, Y7
+	VFMADD231PS  Y14, Y15, Y8
+	VFMADD231PS  96(R14)(R15*1), Y15, Y9
+	VFMADD231PS  128(R14)(R15*1), Y15, Y10
+	VFMADD231PS  160(R14)(R15*1), Y15, Y11
+	LEAQ         (R14)(R15*2), R14
+
+	// Tap 2 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y12
+	VMOVUPS      32(R14), Y13
+	VMOVUPS      64(R14), Y14
+	VBROADCASTSS 8(AX), Y15
+	VFMADD231PS  Y12, Y15, Y0
+	VFMADD231PS  Y13, Y15, Y1
+	VFMADD231PS  Y14, Y15, Y2
+	VFMADD231PS  96(R14), Y15, Y3
+	VFMADD231PS  128(R14), Y15, Y4
+	VFMADD231PS  160(R14), Y15, Y5
+	VBROADCASTSS 8(AX)(DX*1), Y15
+	VFMADD231PS  Y12, Y15, Y6
+	VFMADD231PS  Y13, Y15, Y7
+	VFMADD231PS  Y14, Y15, Y8
+	VFMADD231PS  96(R14), Y15, Y9
+	VFMADD231PS  128(R14), Y15, Y10
+	VFMADD231PS  160(R14), Y15, Y11
+
+	// Tap 3 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y12
+	VMOVUPS      32(R14)(R15*1), Y13
+	VMOVUPS      64(R14)(R15*1), Y14
+	VBROADCASTSS 12(AX), Y15
+	VFMADD231PS  Y12, Y15, Y0
+	VFMADD231PS  Y13, Y15, Y1
+	VFMADD231PS  Y14, Y15, Y2
+	VFMADD231PS  96(R14)(R15*1), Y15, Y3
+	VFMADD231PS  128(R14)(R15*1), Y15, Y4
+	VFMADD231PS  160(R14)(R15*1), Y15, Y5
+	VBROADCASTSS 12(AX)(DX*1), Y15
+	VFMADD231PS  Y12, Y15, Y6
+	VFMADD231PS  Y13, Y15, Y7
+	VFMADD231PS  Y14, Y15, Y8
+	VFMADD231PS  96(R14)(R15*1), Y15, Y9
+	VFMADD231PS  128(R14)(R15*1), Y15, Y10
+	VFMADD231PS  160(R14)(R15*1), Y15, Y11
+	LEAQ         (R14)(R15*2), R14
+	ADDQ         $0x10, AX
+	DECQ         CX
+	JNZ          run
+	XORQ         R15, R15
+	JMP          next
+
+single:
+	SUBQ CX, (SP)
+	JMP  tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Y0, Y0
+	VADDPS (AX)(R10*1), Y6, Y6
+	VADDPS 32(AX), Y1, Y1
+	VADDPS 32(AX)(R10*1), Y7, Y7
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Y2, Y2
+	VADDPS (AX)(R10*1), Y8, Y8
+	VADDPS 32(AX), Y3, Y3
+	VADDPS 32(AX)(R10*1), Y9, Y9
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Y4, Y4
+	VADDPS (AX)(R10*1), Y10, Y10
+	VADDPS 32(AX), Y5, Y5
+	VADDPS 32(AX)(R10*1), Y11, Y11
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
+
+	// The maximum returns its second source if that is a NaN
+	VXORPS X15, X15, X15
+	VMAXPS Y0, Y15, Y0
+	VMAXPS Y1, Y15, Y1
+	VMAXPS Y2, Y15, Y2
+	VMAXPS Y3, Y15, Y3
+	VMAXPS Y4, Y15, Y4
+	VMAXPS Y5, Y15, Y5
+	VMAXPS Y6, Y15, Y6
+	VMAXPS Y7, Y15, Y7
+	VMAXPS Y8, Y15, Y8
+	VMAXPS Y9, Y15, Y9
+	VMAXPS Y10, Y15, Y10
+	VMAXPS Y11, Y15, Y11
+
+store:
+	MOVQ    plane+80(FP), CX
+	MOVQ    R11, AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y6, (AX)(R10*1)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y7, 32(AX)(R10*1)
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y8, (AX)(R10*1)
+	VMOVUPS Y3, 32(AX)
+	VMOVUPS Y9, 32(AX)(R10*1)
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y10, (AX)(R10*1)
+	VMOVUPS Y5, 32(AX)
+	VMOVUPS Y11, 32(AX)(R10*1)
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
+	DECQ    groups+0(FP)
+	JNZ     group
+	VZEROUPPER
+	RET
+
+// func direct1x48AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·direct1x48AVX2(SB), $8-136
+	MOVQ ahead+120(FP), R15
+	MOVQ u+40(FP), SI
+	MOVQ x+24(FP), DI
+	MOVQ step+32(FP), DX
+	MOVQ out+64(FP), R11
+	MOVQ pixel+72(FP), R10
+	SHLQ $0x02, DX
+	SHLQ $0x02, R10
+	LEAQ (DX)(DX*2), R8
+	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
+
+group:
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
+	JZ      bias
+	MOVQ    plane+80(FP), CX
+	MOVQ    R11, AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	JMP     start
+
+bias:
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS 128(AX), Y4
+	VMOVUPS 160(AX), Y5
+
+start:
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
+	JMP  part
+	PCALIGN $0x40
+
+tap:
+	// acc[t] += x[t]·U for one tap of the filter and one input channel
+	MOVQ         (BX), AX
+	LEAQ         (DI)(AX*4), AX
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
+	PREFETCHT1   128(R14)(R15*1)
+	VMOVUPS      (R14), Y6
+	VMOVUPS      32(R14), Y7
+	VMOVUPS      64(R14), Y8
+	VMOVUPS      96(R14), Y9
+	VMOVUPS      128(R14), Y10
+	VMOVUPS      160(R14), Y11
+	VBROADCASTSS (AX), Y12
+	VFMADD231PS  Y6, Y12, Y0
+	VFMADD231PS  Y7, Y12, Y1
+	VFMADD231PS  Y8, Y12, Y2
+	VFMADD231PS  Y9, Y12, Y3
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	ADDQ         $0x08, BX
+	ADDQ         row+48(FP), R14
+	DECQ         CX
+	JNZ          tap
+
+next:
+	MOVQ  (SP), CX
+	TESTQ CX, CX
+	JEQ   summed
+	CMPQ  CX, $0x04
+	JLT   single
+
+part:
+	// What a later part will read of x
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+
+near:
+	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	TESTQ      $0x00000008, mode+88(FP)
+	JEQ        tap
+	MOVQ       $0x00000004, CX
+	ADDQ       $0x00000080, BX
+	JMP        adjacent
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       192(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	TESTQ   $0x00000008, mode+88(FP)
+	JEQ     single
+	CMPQ    CX, $0x04
+	JLT     single
+	SHRQ    $0x02, CX
+	MOVQ    (BX), AX
+	LEAQ    (DI)(AX*4), AX
+	MOVQ    CX, R15
+	SHLQ    $0x02, R15
+	SUBQ    R15, (SP)
+	LEAQ    (BX)(R15*8), BX
+
+adjacent:
+	MOVQ    row+48(FP), R15
+	PCALIGN $0x40
+
+run:
+	// Tap 0 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y6
+	VMOVUPS      32(R14), Y7
+	VMOVUPS      64(R14), Y8
+	VMOVUPS      96(R14), Y9
+	VMOVUPS      128(R14), Y10
+	VMOVUPS      160(R14), Y11
+	VBROADCASTSS (AX), Y12
+	VFMADD231PS  Y6, Y12, Y0
+	VFMADD231PS  Y7, Y12, Y1
+	VFMADD231PS  Y8, Y12, Y2
+	VFMADD231PS  Y9, Y12, Y3
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+
+	// Tap 1 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y6
+	VMOVUPS      32(R14)(R15*1), Y7
+	VMOVUPS      64(R14)(R15*1), Y8
+	VMOVUPS      96(R14)(R15*1), Y9
+	VMOVUPS      128(R14)(R15*1), Y10
+	VMOVUPS      160(R14)(R15*1), Y11
+	VBROADCASTSS 4(AX), Y12
+	VFMADD231PS  Y6, Y12, Y0
+	VFMADD231PS  Y7, Y12, Y1
+	VFMADD231PS  Y8, Y12, Y2
+	VFMADD231PS  Y9, Y12, Y3
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	LEAQ         (R14)(R15*2), R14
+
+	// Tap 2 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y6
+	VMOVUPS      32(R14), Y7
+	VMOVUPS      64(R14), Y8
+	VMOVUPS      96(R14), Y9
+	VMOVUPS      128(R14), Y10
+	VMOVUPS      160(R14), Y11
+	VBROADCASTSS 8(AX), Y12
+	VFMADD231PS  Y6, Y12, Y0
+	VFMADD231PS  Y7, Y12, Y1
+	VFMADD231PS  Y8, Y12, Y2
+	VFMADD231PS  Y9, Y12, Y3
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+
+	// Tap 3 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y6
+	VMOVUPS      32(R14)(R15*1), Y7
+	VMOVUPS      64(R14)(R15*1), Y8
+	VMOVUPS      96(R14)(R15*1), Y9
+	VMOVUPS      128(R14)(R15*1), Y10
+	VMOVUPS      160(R14)(R15*1), Y11
+	VBROADCASTSS 12(AX), Y12
+	VFMADD231PS  Y6, Y12, Y0
+	VFMADD231PS  Y7, Y12, Y1
+	VFMADD231PS  Y8, Y12, Y2
+	VFMADD231PS  Y9, Y12, Y3
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	LEAQ         (R14)(R15*2), R14
+	ADDQ         $0x10, AX
+	DECQ         CX
+	JNZ          run
+	XORQ         R15, R15
+	JMP          next
+
+single:
+	SUBQ CX, (SP)
+	JMP  tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Y0, Y0
+	VADDPS 32(AX), Y1, Y1
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Y2, Y2
+	VADDPS 32(AX), Y3, Y3
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Y4, Y4
+	VADDPS 32(AX), Y5, Y5
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
+
+	// The maximum returns its second source if that is a NaN
+	VXORPS X12, X12, X12
+	VMAXPS Y0, Y12, Y0
+	VMAXPS Y1, Y12, Y1
+	VMAXPS Y2, Y12, Y2
+	VMAXPS Y3, Y12, Y3
+	VMAXPS Y4, Y12, Y4
+	VMAXPS Y5, Y12, Y5
+
+store:
+	MOVQ    plane+80(FP), CX
+	MOVQ    R11, AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
+	DECQ    groups+0(FP)
+	JNZ     group
+	VZEROUPPER
+	RET
+
+// func direct3x32AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·direct3x32AVX2(SB), $8-136
+	MOVQ ahead+120(FP), R15
+	MOVQ u+40(FP), SI
+	MOVQ x+24(FP), DI
+	MOVQ step+32(FP), DX
+	MOVQ out+64(FP), R11
+	MOVQ pixel+72(FP), R10
+	SHLQ $0x02, DX
+	SHLQ $0x02, R10
+	LEAQ (DX)(DX*2), R8
+	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
+
+group:
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
+	JZ      bias
+	MOVQ    plane+80(FP), CX
+	MOVQ    R11, AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX)(R10*1), Y4
+	VMOVUPS (AX)(R10*2), Y8
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 32(AX)(R10*1), Y5
+	VMOVUPS 32(AX)(R10*2), Y9
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX)(R10*1), Y6
+	VMOVUPS (AX)(R10*2), Y10
+	VMOVUPS 32(AX), Y3
+	VMOVUPS 32(AX)(R10*1), Y7
+	VMOVUPS 32(AX)(R10*2), Y11
+	JMP     start
+
+bias:
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	VMOVUPS 64(AX), Y6
+	VMOVUPS 96(AX), Y7
+	VMOVUPS (AX), Y8
+	VMOVUPS 32(AX), Y9
+	VMOVUPS 64(AX), Y10
+	VMOVUPS 96(AX), Y11
+
+start:
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
+	JMP  part
+	PCALIGN $0x40
+
+tap:
+	// acc[t] += x[t]·U for one tap of the filter and one input channel
+	MOVQ         (BX), AX
+	LEAQ         (DI)(AX*4), AX
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
+	VMOVUPS      (R14), Y12
+	VMOVUPS      32(R14), Y13
+	VMOVUPS      64(R14), Y14
+	VBROADCASTSS (AX), Y15
+	VFMADD231PS  Y12, Y15, Y0
+	VFMADD231PS  Y13, Y15, Y1
+	VFMADD231PS  Y14, Y15, Y2
+	VFMADD231PS  96(R14), Y15, Y3
+	VBROADCASTSS (AX)(DX*1), Y15
+	VFMADD231PS  Y12, Y15, Y4
+	VFMADD231PS  Y13, Y15, Y5
+	VFMADD231PS  Y14, Y15, Y6
+	VFMADD231PS  96(R14), Y15, Y7
+	VBROADCASTSS (AX)(DX*2), Y15
+	VFMADD231PS  Y12, Y15, Y8
+	VFMADD231PS  Y13, Y15, Y9
+	VFMADD231PS  Y14, Y15, Y10
+	VFMADD231PS  96(R14), Y15, Y11
+	ADDQ         $0x08, BX
+	ADDQ         row+48(FP), R14
+	DECQ         CX
+	JNZ          tap
+
+next:
+	MOVQ  (SP), CX
+	TESTQ CX, CX
+	JEQ   summed
+	CMPQ  CX, $0x04
+	JLT   single
+
+part:
+	// What a later part will read of x
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+	PREFETCHT1 (AX)(DX*2)
+
+near:
+	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	TESTQ      $0x00000008, mode+88(FP)
+	JEQ        tap
+	MOVQ       $0x00000004, CX
+	ADDQ       $0x00000080, BX
+	JMP        adjacent
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       192(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 (AX)(DX*2)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (AX)(R10*2)
+
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	TESTQ   $0x00000008, mode+88(FP)
+	JEQ     single
+	CMPQ    CX, $0x04
+	JLT     single
+	SHRQ    $0x02, CX
+	MOVQ    (BX), AX
+	LEAQ    (DI)(AX*4), AX
+	MOVQ    CX, R15
+	SHLQ    $0x02, R15
+	SUBQ    R15, (SP)
+	LEAQ    (BX)(R15*8), BX
+
+adjacent:
+	MOVQ    row+48(FP), R15
+	PCALIGN $0x40
+
+run:
+	// Tap 0 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y12
+	VMOVUPS      32(R14), Y13
+	VMOVUPS      64(R14), Y14
+	VBROADCASTSS (AX), Y15
+	VFMADD231PS  Y12, Y15, Y0
+	VFMADD231PS  Y13, Y15, Y1
+	VFMADD231PS  Y14, Y15, Y2
+	VFMADD231PS  96(R14), Y15, Y3
+	VBROADCASTSS (AX)(DX*1), Y15
+	VFMADD231PS  Y12, Y15, Y4
+	VFMADD231PS  Y13, Y15, Y5
+	VFMADD231PS  Y14, Y15, Y6
+	VFMADD231PS  96(R14), Y15, Y7
+	VBROADCASTSS (AX)(DX*2), Y15
+	VFMADD231PS  Y12, Y15, Y8
+	VFMADD231PS  Y13, Y15, Y9
+	VFMADD231PS  Y14, Y15, Y10
+	VFMADD231PS  96(R14), Y15, Y11
+
+	// Tap 1 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y12
+	VMOVUPS      32(R14)(R15*1), Y13
+	VMOVUPS      64(R14)(R15*1), Y14
+	VBROADCASTSS 4(AX), Y15
+	VFMADD231PS  Y12, Y15, Y0
+	VFMADD231PS  Y13, Y15, Y1
+	VFMADD231PS  Y14, Y15, Y2
+	VFMADD231PS  96(R14)(R15*1), Y15, Y3
+	VBROADCASTSS 4(AX)(DX*1), Y15
+	VFMADD231PS  Y12, Y15, Y4
+	VFMADD231PS  Y13, Y15, Y5
+	VFMADD231PS  Y14, Y15, Y6
+	VFMADD231PS  96(R14)(R15*1), Y15, Y7
+	VBROADCASTSS 4(AX)(DX*2), Y15
+	VFMADD231PS  Y12, Y15, Y8
+	VFMADD231PS  Y13, Y15, Y9
+	VFMADD231PS  Y14, Y15, Y10
+	VFMADD231PS  96(R14)(R15*1), Y15, Y11
+	LEAQ         (R14)(R15*2), R14
+
+	// Tap 2 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y12
+	VMOVUPS      32(R14), Y13
+	VMOVUPS      64(R14), Y14
+	VBROADCASTSS 8(AX), Y15
+	VFMADD231PS  Y12, Y15, Y0
+	VFMADD231PS  Y13, Y15, Y1
+	VFMADD231PS  Y14, Y15, Y2
+	VFMADD231PS  96(R14), Y15, Y3
+	VBROADCASTSS 8(AX)(DX*1), Y15
+	VFMADD231PS  Y12, Y15, Y4
+	VFMADD231PS  Y13, Y15, Y5
+	VFMADD231PS  Y14, Y15, Y6
+	VFMADD231PS  96(R14), Y15, Y7
+	VBROADCASTSS 8(AX)(DX*2), Y15
+	VFMADD231PS  Y12, Y15, Y8
+	VFMADD231PS  Y13, Y15, Y9
+	VFMADD231PS  Y14, Y15, Y10
+	VFMADD231PS  96(R14), Y15, Y11
+
+	// Tap 3 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y12
+	VMOVUPS      32(R14)(R15*1), Y13
+	VMOVUPS      64(R14)(R15*1), Y14
+	VBROADCASTSS 12(AX), Y15
+	VFMADD231PS  Y12, Y15, Y0
+	VFMADD231PS  Y13, Y15, Y1
+	VFMADD231PS  Y14, Y15, Y2
+	VFMADD231PS  96(R14)(R15*1), Y15, Y3
+	VBROADCASTSS 12(AX)(DX*1), Y15
+	VFMADD231PS  Y12, Y15, Y4
+	VFMADD231PS  Y13, Y15, Y5
+	VFMADD231PS  Y14, Y15, Y6
+	VFMADD231PS  96(R14)(R15*1), Y15, Y7
+	VBROADCASTSS 12(AX)(DX*2), Y15
+	VFMADD231PS  Y12, Y15, Y8
+	VFMADD231PS  Y13, Y15, Y9
+	VFMADD231PS  Y14, Y15, Y10
+	VFMADD231PS  96(R14)(R15*1), Y15, Y11
+	LEAQ         (R14)(R15*2), R14
+	ADDQ         $0x10, AX
+	DECQ         CX
+	JNZ          run
+	XORQ         R15, R15
+	JMP          next
+
+single:
+	SUBQ CX, (SP)
+	JMP  tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Y0, Y0
+	VADDPS (AX)(R10*1), Y4, Y4
+	VADDPS (AX)(R10*2), Y8, Y8
+	VADDPS 32(AX), Y1, Y1
+	VADDPS 32(AX)(R10*1), Y5, Y5
+	VADDPS 32(AX)(R10*2), Y9, Y9
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Y2, Y2
+	VADDPS (AX)(R10*1), Y6, Y6
+	VADDPS (AX)(R10*2), Y10, Y10
+	VADDPS 32(AX), Y3, Y3
+	VADDPS 32(AX)(R10*1), Y7, Y7
+	VADDPS 32(AX)(R10*2), Y11, Y11
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
+
+	// The maximum returns its second source if that is a NaN
+	VXORPS X15, X15, X15
+	VMAXPS Y0, Y15, Y0
+	VMAXPS Y1, Y15, Y1
+	VMAXPS Y2, Y15, Y2
+	VMAXPS Y3, Y15, Y3
+	VMAXPS Y4, Y15, Y4
+	VMAXPS Y5, Y15, Y5
+	VMAXPS Y6, Y15, Y6
+	VMAXPS Y7, Y15, Y7
+	VMAXPS Y8, Y15, Y8
+	VMAXPS Y9, Y15, Y9
+	VMAXPS Y10, Y15, Y10
+	VMAXPS Y11, Y15, Y11
+
+store:
+	MOVQ    plane+80(FP), CX
+	MOVQ    R11, AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y4, (AX)(R10*1)
+	VMOVUPS Y8, (AX)(R10*2)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y5, 32(AX)(R10*1)
+	VMOVUPS Y9, 32(AX)(R10*2)
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y6, (AX)(R10*1)
+	VMOVUPS Y10, (AX)(R10*2)
+	VMOVUPS Y3, 32(AX)
+	VMOVUPS Y7, 32(AX)(R10*1)
+	VMOVUPS Y11, 32(AX)(R10*2)
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
+	DECQ    groups+0(FP)
+	JNZ     group
+	VZEROUPPER
+	RET
+
+// func direct2x32AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·direct2x32AVX2(SB), $8-136
+	MOVQ ahead+120(FP), R15
+	MOVQ u+40(FP), SI
+	MOVQ x+24(FP), DI
+	MOVQ step+32(FP), DX
+	MOVQ out+64(FP), R11
+	MOVQ pixel+72(FP), R10
+	SHLQ $0x02, DX
+	SHLQ $0x02, R10
+	LEAQ (DX)(DX*2), R8
+	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
+
+group:
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
+	JZ      bias
+	MOVQ    plane+80(FP), CX
+	MOVQ    R11, AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX)(R10*1), Y4
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 32(AX)(R10*1), Y5
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX)(R10*1), Y6
+	VMOVUPS 32(AX), Y3
+	VMOVUPS 32(AX)(R10*1), Y7
+	JMP     start
+
+bias:
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	VMOVUPS 64(AX), Y6
+	VMOVUPS 96(AX), Y7
+
+start:
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
+	JMP  part
+	PCALIGN $0x40
+
+tap:
+	// acc[t] += x[t]·U for one tap of the filter and one input channel
+	MOVQ         (BX), AX
+	LEAQ         (DI)(AX*4), AX
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
+	VMOVUPS      (R14), Y8
+	VMOVUPS      32(R14), Y9
+	VMOVUPS      64(R14), Y10
+	VMOVUPS      96(R14), Y11
+	VBROADCASTSS (AX), Y12
+	VFMADD231PS  Y8, Y12, Y0
+	VFMADD231PS  Y9, Y12, Y1
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (AX)(DX*1), Y12
+	VFMADD231PS  Y8, Y12, Y4
+	VFMADD231PS  Y9, Y12, Y5
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	ADDQ         $0x08, BX
+	ADDQ         row+48(FP), R14
+	DECQ         CX
+	JNZ          tap
+
+next:
+	MOVQ  (SP), CX
+	TESTQ CX, CX
+	JEQ   summed
+	CMPQ  CX, $0x04
+	JLT   single
+
+part:
+	// What a later part will read of x
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(DX*1)
+
+near:
+	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	TESTQ      $0x00000008, mode+88(FP)
+	JEQ        tap
+	MOVQ       $0x00000004, CX
+	ADDQ       $0x00000080, BX
+	JMP        adjacent
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       192(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(DX*1)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 (AX)(R10*1)
+
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	TESTQ   $0x00000008, mode+88(FP)
+	JEQ     single
+	CMPQ    CX, $0x04
+	JLT     single
+	SHRQ    $0x02, CX
+	MOVQ    (BX), AX
+	LEAQ    (DI)(AX*4), AX
+	MOVQ    CX, R15
+	SHLQ    $0x02, R15
+	SUBQ    R15, (SP)
+	LEAQ    (BX)(R15*8), BX
+
+adjacent:
+	MOVQ    row+48(FP), R15
+	PCALIGN $0x40
+
+run:
+	// Tap 0 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y8
+	VMOVUPS      32(R14), Y9
+	VMOVUPS      64(R14), Y10
+	VMOVUPS      96(R14), Y11
+	VBROADCASTSS (AX), Y12
+	VFMADD231PS  Y8, Y12, Y0
+	VFMADD231PS  Y9, Y12, Y1
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (AX)(DX*1), Y12
+	VFMADD231PS  Y8, Y12, Y4
+	VFMADD231PS  Y9, Y12, Y5
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+
+	// Tap 1 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y8
+	VMOVUPS      32(R14)(R15*1), Y9
+	VMOVUPS      64(R14)(R15*1), Y10
+	VMOVUPS      96(R14)(R15*1), Y11
+	VBROADCASTSS 4(AX), Y12
+	VFMADD231PS  Y8, Y12, Y0
+	VFMADD231PS  Y9, Y12, Y1
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 4(AX)(DX*1), Y12
+	VFMADD231PS  Y8, Y12, Y4
+	VFMADD231PS  Y9, Y12, Y5
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	LEAQ         (R14)(R15*2), R14
+
+	// Tap 2 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y8
+	VMOVUPS      32(R14), Y9
+	VMOVUPS      64(R14), Y10
+	VMOVUPS      96(R14), Y11
+	VBROADCASTSS 8(AX), Y12
+	VFMADD231PS  Y8, Y12, Y0
+	VFMADD231PS  Y9, Y12, Y1
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 8(AX)(DX*1), Y12
+	VFMADD231PS  Y8, Y12, Y4
+	VFMADD231PS  Y9, Y12, Y5
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+
+	// Tap 3 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y8
+	VMOVUPS      32(R14)(R15*1), Y9
+	VMOVUPS      64(R14)(R15*1), Y10
+	VMOVUPS      96(R14)(R15*1), Y11
+	VBROADCASTSS 12(AX), Y12
+	VFMADD231PS  Y8, Y12, Y0
+	VFMADD231PS  Y9, Y12, Y1
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 12(AX)(DX*1), Y12
+	VFMADD231PS  Y8, Y12, Y4
+	VFMADD231PS  Y9, Y12, Y5
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	LEAQ         (R14)(R15*2), R14
+	ADDQ         $0x10, AX
+	DECQ         CX
+	JNZ          run
+	XORQ         R15, R15
+	JMP          next
+
+single:
+	SUBQ CX, (SP)
+	JMP  tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Y0, Y0
+	VADDPS (AX)(R10*1), Y4, Y4
+	VADDPS 32(AX), Y1, Y1
+	VADDPS 32(AX)(R10*1), Y5, Y5
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Y2, Y2
+	VADDPS (AX)(R10*1), Y6, Y6
+	VADDPS 32(AX), Y3, Y3
+	VADDPS 32(AX)(R10*1), Y7, Y7
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
+
+	// The maximum returns its second source if that is a NaN
+	VXORPS X12, X12, X12
+	VMAXPS Y0, Y12, Y0
+	VMAXPS Y1, Y12, Y1
+	VMAXPS Y2, Y12, Y2
+	VMAXPS Y3, Y12, Y3
+	VMAXPS Y4, Y12, Y4
+	VMAXPS Y5, Y12, Y5
+	VMAXPS Y6, Y12, Y6
+	VMAXPS Y7, Y12, Y7
+
+store:
+	MOVQ    plane+80(FP), CX
+	MOVQ    R11, AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y4, (AX)(R10*1)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y5, 32(AX)(R10*1)
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y6, (AX)(R10*1)
+	VMOVUPS Y3, 32(AX)
+	VMOVUPS Y7, 32(AX)(R10*1)
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
+	DECQ    groups+0(FP)
+	JNZ     group
+	VZEROUPPER
+	RET
+
+// func direct1x32AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·direct1x32AVX2(SB), $8-136
+	MOVQ ahead+120(FP), R15
+	MOVQ u+40(FP), SI
+	MOVQ x+24(FP), DI
+	MOVQ step+32(FP), DX
+	MOVQ out+64(FP), R11
+	MOVQ pixel+72(FP), R10
+	SHLQ $0x02, DX
+	SHLQ $0x02, R10
+	LEAQ (DX)(DX*2), R8
+	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
+
+group:
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
+	JZ      bias
+	MOVQ    plane+80(FP), CX
+	MOVQ    R11, AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	JMP     start
+
+bias:
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+
+start:
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
+	JMP  part
+	PCALIGN $0x40
+
+tap:
+	// acc[t] += x[t]·U for one tap of the filter and one input channel
+	MOVQ         (BX), AX
+	LEAQ         (DI)(AX*4), AX
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VMOVUPS      64(R14), Y6
+	VMOVUPS      96(R14), Y7
+	VBROADCASTSS (AX), Y8
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y8, Y1
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	ADDQ         $0x08, BX
+	ADDQ         row+48(FP), R14
+	DECQ         CX
+	JNZ          tap
+
+next:
+	MOVQ  (SP), CX
+	TESTQ CX, CX
+	JEQ   summed
+	CMPQ  CX, $0x04
+	JLT   single
+
+part:
+	// What a later part will read of x
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+
+near:
+	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	TESTQ      $0x00000008, mode+88(FP)
+	JEQ        tap
+	MOVQ       $0x00000004, CX
+	ADDQ       $0x00000080, BX
+	JMP        adjacent
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       192(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	TESTQ   $0x00000008, mode+88(FP)
+	JEQ     single
+	CMPQ    CX, $0x04
+	JLT     single
+	SHRQ    $0x02, CX
+	MOVQ    (BX), AX
+	LEAQ    (DI)(AX*4), AX
+	MOVQ    CX, R15
+	SHLQ    $0x02, R15
+	SUBQ    R15, (SP)
+	LEAQ    (BX)(R15*8), BX
+
+adjacent:
+	MOVQ    row+48(FP), R15
+	PCALIGN $0x40
+
+run:
+	// Tap 0 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VMOVUPS      64(R14), Y6
+	VMOVUPS      96(R14), Y7
+	VBROADCASTSS (AX), Y8
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y8, Y1
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+
+	// Tap 1 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y4
+	VMOVUPS      32(R14)(R15*1), Y5
+	VMOVUPS      64(R14)(R15*1), Y6
+	VMOVUPS      96(R14)(R15*1), Y7
+	VBROADCASTSS 4(AX), Y8
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y8, Y1
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	LEAQ         (R14)(R15*2), R14
+
+	// Tap 2 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VMOVUPS      64(R14), Y6
+	VMOVUPS      96(R14), Y7
+	VBROADCASTSS 8(AX), Y8
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y8, Y1
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+
+	// Tap 3 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y4
+	VMOVUPS      32(R14)(R15*1), Y5
+	VMOVUPS      64(R14)(R15*1), Y6
+	VMOVUPS      96(R14)(R15*1), Y7
+	VBROADCASTSS 12(AX), Y8
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y8, Y1
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	LEAQ         (R14)(R15*2), R14
+	ADDQ         $0x10, AX
+	DECQ         CX
+	JNZ          run
+	XORQ         R15, R15
+	JMP          next
+
+single:
+	SUBQ CX, (SP)
+	JMP  tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Y0, Y0
+	VADDPS 32(AX), Y1, Y1
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Y2, Y2
+	VADDPS 32(AX), Y3, Y3
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
+
+	// The maximum returns its second source if that is a NaN
+	VXORPS X8, X8, X8
+	VMAXPS Y0, Y8, Y0
+	VMAXPS Y1, Y8, Y1
+	VMAXPS Y2, Y8, Y2
+	VMAXPS Y3, Y8, Y3
+
+store:
+	MOVQ    plane+80(FP), CX
+	MOVQ    R11, AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
+	DECQ    groups+0(FP)
+	JNZ     group
+	VZEROUPPER
+	RET
+
 // func direct6x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·direct6x16AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -88,20 +1832,16 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	MOVQ         (SP), CX
-	TESTQ        CX, CX
-	JEQ          summed
+
+next:
+	MOVQ  (SP), CX
+	TESTQ CX, CX
+	JEQ   summed
+	CMPQ  CX, $0x04
+	JLT   single
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
-	PREFETCHT0 192(AX)(R9*1)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -115,12 +1855,27 @@ part:
 	PREFETCHT1 (AX)(R9*1)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	TESTQ      $0x00000008, mode+88(FP)
+	JEQ        tap
+	MOVQ       $0x00000004, CX
+	ADDQ       $0x00000080, BX
+	JMP        adjacent
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -131,6 +1886,14 @@ near:
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -138,22 +1901,25 @@ near:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ    $0x10, CX
-	MOVQ    CX, (SP)
+rest:
 	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
 	TESTQ   $0x00000008, mode+88(FP)
-	JEQ     tap
-	MOVQ    row+48(FP), R15
+	JEQ     single
+	CMPQ    CX, $0x04
+	JLT     single
+	SHRQ    $0x02, CX
 	MOVQ    (BX), AX
 	LEAQ    (DI)(AX*4), AX
-	ADDQ    $0x00000080, BX
-	MOVQ    $0x00000004, CX
+	MOVQ    CX, R15
+	SHLQ    $0x02, R15
+	SUBQ    R15, (SP)
+	LEAQ    (BX)(R15*8), BX
+
+adjacent:
+	MOVQ    row+48(FP), R15
 	PCALIGN $0x40
 
 run:
@@ -250,9 +2016,11 @@ run:
 	DECQ         CX
 	JNZ          run
 	XORQ         R15, R15
-	MOVQ         (SP), CX
-	TESTQ        CX, CX
-	JNE          part
+	JMP          next
+
+single:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -318,7 +2086,7 @@ store:
 	RET
 
 // func direct5x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·direct5x16AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -396,19 +2164,16 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	MOVQ         (SP), CX
-	TESTQ        CX, CX
-	JEQ          summed
+
+next:
+	MOVQ  (SP), CX
+	TESTQ CX, CX
+	JEQ   summed
+	CMPQ  CX, $0x04
+	JLT   single
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -421,12 +2186,26 @@ part:
 	PREFETCHT1 (AX)(DX*4)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	TESTQ      $0x00000008, mode+88(FP)
+	JEQ        tap
+	MOVQ       $0x00000004, CX
+	ADDQ       $0x00000080, BX
+	JMP        adjacent
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -436,28 +2215,39 @@ near:
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ    $0x10, CX
-	MOVQ    CX, (SP)
+rest:
 	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
 	TESTQ   $0x00000008, mode+88(FP)
-	JEQ     tap
-	MOVQ    row+48(FP), R15
+	JEQ     single
+	CMPQ    CX, $0x04
+	JLT     single
+	SHRQ    $0x02, CX
 	MOVQ    (BX), AX
 	LEAQ    (DI)(AX*4), AX
-	ADDQ    $0x00000080, BX
-	MOVQ    $0x00000004, CX
+	MOVQ    CX, R15
+	SHLQ    $0x02, R15
+	SUBQ    R15, (SP)
+	LEAQ    (BX)(R15*8), BX
+
+adjacent:
+	MOVQ    row+48(FP), R15
 	PCALIGN $0x40
 
 run:
@@ -542,9 +2332,11 @@ run:
 	DECQ         CX
 	JNZ          run
 	XORQ         R15, R15
-	MOVQ         (SP), CX
-	TESTQ        CX, CX
-	JNE          part
+	JMP          next
+
+single:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -604,7 +2396,7 @@ store:
 	RET
 
 // func direct4x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·direct4x16AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -675,18 +2467,16 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	MOVQ         (SP), CX
-	TESTQ        CX, CX
-	JEQ          summed
+
+next:
+	MOVQ  (SP), CX
+	TESTQ CX, CX
+	JEQ   summed
+	CMPQ  CX, $0x04
+	JLT   single
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -698,12 +2488,25 @@ part:
 	PREFETCHT1 (AX)(R8*1)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	TESTQ      $0x00000008, mode+88(FP)
+	JEQ        tap
+	MOVQ       $0x00000004, CX
+	ADDQ       $0x00000080, BX
+	JMP        adjacent
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -712,27 +2515,38 @@ near:
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ    $0x10, CX
-	MOVQ    CX, (SP)
+rest:
 	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
 	TESTQ   $0x00000008, mode+88(FP)
-	JEQ     tap
-	MOVQ    row+48(FP), R15
+	JEQ     single
+	CMPQ    CX, $0x04
+	JLT     single
+	SHRQ    $0x02, CX
 	MOVQ    (BX), AX
 	LEAQ    (DI)(AX*4), AX
-	ADDQ    $0x00000080, BX
-	MOVQ    $0x00000004, CX
+	MOVQ    CX, R15
+	SHLQ    $0x02, R15
+	SUBQ    R15, (SP)
+	LEAQ    (BX)(R15*8), BX
+
+adjacent:
+	MOVQ    row+48(FP), R15
 	PCALIGN $0x40
 
 run:
@@ -805,9 +2619,11 @@ run:
 	DECQ         CX
 	JNZ          run
 	XORQ         R15, R15
-	MOVQ         (SP), CX
-	TESTQ        CX, CX
-	JNE          part
+	JMP          next
+
+single:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -861,7 +2677,7 @@ store:
 	RET
 
 // func direct3x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·direct3x16AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -925,17 +2741,16 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	MOVQ         (SP), CX
-	TESTQ        CX, CX
-	JEQ          summed
+
+next:
+	MOVQ  (SP), CX
+	TESTQ CX, CX
+	JEQ   summed
+	CMPQ  CX, $0x04
+	JLT   single
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -946,12 +2761,24 @@ part:
 	PREFETCHT1 (AX)(DX*2)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	TESTQ      $0x00000008, mode+88(FP)
+	JEQ        tap
+	MOVQ       $0x00000004, CX
+	ADDQ       $0x00000080, BX
+	JMP        adjacent
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -959,26 +2786,37 @@ near:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ    $0x10, CX
-	MOVQ    CX, (SP)
+rest:
 	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
 	TESTQ   $0x00000008, mode+88(FP)
-	JEQ     tap
-	MOVQ    row+48(FP), R15
+	JEQ     single
+	CMPQ    CX, $0x04
+	JLT     single
+	SHRQ    $0x02, CX
 	MOVQ    (BX), AX
 	LEAQ    (DI)(AX*4), AX
-	ADDQ    $0x00000080, BX
-	MOVQ    $0x00000004, CX
+	MOVQ    CX, R15
+	SHLQ    $0x02, R15
+	SUBQ    R15, (SP)
+	LEAQ    (BX)(R15*8), BX
+
+adjacent:
+	MOVQ    row+48(FP), R15
 	PCALIGN $0x40
 
 run:
@@ -1039,9 +2877,11 @@ run:
 	DECQ         CX
 	JNZ          run
 	XORQ         R15, R15
-	MOVQ         (SP), CX
-	TESTQ        CX, CX
-	JNE          part
+	JMP          next
+
+single:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -1089,7 +2929,7 @@ store:
 	RET
 
 // func direct2x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·direct2x16AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -1146,16 +2986,16 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	MOVQ         (SP), CX
-	TESTQ        CX, CX
-	JEQ          summed
+
+next:
+	MOVQ  (SP), CX
+	TESTQ CX, CX
+	JEQ   summed
+	CMPQ  CX, $0x04
+	JLT   single
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -1165,37 +3005,59 @@ part:
 	PREFETCHT1 (AX)(DX*1)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	TESTQ      $0x00000008, mode+88(FP)
+	JEQ        tap
+	MOVQ       $0x00000004, CX
+	ADDQ       $0x00000080, BX
+	JMP        adjacent
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ    $0x10, CX
-	MOVQ    CX, (SP)
+rest:
 	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
 	TESTQ   $0x00000008, mode+88(FP)
-	JEQ     tap
-	MOVQ    row+48(FP), R15
+	JEQ     single
+	CMPQ    CX, $0x04
+	JLT     single
+	SHRQ    $0x02, CX
 	MOVQ    (BX), AX
 	LEAQ    (DI)(AX*4), AX
-	ADDQ    $0x00000080, BX
-	MOVQ    $0x00000004, CX
+	MOVQ    CX, R15
+	SHLQ    $0x02, R15
+	SUBQ    R15, (SP)
+	LEAQ    (BX)(R15*8), BX
+
+adjacent:
+	MOVQ    row+48(FP), R15
 	PCALIGN $0x40
 
 run:
@@ -1244,9 +3106,11 @@ run:
 	DECQ         CX
 	JNZ          run
 	XORQ         R15, R15
-	MOVQ         (SP), CX
-	TESTQ        CX, CX
-	JNE          part
+	JMP          next
+
+single:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -1288,7 +3152,7 @@ store:
 	RET
 
 // func direct1x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·direct1x16AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -1338,15 +3202,16 @@ tap:
 	ADDQ         row+48(FP), R14
 	DECQ         CX
 	JNZ          tap
-	MOVQ         (SP), CX
-	TESTQ        CX, CX
-	JEQ          summed
+
+next:
+	MOVQ  (SP), CX
+	TESTQ CX, CX
+	JEQ   summed
+	CMPQ  CX, $0x04
+	JLT   single
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -1355,35 +3220,56 @@ part:
 	PREFETCHT1 (AX)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	TESTQ      $0x00000008, mode+88(FP)
+	JEQ        tap
+	MOVQ       $0x00000004, CX
+	ADDQ       $0x00000080, BX
+	JMP        adjacent
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ    $0x10, CX
-	MOVQ    CX, (SP)
+rest:
 	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
 	TESTQ   $0x00000008, mode+88(FP)
-	JEQ     tap
-	MOVQ    row+48(FP), R15
+	JEQ     single
+	CMPQ    CX, $0x04
+	JLT     single
+	SHRQ    $0x02, CX
 	MOVQ    (BX), AX
 	LEAQ    (DI)(AX*4), AX
-	ADDQ    $0x00000080, BX
-	MOVQ    $0x00000004, CX
+	MOVQ    CX, R15
+	SHLQ    $0x02, R15
+	SUBQ    R15, (SP)
+	LEAQ    (BX)(R15*8), BX
+
+adjacent:
+	MOVQ    row+48(FP), R15
 	PCALIGN $0x40
 
 run:
@@ -1420,9 +3306,11 @@ run:
 	DECQ         CX
 	JNZ          run
 	XORQ         R15, R15
-	MOVQ         (SP), CX
-	TESTQ        CX, CX
-	JNE          part
+	JMP          next
+
+single:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -1458,7 +3346,7 @@ store:
 	RET
 
 // func direct7x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct7x64AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -1606,15 +3494,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
-	PREFETCHT0 192(AX)(R9*1)
-	PREFETCHT0 192(AX)(R8*2)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -1629,12 +3508,24 @@ part:
 	PREFETCHT1 (AX)(R8*2)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -1646,6 +3537,14 @@ near:
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
 	PREFETCHT0 (AX)(R8*2)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1679,16 +3578,13 @@ near:
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
 	PREFETCHT0 (AX)(R12*2)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -1810,7 +3706,7 @@ store:
 	RET
 
 // func direct6x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct6x64AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -1946,14 +3842,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
-	PREFETCHT0 192(AX)(R9*1)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -1967,12 +3855,23 @@ part:
 	PREFETCHT1 (AX)(R9*1)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -1983,6 +3882,14 @@ near:
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2012,16 +3919,13 @@ near:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -2131,7 +4035,7 @@ store:
 	RET
 
 // func direct5x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct5x64AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -2254,13 +4158,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -2273,12 +4170,22 @@ part:
 	PREFETCHT1 (AX)(DX*4)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -2288,6 +4195,14 @@ near:
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2313,16 +4228,13 @@ near:
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -2420,7 +4332,7 @@ store:
 	RET
 
 // func direct4x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct4x64AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -2530,12 +4442,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -2547,12 +4453,21 @@ part:
 	PREFETCHT1 (AX)(R8*1)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -2561,6 +4476,14 @@ near:
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2582,16 +4505,13 @@ near:
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -2677,7 +4597,7 @@ store:
 	RET
 
 // func direct3x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct3x64AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -2774,11 +4694,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -2789,12 +4704,20 @@ part:
 	PREFETCHT1 (AX)(DX*2)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -2802,6 +4725,14 @@ near:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2819,16 +4750,13 @@ near:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -2902,7 +4830,7 @@ store:
 	RET
 
 // func direct2x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct2x64AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -2986,10 +4914,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -2999,18 +4923,33 @@ part:
 	PREFETCHT1 (AX)(DX*1)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3024,16 +4963,13 @@ near:
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -3095,7 +5031,7 @@ store:
 	RET
 
 // func direct1x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct1x64AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -3166,9 +5102,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -3177,17 +5110,31 @@ part:
 	PREFETCHT1 (AX)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3197,16 +5144,13 @@ near:
 	PREFETCHT0 (AX)
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -3256,7 +5200,7 @@ store:
 	RET
 
 // func direct7x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct7x48AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -3381,15 +5325,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
-	PREFETCHT0 192(AX)(R9*1)
-	PREFETCHT0 192(AX)(R8*2)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -3404,12 +5339,24 @@ part:
 	PREFETCHT1 (AX)(R8*2)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -3421,6 +5368,14 @@ near:
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
 	PREFETCHT0 (AX)(R8*2)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3446,16 +5401,13 @@ near:
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
 	PREFETCHT0 (AX)(R12*2)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -3554,7 +5506,7 @@ store:
 	RET
 
 // func direct6x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct6x48AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -3669,14 +5621,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
-	PREFETCHT0 192(AX)(R9*1)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -3690,12 +5634,23 @@ part:
 	PREFETCHT1 (AX)(R9*1)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -3706,6 +5661,14 @@ near:
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3728,16 +5691,13 @@ near:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -3827,7 +5787,7 @@ store:
 	RET
 
 // func direct5x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct5x48AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -3932,13 +5892,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -3951,12 +5904,22 @@ part:
 	PREFETCHT1 (AX)(DX*4)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -3966,6 +5929,14 @@ near:
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3985,16 +5956,13 @@ near:
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -4075,7 +6043,7 @@ store:
 	RET
 
 // func direct4x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct4x48AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -4170,12 +6138,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -4187,12 +6149,21 @@ part:
 	PREFETCHT1 (AX)(R8*1)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -4201,6 +6172,14 @@ near:
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -4217,16 +6196,13 @@ near:
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -4298,7 +6274,7 @@ store:
 	RET
 
 // func direct3x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct3x48AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -4383,11 +6359,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -4398,12 +6369,20 @@ part:
 	PREFETCHT1 (AX)(DX*2)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -4411,6 +6390,14 @@ near:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -4424,16 +6411,13 @@ near:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -4496,7 +6480,7 @@ store:
 	RET
 
 // func direct2x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct2x48AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -4571,10 +6555,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -4584,18 +6564,33 @@ part:
 	PREFETCHT1 (AX)(DX*1)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -4606,16 +6601,13 @@ near:
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -4669,7 +6661,7 @@ store:
 	RET
 
 // func direct1x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct1x48AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -4734,9 +6726,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -4745,17 +6734,31 @@ part:
 	PREFETCHT1 (AX)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -4763,16 +6766,13 @@ near:
 	PREFETCHT0 (AX)
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -4817,7 +6817,7 @@ store:
 	RET
 
 // func direct14x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct14x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -4974,24 +6974,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
-	PREFETCHT0 192(AX)(R9*1)
-	PREFETCHT0 192(AX)(R8*2)
-	LEAQ       (AX)(DX*4), AX
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
-	PREFETCHT0 192(AX)(R9*1)
-	PREFETCHT0 192(AX)(R8*2)
-	LEAQ       (AX)(DX*4), AX
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
-	PREFETCHT0 192(AX)(R9*1)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -5015,12 +6997,33 @@ part:
 	PREFETCHT1 (AX)(R9*1)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
+	LEAQ       (AX)(DX*4), AX
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
+	LEAQ       (AX)(DX*4), AX
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -5041,6 +7044,14 @@ near:
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -5077,16 +7088,13 @@ near:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -5214,7 +7222,7 @@ store:
 	RET
 
 // func direct13x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct13x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -5364,23 +7372,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
-	PREFETCHT0 192(AX)(R9*1)
-	PREFETCHT0 192(AX)(R8*2)
-	LEAQ       (AX)(DX*4), AX
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
-	PREFETCHT0 192(AX)(R9*1)
-	PREFETCHT0 192(AX)(R8*2)
-	LEAQ       (AX)(DX*4), AX
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -5403,12 +7394,32 @@ part:
 	PREFETCHT1 (AX)(DX*4)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
+	LEAQ       (AX)(DX*4), AX
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
+	LEAQ       (AX)(DX*4), AX
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -5428,6 +7439,14 @@ near:
 	LEAQ       (AX)(DX*4), AX
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -5462,16 +7481,13 @@ near:
 	LEAQ       (AX)(R10*4), AX
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -5593,7 +7609,7 @@ store:
 	RET
 
 // func direct12x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct12x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -5736,22 +7752,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
-	PREFETCHT0 192(AX)(R9*1)
-	PREFETCHT0 192(AX)(R8*2)
-	LEAQ       (AX)(DX*4), AX
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
-	PREFETCHT0 192(AX)(R9*1)
-	PREFETCHT0 192(AX)(R8*2)
-	LEAQ       (AX)(DX*4), AX
-	PREFETCHT0 192(AX)(R8*1)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -5773,12 +7773,31 @@ part:
 	PREFETCHT1 (AX)(R8*1)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
+	LEAQ       (AX)(DX*4), AX
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
+	LEAQ       (AX)(DX*4), AX
+	PREFETCHT0 192(AX)(R8*1)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -5797,6 +7816,14 @@ near:
 	PREFETCHT0 (AX)(R8*2)
 	LEAQ       (AX)(DX*4), AX
 	PREFETCHT0 (AX)(R8*1)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -5829,16 +7856,13 @@ near:
 	PREFETCHT0 (AX)(R12*2)
 	LEAQ       (AX)(R10*4), AX
 	PREFETCHT0 (AX)(R12*1)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -5954,7 +7978,7 @@ store:
 	RET
 
 // func direct11x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct11x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -6087,20 +8111,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
-	PREFETCHT0 192(AX)(R9*1)
-	PREFETCHT0 192(AX)(R8*2)
-	LEAQ       (AX)(DX*4), AX
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
-	PREFETCHT0 192(AX)(R9*1)
-	PREFETCHT0 192(AX)(R8*2)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -6120,12 +8130,29 @@ part:
 	PREFETCHT1 (AX)(R8*2)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
+	LEAQ       (AX)(DX*4), AX
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -6142,6 +8169,14 @@ near:
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
 	PREFETCHT0 (AX)(R8*2)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -6170,16 +8205,13 @@ near:
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
 	PREFETCHT0 (AX)(R12*2)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -6285,7 +8317,7 @@ store:
 	RET
 
 // func direct10x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct10x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -6411,19 +8443,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
-	PREFETCHT0 192(AX)(R9*1)
-	PREFETCHT0 192(AX)(R8*2)
-	LEAQ       (AX)(DX*4), AX
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
-	PREFETCHT0 192(AX)(R9*1)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -6442,12 +8461,28 @@ part:
 	PREFETCHT1 (AX)(R9*1)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
+	LEAQ       (AX)(DX*4), AX
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -6463,6 +8498,14 @@ near:
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -6489,16 +8532,13 @@ near:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -6598,7 +8638,7 @@ store:
 	RET
 
 // func direct9x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct9x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -6717,18 +8757,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
-	PREFETCHT0 192(AX)(R9*1)
-	PREFETCHT0 192(AX)(R8*2)
-	LEAQ       (AX)(DX*4), AX
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -6746,12 +8774,27 @@ part:
 	PREFETCHT1 (AX)(DX*4)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
+	LEAQ       (AX)(DX*4), AX
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -6766,6 +8809,14 @@ near:
 	LEAQ       (AX)(DX*4), AX
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -6790,16 +8841,13 @@ near:
 	LEAQ       (AX)(R10*4), AX
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -6893,7 +8941,7 @@ store:
 	RET
 
 // func direct8x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct8x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -7005,17 +9053,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
-	PREFETCHT0 192(AX)(R9*1)
-	PREFETCHT0 192(AX)(R8*2)
-	LEAQ       (AX)(DX*4), AX
-	PREFETCHT0 192(AX)(R8*1)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -7032,12 +9069,26 @@ part:
 	PREFETCHT1 (AX)(R8*1)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
+	LEAQ       (AX)(DX*4), AX
+	PREFETCHT0 192(AX)(R8*1)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -7051,6 +9102,14 @@ near:
 	PREFETCHT0 (AX)(R8*2)
 	LEAQ       (AX)(DX*4), AX
 	PREFETCHT0 (AX)(R8*1)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -7073,16 +9132,13 @@ near:
 	PREFETCHT0 (AX)(R12*2)
 	LEAQ       (AX)(R10*4), AX
 	PREFETCHT0 (AX)(R12*1)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -7170,7 +9226,7 @@ store:
 	RET
 
 // func direct7x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct7x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -7271,15 +9327,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
-	PREFETCHT0 192(AX)(R9*1)
-	PREFETCHT0 192(AX)(R8*2)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -7294,12 +9341,24 @@ part:
 	PREFETCHT1 (AX)(R8*2)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -7311,6 +9370,14 @@ near:
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
 	PREFETCHT0 (AX)(R8*2)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -7328,16 +9395,13 @@ near:
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
 	PREFETCHT0 (AX)(R12*2)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -7413,7 +9477,7 @@ store:
 	RET
 
 // func direct6x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct6x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -7507,14 +9571,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
-	PREFETCHT0 192(AX)(R9*1)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -7528,12 +9584,23 @@ part:
 	PREFETCHT1 (AX)(R9*1)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -7544,6 +9611,14 @@ near:
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -7559,16 +9634,13 @@ near:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -7638,7 +9710,7 @@ store:
 	RET
 
 // func direct5x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct5x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -7725,13 +9797,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -7744,12 +9809,22 @@ part:
 	PREFETCHT1 (AX)(DX*4)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -7759,6 +9834,14 @@ near:
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -7772,16 +9855,13 @@ near:
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -7845,7 +9925,7 @@ store:
 	RET
 
 // func direct4x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct4x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -7925,12 +10005,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -7942,12 +10016,21 @@ part:
 	PREFETCHT1 (AX)(R8*1)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -7956,6 +10039,14 @@ near:
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -7967,16 +10058,13 @@ near:
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -8034,7 +10122,7 @@ store:
 	RET
 
 // func direct3x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct3x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -8107,11 +10195,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -8122,12 +10205,20 @@ part:
 	PREFETCHT1 (AX)(DX*2)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -8135,6 +10226,14 @@ near:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -8144,16 +10243,13 @@ near:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -8205,7 +10301,7 @@ store:
 	RET
 
 // func direct2x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct2x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -8271,10 +10367,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -8284,18 +10376,33 @@ part:
 	PREFETCHT1 (AX)(DX*1)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -8303,16 +10410,13 @@ near:
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -8358,7 +10462,7 @@ store:
 	RET
 
 // func direct1x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct1x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -8417,9 +10521,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -8428,32 +10529,43 @@ part:
 	PREFETCHT1 (AX)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       plane+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT0 (AX)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -8493,7 +10605,7 @@ store:
 	RET
 
 // func direct7x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct7x16AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -8569,15 +10681,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
-	PREFETCHT0 192(AX)(R9*1)
-	PREFETCHT0 192(AX)(R8*2)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -8592,12 +10695,24 @@ part:
 	PREFETCHT1 (AX)(R8*2)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	PREFETCHT0 192(AX)(R8*2)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -8609,6 +10724,14 @@ near:
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
 	PREFETCHT0 (AX)(R8*2)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -8617,16 +10740,13 @@ near:
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
 	PREFETCHT0 (AX)(R12*2)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -8677,7 +10797,7 @@ store:
 	RET
 
 // func direct6x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct6x16AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -8749,14 +10869,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
-	PREFETCHT0 192(AX)(R9*1)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -8770,12 +10882,23 @@ part:
 	PREFETCHT1 (AX)(R9*1)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	PREFETCHT0 192(AX)(R9*1)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -8786,6 +10909,14 @@ near:
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -8793,16 +10924,13 @@ near:
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
 	PREFETCHT0 (AX)(R13*1)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -8850,7 +10978,7 @@ store:
 	RET
 
 // func direct5x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct5x16AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -8918,13 +11046,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
-	PREFETCHT0 192(AX)(DX*4)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -8937,12 +11058,22 @@ part:
 	PREFETCHT1 (AX)(DX*4)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	PREFETCHT0 192(AX)(DX*4)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -8952,22 +11083,27 @@ near:
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
 	PREFETCHT0 (AX)(R10*4)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -9012,7 +11148,7 @@ store:
 	RET
 
 // func direct4x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct4x16AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -9076,12 +11212,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
-	PREFETCHT0 192(AX)(R8*1)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -9093,12 +11223,21 @@ part:
 	PREFETCHT1 (AX)(R8*1)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	PREFETCHT0 192(AX)(R8*1)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -9107,21 +11246,26 @@ near:
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
 	PREFETCHT0 (AX)(R12*1)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -9163,7 +11307,7 @@ store:
 	RET
 
 // func direct3x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct3x16AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -9223,11 +11367,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
-	PREFETCHT0 192(AX)(DX*2)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -9238,12 +11377,20 @@ part:
 	PREFETCHT1 (AX)(DX*2)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	PREFETCHT0 192(AX)(DX*2)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
@@ -9251,20 +11398,25 @@ near:
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
 	PREFETCHT0 (AX)(R10*2)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -9303,7 +11455,7 @@ store:
 	RET
 
 // func direct2x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct2x16AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -9359,10 +11511,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
-	PREFETCHT0 192(AX)(DX*1)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -9372,31 +11520,43 @@ part:
 	PREFETCHT1 (AX)(DX*1)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	PREFETCHT0 192(AX)(DX*1)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -9432,7 +11592,7 @@ store:
 	RET
 
 // func direct1x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·direct1x16AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -9484,9 +11644,6 @@ tap:
 
 part:
 	// What a later part will read of x
-	MOVQ       (BX), AX
-	LEAQ       (DI)(AX*4), AX
-	PREFETCHT0 192(AX)
 	CMPQ       aheadX+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
@@ -9495,29 +11652,40 @@ part:
 	PREFETCHT1 (AX)
 
 near:
-	CMPQ CX, $0x30
-	JGT  whole
-
-	// Near the end: the results, and x of the next group
-	// As far into the next group as this part lies from the end
 	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	JMP        tap
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
 	MOVQ       nextX+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
-	MOVQ       (SP), CX
-	MOVQ       $0x00000000, (SP)
-	CMPQ       CX, $0x10
-	JLT        tap
 
-whole:
-	SUBQ $0x10, CX
-	MOVQ CX, (SP)
-	MOVQ $0x00000010, CX
-	JMP  tap
+rest:
+	MOVQ    $0x00000010, CX
+	CMPQ    (SP), CX
+	CMOVQLT (SP), CX
+	SUBQ    CX, (SP)
+	JMP     tap
 
 summed:
 	MOVQ   mode+88(FP), AX

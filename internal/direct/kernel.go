@@ -47,11 +47,11 @@ const (
 // run is how many taps a kernel takes at once where their x lie side by side.
 const run = 16
 
-// Runs reports whether, from the first on, each 16 offsets are those of adjacent
-// elements. How those that remain lie does not matter.
+// Runs reports whether, from the first on, each 16 offsets, or those that remain, are
+// those of adjacent elements.
 func Runs(offsets []int) bool {
 	for i, off := range offsets {
-		if first := i / run * run; first+run <= len(offsets) && off != offsets[first]+i%run {
+		if off != offsets[i/run*run]+i%run {
 			return false
 		}
 	}
@@ -64,12 +64,15 @@ type Kernel struct {
 	ISA    cpu.ISA
 	Pixels int         // largest group
 	KB     int         // panel width, a multiple of 16; the last panel may be narrower
-	funcs  [][]rowFunc // [width/16-1][pixels-1]; the narrower may have more than Pixels
+	funcs  [][]rowFunc // [width/16-1][pixels-1]; the narrower may have more than Pixels, those beyond KB fewer
 }
+
+// Widest returns the width of the widest panel that some group has.
+func (kern *Kernel) Widest() int { return 16 * len(kern.funcs) }
 
 // Width returns the widest panel of which n pixels are one group, 0 if there is none.
 func (kern *Kernel) Width(n int) int {
-	for width := kern.KB; width > 0; width -= 16 {
+	for width := kern.Widest(); width > 0; width -= 16 {
 		if n <= len(kern.funcs[width/16-1]) {
 			return width
 		}
@@ -119,7 +122,7 @@ func (kern *Kernel) Tallest() int {
 	return most
 }
 
-// Row computes n pixels of width outputs, a multiple of 16 up to KB: whole groups
+// Row computes n pixels of width outputs, a multiple of 16 up to KB or Width(n): whole groups
 // first, and what remains in two even ones, since a small group runs below the
 // peak. See rowFunc.
 func (kern *Kernel) Row(n, width int, o *Operands) {

@@ -51,22 +51,21 @@ func gather(n, width int, o *Operands) []float32 {
 // order of sums is exact: every number of pixels and every width.
 func TestRow(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, kern *Kernel) {
-		for width := 16; width <= kern.KB; width += 16 {
-			for n := 1; n <= 3*kern.Pixels+1; n++ {
+		for width := 16; width <= kern.Widest(); width += 16 {
+			for n := 1; n <= 3*kern.Pixels+1 && (width <= kern.KB || width <= kern.Width(n)); n++ {
 				for i, geometry := range []struct{ step, pixel, plane int }{{1, 16, 40 * 16}, {3, 16, 40 * 16}, {16, 80, 16}} {
-					taps := []int{7, 32, 33, 70}[n%4]                                                                                                                                  // around the place where the results are fetched
+					taps := []int{7, 32, 33, 70, 83, 64, 3}[n%7]                                                                                                                       // around the place where the results are fetched
 					o := Operands{Offsets: make([]int, taps), Step: geometry.step, Pixel: geometry.pixel, Plane: geometry.plane, Mode: (n + i) % 8, Ahead: [3]int{i * n << 20, 0, -i}} // which touches nothing
-					last := 70
+					last := 100
 					for t := range o.Offsets {
 						o.Offsets[t] = t * 7 % last
-						if i > 0 { // parts that overlap
-							o.Offsets[t] = t/run*(run-3) + t%run
+						if i > 0 { // parts with gaps between them
+							o.Offsets[t] = t/run*(run+3) + t%run
 						}
 					}
-					if i == 0 || taps%run != 0 {
+					if o.Runs = Runs(o.Offsets); i == 0 {
 						o.Offsets[taps-1] = last
-					}
-					if o.Runs = Runs(o.Offsets); i > 0 && !o.Runs {
+					} else if !o.Runs {
 						t.Fatal("no runs")
 					}
 					o.X = testutil.Ints(uint64(n), last+1+(n-1)*o.Step, -4, 4)
@@ -96,7 +95,7 @@ func TestPanels(t *testing.T) {
 				width := kern.Width(n)
 				cols := panels * width
 				o := Operands{Offsets: make([]int, taps), X: testutil.Ints(1, taps+3*n, -1, 1), Step: 3, Row: cols + 7,
-					Bias: testutil.Ints(2, kern.KB, -2, 2), Pixel: cols + 5, Plane: 16, Mode: []int{0, ModeAccumulate, ModeAdd}[n%3]}
+					Bias: testutil.Ints(2, width, -2, 2), Pixel: cols + 5, Plane: 16, Mode: []int{0, ModeAccumulate, ModeAdd}[n%3]}
 				for i := range o.Offsets {
 					o.Offsets[i] = i
 				}
@@ -137,15 +136,18 @@ func TestLongRow(t *testing.T) {
 func TestGuardPages(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, kern *Kernel) {
 		const plane = 20 * 16
-		for width := 16; width <= kern.KB; width += 16 {
-			for n := 1; n <= max(2*kern.Pixels+1, kern.Tallest()); n++ {
+		for width := 16; width <= kern.Widest(); width += 16 {
+			for n := 1; n <= max(2*kern.Pixels+1, kern.Tallest()) && (width <= kern.KB || width <= kern.Width(n)); n++ {
 				for _, step := range []int{1, 16} {
 					var got [2][]float32
 					for i, place := range []func(testing.TB, []float32) []float32{testutil.GuardedCopy[float32], testutil.GuardedHeadCopy[float32]} {
 						row := width + step - 1
-						o := Operands{Offsets: []int{2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 0, 3, 1, 7, 20}, X: place(t, testutil.Normal(1, 20+(n-1)*step+1)), Step: step, Runs: step > 1,
+						o := Operands{Offsets: make([]int, 21), X: place(t, testutil.Normal(1, 21+(n-1)*step)), Step: step, Runs: step > 1,
 							U: place(t, testutil.Normal(2, 20*row+width)), Row: row, Bias: place(t, testutil.Normal(3, width)),
 							Out: place(t, make([]float32, (width/16-1)*plane+n*16)), Pixel: 16, Plane: plane}
+						for i := range o.Offsets {
+							o.Offsets[i] = i
+						}
 						kern.Row(n, width, &o)
 						o.Mode = ModeAdd
 						kern.Row(n, width, &o)
@@ -201,13 +203,15 @@ func TestRuns(t *testing.T) {
 	for i := range offsets {
 		offsets[i] = i/run*100 + i%run
 	}
-	offsets[3*run] = 7 // of the part that is not whole
-	if !Runs(offsets) || !Runs(nil) || !Runs([]int{5, 3}) {
+	if !Runs(offsets) || !Runs(nil) {
 		t.Error("runs are not seen")
 	}
-	offsets[run+3]++
-	if Runs(offsets) {
-		t.Error("a part has a gap")
+	for _, i := range []int{run + 3, len(offsets) - 1} {
+		offsets[i]++
+		if Runs(offsets) {
+			t.Errorf("the gap before offset %d is not seen", i)
+		}
+		offsets[i]--
 	}
 }
 

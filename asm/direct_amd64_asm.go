@@ -254,7 +254,9 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	c.Label("rest")
 	c.MOVQ(U32(partTaps), taps)
 	c.CMPQ(left, taps)
-	c.CMOVQLT(left, taps)
+	c.JGE(LabelRef("many"))
+	c.MOVQ(left, taps)
+	c.Label("many")
 	if runs {
 		c.TESTQ(U32(modeRuns), param("mode"))
 		c.JEQ(LabelRef("single"))

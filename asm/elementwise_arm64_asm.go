@@ -70,16 +70,17 @@ func elementwiseNEON(c *neon.Context) {
 	end(x)
 	c.RET()
 
-	begin("copyRowsNEON", "copies rows of n blocks of 16; see kernel.copyRows.", "func(n, rows int, dst, src *float32, dstStride, srcStride, ahead int)")
-	const rows, dstStride, srcStride, ahead, left, step neon.R = 4, 5, 6, 7, 8, 9
+	begin("copyRowsNEON", "copies rows of n blocks of 16; see kernel.copyRows.", "func(n, rows int, dst, src *float32, dstStride, block, srcStride, ahead int)")
+	const rows, dstStride, srcStride, ahead, left, step, block neon.R = 4, 5, 6, 7, 8, 9, 10
 	for _, p := range []struct {
 		name string
 		r    neon.R
-	}{{"rows", rows}, {"dst", x}, {"src", y}, {"dstStride", dstStride}, {"srcStride", srcStride}, {"ahead", ahead}} {
+	}{{"rows", rows}, {"dst", x}, {"src", y}, {"dstStride", dstStride}, {"block", block}, {"srcStride", srcStride}, {"ahead", ahead}} {
 		c.Load(p.name, p.r)
 	}
-	c.LSL(6, n, step) // what the pointers move by in a row
+	c.MUL(block, n, step) // what the pointers move by in a row
 	c.Op("SUB", step, dstStride, dstStride)
+	c.LSL(6, n, step)
 	c.Op("SUB", step, srcStride, srcStride)
 	c.Label("row")
 	c.MOVD(n, left)
@@ -90,7 +91,7 @@ func elementwiseNEON(c *neon.Context) {
 		c.FLDPQ(neon.Mem{Base: y, Off: off}, 0, 1)
 		c.FSTPQ(0, 1, neon.Mem{Base: x, Off: off})
 	}
-	c.ADD(neon.Imm(64), x, x)
+	c.ADD(block, x, x)
 	c.ADD(neon.Imm(64), y, y)
 	c.SUBS(neon.Imm(1), left, left)
 	c.Branch("BNE", "block")

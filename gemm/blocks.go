@@ -11,16 +11,17 @@ import (
 type blocks struct {
 	isa        cpu.ISA
 	mc, kc, nc int
-	few        int  // the most rows of A for which B is not packed
-	deep, cols int  // the rows and columns of B that all of those meet before others
-	copies     bool // whether A is copied where its rows share cache sets or it is transposed
+	few        int    // the most rows of A for which B is not packed
+	deep, cols int    // the rows and columns of B that all of those meet before others
+	side       [3]int // see deep
+	copies     bool   // whether A is copied where its rows share cache sets or it is transposed
 }
 
 // blockTable lists the blocks for each instruction set. MC is a multiple of the
 // rows of its kernel.
 //
-// Measured on 2 cores of Zen 4 (1 MiB of second-level cache each), one thread,
-// in percent of the peak of multiply-adds, with this table changed, by
+// Measured on 2 cores of Zen 4 (1 MiB of second-level cache each) or Zen 3 (512 KiB),
+// one thread, in percent of the peak of multiply-adds, with this table changed, by
 // BenchmarkSGEMM and bench/compare. AVX-512 by depth and rows, before A was read
 // where it lies:
 //
@@ -31,7 +32,14 @@ type blocks struct {
 //	1024  126   94.4   95.0
 //
 // A deep block pays because the results are read and written once for each. AVX2
-// differs by less than its noise from MC 84 to 252 and KC 512 to 1024.
+// differs by less than its noise from MC 84 to 252 and KC 512 to 1024 on Zen 4; on Zen 3
+// a block of 1024 does not fit the cache:
+//
+//	KC    512³  1024³
+//	1024  89    86
+//	512   91    87
+//	384   89    86
+//	256   88    85
 //
 // With B packed and where it is, AVX-512 and AVX2:
 //
@@ -43,8 +51,19 @@ type blocks struct {
 //	196×256×256   97      98          92      60
 //	784×512×512   98      94
 //
-// AVX2 has groups of 6 rows alone, each of which reads B again. Of B in place, by the
-// rows and columns that all rows of A meet before the next ones (GFLOP/s):
+// AVX2 has groups of 6 rows alone, each of which reads B again: packed by spans of 128
+// columns it is faster from some 20 rows on. On Zen 3, in GFLOP/s:
+//
+//	m×n×k          packed  in place
+//	8×4096×4096    30      33
+//	16×1000×4096   55      70
+//	32×1000×4096   69      70
+//	32×4096×4096   61      51
+//	96×4096×4096   77      54
+//	49×512×512     68      64
+//
+// Of B in place, by the rows and columns that all rows of A meet before the next ones
+// (GFLOP/s, Zen 4):
 //
 //	AVX-512        128×128  256×64  256×128  256×256  512×128
 //	6×4096×4096    86       76      91       90       92
@@ -69,10 +88,10 @@ type blocks struct {
 //
 // NEON, whose groups are those of AVX2, goes the same way unmeasured.
 var blockTable = []blocks{
-	{cpu.AVX512, 126, 1024, 4096, 200, 256, 128, false},
-	{cpu.AVX2, 126, 1024, 4096, 32, 64, 256, true},
-	{cpu.NEON, 126, 1024, 4096, 32, 64, 256, true},
-	{cpu.Generic, 124, 1024, 4096, 0, 0, 0, false}, // sums are rounded between two calls
+	{cpu.AVX512, 126, 1024, 4096, 200, 256, 128, [3]int{12, 8, 32}, false},
+	{cpu.AVX2, 126, 512, 4096, 20, 64, 256, [3]int{6, 6, 8}, true},
+	{cpu.NEON, 126, 512, 4096, 20, 64, 256, [3]int{6, 6, 8}, true},
+	{cpu.Generic, 124, 1024, 4096, 0, 0, 0, [3]int{}, false}, // sums are rounded between two calls
 }
 
 func blocksOf(kern *direct.Kernel) blocks {

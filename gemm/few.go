@@ -67,7 +67,8 @@ func (g *Multiplier) inners(k int) int {
 // deep returns how many rows of B are read side by side. For few rows of A, where
 // memory is the limit, few streams are read faster, and more of them from a last-level
 // cache (20 MiB of it are taken for granted), unless the rows share the sets of a
-// first-level cache: 8 fit its ways. One thread, in GB/s, by the number of rows:
+// first-level cache: 8 fit its ways. One thread, in GB/s, by the number of rows, of
+// AVX-512 on Zen 4:
 //
 //	k×n            4     8     12    16    24    32
 //	4096×1000      60.2  61.6  63.4  64.0  68.2  70.6
@@ -75,17 +76,25 @@ func (g *Multiplier) inners(k int) int {
 //	32768×1000     21.9  24.0  25.3  24.3  23.9  23.1
 //	8192×4096      25.2  26.8  27.6  25.8  23.1  19.7
 //
+// and of AVX2 on Zen 3, whose panels of two or more rows of A are narrower:
+//
+//	m×n×k          2     4     6     8     16    32
+//	1×1000×4096    30.4  39.6  42.0  41.2  38.6  39.4
+//	4×1000×4096          18.2  20.8  23.9  28.6  27.9
+//	1×4096×4096    21.4  25.0  25.0  24.4  13.4  13.4
+//	4×4096×4096          14.9  15.5  15.4  12.1
+//
 // For more rows of A, each time the sums are read and written once.
 func (g *Multiplier) deep(m int) int {
 	switch {
 	case m > fewest:
 		return g.blocks.deep
 	case g.k*g.ldb > 5<<20:
-		return 12
+		return g.blocks.side[0]
 	case g.ldb%1024 == 0:
-		return 8
+		return g.blocks.side[1]
 	}
-	return 32
+	return min(32, g.blocks.side[2]*m)
 }
 
 // strip is what an item of few rows computes: m rows from ic on, in groups, cols columns

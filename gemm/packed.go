@@ -37,7 +37,7 @@ func (g *Multiplier) Pack(transB bool, n, k int, b []float32, ldb int) *Packed {
 		for g.pc = 0; g.pc < k; g.pc += g.kstep {
 			g.kb = min(g.kstep, k-g.pc)
 			g.right = p.block(g.jc, g.pc, g.nb)
-			_ = g.team.Run(context.Background(), g.panels(), g.pack) // the context never ends
+			_ = g.team.Run(context.Background(), g.spans(), g.pack) // the context never ends
 		}
 	}
 	return p

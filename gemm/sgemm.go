@@ -72,6 +72,7 @@ type Multiplier struct {
 	jc, nb, pc, kb int
 	mb, kstep      int // rows and inner elements of a block
 	groups         int // of panels, per block of rows
+	span           int // columns of B that are packed at once
 	way            int // how items come by their part of B
 }
 
@@ -94,7 +95,7 @@ func NewMultiplier(team *parallel.Team) *Multiplier { return newMultiplier(direc
 func newMultiplier(kern *direct.Kernel, team *parallel.Team) *Multiplier {
 	g := &Multiplier{kern: kern, blocks: blocksOf(kern), team: team, work: make([]multiplierScratch, team.Workers())}
 	g.offsets = make([]int, g.blocks.kc)
-	g.pack, g.block, g.stream, g.innerBlock = g.packPanel, g.blockItem, g.streamItem, g.innerItem
+	g.pack, g.block, g.stream, g.innerBlock = g.packSpan, g.blockItem, g.streamItem, g.innerItem
 	return g
 }
 
@@ -167,9 +168,23 @@ func (g *Multiplier) multiply(ctx context.Context, transA bool, m, n, k int, a [
 // How items come by their part of B.
 const (
 	shared = iota // all of it is packed first, or was before
-	apart         // each packs the panel that no other one needs
+	apart         // each packs panels that no other one needs
 	stream        // it is read where it is
 )
+
+// spanCols is how many columns of B are packed at once, at most: lines of memory that
+// follow one another are read faster.
+const spanCols = 128
+
+// spans divides the panels from jc on into groups that are packed at once, of which each
+// worker is to have two.
+func (g *Multiplier) spans() int {
+	g.span = spanCols
+	for w := g.team.Workers(); w > 1 && g.span > g.kern.KB && g.nb < 2*w*g.span; {
+		g.span /= 2
+	}
+	return (g.nb + g.span - 1) / g.span
+}
 
 // choose says how items come by their part of B.
 func (g *Multiplier) choose() int {
@@ -193,6 +208,9 @@ func (g *Multiplier) divide() (rows int) {
 		g.reserveSums()
 	} else {
 		rows, g.groups = (g.m+g.blocks.mc-1)/g.blocks.mc, g.panels()
+		if g.way == apart {
+			g.groups = g.spans()
+		}
 		g.mb = blockOf(g.m, rows, g.kern.Pixels)
 	}
 	return (g.m + g.mb - 1) / g.mb
@@ -250,7 +268,7 @@ func (g *Multiplier) inner(ctx context.Context, rows int) error {
 	case g.packed != nil:
 		g.right = g.packed.block(g.jc, g.pc, g.nb)
 	case g.way == shared:
-		if err := g.team.Run(ctx, g.panels(), g.pack); err != nil {
+		if err := g.team.Run(ctx, g.spans(), g.pack); err != nil {
 			return err
 		}
 	}
@@ -331,7 +349,7 @@ func scale(m, n int, beta float32, c []float32, ldc int) {
 func (g *Multiplier) reserve(m, n, k int) {
 	g.kstep = g.blocks.inner(k)
 	g.parts = 1
-	panel, left := g.kern.KB*g.kstep, 0
+	panel, left := spanCols*g.kstep, 0
 	switch g.way {
 	case shared:
 		panel = 0
@@ -340,6 +358,7 @@ func (g *Multiplier) reserve(m, n, k int) {
 		}
 		g.right = g.b
 	case stream:
+		panel = g.kern.Widest() * g.kstep
 		left = m * (g.blocks.deep + rowPad)
 		if g.parts = g.inners(k); g.parts > 1 {
 			grow(&g.sums, g.parts*g.partialLen())
@@ -371,10 +390,32 @@ func (g *Multiplier) panel(p int) []float32 {
 	return g.right[p*g.kern.KB*g.kb:][:g.kb*g.width(p)]
 }
 
-// packPanel copies alpha·op(B) to one panel of the shared ones.
-func (g *Multiplier) packPanel(worker, p int) { g.packTo(&g.work[worker], g.panel(p), p) }
+// packSpan packs panels of the shared ones.
+func (g *Multiplier) packSpan(worker, span int) {
+	g.packTo(&g.work[worker], g.right[span*g.span*g.kb:], span)
+}
 
-func (g *Multiplier) packTo(w *multiplierScratch, out []float32, p int) {
+// packTo copies alpha·op(B) to the panels of a span, one behind the other.
+func (g *Multiplier) packTo(w *multiplierScratch, out []float32, span int) {
+	j, end := span*g.span, min((span+1)*g.span, (g.nb+15)/16*16)
+	if whole := (min(end, g.nb) - j) / 16; !g.transB && g.kern.KB == 16 {
+		elementwise.CopyPanels(g.kb, whole, out, g.bm[g.pc*g.ldb+g.jc+j:], g.ldb)
+		j += whole * 16
+	}
+	for p := j / g.kern.KB; p*g.kern.KB < end; p++ {
+		at := (p*g.kern.KB - span*g.span) * g.kb
+		g.packPanel(w, out[at:][:g.kb*g.width(p)], p)
+	}
+	if g.alpha != 1 {
+		out = out[:(end-span*g.span)*g.kb]
+		for i := range out {
+			out[i] *= g.alpha
+		}
+	}
+}
+
+// packPanel copies op(B) to one panel.
+func (g *Multiplier) packPanel(w *multiplierScratch, out []float32, p int) {
 	width := g.width(p)
 	j := g.jc + p*g.kern.KB
 	if valid := min(width, g.n-j); g.transB {
@@ -385,11 +426,6 @@ func (g *Multiplier) packTo(w *multiplierScratch, out []float32, p int) {
 			for i := range g.kb {
 				clear(out[i*width+valid:][:width-valid])
 			}
-		}
-	}
-	if g.alpha != 1 {
-		for i := range out {
-			out[i] *= g.alpha
 		}
 	}
 }
@@ -444,40 +480,58 @@ func (g *Multiplier) place(item int) (ic, p, from, end int) {
 	return item / (end - from) * g.mb, from + item%(end-from), from, end
 }
 
-// blockItem computes one block of rows for one panel.
+// blockItem computes one block of rows for one panel, or for those that it packs.
 func (g *Multiplier) blockItem(worker, item int) {
 	ic, p, from, end := g.place(item)
-	rows, width, j := min(g.mb, g.m-ic), g.width(p), g.jc+p*g.kern.KB
 	w := &g.work[worker]
-	o := direct.Operands{X: g.a[ic*g.row+g.pc*g.tap:], Step: g.row, Offsets: g.offsets[:g.kb], Runs: g.offsets[1] == 1, Pixel: g.ldc, Plane: 16, Bias: zeros[:]}
-	if g.pc > 0 || g.beta != 0 {
-		o.Mode = direct.ModeAdd
-	} else if g.bias != nil {
-		o.Mode = direct.ModeAdd
-		g.start(ic, rows, j, min(width, g.n-j))
+	if g.way != apart {
+		o := g.operands(w, ic, p == from)
+		o.U = g.panel(p)
+		if p+1 < end && 2*g.width(p) <= g.mb { // the next panel has room beside this one and A
+			o.Ahead[0] = len(o.U)
+		}
+		g.panelItem(w, o, ic, p)
+		return
 	}
+	g.packTo(w, w.b, p)
+	o := g.operands(w, ic, p == from)
+	per := g.span / g.kern.KB
+	for at, i := w.b, p*per; i < min((p+1)*per, g.panels()); i++ {
+		n := g.kb * g.width(i)
+		o.U, at = at[:n], at[n:]
+		g.panelItem(w, o, ic, i)
+		o.AheadX = 0
+	}
+}
+
+// operands returns those of a block of rows, without U and Out.
+func (g *Multiplier) operands(w *multiplierScratch, ic int, first bool) direct.Operands {
+	o := direct.Operands{X: g.a[ic*g.row+g.pc*g.tap:], Step: g.row, Offsets: g.offsets[:g.kb], Runs: g.offsets[1] == 1, Pixel: g.ldc, Plane: 16, Bias: zeros[:]}
 	if g.relu && g.last() {
 		o.Mode |= direct.ModeReLU
 	}
-	if g.way == apart {
-		o.U = w.b[:g.kb*width]
-		g.packTo(w, o.U, p)
-	} else {
-		o.U = g.panel(p)
-		if p+1 < end && 2*width <= g.mb { // the next panel has room beside this one and A
-			o.Ahead[0] = len(o.U)
-		}
-	}
-	if p == from { // the first one that meets these rows of A
+	if first { // of the panels that meet these rows of A
 		o.AheadX = g.kern.Pixels * g.row
 	}
 	if g.copied {
 		o.Step = g.kb + rowPad
 		if w.held != ic {
-			g.copyRows(w, rows, o.X)
+			g.copyRows(w, min(g.mb, g.m-ic), o.X)
 			w.held = ic
 		}
 		o.X, o.AheadX = w.a, 0
+	}
+	return o
+}
+
+// panelItem computes one block of rows for one panel.
+func (g *Multiplier) panelItem(w *multiplierScratch, o direct.Operands, ic, p int) {
+	rows, width, j := min(g.mb, g.m-ic), g.width(p), g.jc+p*g.kern.KB
+	if g.pc > 0 || g.beta != 0 {
+		o.Mode |= direct.ModeAdd
+	} else if g.bias != nil {
+		o.Mode |= direct.ModeAdd
+		g.start(ic, rows, j, min(width, g.n-j))
 	}
 	if j+width > g.n {
 		g.edge(w, o, rows, width, ic, j)

@@ -3,7 +3,7 @@
 //go:build !purego
 
 // func direct1x64AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, CMOV, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+
 TEXT ·direct1x64AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -141,20 +141,23 @@ results:
 	PREFETCHT0 (AX)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	TESTQ   $0x00000008, mode+88(FP)
-	JEQ     single
-	CMPQ    CX, $0x04
-	JLT     single
-	SHRQ    $0x02, CX
-	MOVQ    (BX), AX
-	LEAQ    (DI)(AX*4), AX
-	MOVQ    CX, R15
-	SHLQ    $0x02, R15
-	SUBQ    R15, (SP)
-	LEAQ    (BX)(R15*8), BX
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	TESTQ $0x00000008, mode+88(FP)
+	JEQ   single
+	CMPQ  CX, $0x04
+	JLT   single
+	SHRQ  $0x02, CX
+	MOVQ  (BX), AX
+	LEAQ  (DI)(AX*4), AX
+	MOVQ  CX, R15
+	SHLQ  $0x02, R15
+	SUBQ  R15, (SP)
+	LEAQ  (BX)(R15*8), BX
 
 adjacent:
 	MOVQ    row+48(FP), R15
@@ -304,7 +307,7 @@ store:
 	RET
 
 // func direct2x48AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, CMOV, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+
 TEXT ·direct2x48AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -453,20 +456,23 @@ results:
 	PREFETCHT0 (AX)(R10*1)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	TESTQ   $0x00000008, mode+88(FP)
-	JEQ     single
-	CMPQ    CX, $0x04
-	JLT     single
-	SHRQ    $0x02, CX
-	MOVQ    (BX), AX
-	LEAQ    (DI)(AX*4), AX
-	MOVQ    CX, R15
-	SHLQ    $0x02, R15
-	SUBQ    R15, (SP)
-	LEAQ    (BX)(R15*8), BX
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	TESTQ $0x00000008, mode+88(FP)
+	JEQ   single
+	CMPQ  CX, $0x04
+	JLT   single
+	SHRQ  $0x02, CX
+	MOVQ  (BX), AX
+	LEAQ  (DI)(AX*4), AX
+	MOVQ  CX, R15
+	SHLQ  $0x02, R15
+	SUBQ  R15, (SP)
+	LEAQ  (BX)(R15*8), BX
 
 adjacent:
 	MOVQ    row+48(FP), R15
@@ -630,7 +636,7 @@ store:
 	RET
 
 // func direct1x48AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, CMOV, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+
 TEXT ·direct1x48AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -757,20 +763,23 @@ results:
 	PREFETCHT0 (AX)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	TESTQ   $0x00000008, mode+88(FP)
-	JEQ     single
-	CMPQ    CX, $0x04
-	JLT     single
-	SHRQ    $0x02, CX
-	MOVQ    (BX), AX
-	LEAQ    (DI)(AX*4), AX
-	MOVQ    CX, R15
-	SHLQ    $0x02, R15
-	SUBQ    R15, (SP)
-	LEAQ    (BX)(R15*8), BX
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	TESTQ $0x00000008, mode+88(FP)
+	JEQ   single
+	CMPQ  CX, $0x04
+	JLT   single
+	SHRQ  $0x02, CX
+	MOVQ  (BX), AX
+	LEAQ  (DI)(AX*4), AX
+	MOVQ  CX, R15
+	SHLQ  $0x02, R15
+	SUBQ  R15, (SP)
+	LEAQ  (BX)(R15*8), BX
 
 adjacent:
 	MOVQ    row+48(FP), R15
@@ -900,7 +909,7 @@ store:
 	RET
 
 // func direct3x32AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, CMOV, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+
 TEXT ·direct3x32AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -1050,20 +1059,23 @@ results:
 	PREFETCHT0 (AX)(R10*2)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	TESTQ   $0x00000008, mode+88(FP)
-	JEQ     single
-	CMPQ    CX, $0x04
-	JLT     single
-	SHRQ    $0x02, CX
-	MOVQ    (BX), AX
-	LEAQ    (DI)(AX*4), AX
-	MOVQ    CX, R15
-	SHLQ    $0x02, R15
-	SUBQ    R15, (SP)
-	LEAQ    (BX)(R15*8), BX
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	TESTQ $0x00000008, mode+88(FP)
+	JEQ   single
+	CMPQ  CX, $0x04
+	JLT   single
+	SHRQ  $0x02, CX
+	MOVQ  (BX), AX
+	LEAQ  (DI)(AX*4), AX
+	MOVQ  CX, R15
+	SHLQ  $0x02, R15
+	SUBQ  R15, (SP)
+	LEAQ  (BX)(R15*8), BX
 
 adjacent:
 	MOVQ    row+48(FP), R15
@@ -1229,7 +1241,7 @@ store:
 	RET
 
 // func direct2x32AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, CMOV, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+
 TEXT ·direct2x32AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -1362,20 +1374,23 @@ results:
 	PREFETCHT0 (AX)(R10*1)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	TESTQ   $0x00000008, mode+88(FP)
-	JEQ     single
-	CMPQ    CX, $0x04
-	JLT     single
-	SHRQ    $0x02, CX
-	MOVQ    (BX), AX
-	LEAQ    (DI)(AX*4), AX
-	MOVQ    CX, R15
-	SHLQ    $0x02, R15
-	SUBQ    R15, (SP)
-	LEAQ    (BX)(R15*8), BX
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	TESTQ $0x00000008, mode+88(FP)
+	JEQ   single
+	CMPQ  CX, $0x04
+	JLT   single
+	SHRQ  $0x02, CX
+	MOVQ  (BX), AX
+	LEAQ  (DI)(AX*4), AX
+	MOVQ  CX, R15
+	SHLQ  $0x02, R15
+	SUBQ  R15, (SP)
+	LEAQ  (BX)(R15*8), BX
 
 adjacent:
 	MOVQ    row+48(FP), R15
@@ -1513,7 +1528,7 @@ store:
 	RET
 
 // func direct1x32AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, CMOV, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+
 TEXT ·direct1x32AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -1628,20 +1643,23 @@ results:
 	PREFETCHT0 (AX)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	TESTQ   $0x00000008, mode+88(FP)
-	JEQ     single
-	CMPQ    CX, $0x04
-	JLT     single
-	SHRQ    $0x02, CX
-	MOVQ    (BX), AX
-	LEAQ    (DI)(AX*4), AX
-	MOVQ    CX, R15
-	SHLQ    $0x02, R15
-	SUBQ    R15, (SP)
-	LEAQ    (BX)(R15*8), BX
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	TESTQ $0x00000008, mode+88(FP)
+	JEQ   single
+	CMPQ  CX, $0x04
+	JLT   single
+	SHRQ  $0x02, CX
+	MOVQ  (BX), AX
+	LEAQ  (DI)(AX*4), AX
+	MOVQ  CX, R15
+	SHLQ  $0x02, R15
+	SUBQ  R15, (SP)
+	LEAQ  (BX)(R15*8), BX
 
 adjacent:
 	MOVQ    row+48(FP), R15
@@ -1747,7 +1765,7 @@ store:
 	RET
 
 // func direct6x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, CMOV, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+
 TEXT ·direct6x16AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -1903,20 +1921,23 @@ results:
 	PREFETCHT0 (AX)(R13*1)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	TESTQ   $0x00000008, mode+88(FP)
-	JEQ     single
-	CMPQ    CX, $0x04
-	JLT     single
-	SHRQ    $0x02, CX
-	MOVQ    (BX), AX
-	LEAQ    (DI)(AX*4), AX
-	MOVQ    CX, R15
-	SHLQ    $0x02, R15
-	SUBQ    R15, (SP)
-	LEAQ    (BX)(R15*8), BX
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	TESTQ $0x00000008, mode+88(FP)
+	JEQ   single
+	CMPQ  CX, $0x04
+	JLT   single
+	SHRQ  $0x02, CX
+	MOVQ  (BX), AX
+	LEAQ  (DI)(AX*4), AX
+	MOVQ  CX, R15
+	SHLQ  $0x02, R15
+	SUBQ  R15, (SP)
+	LEAQ  (BX)(R15*8), BX
 
 adjacent:
 	MOVQ    row+48(FP), R15
@@ -2086,7 +2107,7 @@ store:
 	RET
 
 // func direct5x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, CMOV, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+
 TEXT ·direct5x16AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -2231,20 +2252,23 @@ results:
 	PREFETCHT0 (AX)(R10*4)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	TESTQ   $0x00000008, mode+88(FP)
-	JEQ     single
-	CMPQ    CX, $0x04
-	JLT     single
-	SHRQ    $0x02, CX
-	MOVQ    (BX), AX
-	LEAQ    (DI)(AX*4), AX
-	MOVQ    CX, R15
-	SHLQ    $0x02, R15
-	SUBQ    R15, (SP)
-	LEAQ    (BX)(R15*8), BX
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	TESTQ $0x00000008, mode+88(FP)
+	JEQ   single
+	CMPQ  CX, $0x04
+	JLT   single
+	SHRQ  $0x02, CX
+	MOVQ  (BX), AX
+	LEAQ  (DI)(AX*4), AX
+	MOVQ  CX, R15
+	SHLQ  $0x02, R15
+	SUBQ  R15, (SP)
+	LEAQ  (BX)(R15*8), BX
 
 adjacent:
 	MOVQ    row+48(FP), R15
@@ -2396,7 +2420,7 @@ store:
 	RET
 
 // func direct4x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, CMOV, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+
 TEXT ·direct4x16AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -2530,20 +2554,23 @@ results:
 	PREFETCHT0 (AX)(R12*1)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	TESTQ   $0x00000008, mode+88(FP)
-	JEQ     single
-	CMPQ    CX, $0x04
-	JLT     single
-	SHRQ    $0x02, CX
-	MOVQ    (BX), AX
-	LEAQ    (DI)(AX*4), AX
-	MOVQ    CX, R15
-	SHLQ    $0x02, R15
-	SUBQ    R15, (SP)
-	LEAQ    (BX)(R15*8), BX
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	TESTQ $0x00000008, mode+88(FP)
+	JEQ   single
+	CMPQ  CX, $0x04
+	JLT   single
+	SHRQ  $0x02, CX
+	MOVQ  (BX), AX
+	LEAQ  (DI)(AX*4), AX
+	MOVQ  CX, R15
+	SHLQ  $0x02, R15
+	SUBQ  R15, (SP)
+	LEAQ  (BX)(R15*8), BX
 
 adjacent:
 	MOVQ    row+48(FP), R15
@@ -2677,7 +2704,7 @@ store:
 	RET
 
 // func direct3x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, CMOV, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+
 TEXT ·direct3x16AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -2800,20 +2827,23 @@ results:
 	PREFETCHT0 (AX)(R10*2)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	TESTQ   $0x00000008, mode+88(FP)
-	JEQ     single
-	CMPQ    CX, $0x04
-	JLT     single
-	SHRQ    $0x02, CX
-	MOVQ    (BX), AX
-	LEAQ    (DI)(AX*4), AX
-	MOVQ    CX, R15
-	SHLQ    $0x02, R15
-	SUBQ    R15, (SP)
-	LEAQ    (BX)(R15*8), BX
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	TESTQ $0x00000008, mode+88(FP)
+	JEQ   single
+	CMPQ  CX, $0x04
+	JLT   single
+	SHRQ  $0x02, CX
+	MOVQ  (BX), AX
+	LEAQ  (DI)(AX*4), AX
+	MOVQ  CX, R15
+	SHLQ  $0x02, R15
+	SUBQ  R15, (SP)
+	LEAQ  (BX)(R15*8), BX
 
 adjacent:
 	MOVQ    row+48(FP), R15
@@ -2929,7 +2959,7 @@ store:
 	RET
 
 // func direct2x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, CMOV, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+
 TEXT ·direct2x16AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -3041,20 +3071,23 @@ results:
 	PREFETCHT0 (AX)(R10*1)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	TESTQ   $0x00000008, mode+88(FP)
-	JEQ     single
-	CMPQ    CX, $0x04
-	JLT     single
-	SHRQ    $0x02, CX
-	MOVQ    (BX), AX
-	LEAQ    (DI)(AX*4), AX
-	MOVQ    CX, R15
-	SHLQ    $0x02, R15
-	SUBQ    R15, (SP)
-	LEAQ    (BX)(R15*8), BX
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	TESTQ $0x00000008, mode+88(FP)
+	JEQ   single
+	CMPQ  CX, $0x04
+	JLT   single
+	SHRQ  $0x02, CX
+	MOVQ  (BX), AX
+	LEAQ  (DI)(AX*4), AX
+	MOVQ  CX, R15
+	SHLQ  $0x02, R15
+	SUBQ  R15, (SP)
+	LEAQ  (BX)(R15*8), BX
 
 adjacent:
 	MOVQ    row+48(FP), R15
@@ -3152,7 +3185,7 @@ store:
 	RET
 
 // func direct1x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, CMOV, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+
 TEXT ·direct1x16AVX2(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -3253,20 +3286,23 @@ results:
 	PREFETCHT0 (AX)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	TESTQ   $0x00000008, mode+88(FP)
-	JEQ     single
-	CMPQ    CX, $0x04
-	JLT     single
-	SHRQ    $0x02, CX
-	MOVQ    (BX), AX
-	LEAQ    (DI)(AX*4), AX
-	MOVQ    CX, R15
-	SHLQ    $0x02, R15
-	SUBQ    R15, (SP)
-	LEAQ    (BX)(R15*8), BX
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	TESTQ $0x00000008, mode+88(FP)
+	JEQ   single
+	CMPQ  CX, $0x04
+	JLT   single
+	SHRQ  $0x02, CX
+	MOVQ  (BX), AX
+	LEAQ  (DI)(AX*4), AX
+	MOVQ  CX, R15
+	SHLQ  $0x02, R15
+	SUBQ  R15, (SP)
+	LEAQ  (BX)(R15*8), BX
 
 adjacent:
 	MOVQ    row+48(FP), R15
@@ -3346,7 +3382,7 @@ store:
 	RET
 
 // func direct7x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct7x64AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -3580,11 +3616,14 @@ results:
 	PREFETCHT0 (AX)(R12*2)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -3706,7 +3745,7 @@ store:
 	RET
 
 // func direct6x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct6x64AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -3921,11 +3960,14 @@ results:
 	PREFETCHT0 (AX)(R13*1)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -4035,7 +4077,7 @@ store:
 	RET
 
 // func direct5x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct5x64AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -4230,11 +4272,14 @@ results:
 	PREFETCHT0 (AX)(R10*4)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -4332,7 +4377,7 @@ store:
 	RET
 
 // func direct4x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct4x64AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -4507,11 +4552,14 @@ results:
 	PREFETCHT0 (AX)(R12*1)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -4597,7 +4645,7 @@ store:
 	RET
 
 // func direct3x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct3x64AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -4752,11 +4800,14 @@ results:
 	PREFETCHT0 (AX)(R10*2)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -4830,7 +4881,7 @@ store:
 	RET
 
 // func direct2x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct2x64AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -4965,11 +5016,14 @@ results:
 	PREFETCHT0 (AX)(R10*1)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -5031,7 +5085,7 @@ store:
 	RET
 
 // func direct1x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct1x64AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -5146,11 +5200,14 @@ results:
 	PREFETCHT0 (AX)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -5200,7 +5257,7 @@ store:
 	RET
 
 // func direct7x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct7x48AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -5403,11 +5460,14 @@ results:
 	PREFETCHT0 (AX)(R12*2)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -5506,7 +5566,7 @@ store:
 	RET
 
 // func direct6x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct6x48AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -5693,11 +5753,14 @@ results:
 	PREFETCHT0 (AX)(R13*1)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -5787,7 +5850,7 @@ store:
 	RET
 
 // func direct5x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct5x48AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -5958,11 +6021,14 @@ results:
 	PREFETCHT0 (AX)(R10*4)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -6043,7 +6109,7 @@ store:
 	RET
 
 // func direct4x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct4x48AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -6198,11 +6264,14 @@ results:
 	PREFETCHT0 (AX)(R12*1)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -6274,7 +6343,7 @@ store:
 	RET
 
 // func direct3x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct3x48AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -6413,11 +6482,14 @@ results:
 	PREFETCHT0 (AX)(R10*2)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -6480,7 +6552,7 @@ store:
 	RET
 
 // func direct2x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct2x48AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -6603,11 +6675,14 @@ results:
 	PREFETCHT0 (AX)(R10*1)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -6661,7 +6736,7 @@ store:
 	RET
 
 // func direct1x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct1x48AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -6768,11 +6843,14 @@ results:
 	PREFETCHT0 (AX)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -6817,7 +6895,7 @@ store:
 	RET
 
 // func direct14x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct14x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -7090,11 +7168,14 @@ results:
 	PREFETCHT0 (AX)(R13*1)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -7222,7 +7303,7 @@ store:
 	RET
 
 // func direct13x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct13x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -7483,11 +7564,14 @@ results:
 	PREFETCHT0 (AX)(R10*4)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -7609,7 +7693,7 @@ store:
 	RET
 
 // func direct12x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct12x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -7858,11 +7942,14 @@ results:
 	PREFETCHT0 (AX)(R12*1)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -7978,7 +8065,7 @@ store:
 	RET
 
 // func direct11x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct11x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -8207,11 +8294,14 @@ results:
 	PREFETCHT0 (AX)(R12*2)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -8317,7 +8407,7 @@ store:
 	RET
 
 // func direct10x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct10x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -8534,11 +8624,14 @@ results:
 	PREFETCHT0 (AX)(R13*1)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -8638,7 +8731,7 @@ store:
 	RET
 
 // func direct9x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct9x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -8843,11 +8936,14 @@ results:
 	PREFETCHT0 (AX)(R10*4)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -8941,7 +9037,7 @@ store:
 	RET
 
 // func direct8x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct8x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -9134,11 +9230,14 @@ results:
 	PREFETCHT0 (AX)(R12*1)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -9226,7 +9325,7 @@ store:
 	RET
 
 // func direct7x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct7x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -9397,11 +9496,14 @@ results:
 	PREFETCHT0 (AX)(R12*2)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -9477,7 +9579,7 @@ store:
 	RET
 
 // func direct6x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct6x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -9636,11 +9738,14 @@ results:
 	PREFETCHT0 (AX)(R13*1)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -9710,7 +9815,7 @@ store:
 	RET
 
 // func direct5x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct5x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -9857,11 +9962,14 @@ results:
 	PREFETCHT0 (AX)(R10*4)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -9925,7 +10033,7 @@ store:
 	RET
 
 // func direct4x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct4x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -10060,11 +10168,14 @@ results:
 	PREFETCHT0 (AX)(R12*1)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -10122,7 +10233,7 @@ store:
 	RET
 
 // func direct3x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct3x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -10245,11 +10356,14 @@ results:
 	PREFETCHT0 (AX)(R10*2)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -10301,7 +10415,7 @@ store:
 	RET
 
 // func direct2x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct2x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -10412,11 +10526,14 @@ results:
 	PREFETCHT0 (AX)(R10*1)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -10462,7 +10579,7 @@ store:
 	RET
 
 // func direct1x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct1x32AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -10561,11 +10678,14 @@ results:
 	PREFETCHT0 (AX)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -10605,7 +10725,7 @@ store:
 	RET
 
 // func direct7x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct7x16AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -10742,11 +10862,14 @@ results:
 	PREFETCHT0 (AX)(R12*2)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -10797,7 +10920,7 @@ store:
 	RET
 
 // func direct6x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct6x16AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -10926,11 +11049,14 @@ results:
 	PREFETCHT0 (AX)(R13*1)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -10978,7 +11104,7 @@ store:
 	RET
 
 // func direct5x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct5x16AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -11099,11 +11225,14 @@ results:
 	PREFETCHT0 (AX)(R10*4)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -11148,7 +11277,7 @@ store:
 	RET
 
 // func direct4x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct4x16AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -11261,11 +11390,14 @@ results:
 	PREFETCHT0 (AX)(R12*1)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -11307,7 +11439,7 @@ store:
 	RET
 
 // func direct3x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct3x16AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -11412,11 +11544,14 @@ results:
 	PREFETCHT0 (AX)(R10*2)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -11455,7 +11590,7 @@ store:
 	RET
 
 // func direct2x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct2x16AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -11552,11 +11687,14 @@ results:
 	PREFETCHT0 (AX)(R10*1)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -11592,7 +11730,7 @@ store:
 	RET
 
 // func direct1x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-// Requires: AVX, AVX512F, CMOV, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·direct1x16AVX512(SB), $8-136
 	MOVQ ahead+120(FP), R15
 	MOVQ u+40(FP), SI
@@ -11681,11 +11819,14 @@ results:
 	PREFETCHT0 (AX)
 
 rest:
-	MOVQ    $0x00000010, CX
-	CMPQ    (SP), CX
-	CMOVQLT (SP), CX
-	SUBQ    CX, (SP)
-	JMP     tap
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	SUBQ CX, (SP)
+	JMP  tap
 
 summed:
 	MOVQ   mode+88(FP), AX

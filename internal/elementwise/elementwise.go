@@ -22,8 +22,9 @@ type kernel struct {
 	// relu sets x[i] = max(x[i], 0), where NaN stays NaN.
 	relu func(n int, x *float32)
 	// copyRows copies rows of n blocks, which begin dstStride and srcStride bytes
-	// apart, and fetches what lies ahead bytes after what it reads.
-	copyRows func(n, rows int, dst, src *float32, dstStride, srcStride, ahead int)
+	// apart, and their blocks block bytes in dst, and fetches what lies ahead bytes after
+	// what it reads.
+	copyRows func(n, rows int, dst, src *float32, dstStride, block, srcStride, ahead int)
 	// add sets dst[i] += x[i].
 	add func(n int, dst, x *float32)
 	// reluGrad keeps dx[i] where x[i] > 0, and sets the others to 0.
@@ -94,17 +95,34 @@ func CopyRows(rows, n int, dst []float32, dstStride int, src []float32, srcStrid
 	}
 	_, _ = dst[(rows-1)*dstStride+n-1], src[(rows-1)*srcStride+n-1]
 	blocks := n / 16
-	if blocks > 0 {
-		ahead := 4 * srcStride * max(1, fetchBlocks/blocks)
-		most := max(1, piece/blocks)
-		for i := 0; i < rows; i += most {
-			best.copyRows(blocks, min(most, rows-i), &dst[i*dstStride], &src[i*srcStride], 4*dstStride, 4*srcStride, ahead)
-		}
-	}
+	copyBlocks(rows, blocks, dst, dstStride, 16, src, srcStride)
 	if from := blocks * 16; from < n {
 		for i := range rows {
 			copy(dst[i*dstStride+from:][:n-from], src[i*srcStride+from:])
 		}
+	}
+}
+
+// CopyPanels copies rows of some blocks of 16, which begin srcStride elements apart, to
+// panels one behind the other, each of which has a block of every row. dst and src must
+// not overlap.
+func CopyPanels(rows, blocks int, dst, src []float32, srcStride int) {
+	if rows == 0 || blocks == 0 {
+		return
+	}
+	_, _ = dst[blocks*rows*16-1], src[(rows-1)*srcStride+blocks*16-1]
+	copyBlocks(rows, blocks, dst, 16, rows*16, src, srcStride)
+}
+
+// copyBlocks copies rows of blocks of 16, which begin block elements apart in dst.
+func copyBlocks(rows, blocks int, dst []float32, dstStride, block int, src []float32, srcStride int) {
+	if blocks == 0 {
+		return
+	}
+	ahead := 4 * srcStride * max(1, fetchBlocks/blocks)
+	most := max(1, piece/blocks)
+	for i := 0; i < rows; i += most {
+		best.copyRows(blocks, min(most, rows-i), &dst[i*dstStride], &src[i*srcStride], 4*dstStride, 4*block, 4*srcStride, ahead)
 	}
 }
 
@@ -301,10 +319,12 @@ func reluGeneric(n int, x *float32) {
 	}
 }
 
-func copyRowsGeneric(n, rows int, dst, src *float32, dstStride, srcStride, _ int) {
-	d, s := unsafe.Slice(dst, (rows-1)*dstStride/4+n*16), unsafe.Slice(src, (rows-1)*srcStride/4+n*16)
+func copyRowsGeneric(n, rows int, dst, src *float32, dstStride, block, srcStride, _ int) {
+	d, s := unsafe.Slice(dst, ((rows-1)*dstStride+(n-1)*block)/4+16), unsafe.Slice(src, (rows-1)*srcStride/4+n*16)
 	for i := range rows {
-		copy(d[i*dstStride/4:][:n*16], s[i*srcStride/4:])
+		for b := range n {
+			copy(d[(i*dstStride+b*block)/4:][:16], s[i*srcStride/4+b*16:])
+		}
 	}
 }
 

@@ -12,7 +12,7 @@ func reluAVX2(n int, x *float32)
 // copyRowsAVX2 copies rows of n blocks of 16; see kernel.copyRows.
 //
 //go:noescape
-func copyRowsAVX2(n int, rows int, dst *float32, src *float32, dstStride int, srcStride int, ahead int)
+func copyRowsAVX2(n int, rows int, dst *float32, src *float32, dstStride int, block int, srcStride int, ahead int)
 
 // addAVX2 sets dst += x, n blocks of 16; see kernel.add.
 //
@@ -57,7 +57,7 @@ func reluAVX512(n int, x *float32)
 // copyRowsAVX512 copies rows of n blocks of 16; see kernel.copyRows.
 //
 //go:noescape
-func copyRowsAVX512(n int, rows int, dst *float32, src *float32, dstStride int, srcStride int, ahead int)
+func copyRowsAVX512(n int, rows int, dst *float32, src *float32, dstStride int, block int, srcStride int, ahead int)
 
 // addAVX512 sets dst += x, n blocks of 16; see kernel.add.
 //

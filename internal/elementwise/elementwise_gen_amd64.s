@@ -20,16 +20,17 @@ block:
 	VZEROUPPER
 	RET
 
-// func copyRowsAVX2(n int, rows int, dst *float32, src *float32, dstStride int, srcStride int, ahead int)
+// func copyRowsAVX2(n int, rows int, dst *float32, src *float32, dstStride int, block int, srcStride int, ahead int)
 // Requires: AVX, MMX+
-TEXT ·copyRowsAVX2(SB), $0-56
+TEXT ·copyRowsAVX2(SB), $0-64
 	MOVQ n+0(FP), CX
 	MOVQ rows+8(FP), DX
 	MOVQ dst+16(FP), DI
 	MOVQ src+24(FP), SI
 	MOVQ dstStride+32(FP), R8
-	MOVQ srcStride+40(FP), R9
-	MOVQ ahead+48(FP), R10
+	MOVQ srcStride+48(FP), R9
+	MOVQ ahead+56(FP), R10
+	MOVQ block+40(FP), R13
 
 row:
 	MOVQ CX, AX
@@ -43,7 +44,7 @@ block:
 	VMOVUPS    32(R12), Y0
 	VMOVUPS    Y0, 32(R11)
 	ADDQ       $0x40, R12
-	ADDQ       $0x40, R11
+	ADDQ       R13, R11
 	DECQ       AX
 	JNZ        block
 	ADDQ       R9, SI
@@ -550,16 +551,17 @@ block:
 	VZEROUPPER
 	RET
 
-// func copyRowsAVX512(n int, rows int, dst *float32, src *float32, dstStride int, srcStride int, ahead int)
+// func copyRowsAVX512(n int, rows int, dst *float32, src *float32, dstStride int, block int, srcStride int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·copyRowsAVX512(SB), $0-56
+TEXT ·copyRowsAVX512(SB), $0-64
 	MOVQ n+0(FP), CX
 	MOVQ rows+8(FP), DX
 	MOVQ dst+16(FP), DI
 	MOVQ src+24(FP), SI
 	MOVQ dstStride+32(FP), R8
-	MOVQ srcStride+40(FP), R9
-	MOVQ ahead+48(FP), R10
+	MOVQ srcStride+48(FP), R9
+	MOVQ ahead+56(FP), R10
+	MOVQ block+40(FP), R13
 
 row:
 	MOVQ CX, AX
@@ -571,7 +573,7 @@ block:
 	VMOVUPS    (R12), Z0
 	VMOVUPS    Z0, (R11)
 	ADDQ       $0x40, R12
-	ADDQ       $0x40, R11
+	ADDQ       R13, R11
 	DECQ       AX
 	JNZ        block
 	ADDQ       R9, SI

@@ -12,7 +12,7 @@ func reluNEON(n int, x *float32)
 // copyRowsNEON copies rows of n blocks of 16; see kernel.copyRows.
 //
 //go:noescape
-func copyRowsNEON(n int, rows int, dst *float32, src *float32, dstStride int, srcStride int, ahead int)
+func copyRowsNEON(n int, rows int, dst *float32, src *float32, dstStride int, block int, srcStride int, ahead int)
 
 // addNEON sets dst += x, n blocks of 16; see kernel.add.
 //

@@ -26,17 +26,19 @@ block:
 	BNE   block
 	RET
 
-// func copyRowsNEON(n int, rows int, dst *float32, src *float32, dstStride int, srcStride int, ahead int)
-TEXT ·copyRowsNEON(SB), $0-56
+// func copyRowsNEON(n int, rows int, dst *float32, src *float32, dstStride int, block int, srcStride int, ahead int)
+TEXT ·copyRowsNEON(SB), $0-64
 	MOVD n+0(FP), R0
 	MOVD rows+8(FP), R4
 	MOVD dst+16(FP), R1
 	MOVD src+24(FP), R2
 	MOVD dstStride+32(FP), R5
-	MOVD srcStride+40(FP), R6
-	MOVD ahead+48(FP), R7
-	LSL  $6, R0, R9
+	MOVD block+40(FP), R10
+	MOVD srcStride+48(FP), R6
+	MOVD ahead+56(FP), R7
+	MUL  R10, R0, R9
 	SUB  R9, R5, R5
+	LSL  $6, R0, R9
 	SUB  R9, R6, R6
 
 row:
@@ -49,7 +51,7 @@ block:
 	FSTPQ (F0, F1), (R1)
 	FLDPQ 32(R2), (F0, F1)
 	FSTPQ (F0, F1), 32(R1)
-	ADD   $64, R1, R1
+	ADD   R10, R1, R1
 	ADD   $64, R2, R2
 	SUBS  $1, R8, R8
 	BNE   block

@@ -39,6 +39,28 @@ func TestReLU(t *testing.T) {
 	})
 }
 
+// panels is what CopyPanels does.
+func panels(rows, blocks int, src []float32, srcStride int) []float32 {
+	var dst []float32
+	for b := range blocks {
+		for i := range rows {
+			dst = append(dst, src[i*srcStride+b*16:][:16]...)
+		}
+	}
+	return dst
+}
+
+// TestCopyPanels copies panels in more than one call too.
+func TestCopyPanels(t *testing.T) {
+	for _, s := range [][2]int{{0, 5}, {5, 0}, {3, 1}, {1, 3}, {9000, 2}} {
+		rows, blocks := s[0], s[1]
+		x := testutil.Normal(1, rows*(blocks*16+2))
+		got := testutil.NaNGuarded(t, rows*blocks*16)
+		CopyPanels(rows, blocks, got, x, blocks*16+2)
+		testutil.CheckExact(t, "panels", s, got, panels(rows, blocks, x, blocks*16+2))
+	}
+}
+
 // TestCopyRows copies rows of every distance, in more than one call too.
 func TestCopyRows(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, k *kernel) {
@@ -48,12 +70,16 @@ func TestCopyRows(t *testing.T) {
 				x := testutil.Normal(1, (rows-1)*ss+n*16)
 				for _, tail := range []bool{true, false} {
 					got := guarded(t, tail, make([]float32, (rows-1)*ds+n*16))
-					k.copyRows(n, rows, &got[0], &guarded(t, tail, x)[0], 4*ds, 4*ss, 1<<20)
+					k.copyRows(n, rows, &got[0], &guarded(t, tail, x)[0], 4*ds, 64, 4*ss, 1<<20)
 					want := make([]float32, len(got))
 					for i := range rows {
 						copy(want[i*ds:][:n*16], x[i*ss:])
 					}
 					testutil.CheckExact(t, "copy", []int{n, rows}, got, want)
+					// To panels.
+					got = guarded(t, tail, make([]float32, rows*n*16))
+					k.copyRows(n, rows, &got[0], &guarded(t, tail, x)[0], 64, 64*rows, 4*ss, 1<<20)
+					testutil.CheckExact(t, "copy to panels", []int{n, rows}, got, panels(rows, n, x, ss))
 				}
 			}
 		}
@@ -477,7 +503,7 @@ func FuzzReLU(f *testing.F) {
 			k.relu(blocks, &got[0])
 			testutil.CheckExact(t, "relu", blocks, got, ref.ReLU(x))
 			clear(got)
-			k.copyRows(1, blocks, &got[0], &x[0], 64, 64, 64)
+			k.copyRows(1, blocks, &got[0], &x[0], 64, 64, 64, 64)
 			testutil.CheckExact(t, "copy", blocks, got, x)
 			copy(got, x)
 			k.add(blocks, &got[0], &dx[0])
@@ -582,7 +608,7 @@ func BenchmarkElementwise(b *testing.B) {
 			continue
 		}
 		for op, f := range map[string]func(){
-			"copyrows":  func() { k.copyRows(4, n/1024, &x[0], &y[0], 256, 4096, 64<<10) },
+			"copyrows":  func() { k.copyRows(4, n/1024, &x[0], &y[0], 256, 64, 4096, 64<<10) },
 			"add":       func() { k.add(n/16, &x[0], &y[0]) },
 			"relugrad":  func() { k.reluGrad(n/16, &x[0], &y[0]) },
 			"sumpixels": func() { var s [16]float32; k.sumPixels(n/16, &s[0], &x[0]) },

@@ -15,6 +15,8 @@ func elementwiseKernels(c *build.Context) {
 		relu(c, isa)
 		copyRows(c, isa)
 		add(c, isa)
+		addRows(c, isa, 1)
+		addRows(c, isa, 8)
 		reluGrad(c, isa)
 		sumPixels(c, isa)
 		sgdStep(c, isa)
@@ -120,6 +122,50 @@ func add(c *build.Context, isa vecISA) {
 	})
 	c.ADDQ(Imm(64), dst)
 	c.ADDQ(Imm(64), x)
+	c.DECQ(n)
+	c.JNZ(LabelRef("block"))
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// addRows emits y += Σ x[r]·b[r] for 1 or 8 rows. The rows are read by instructions of
+// their own, in which the processor sees streams: it fetches them itself. Its Go form is
+// addRowsGeneric.
+func addRows(c *build.Context, isa vecISA, rows int) {
+	name := fmt.Sprintf("addRows%dx%s", rows, isa.suffix)
+	c.Function(name)
+	c.Doc(name + " adds products of rows and numbers, n blocks of 16; see kernel.addRows.")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(n int, y, x, b *float32, ldb int)")
+	n := c.Load(c.Param("n"), reg.RCX)
+	y := c.Load(c.Param("y"), reg.RDI)
+	x := c.Load(c.Param("x"), reg.RSI)
+	b := c.Load(c.Param("b"), reg.RDX)
+	ld := c.Load(c.Param("ldb"), reg.R8)
+	ld3, b4 := reg.R9, reg.R10
+	c.SHLQ(Imm(2), ld)
+	c.LEAQ(Mem{Base: ld, Index: ld, Scale: 2}, ld3)
+	c.LEAQ(Mem{Base: b, Index: ld, Scale: 4}, b4)
+	factors, sums := isa.regs[:rows], isa.regs[rows:][:16/isa.lanes]
+	for r, f := range factors {
+		c.VBROADCASTSS(Mem{Base: x, Disp: 4 * r}, f)
+	}
+	from := append(strided(b, ld, ld3, nil)[:4], strided(b4, ld, ld3, nil)[:4]...)
+	c.Label("block")
+	for v, sum := range sums {
+		c.VMOVUPS(Mem{Base: y, Disp: 4 * isa.lanes * v}, sum)
+	}
+	for r, f := range factors {
+		for v, sum := range sums {
+			c.VFMADD231PS(from[r].Offset(4*isa.lanes*v), f, sum)
+		}
+	}
+	for v, sum := range sums {
+		c.VMOVUPS(sum, Mem{Base: y, Disp: 4 * isa.lanes * v})
+	}
+	for _, p := range []reg.Register{y, b, b4} {
+		c.ADDQ(Imm(64), p)
+	}
 	c.DECQ(n)
 	c.JNZ(LabelRef("block"))
 	c.VZEROUPPER()

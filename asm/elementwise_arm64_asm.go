@@ -114,6 +114,45 @@ func elementwiseNEON(c *neon.Context) {
 	end(x, y)
 	c.RET()
 
+	for _, rows := range []int{1, 8} {
+		begin(fmt.Sprintf("addRows%dxNEON", rows), "adds products of rows and numbers, n blocks of 16; see kernel.addRows.", "func(n int, y, x, b *float32, ldb int)")
+		const ld neon.R = 3
+		from := []neon.R{4, 5, 6, 7, 8, 9, 10, 11}[:rows]
+		c.Load("y", x)
+		c.Load("x", y)
+		c.Load("b", from[0])
+		c.Load("ldb", ld)
+		for r := 1; r < rows; r++ {
+			c.ADDShift(ld, 2, from[r-1], from[r])
+		}
+		const factors, sums, row neon.V = 0, 16, 20
+		if rows == 1 {
+			c.FMOVS(neon.Mem{Base: y}, factors)
+		} else {
+			c.FLDPQ(neon.Mem{Base: y}, factors, factors+1)
+		}
+		c.Label("block")
+		for i := range neon.V(2) {
+			c.FLDPQ(neon.Mem{Base: x, Off: 32 * int(i)}, sums+2*i, sums+2*i+1)
+		}
+		for r, p := range from {
+			for i := range neon.V(2) {
+				c.FLDPQ(neon.Mem{Base: p, Off: 32 * int(i)}, row+2*i, row+2*i+1)
+			}
+			for j := range neon.V(4) {
+				c.VFMLAElem(factors+neon.V(r/4), r%4, row+j, sums+j)
+			}
+			if r > 0 { // end moves the first
+				c.ADD(neon.Imm(64), p, p)
+			}
+		}
+		for i := range neon.V(2) {
+			c.FSTPQ(sums+2*i, sums+2*i+1, neon.Mem{Base: x, Off: 32 * int(i)})
+		}
+		end(x, from[0])
+		c.RET()
+	}
+
 	begin("reluGradNEON", "zeroes dx where x is not positive, n blocks of 16; see kernel.reluGrad.", "func(n int, dx, x *float32)")
 	c.Load("dx", x)
 	c.Load("x", y)

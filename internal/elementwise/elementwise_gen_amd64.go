@@ -19,6 +19,16 @@ func copyRowsAVX2(n int, rows int, dst *float32, src *float32, dstStride int, bl
 //go:noescape
 func addAVX2(n int, dst *float32, x *float32)
 
+// addRows1xAVX2 adds products of rows and numbers, n blocks of 16; see kernel.addRows.
+//
+//go:noescape
+func addRows1xAVX2(n int, y *float32, x *float32, b *float32, ldb int)
+
+// addRows8xAVX2 adds products of rows and numbers, n blocks of 16; see kernel.addRows.
+//
+//go:noescape
+func addRows8xAVX2(n int, y *float32, x *float32, b *float32, ldb int)
+
 // reluGradAVX2 zeroes dx where x is not positive, n blocks of 16; see kernel.reluGrad.
 //
 //go:noescape
@@ -63,6 +73,16 @@ func copyRowsAVX512(n int, rows int, dst *float32, src *float32, dstStride int, 
 //
 //go:noescape
 func addAVX512(n int, dst *float32, x *float32)
+
+// addRows1xAVX512 adds products of rows and numbers, n blocks of 16; see kernel.addRows.
+//
+//go:noescape
+func addRows1xAVX512(n int, y *float32, x *float32, b *float32, ldb int)
+
+// addRows8xAVX512 adds products of rows and numbers, n blocks of 16; see kernel.addRows.
+//
+//go:noescape
+func addRows8xAVX512(n int, y *float32, x *float32, b *float32, ldb int)
 
 // reluGradAVX512 zeroes dx where x is not positive, n blocks of 16; see kernel.reluGrad.
 //

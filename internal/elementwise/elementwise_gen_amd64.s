@@ -75,6 +75,83 @@ block:
 	VZEROUPPER
 	RET
 
+// func addRows1xAVX2(n int, y *float32, x *float32, b *float32, ldb int)
+// Requires: AVX, FMA3
+TEXT ·addRows1xAVX2(SB), $0-40
+	MOVQ         n+0(FP), CX
+	MOVQ         y+8(FP), DI
+	MOVQ         x+16(FP), SI
+	MOVQ         b+24(FP), DX
+	MOVQ         ldb+32(FP), R8
+	SHLQ         $0x02, R8
+	LEAQ         (R8)(R8*2), R9
+	LEAQ         (DX)(R8*4), R10
+	VBROADCASTSS (SI), Y0
+
+block:
+	VMOVUPS     (DI), Y1
+	VMOVUPS     32(DI), Y2
+	VFMADD231PS (DX), Y0, Y1
+	VFMADD231PS 32(DX), Y0, Y2
+	VMOVUPS     Y1, (DI)
+	VMOVUPS     Y2, 32(DI)
+	ADDQ        $0x40, DI
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, R10
+	DECQ        CX
+	JNZ         block
+	VZEROUPPER
+	RET
+
+// func addRows8xAVX2(n int, y *float32, x *float32, b *float32, ldb int)
+// Requires: AVX, FMA3
+TEXT ·addRows8xAVX2(SB), $0-40
+	MOVQ         n+0(FP), CX
+	MOVQ         y+8(FP), DI
+	MOVQ         x+16(FP), SI
+	MOVQ         b+24(FP), DX
+	MOVQ         ldb+32(FP), R8
+	SHLQ         $0x02, R8
+	LEAQ         (R8)(R8*2), R9
+	LEAQ         (DX)(R8*4), R10
+	VBROADCASTSS (SI), Y0
+	VBROADCASTSS 4(SI), Y1
+	VBROADCASTSS 8(SI), Y2
+	VBROADCASTSS 12(SI), Y3
+	VBROADCASTSS 16(SI), Y4
+	VBROADCASTSS 20(SI), Y5
+	VBROADCASTSS 24(SI), Y6
+	VBROADCASTSS 28(SI), Y7
+
+block:
+	VMOVUPS     (DI), Y8
+	VMOVUPS     32(DI), Y9
+	VFMADD231PS (DX), Y0, Y8
+	VFMADD231PS 32(DX), Y0, Y9
+	VFMADD231PS (DX)(R8*1), Y1, Y8
+	VFMADD231PS 32(DX)(R8*1), Y1, Y9
+	VFMADD231PS (DX)(R8*2), Y2, Y8
+	VFMADD231PS 32(DX)(R8*2), Y2, Y9
+	VFMADD231PS (DX)(R9*1), Y3, Y8
+	VFMADD231PS 32(DX)(R9*1), Y3, Y9
+	VFMADD231PS (R10), Y4, Y8
+	VFMADD231PS 32(R10), Y4, Y9
+	VFMADD231PS (R10)(R8*1), Y5, Y8
+	VFMADD231PS 32(R10)(R8*1), Y5, Y9
+	VFMADD231PS (R10)(R8*2), Y6, Y8
+	VFMADD231PS 32(R10)(R8*2), Y6, Y9
+	VFMADD231PS (R10)(R9*1), Y7, Y8
+	VFMADD231PS 32(R10)(R9*1), Y7, Y9
+	VMOVUPS     Y8, (DI)
+	VMOVUPS     Y9, 32(DI)
+	ADDQ        $0x40, DI
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, R10
+	DECQ        CX
+	JNZ         block
+	VZEROUPPER
+	RET
+
 // func reluGradAVX2(n int, dx *float32, x *float32)
 // Requires: AVX
 TEXT ·reluGradAVX2(SB), $0-24
@@ -598,6 +675,70 @@ block:
 	ADDQ    $0x40, SI
 	DECQ    CX
 	JNZ     block
+	VZEROUPPER
+	RET
+
+// func addRows1xAVX512(n int, y *float32, x *float32, b *float32, ldb int)
+// Requires: AVX, AVX512F
+TEXT ·addRows1xAVX512(SB), $0-40
+	MOVQ         n+0(FP), CX
+	MOVQ         y+8(FP), DI
+	MOVQ         x+16(FP), SI
+	MOVQ         b+24(FP), DX
+	MOVQ         ldb+32(FP), R8
+	SHLQ         $0x02, R8
+	LEAQ         (R8)(R8*2), R9
+	LEAQ         (DX)(R8*4), R10
+	VBROADCASTSS (SI), Z0
+
+block:
+	VMOVUPS     (DI), Z1
+	VFMADD231PS (DX), Z0, Z1
+	VMOVUPS     Z1, (DI)
+	ADDQ        $0x40, DI
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, R10
+	DECQ        CX
+	JNZ         block
+	VZEROUPPER
+	RET
+
+// func addRows8xAVX512(n int, y *float32, x *float32, b *float32, ldb int)
+// Requires: AVX, AVX512F
+TEXT ·addRows8xAVX512(SB), $0-40
+	MOVQ         n+0(FP), CX
+	MOVQ         y+8(FP), DI
+	MOVQ         x+16(FP), SI
+	MOVQ         b+24(FP), DX
+	MOVQ         ldb+32(FP), R8
+	SHLQ         $0x02, R8
+	LEAQ         (R8)(R8*2), R9
+	LEAQ         (DX)(R8*4), R10
+	VBROADCASTSS (SI), Z0
+	VBROADCASTSS 4(SI), Z1
+	VBROADCASTSS 8(SI), Z2
+	VBROADCASTSS 12(SI), Z3
+	VBROADCASTSS 16(SI), Z4
+	VBROADCASTSS 20(SI), Z5
+	VBROADCASTSS 24(SI), Z6
+	VBROADCASTSS 28(SI), Z7
+
+block:
+	VMOVUPS     (DI), Z8
+	VFMADD231PS (DX), Z0, Z8
+	VFMADD231PS (DX)(R8*1), Z1, Z8
+	VFMADD231PS (DX)(R8*2), Z2, Z8
+	VFMADD231PS (DX)(R9*1), Z3, Z8
+	VFMADD231PS (R10), Z4, Z8
+	VFMADD231PS (R10)(R8*1), Z5, Z8
+	VFMADD231PS (R10)(R8*2), Z6, Z8
+	VFMADD231PS (R10)(R9*1), Z7, Z8
+	VMOVUPS     Z8, (DI)
+	ADDQ        $0x40, DI
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, R10
+	DECQ        CX
+	JNZ         block
 	VZEROUPPER
 	RET
 

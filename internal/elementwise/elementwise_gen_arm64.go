@@ -19,6 +19,16 @@ func copyRowsNEON(n int, rows int, dst *float32, src *float32, dstStride int, bl
 //go:noescape
 func addNEON(n int, dst *float32, x *float32)
 
+// addRows1xNEON adds products of rows and numbers, n blocks of 16; see kernel.addRows.
+//
+//go:noescape
+func addRows1xNEON(n int, y *float32, x *float32, b *float32, ldb int)
+
+// addRows8xNEON adds products of rows and numbers, n blocks of 16; see kernel.addRows.
+//
+//go:noescape
+func addRows8xNEON(n int, y *float32, x *float32, b *float32, ldb int)
+
 // reluGradNEON zeroes dx where x is not positive, n blocks of 16; see kernel.reluGrad.
 //
 //go:noescape

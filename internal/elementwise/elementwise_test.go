@@ -119,6 +119,65 @@ func TestAdd(t *testing.T) {
 	require.Panics(t, func() { Add(make([]float32, 2), make([]float32, 1)) })
 }
 
+// addRows64 is what AddRows does, and the sums of magnitudes.
+func addRows64(y, x, b []float32, ldb int) (sums, mag []float64) {
+	sums, mag = ref.Float64(y), make([]float64, len(y))
+	for j := range y {
+		mag[j] = math.Abs(sums[j])
+		for r, v := range x {
+			p := float64(v) * float64(b[r*ldb+j])
+			sums[j] += p
+			mag[j] += math.Abs(p)
+		}
+	}
+	return sums, mag
+}
+
+func TestAddRows(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, k *kernel) {
+		for i, rows := range []int{1, addRowsMost} {
+			for n := 1; n <= 4; n++ {
+				ldb := n*16 + 5*(n%2)
+				y, x, b := testutil.Normal(1, n*16), testutil.Normal(2, rows), testutil.Normal(3, (rows-1)*ldb+n*16)
+				want, mag := addRows64(y, x, b, ldb)
+				for _, tail := range []bool{true, false} {
+					got := guarded(t, tail, y)
+					k.addRows[i](n, &got[0], &guarded(t, tail, x)[0], &guarded(t, tail, b)[0], ldb)
+					testutil.Check(t, "rows", []int{rows, n}, got, want, ref.Bound(rows+1, mag))
+				}
+			}
+		}
+	})
+	for _, s := range [][2]int{{0, 16}, {3, 0}, {7, 48}, {8, 16}, {21, 32}, {9, 16 * (piece/addRowsMost + 1)}} {
+		rows, n := s[0], s[1]
+		y, x, b := testutil.Ints(1, n, -4, 4), testutil.Ints(2, rows, -4, 4), testutil.Ints(3, rows*(n+3), -4, 4)
+		want, _ := addRows64(y, x, b, n+3)
+		AddRows(y, x, b, n+3)
+		testutil.CheckExact(t, "rows", s, y, want)
+	}
+	require.Panics(t, func() { AddRows(make([]float32, 15), make([]float32, 1), make([]float32, 16), 16) })
+	require.Panics(t, func() { AddRows(make([]float32, 16), make([]float32, 2), make([]float32, 31), 16) })
+}
+
+func FuzzAddRows(f *testing.F) {
+	f.Add(uint64(1), uint8(3), uint8(5))
+	f.Fuzz(func(t *testing.T, seed uint64, n, gap uint8) {
+		blocks, ldb := 1+int(n)%40, (1+int(n)%40)*16+int(gap)
+		for i := range kernels {
+			k := &kernels[i]
+			if !cpu.Has(k.isa) {
+				continue
+			}
+			for i, rows := range []int{1, addRowsMost} {
+				y, x, b := testutil.Ints(seed, blocks*16, -4, 4), testutil.Ints(seed+1, rows, -4, 4), testutil.Ints(seed+2, (rows-1)*ldb+blocks*16, -4, 4)
+				want, _ := addRows64(y, x, b, ldb)
+				k.addRows[i](blocks, &y[0], &x[0], &b[0], ldb)
+				testutil.CheckExact(t, k.name, []int{rows, blocks}, y, want)
+			}
+		}
+	})
+}
+
 func addOf(x, y []float32) []float32 {
 	want := make([]float32, len(x))
 	for i := range x {
@@ -608,8 +667,13 @@ func BenchmarkElementwise(b *testing.B) {
 			continue
 		}
 		for op, f := range map[string]func(){
-			"copyrows":  func() { k.copyRows(4, n/1024, &x[0], &y[0], 256, 64, 4096, 64<<10) },
-			"add":       func() { k.add(n/16, &x[0], &y[0]) },
+			"copyrows": func() { k.copyRows(4, n/1024, &x[0], &y[0], 256, 64, 4096, 64<<10) },
+			"add":      func() { k.add(n/16, &x[0], &y[0]) },
+			"addrows": func() { // of a matrix of n, in rows of 2^12
+				for at := 0; at < n; at += addRowsMost << 12 {
+					k.addRows[1](1<<8, &z[0], &x[0], &y[at], 1<<12)
+				}
+			},
 			"relugrad":  func() { k.reluGrad(n/16, &x[0], &y[0]) },
 			"sumpixels": func() { var s [16]float32; k.sumPixels(n/16, &s[0], &x[0]) },
 			"sgd":       func() { k.sgd(n/16, &x[0], &y[0], &z[0], 1e-3, 0.9, 5e-4) },

@@ -11,7 +11,7 @@ import (
 type blocks struct {
 	isa        cpu.ISA
 	mc, kc, nc int
-	few        int    // the most rows of A for which B is not packed
+	few        [2]int // the most rows of A for which B is not packed, and where its rows share cache sets
 	deep, cols int    // the rows and columns of B that all of those meet before others
 	side       [3]int // see deep
 	copies     bool   // whether A is copied where its rows share cache sets or it is transposed
@@ -52,15 +52,18 @@ type blocks struct {
 //	784×512×512   98      94
 //
 // AVX2 has groups of 6 rows alone, each of which reads B again: packed by spans of 128
-// columns it is faster from some 20 rows on. On Zen 3, in GFLOP/s:
+// columns it is faster for many rows, and for fewer where the rows of B share the sets of
+// the second-level cache. On Zen 3, in GFLOP/s:
 //
 //	m×n×k          packed  in place
-//	8×4096×4096    30      33
 //	16×1000×4096   55      70
 //	32×1000×4096   69      70
+//	96×1000×4096   78      74
+//	49×512×512     68      64
+//	8×4096×4096    30      33
+//	16×4096×4096   50      48
 //	32×4096×4096   61      51
 //	96×4096×4096   77      54
-//	49×512×512     68      64
 //
 // Of B in place, by the rows and columns that all rows of A meet before the next ones
 // (GFLOP/s, Zen 4):
@@ -88,10 +91,10 @@ type blocks struct {
 //
 // NEON, whose groups are those of AVX2, goes the same way unmeasured.
 var blockTable = []blocks{
-	{cpu.AVX512, 126, 1024, 4096, 200, 256, 128, [3]int{12, 8, 32}, false},
-	{cpu.AVX2, 126, 512, 4096, 20, 64, 256, [3]int{6, 6, 8}, true},
-	{cpu.NEON, 126, 512, 4096, 20, 64, 256, [3]int{6, 6, 8}, true},
-	{cpu.Generic, 124, 1024, 4096, 0, 0, 0, [3]int{}, false}, // sums are rounded between two calls
+	{cpu.AVX512, 126, 1024, 4096, [2]int{200, 200}, 256, 128, [3]int{12, 8, 32}, false},
+	{cpu.AVX2, 126, 512, 4096, [2]int{40, 20}, 64, 256, [3]int{6, 6, 8}, true},
+	{cpu.NEON, 126, 512, 4096, [2]int{40, 20}, 64, 256, [3]int{6, 6, 8}, true},
+	{cpu.Generic, 124, 1024, 4096, [2]int{}, 0, 0, [3]int{}, false}, // sums are rounded between two calls
 }
 
 func blocksOf(kern *direct.Kernel) blocks {

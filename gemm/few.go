@@ -18,7 +18,11 @@ const (
 
 // inPlace reports whether B is read where it is.
 func (g *Multiplier) inPlace() bool {
-	return g.m <= g.blocks.few && g.packed == nil && !g.transB && g.alpha == 1
+	few := g.blocks.few[0]
+	if g.ldb%1024 == 0 {
+		few = g.blocks.few[1]
+	}
+	return g.m <= few && g.packed == nil && !g.transB && g.alpha == 1
 }
 
 // streams chooses how items share few rows: the number of blocks of rows, and of

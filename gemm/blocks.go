@@ -11,10 +11,15 @@ import (
 type blocks struct {
 	isa        cpu.ISA
 	mc, kc, nc int
-	few        [2]int // the most rows of A for which B is not packed, and where its rows share cache sets
-	deep, cols int    // the rows and columns of B that all of those meet before others
-	side       [3]int // see deep
-	copies     bool   // whether A is copied where its rows share cache sets or it is transposed
+	read       [2]reading // of B whose rows do not share the sets of a cache, and whose do
+	side       [3]int     // see deep
+	copies     bool       // whether A is copied where its rows share cache sets or it is transposed
+}
+
+// reading says how B is read where it is.
+type reading struct {
+	few        int // the most rows of A for which it is not packed
+	deep, cols int // its rows and columns that all of those meet before others
 }
 
 // blockTable lists the blocks for each instruction set. MC is a multiple of the
@@ -79,6 +84,12 @@ type blocks struct {
 //	16×512×512     74      75     80      75       73
 //	24×4096×4096   71      69     73      71       70
 //
+//	AVX2, Zen 3    8×512  12×512  16×512  64×256
+//	6×4096×4096    46     50      49      41
+//	8×4096×4096    43             41      35
+//	12×4096×4096   49     53      53      50
+//	8×1000×4096    47             58      62
+//
 // With rows of A where they are and copied, of AVX-512 and AVX2 (medians of seven
 // rounds taking turns). A group of AVX2 takes a fifth of the time of one of
 // AVX-512, and waits as long for lines that drive each other out of the cache:
@@ -91,10 +102,10 @@ type blocks struct {
 //
 // NEON, whose groups are those of AVX2, goes the same way unmeasured.
 var blockTable = []blocks{
-	{cpu.AVX512, 126, 1024, 4096, [2]int{200, 200}, 256, 128, [3]int{12, 8, 32}, false},
-	{cpu.AVX2, 126, 512, 4096, [2]int{40, 20}, 64, 256, [3]int{6, 6, 8}, true},
-	{cpu.NEON, 126, 512, 4096, [2]int{40, 20}, 64, 256, [3]int{6, 6, 8}, true},
-	{cpu.Generic, 124, 1024, 4096, [2]int{}, 0, 0, [3]int{}, false}, // sums are rounded between two calls
+	{cpu.AVX512, 126, 1024, 4096, [2]reading{{200, 256, 128}, {200, 256, 128}}, [3]int{12, 8, 32}, false},
+	{cpu.AVX2, 126, 512, 4096, [2]reading{{40, 64, 256}, {14, 12, 512}}, [3]int{6, 6, 8}, true},
+	{cpu.NEON, 126, 512, 4096, [2]reading{{40, 64, 256}, {14, 12, 512}}, [3]int{6, 6, 8}, true},
+	{cpu.Generic, 124, 1024, 4096, [2]reading{}, [3]int{}, false}, // sums are rounded between two calls
 }
 
 func blocksOf(kern *direct.Kernel) blocks {

@@ -18,11 +18,18 @@ const (
 
 // inPlace reports whether B is read where it is.
 func (g *Multiplier) inPlace() bool {
-	few := g.blocks.few[0]
-	if g.ldb%1024 == 0 {
-		few = g.blocks.few[1]
+	return g.m <= g.reading().few && g.packed == nil && !g.transB && g.alpha == 1
+}
+
+// shares reports whether the rows of B share the sets of a first-level cache.
+func (g *Multiplier) shares() bool { return g.ldb%1024 == 0 }
+
+// reading returns how B is read where it is.
+func (g *Multiplier) reading() reading {
+	if g.shares() {
+		return g.blocks.read[1]
 	}
-	return g.m <= few && g.packed == nil && !g.transB && g.alpha == 1
+	return g.blocks.read[0]
 }
 
 // streams chooses how items share few rows: the number of blocks of rows, and of
@@ -92,10 +99,10 @@ func (g *Multiplier) inners(k int) int {
 func (g *Multiplier) deep(m int) int {
 	switch {
 	case m > fewest:
-		return g.blocks.deep
+		return g.reading().deep
 	case g.k*g.ldb > 5<<20:
 		return g.blocks.side[0]
-	case g.ldb%1024 == 0:
+	case g.shares():
 		return g.blocks.side[1]
 	}
 	return min(32, g.blocks.side[2]*m)
@@ -234,7 +241,7 @@ func (g *Multiplier) streamPanels(w *multiplierScratch, s strip, b, sums []float
 	}
 	chunk := total
 	if s.m > fewest {
-		chunk = min(g.blocks.cols/s.width, total)
+		chunk = min(g.reading().cols/s.width, total)
 	}
 	wrap := 0 // of the last chunk
 	if next > 0 {

@@ -359,7 +359,7 @@ func (g *Multiplier) reserve(m, n, k int) {
 		g.right = g.b
 	case stream:
 		panel = g.kern.Widest() * g.kstep
-		left = m * (g.blocks.deep + rowPad)
+		left = m * (g.reading().deep + rowPad)
 		if g.parts = g.inners(k); g.parts > 1 {
 			grow(&g.sums, g.parts*g.partialLen())
 		}

@@ -14,6 +14,8 @@ func elementwiseKernels(c *build.Context) {
 	for _, isa := range vecISAs {
 		relu(c, isa)
 		copyRows(c, isa)
+		copyPanels(c, isa, 1)
+		copyPanels(c, isa, 8)
 		add(c, isa)
 		addRows(c, isa, 1)
 		addRows(c, isa, 8)
@@ -72,7 +74,7 @@ func copyRows(c *build.Context, isa vecISA) {
 	c.Function("copyRows" + isa.suffix)
 	c.Doc("copyRows" + isa.suffix + " copies rows of n blocks of 16; see kernel.copyRows.")
 	c.Pragma("noescape")
-	c.SignatureExpr("func(n, rows int, dst, src *float32, dstStride, block, srcStride, ahead int)")
+	c.SignatureExpr("func(n, rows int, dst, src *float32, dstStride, srcStride, ahead int)")
 	n := c.Load(c.Param("n"), reg.RCX)
 	rows := c.Load(c.Param("rows"), reg.RDX)
 	dst := c.Load(c.Param("dst"), reg.RDI)
@@ -80,7 +82,6 @@ func copyRows(c *build.Context, isa vecISA) {
 	dstStride := c.Load(c.Param("dstStride"), reg.R8)
 	srcStride := c.Load(c.Param("srcStride"), reg.R9)
 	ahead := c.Load(c.Param("ahead"), reg.R10)
-	block := c.Load(c.Param("block"), reg.R13)
 	left, to, from := reg.RAX, reg.R11, reg.R12
 	c.Label("row")
 	c.MOVQ(n, left)
@@ -93,7 +94,7 @@ func copyRows(c *build.Context, isa vecISA) {
 		c.VMOVUPS(isa.regs[0], Mem{Base: to, Disp: off})
 	})
 	c.ADDQ(Imm(64), from)
-	c.ADDQ(block, to)
+	c.ADDQ(Imm(64), to)
 	c.DECQ(left)
 	c.JNZ(LabelRef("block"))
 	c.ADDQ(srcStride, src)
@@ -102,6 +103,51 @@ func copyRows(c *build.Context, isa vecISA) {
 	c.JNZ(LabelRef("row"))
 	c.VZEROUPPER()
 	c.RET()
+}
+
+// copyPanels emits the copy of 1 or 8 rows of n blocks to as many panels. As in addRows
+// the processor sees streams. Its Go form is copyPanelsGeneric.
+func copyPanels(c *build.Context, isa vecISA, rows int) {
+	name := fmt.Sprintf("copyPanels%dx%s", rows, isa.suffix)
+	c.Function(name)
+	c.Doc(name + " copies rows of n blocks of 16 to panels; see kernel.copyPanels.")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(n int, dst, src *float32, panel, ld int)")
+	n := c.Load(c.Param("n"), reg.RCX)
+	dst := c.Load(c.Param("dst"), reg.RDI)
+	src := c.Load(c.Param("src"), reg.RSI)
+	panel := c.Load(c.Param("panel"), reg.RDX)
+	from, step := rowsFrom(c, src, c.Load(c.Param("ld"), reg.R8))
+	c.SHLQ(Imm(2), panel)
+	c.Label("block")
+	for r := range rows {
+		isa.each(func(off int) {
+			c.VMOVUPS(from[r].Offset(off), isa.regs[off/(4*isa.lanes)])
+		})
+		isa.each(func(off int) {
+			c.VMOVUPS(isa.regs[off/(4*isa.lanes)], Mem{Base: dst, Disp: 64*r + off})
+		})
+	}
+	step(64)
+	c.ADDQ(panel, dst)
+	c.DECQ(n)
+	c.JNZ(LabelRef("block"))
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// rowsFrom returns the addresses of 8 rows, ld elements apart, and how to move them on.
+// It takes R9 and R10.
+func rowsFrom(c *build.Context, base, ld reg.Register) (rows []Mem, step func(bytes int)) {
+	ld3, base4 := reg.R9, reg.R10
+	c.SHLQ(Imm(2), ld)
+	c.LEAQ(Mem{Base: ld, Index: ld, Scale: 2}, ld3)
+	c.LEAQ(Mem{Base: base, Index: ld, Scale: 4}, base4)
+	rows = append(strided(base, ld, ld3, nil)[:4], strided(base4, ld, ld3, nil)[:4]...)
+	return rows, func(bytes int) {
+		c.ADDQ(Imm(uint64(bytes)), base)
+		c.ADDQ(Imm(uint64(bytes)), base4)
+	}
 }
 
 // add emits dst += x. Its Go form is addGeneric.
@@ -141,16 +187,11 @@ func addRows(c *build.Context, isa vecISA, rows int) {
 	y := c.Load(c.Param("y"), reg.RDI)
 	x := c.Load(c.Param("x"), reg.RSI)
 	b := c.Load(c.Param("b"), reg.RDX)
-	ld := c.Load(c.Param("ldb"), reg.R8)
-	ld3, b4 := reg.R9, reg.R10
-	c.SHLQ(Imm(2), ld)
-	c.LEAQ(Mem{Base: ld, Index: ld, Scale: 2}, ld3)
-	c.LEAQ(Mem{Base: b, Index: ld, Scale: 4}, b4)
+	from, step := rowsFrom(c, b, c.Load(c.Param("ldb"), reg.R8))
 	factors, sums := isa.regs[:rows], isa.regs[rows:][:16/isa.lanes]
 	for r, f := range factors {
 		c.VBROADCASTSS(Mem{Base: x, Disp: 4 * r}, f)
 	}
-	from := append(strided(b, ld, ld3, nil)[:4], strided(b4, ld, ld3, nil)[:4]...)
 	c.Label("block")
 	for v, sum := range sums {
 		c.VMOVUPS(Mem{Base: y, Disp: 4 * isa.lanes * v}, sum)
@@ -163,9 +204,8 @@ func addRows(c *build.Context, isa vecISA, rows int) {
 	for v, sum := range sums {
 		c.VMOVUPS(sum, Mem{Base: y, Disp: 4 * isa.lanes * v})
 	}
-	for _, p := range []reg.Register{y, b, b4} {
-		c.ADDQ(Imm(64), p)
-	}
+	step(64)
+	c.ADDQ(Imm(64), y)
 	c.DECQ(n)
 	c.JNZ(LabelRef("block"))
 	c.VZEROUPPER()

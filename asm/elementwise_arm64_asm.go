@@ -70,17 +70,16 @@ func elementwiseNEON(c *neon.Context) {
 	end(x)
 	c.RET()
 
-	begin("copyRowsNEON", "copies rows of n blocks of 16; see kernel.copyRows.", "func(n, rows int, dst, src *float32, dstStride, block, srcStride, ahead int)")
-	const rows, dstStride, srcStride, ahead, left, step, block neon.R = 4, 5, 6, 7, 8, 9, 10
+	begin("copyRowsNEON", "copies rows of n blocks of 16; see kernel.copyRows.", "func(n, rows int, dst, src *float32, dstStride, srcStride, ahead int)")
+	const rows, dstStride, srcStride, ahead, left, step neon.R = 4, 5, 6, 7, 8, 9
 	for _, p := range []struct {
 		name string
 		r    neon.R
-	}{{"rows", rows}, {"dst", x}, {"src", y}, {"dstStride", dstStride}, {"block", block}, {"srcStride", srcStride}, {"ahead", ahead}} {
+	}{{"rows", rows}, {"dst", x}, {"src", y}, {"dstStride", dstStride}, {"srcStride", srcStride}, {"ahead", ahead}} {
 		c.Load(p.name, p.r)
 	}
-	c.MUL(block, n, step) // what the pointers move by in a row
+	c.LSL(6, n, step) // what the pointers move by in a row
 	c.Op("SUB", step, dstStride, dstStride)
-	c.LSL(6, n, step)
 	c.Op("SUB", step, srcStride, srcStride)
 	c.Label("row")
 	c.MOVD(n, left)
@@ -91,7 +90,7 @@ func elementwiseNEON(c *neon.Context) {
 		c.FLDPQ(neon.Mem{Base: y, Off: off}, 0, 1)
 		c.FSTPQ(0, 1, neon.Mem{Base: x, Off: off})
 	}
-	c.ADD(block, x, x)
+	c.ADD(neon.Imm(64), x, x)
 	c.ADD(neon.Imm(64), y, y)
 	c.SUBS(neon.Imm(1), left, left)
 	c.Branch("BNE", "block")
@@ -100,6 +99,38 @@ func elementwiseNEON(c *neon.Context) {
 	c.SUBS(neon.Imm(1), rows, rows)
 	c.Branch("BNE", "row")
 	c.RET()
+
+	// rowsFrom sets where rows begin, ld elements apart.
+	rowsFrom := func(rows int, base, ld string) (from []neon.R) {
+		const distance neon.R = 3
+		from = []neon.R{4, 5, 6, 7, 8, 9, 10, 11}[:rows]
+		c.Load(base, from[0])
+		c.Load(ld, distance)
+		for r := 1; r < rows; r++ {
+			c.ADDShift(distance, 2, from[r-1], from[r])
+		}
+		return from
+	}
+
+	for _, rows := range []int{1, 8} {
+		begin(fmt.Sprintf("copyPanels%dxNEON", rows), "copies rows of n blocks of 16 to panels; see kernel.copyPanels.", "func(n int, dst, src *float32, panel, ld int)")
+		c.Load("dst", x)
+		c.Load("panel", y)
+		from := rowsFrom(rows, "src", "ld")
+		c.Label("block")
+		for r, p := range from {
+			for i := range neon.V(2) {
+				c.FLDPQ(neon.Mem{Base: p, Off: 32 * int(i)}, 2*i, 2*i+1)
+				c.FSTPQ(2*i, 2*i+1, neon.Mem{Base: x, Off: 64*r + 32*int(i)})
+			}
+			if r > 0 { // end moves the first
+				c.ADD(neon.Imm(64), p, p)
+			}
+		}
+		c.ADDShift(y, 2, x, x)
+		end(from[0])
+		c.RET()
+	}
 
 	begin("addNEON", "sets dst += x, n blocks of 16; see kernel.add.", "func(n int, dst, x *float32)")
 	c.Load("dst", x)
@@ -116,15 +147,9 @@ func elementwiseNEON(c *neon.Context) {
 
 	for _, rows := range []int{1, 8} {
 		begin(fmt.Sprintf("addRows%dxNEON", rows), "adds products of rows and numbers, n blocks of 16; see kernel.addRows.", "func(n int, y, x, b *float32, ldb int)")
-		const ld neon.R = 3
-		from := []neon.R{4, 5, 6, 7, 8, 9, 10, 11}[:rows]
 		c.Load("y", x)
 		c.Load("x", y)
-		c.Load("b", from[0])
-		c.Load("ldb", ld)
-		for r := 1; r < rows; r++ {
-			c.ADDShift(ld, 2, from[r-1], from[r])
-		}
+		from := rowsFrom(rows, "b", "ldb")
 		const factors, sums, row neon.V = 0, 16, 20
 		if rows == 1 {
 			c.FMOVS(neon.Mem{Base: y}, factors)

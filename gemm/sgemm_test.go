@@ -216,7 +216,7 @@ func TestFewRows(t *testing.T) {
 		}
 		for _, m := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 15, 24, 61, 252} {
 			for _, n := range []int{1, 63, 200, 1030} {
-				for _, k := range []int{1, 17, blocksOf(kern).deep + 1, 1100} {
+				for _, k := range []int{1, 17, blocksOf(kern).read[0].deep + 1, 1100} {
 					if m*n*k > 1<<22 || testing.Short() && m*n*k > 1<<19 {
 						continue
 					}

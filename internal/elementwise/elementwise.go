@@ -22,12 +22,14 @@ type kernel struct {
 	// relu sets x[i] = max(x[i], 0), where NaN stays NaN.
 	relu func(n int, x *float32)
 	// copyRows copies rows of n blocks, which begin dstStride and srcStride bytes
-	// apart, and their blocks block bytes in dst, and fetches what lies ahead bytes after
-	// what it reads.
-	copyRows func(n, rows int, dst, src *float32, dstStride, block, srcStride, ahead int)
+	// apart, and fetches what lies ahead bytes after what it reads.
+	copyRows func(n, rows int, dst, src *float32, dstStride, srcStride, ahead int)
+	// copyPanels sets dst[b*panel+r*16+l] = src[r*ld+b*16+l] for n blocks of 1 row and of
+	// atOnce rows.
+	copyPanels [2]func(n int, dst, src *float32, panel, ld int)
 	// add sets dst[i] += x[i].
 	add func(n int, dst, x *float32)
-	// addRows adds Σ_r x[r]·b[r*ldb+j] to y[j] for 1 row and for addRowsMost rows, one
+	// addRows adds Σ_r x[r]·b[r*ldb+j] to y[j] for 1 row and for atOnce rows, one
 	// chain of fused multiply-adds in the order of r.
 	addRows [2]addRowsFunc
 	// reluGrad keeps dx[i] where x[i] > 0, and sets the others to 0.
@@ -88,13 +90,15 @@ func Add(dst, x []float32) {
 	}
 }
 
-// addRowsMost is the number of rows that share a pass over y. One thread of Zen 3 reads
+// atOnce is how many rows are read side by side where memory is the limit: by
+// instructions of their own, so that the processor sees streams and fetches them itself.
+// As rows of AddRows, one thread of Zen 3 reads
 // 4096 rows of 1000 or 4096 floats, in GB/s:
 //
 //	rows   1   2   4   6   8   12
 //	1000   59  60  64  64  65  65
 //	4096   21  29  34  35  34  27
-const addRowsMost = 8
+const atOnce = 8
 
 // AddRows adds Σ_r x[r]·b[r*ldb+j] to y[j] for rows of b that begin ldb elements apart,
 // one for each x. Each sum is one chain of fused multiply-adds in the order of r. The
@@ -109,11 +113,11 @@ func AddRows(y, x, b []float32, ldb int) {
 	}
 	for r, step := 0, 0; r < rows; r += step {
 		f := best.addRows[1]
-		if step = addRowsMost; rows-r < step {
+		if step = atOnce; rows-r < step {
 			f, step = best.addRows[0], 1
 		}
-		for at := 0; at < blocks; at += piece / addRowsMost {
-			f(min(piece/addRowsMost, blocks-at), &y[at*16], &x[r], &b[r*ldb+at*16], ldb)
+		for at := 0; at < blocks; at += piece / atOnce {
+			f(min(piece/atOnce, blocks-at), &y[at*16], &x[r], &b[r*ldb+at*16], ldb)
 		}
 	}
 }
@@ -130,7 +134,13 @@ func CopyRows(rows, n int, dst []float32, dstStride int, src []float32, srcStrid
 	}
 	_, _ = dst[(rows-1)*dstStride+n-1], src[(rows-1)*srcStride+n-1]
 	blocks := n / 16
-	copyBlocks(rows, blocks, dst, dstStride, 16, src, srcStride)
+	if blocks > 0 {
+		ahead := 4 * srcStride * max(1, fetchBlocks/blocks)
+		most := max(1, piece/blocks)
+		for i := 0; i < rows; i += most {
+			best.copyRows(blocks, min(most, rows-i), &dst[i*dstStride], &src[i*srcStride], 4*dstStride, 4*srcStride, ahead)
+		}
+	}
 	if from := blocks * 16; from < n {
 		for i := range rows {
 			copy(dst[i*dstStride+from:][:n-from], src[i*srcStride+from:])
@@ -146,18 +156,14 @@ func CopyPanels(rows, blocks int, dst, src []float32, srcStride int) {
 		return
 	}
 	_, _ = dst[blocks*rows*16-1], src[(rows-1)*srcStride+blocks*16-1]
-	copyBlocks(rows, blocks, dst, 16, rows*16, src, srcStride)
-}
-
-// copyBlocks copies rows of blocks of 16, which begin block elements apart in dst.
-func copyBlocks(rows, blocks int, dst []float32, dstStride, block int, src []float32, srcStride int) {
-	if blocks == 0 {
-		return
-	}
-	ahead := 4 * srcStride * max(1, fetchBlocks/blocks)
-	most := max(1, piece/blocks)
-	for i := 0; i < rows; i += most {
-		best.copyRows(blocks, min(most, rows-i), &dst[i*dstStride], &src[i*srcStride], 4*dstStride, 4*block, 4*srcStride, ahead)
+	for r, step := 0, 0; r < rows; r += step {
+		f := best.copyPanels[1]
+		if step = atOnce; rows-r < step {
+			f, step = best.copyPanels[0], 1
+		}
+		for at := 0; at < blocks; at += piece / atOnce {
+			f(min(piece/atOnce, blocks-at), &dst[(at*rows+r)*16], &src[r*srcStride+at*16], rows*16, srcStride)
+		}
 	}
 }
 
@@ -346,7 +352,7 @@ func Dots(y []float32, rows, vectors, n int, w []float32, ldw int, x []float32) 
 
 var dotSums = sync.Pool{New: func() any { return new([dotRows * dotVectors]float32) }}
 
-var generic = kernel{"generic", cpu.Generic, reluGeneric, copyRowsGeneric, addGeneric, [2]addRowsFunc{addRowsGeneric(1), addRowsGeneric(addRowsMost)}, reluGradGeneric, sumPixelsGeneric, sgdGeneric, [2]sgdProductFunc{sgdProductGeneric(1), sgdProductGeneric(sgdRows)}, dotsGeneric}
+var generic = kernel{"generic", cpu.Generic, reluGeneric, copyRowsGeneric, [2]func(int, *float32, *float32, int, int){copyPanelsGeneric(1), copyPanelsGeneric(atOnce)}, addGeneric, [2]addRowsFunc{addRowsGeneric(1), addRowsGeneric(atOnce)}, reluGradGeneric, sumPixelsGeneric, sgdGeneric, [2]sgdProductFunc{sgdProductGeneric(1), sgdProductGeneric(sgdRows)}, dotsGeneric}
 
 func reluGeneric(n int, x *float32) {
 	for i, v := range unsafe.Slice(x, n*16) {
@@ -354,11 +360,20 @@ func reluGeneric(n int, x *float32) {
 	}
 }
 
-func copyRowsGeneric(n, rows int, dst, src *float32, dstStride, block, srcStride, _ int) {
-	d, s := unsafe.Slice(dst, ((rows-1)*dstStride+(n-1)*block)/4+16), unsafe.Slice(src, (rows-1)*srcStride/4+n*16)
+func copyRowsGeneric(n, rows int, dst, src *float32, dstStride, srcStride, _ int) {
+	d, s := unsafe.Slice(dst, (rows-1)*dstStride/4+n*16), unsafe.Slice(src, (rows-1)*srcStride/4+n*16)
 	for i := range rows {
+		copy(d[i*dstStride/4:][:n*16], s[i*srcStride/4:])
+	}
+}
+
+func copyPanelsGeneric(rows int) func(n int, dst, src *float32, panel, ld int) {
+	return func(n int, dst, src *float32, panel, ld int) {
+		d, s := unsafe.Slice(dst, (n-1)*panel+rows*16), unsafe.Slice(src, (rows-1)*ld+n*16)
 		for b := range n {
-			copy(d[(i*dstStride+b*block)/4:][:16], s[i*srcStride/4+b*16:])
+			for r := range rows {
+				copy(d[b*panel+r*16:][:16], s[r*ld+b*16:])
+			}
 		}
 	}
 }

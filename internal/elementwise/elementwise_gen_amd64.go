@@ -12,7 +12,17 @@ func reluAVX2(n int, x *float32)
 // copyRowsAVX2 copies rows of n blocks of 16; see kernel.copyRows.
 //
 //go:noescape
-func copyRowsAVX2(n int, rows int, dst *float32, src *float32, dstStride int, block int, srcStride int, ahead int)
+func copyRowsAVX2(n int, rows int, dst *float32, src *float32, dstStride int, srcStride int, ahead int)
+
+// copyPanels1xAVX2 copies rows of n blocks of 16 to panels; see kernel.copyPanels.
+//
+//go:noescape
+func copyPanels1xAVX2(n int, dst *float32, src *float32, panel int, ld int)
+
+// copyPanels8xAVX2 copies rows of n blocks of 16 to panels; see kernel.copyPanels.
+//
+//go:noescape
+func copyPanels8xAVX2(n int, dst *float32, src *float32, panel int, ld int)
 
 // addAVX2 sets dst += x, n blocks of 16; see kernel.add.
 //
@@ -67,7 +77,17 @@ func reluAVX512(n int, x *float32)
 // copyRowsAVX512 copies rows of n blocks of 16; see kernel.copyRows.
 //
 //go:noescape
-func copyRowsAVX512(n int, rows int, dst *float32, src *float32, dstStride int, block int, srcStride int, ahead int)
+func copyRowsAVX512(n int, rows int, dst *float32, src *float32, dstStride int, srcStride int, ahead int)
+
+// copyPanels1xAVX512 copies rows of n blocks of 16 to panels; see kernel.copyPanels.
+//
+//go:noescape
+func copyPanels1xAVX512(n int, dst *float32, src *float32, panel int, ld int)
+
+// copyPanels8xAVX512 copies rows of n blocks of 16 to panels; see kernel.copyPanels.
+//
+//go:noescape
+func copyPanels8xAVX512(n int, dst *float32, src *float32, panel int, ld int)
 
 // addAVX512 sets dst += x, n blocks of 16; see kernel.add.
 //

@@ -20,17 +20,16 @@ block:
 	VZEROUPPER
 	RET
 
-// func copyRowsAVX2(n int, rows int, dst *float32, src *float32, dstStride int, block int, srcStride int, ahead int)
+// func copyRowsAVX2(n int, rows int, dst *float32, src *float32, dstStride int, srcStride int, ahead int)
 // Requires: AVX, MMX+
-TEXT ·copyRowsAVX2(SB), $0-64
+TEXT ·copyRowsAVX2(SB), $0-56
 	MOVQ n+0(FP), CX
 	MOVQ rows+8(FP), DX
 	MOVQ dst+16(FP), DI
 	MOVQ src+24(FP), SI
 	MOVQ dstStride+32(FP), R8
-	MOVQ srcStride+48(FP), R9
-	MOVQ ahead+56(FP), R10
-	MOVQ block+40(FP), R13
+	MOVQ srcStride+40(FP), R9
+	MOVQ ahead+48(FP), R10
 
 row:
 	MOVQ CX, AX
@@ -44,13 +43,93 @@ block:
 	VMOVUPS    32(R12), Y0
 	VMOVUPS    Y0, 32(R11)
 	ADDQ       $0x40, R12
-	ADDQ       R13, R11
+	ADDQ       $0x40, R11
 	DECQ       AX
 	JNZ        block
 	ADDQ       R9, SI
 	ADDQ       R8, DI
 	DECQ       DX
 	JNZ        row
+	VZEROUPPER
+	RET
+
+// func copyPanels1xAVX2(n int, dst *float32, src *float32, panel int, ld int)
+// Requires: AVX
+TEXT ·copyPanels1xAVX2(SB), $0-40
+	MOVQ n+0(FP), CX
+	MOVQ dst+8(FP), DI
+	MOVQ src+16(FP), SI
+	MOVQ panel+24(FP), DX
+	MOVQ ld+32(FP), R8
+	SHLQ $0x02, R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (SI)(R8*4), R10
+	SHLQ $0x02, DX
+
+block:
+	VMOVUPS (SI), Y0
+	VMOVUPS 32(SI), Y1
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, R10
+	ADDQ    DX, DI
+	DECQ    CX
+	JNZ     block
+	VZEROUPPER
+	RET
+
+// func copyPanels8xAVX2(n int, dst *float32, src *float32, panel int, ld int)
+// Requires: AVX
+TEXT ·copyPanels8xAVX2(SB), $0-40
+	MOVQ n+0(FP), CX
+	MOVQ dst+8(FP), DI
+	MOVQ src+16(FP), SI
+	MOVQ panel+24(FP), DX
+	MOVQ ld+32(FP), R8
+	SHLQ $0x02, R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (SI)(R8*4), R10
+	SHLQ $0x02, DX
+
+block:
+	VMOVUPS (SI), Y0
+	VMOVUPS 32(SI), Y1
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS (SI)(R8*1), Y0
+	VMOVUPS 32(SI)(R8*1), Y1
+	VMOVUPS Y0, 64(DI)
+	VMOVUPS Y1, 96(DI)
+	VMOVUPS (SI)(R8*2), Y0
+	VMOVUPS 32(SI)(R8*2), Y1
+	VMOVUPS Y0, 128(DI)
+	VMOVUPS Y1, 160(DI)
+	VMOVUPS (SI)(R9*1), Y0
+	VMOVUPS 32(SI)(R9*1), Y1
+	VMOVUPS Y0, 192(DI)
+	VMOVUPS Y1, 224(DI)
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS Y0, 256(DI)
+	VMOVUPS Y1, 288(DI)
+	VMOVUPS (R10)(R8*1), Y0
+	VMOVUPS 32(R10)(R8*1), Y1
+	VMOVUPS Y0, 320(DI)
+	VMOVUPS Y1, 352(DI)
+	VMOVUPS (R10)(R8*2), Y0
+	VMOVUPS 32(R10)(R8*2), Y1
+	VMOVUPS Y0, 384(DI)
+	VMOVUPS Y1, 416(DI)
+	VMOVUPS (R10)(R9*1), Y0
+	VMOVUPS 32(R10)(R9*1), Y1
+	VMOVUPS Y0, 448(DI)
+	VMOVUPS Y1, 480(DI)
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, R10
+	ADDQ    DX, DI
+	DECQ    CX
+	JNZ     block
 	VZEROUPPER
 	RET
 
@@ -95,9 +174,9 @@ block:
 	VFMADD231PS 32(DX), Y0, Y2
 	VMOVUPS     Y1, (DI)
 	VMOVUPS     Y2, 32(DI)
-	ADDQ        $0x40, DI
 	ADDQ        $0x40, DX
 	ADDQ        $0x40, R10
+	ADDQ        $0x40, DI
 	DECQ        CX
 	JNZ         block
 	VZEROUPPER
@@ -144,9 +223,9 @@ block:
 	VFMADD231PS 32(R10)(R9*1), Y7, Y9
 	VMOVUPS     Y8, (DI)
 	VMOVUPS     Y9, 32(DI)
-	ADDQ        $0x40, DI
 	ADDQ        $0x40, DX
 	ADDQ        $0x40, R10
+	ADDQ        $0x40, DI
 	DECQ        CX
 	JNZ         block
 	VZEROUPPER
@@ -628,17 +707,16 @@ block:
 	VZEROUPPER
 	RET
 
-// func copyRowsAVX512(n int, rows int, dst *float32, src *float32, dstStride int, block int, srcStride int, ahead int)
+// func copyRowsAVX512(n int, rows int, dst *float32, src *float32, dstStride int, srcStride int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·copyRowsAVX512(SB), $0-64
+TEXT ·copyRowsAVX512(SB), $0-56
 	MOVQ n+0(FP), CX
 	MOVQ rows+8(FP), DX
 	MOVQ dst+16(FP), DI
 	MOVQ src+24(FP), SI
 	MOVQ dstStride+32(FP), R8
-	MOVQ srcStride+48(FP), R9
-	MOVQ ahead+56(FP), R10
-	MOVQ block+40(FP), R13
+	MOVQ srcStride+40(FP), R9
+	MOVQ ahead+48(FP), R10
 
 row:
 	MOVQ CX, AX
@@ -650,13 +728,75 @@ block:
 	VMOVUPS    (R12), Z0
 	VMOVUPS    Z0, (R11)
 	ADDQ       $0x40, R12
-	ADDQ       R13, R11
+	ADDQ       $0x40, R11
 	DECQ       AX
 	JNZ        block
 	ADDQ       R9, SI
 	ADDQ       R8, DI
 	DECQ       DX
 	JNZ        row
+	VZEROUPPER
+	RET
+
+// func copyPanels1xAVX512(n int, dst *float32, src *float32, panel int, ld int)
+// Requires: AVX, AVX512F
+TEXT ·copyPanels1xAVX512(SB), $0-40
+	MOVQ n+0(FP), CX
+	MOVQ dst+8(FP), DI
+	MOVQ src+16(FP), SI
+	MOVQ panel+24(FP), DX
+	MOVQ ld+32(FP), R8
+	SHLQ $0x02, R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (SI)(R8*4), R10
+	SHLQ $0x02, DX
+
+block:
+	VMOVUPS (SI), Z0
+	VMOVUPS Z0, (DI)
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, R10
+	ADDQ    DX, DI
+	DECQ    CX
+	JNZ     block
+	VZEROUPPER
+	RET
+
+// func copyPanels8xAVX512(n int, dst *float32, src *float32, panel int, ld int)
+// Requires: AVX, AVX512F
+TEXT ·copyPanels8xAVX512(SB), $0-40
+	MOVQ n+0(FP), CX
+	MOVQ dst+8(FP), DI
+	MOVQ src+16(FP), SI
+	MOVQ panel+24(FP), DX
+	MOVQ ld+32(FP), R8
+	SHLQ $0x02, R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (SI)(R8*4), R10
+	SHLQ $0x02, DX
+
+block:
+	VMOVUPS (SI), Z0
+	VMOVUPS Z0, (DI)
+	VMOVUPS (SI)(R8*1), Z0
+	VMOVUPS Z0, 64(DI)
+	VMOVUPS (SI)(R8*2), Z0
+	VMOVUPS Z0, 128(DI)
+	VMOVUPS (SI)(R9*1), Z0
+	VMOVUPS Z0, 192(DI)
+	VMOVUPS (R10), Z0
+	VMOVUPS Z0, 256(DI)
+	VMOVUPS (R10)(R8*1), Z0
+	VMOVUPS Z0, 320(DI)
+	VMOVUPS (R10)(R8*2), Z0
+	VMOVUPS Z0, 384(DI)
+	VMOVUPS (R10)(R9*1), Z0
+	VMOVUPS Z0, 448(DI)
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, R10
+	ADDQ    DX, DI
+	DECQ    CX
+	JNZ     block
 	VZEROUPPER
 	RET
 
@@ -695,9 +835,9 @@ block:
 	VMOVUPS     (DI), Z1
 	VFMADD231PS (DX), Z0, Z1
 	VMOVUPS     Z1, (DI)
-	ADDQ        $0x40, DI
 	ADDQ        $0x40, DX
 	ADDQ        $0x40, R10
+	ADDQ        $0x40, DI
 	DECQ        CX
 	JNZ         block
 	VZEROUPPER
@@ -734,9 +874,9 @@ block:
 	VFMADD231PS (R10)(R8*2), Z6, Z8
 	VFMADD231PS (R10)(R9*1), Z7, Z8
 	VMOVUPS     Z8, (DI)
-	ADDQ        $0x40, DI
 	ADDQ        $0x40, DX
 	ADDQ        $0x40, R10
+	ADDQ        $0x40, DI
 	DECQ        CX
 	JNZ         block
 	VZEROUPPER

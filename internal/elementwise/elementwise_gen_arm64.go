@@ -12,7 +12,17 @@ func reluNEON(n int, x *float32)
 // copyRowsNEON copies rows of n blocks of 16; see kernel.copyRows.
 //
 //go:noescape
-func copyRowsNEON(n int, rows int, dst *float32, src *float32, dstStride int, block int, srcStride int, ahead int)
+func copyRowsNEON(n int, rows int, dst *float32, src *float32, dstStride int, srcStride int, ahead int)
+
+// copyPanels1xNEON copies rows of n blocks of 16 to panels; see kernel.copyPanels.
+//
+//go:noescape
+func copyPanels1xNEON(n int, dst *float32, src *float32, panel int, ld int)
+
+// copyPanels8xNEON copies rows of n blocks of 16 to panels; see kernel.copyPanels.
+//
+//go:noescape
+func copyPanels8xNEON(n int, dst *float32, src *float32, panel int, ld int)
 
 // addNEON sets dst += x, n blocks of 16; see kernel.add.
 //

@@ -26,19 +26,17 @@ block:
 	BNE   block
 	RET
 
-// func copyRowsNEON(n int, rows int, dst *float32, src *float32, dstStride int, block int, srcStride int, ahead int)
-TEXT ·copyRowsNEON(SB), $0-64
+// func copyRowsNEON(n int, rows int, dst *float32, src *float32, dstStride int, srcStride int, ahead int)
+TEXT ·copyRowsNEON(SB), $0-56
 	MOVD n+0(FP), R0
 	MOVD rows+8(FP), R4
 	MOVD dst+16(FP), R1
 	MOVD src+24(FP), R2
 	MOVD dstStride+32(FP), R5
-	MOVD block+40(FP), R10
-	MOVD srcStride+48(FP), R6
-	MOVD ahead+56(FP), R7
-	MUL  R10, R0, R9
-	SUB  R9, R5, R5
+	MOVD srcStride+40(FP), R6
+	MOVD ahead+48(FP), R7
 	LSL  $6, R0, R9
+	SUB  R9, R5, R5
 	SUB  R9, R6, R6
 
 row:
@@ -51,7 +49,7 @@ block:
 	FSTPQ (F0, F1), (R1)
 	FLDPQ 32(R2), (F0, F1)
 	FSTPQ (F0, F1), 32(R1)
-	ADD   R10, R1, R1
+	ADD   $64, R1, R1
 	ADD   $64, R2, R2
 	SUBS  $1, R8, R8
 	BNE   block
@@ -59,6 +57,86 @@ block:
 	ADD   R6, R2, R2
 	SUBS  $1, R4, R4
 	BNE   row
+	RET
+
+// func copyPanels1xNEON(n int, dst *float32, src *float32, panel int, ld int)
+TEXT ·copyPanels1xNEON(SB), $0-40
+	MOVD n+0(FP), R0
+	MOVD dst+8(FP), R1
+	MOVD panel+24(FP), R2
+	MOVD src+16(FP), R4
+	MOVD ld+32(FP), R3
+
+block:
+	FLDPQ (R4), (F0, F1)
+	FSTPQ (F0, F1), (R1)
+	FLDPQ 32(R4), (F2, F3)
+	FSTPQ (F2, F3), 32(R1)
+	ADD   R2<<2, R1, R1
+	ADD   $64, R4, R4
+	SUBS  $1, R0, R0
+	BNE   block
+	RET
+
+// func copyPanels8xNEON(n int, dst *float32, src *float32, panel int, ld int)
+TEXT ·copyPanels8xNEON(SB), $0-40
+	MOVD n+0(FP), R0
+	MOVD dst+8(FP), R1
+	MOVD panel+24(FP), R2
+	MOVD src+16(FP), R4
+	MOVD ld+32(FP), R3
+	ADD  R3<<2, R4, R5
+	ADD  R3<<2, R5, R6
+	ADD  R3<<2, R6, R7
+	ADD  R3<<2, R7, R8
+	ADD  R3<<2, R8, R9
+	ADD  R3<<2, R9, R10
+	ADD  R3<<2, R10, R11
+
+block:
+	FLDPQ (R4), (F0, F1)
+	FSTPQ (F0, F1), (R1)
+	FLDPQ 32(R4), (F2, F3)
+	FSTPQ (F2, F3), 32(R1)
+	FLDPQ (R5), (F0, F1)
+	FSTPQ (F0, F1), 64(R1)
+	FLDPQ 32(R5), (F2, F3)
+	FSTPQ (F2, F3), 96(R1)
+	ADD   $64, R5, R5
+	FLDPQ (R6), (F0, F1)
+	FSTPQ (F0, F1), 128(R1)
+	FLDPQ 32(R6), (F2, F3)
+	FSTPQ (F2, F3), 160(R1)
+	ADD   $64, R6, R6
+	FLDPQ (R7), (F0, F1)
+	FSTPQ (F0, F1), 192(R1)
+	FLDPQ 32(R7), (F2, F3)
+	FSTPQ (F2, F3), 224(R1)
+	ADD   $64, R7, R7
+	FLDPQ (R8), (F0, F1)
+	FSTPQ (F0, F1), 256(R1)
+	FLDPQ 32(R8), (F2, F3)
+	FSTPQ (F2, F3), 288(R1)
+	ADD   $64, R8, R8
+	FLDPQ (R9), (F0, F1)
+	FSTPQ (F0, F1), 320(R1)
+	FLDPQ 32(R9), (F2, F3)
+	FSTPQ (F2, F3), 352(R1)
+	ADD   $64, R9, R9
+	FLDPQ (R10), (F0, F1)
+	FSTPQ (F0, F1), 384(R1)
+	FLDPQ 32(R10), (F2, F3)
+	FSTPQ (F2, F3), 416(R1)
+	ADD   $64, R10, R10
+	FLDPQ (R11), (F0, F1)
+	FSTPQ (F0, F1), 448(R1)
+	FLDPQ 32(R11), (F2, F3)
+	FSTPQ (F2, F3), 480(R1)
+	ADD   $64, R11, R11
+	ADD   R2<<2, R1, R1
+	ADD   $64, R4, R4
+	SUBS  $1, R0, R0
+	BNE   block
 	RET
 
 // func addNEON(n int, dst *float32, x *float32)

@@ -52,7 +52,21 @@ func panels(rows, blocks int, src []float32, srcStride int) []float32 {
 
 // TestCopyPanels copies panels in more than one call too.
 func TestCopyPanels(t *testing.T) {
-	for _, s := range [][2]int{{0, 5}, {5, 0}, {3, 1}, {1, 3}, {9000, 2}} {
+	forEachKernel(t, func(t *testing.T, k *kernel) {
+		for i, rows := range []int{1, atOnce} {
+			for n := 1; n <= 3; n++ {
+				ld := n*16 + 3
+				x := testutil.Normal(1, (rows-1)*ld+n*16)
+				want := panels(rows, n, x, ld)
+				for _, tail := range []bool{true, false} {
+					got := guarded(t, tail, make([]float32, len(want)))
+					k.copyPanels[i](n, &got[0], &guarded(t, tail, x)[0], rows*16, ld)
+					testutil.CheckExact(t, "panels", []int{rows, n}, got, want)
+				}
+			}
+		}
+	})
+	for _, s := range [][2]int{{0, 5}, {5, 0}, {3, 1}, {1, 3}, {21, 2}, {9, piece/atOnce + 1}} {
 		rows, blocks := s[0], s[1]
 		x := testutil.Normal(1, rows*(blocks*16+2))
 		got := testutil.NaNGuarded(t, rows*blocks*16)
@@ -70,16 +84,12 @@ func TestCopyRows(t *testing.T) {
 				x := testutil.Normal(1, (rows-1)*ss+n*16)
 				for _, tail := range []bool{true, false} {
 					got := guarded(t, tail, make([]float32, (rows-1)*ds+n*16))
-					k.copyRows(n, rows, &got[0], &guarded(t, tail, x)[0], 4*ds, 64, 4*ss, 1<<20)
+					k.copyRows(n, rows, &got[0], &guarded(t, tail, x)[0], 4*ds, 4*ss, 1<<20)
 					want := make([]float32, len(got))
 					for i := range rows {
 						copy(want[i*ds:][:n*16], x[i*ss:])
 					}
 					testutil.CheckExact(t, "copy", []int{n, rows}, got, want)
-					// To panels.
-					got = guarded(t, tail, make([]float32, rows*n*16))
-					k.copyRows(n, rows, &got[0], &guarded(t, tail, x)[0], 64, 64*rows, 4*ss, 1<<20)
-					testutil.CheckExact(t, "copy to panels", []int{n, rows}, got, panels(rows, n, x, ss))
 				}
 			}
 		}
@@ -135,7 +145,7 @@ func addRows64(y, x, b []float32, ldb int) (sums, mag []float64) {
 
 func TestAddRows(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, k *kernel) {
-		for i, rows := range []int{1, addRowsMost} {
+		for i, rows := range []int{1, atOnce} {
 			for n := 1; n <= 4; n++ {
 				ldb := n*16 + 5*(n%2)
 				y, x, b := testutil.Normal(1, n*16), testutil.Normal(2, rows), testutil.Normal(3, (rows-1)*ldb+n*16)
@@ -148,7 +158,7 @@ func TestAddRows(t *testing.T) {
 			}
 		}
 	})
-	for _, s := range [][2]int{{0, 16}, {3, 0}, {7, 48}, {8, 16}, {21, 32}, {9, 16 * (piece/addRowsMost + 1)}} {
+	for _, s := range [][2]int{{0, 16}, {3, 0}, {7, 48}, {8, 16}, {21, 32}, {9, 16 * (piece/atOnce + 1)}} {
 		rows, n := s[0], s[1]
 		y, x, b := testutil.Ints(1, n, -4, 4), testutil.Ints(2, rows, -4, 4), testutil.Ints(3, rows*(n+3), -4, 4)
 		want, _ := addRows64(y, x, b, n+3)
@@ -168,7 +178,7 @@ func FuzzAddRows(f *testing.F) {
 			if !cpu.Has(k.isa) {
 				continue
 			}
-			for i, rows := range []int{1, addRowsMost} {
+			for i, rows := range []int{1, atOnce} {
 				y, x, b := testutil.Ints(seed, blocks*16, -4, 4), testutil.Ints(seed+1, rows, -4, 4), testutil.Ints(seed+2, (rows-1)*ldb+blocks*16, -4, 4)
 				want, _ := addRows64(y, x, b, ldb)
 				k.addRows[i](blocks, &y[0], &x[0], &b[0], ldb)
@@ -562,8 +572,11 @@ func FuzzReLU(f *testing.F) {
 			k.relu(blocks, &got[0])
 			testutil.CheckExact(t, "relu", blocks, got, ref.ReLU(x))
 			clear(got)
-			k.copyRows(1, blocks, &got[0], &x[0], 64, 64, 64, 64)
+			k.copyRows(1, blocks, &got[0], &x[0], 64, 64, 64)
 			testutil.CheckExact(t, "copy", blocks, got, x)
+			clear(got)
+			k.copyPanels[0](blocks, &got[0], &x[0], 16, 0)
+			testutil.CheckExact(t, "panels", blocks, got, x)
 			copy(got, x)
 			k.add(blocks, &got[0], &dx[0])
 			testutil.CheckExact(t, "add", blocks, got, addOf(x, dx))
@@ -667,10 +680,10 @@ func BenchmarkElementwise(b *testing.B) {
 			continue
 		}
 		for op, f := range map[string]func(){
-			"copyrows": func() { k.copyRows(4, n/1024, &x[0], &y[0], 256, 64, 4096, 64<<10) },
+			"copyrows": func() { k.copyRows(4, n/1024, &x[0], &y[0], 256, 4096, 64<<10) },
 			"add":      func() { k.add(n/16, &x[0], &y[0]) },
 			"addrows": func() { // of a matrix of n, in rows of 2^12
-				for at := 0; at < n; at += addRowsMost << 12 {
+				for at := 0; at < n; at += atOnce << 12 {
 					k.addRows[1](1<<8, &z[0], &x[0], &y[at], 1<<12)
 				}
 			},

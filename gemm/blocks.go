@@ -61,14 +61,16 @@ type reading struct {
 // the second-level cache. On Zen 3, in GFLOP/s:
 //
 //	m×n×k          packed  in place
-//	16×1000×4096   55      70
-//	32×1000×4096   69      70
+//	8×1000×4096    43      63
+//	20×1000×4096   67      72
+//	32×1000×4096   74      73
 //	96×1000×4096   78      74
-//	49×512×512     68      64
-//	8×4096×4096    30      33
-//	16×4096×4096   50      48
-//	32×4096×4096   61      51
-//	96×4096×4096   77      54
+//	16×512×512     56      65
+//	49×512×512     71      64
+//	8×4096×4096    30      39
+//	16×4096×4096   53      52
+//	32×4096×4096   69      51
+//	96×4096×4096   85      54
 //
 // Of B in place, by the rows and columns that all rows of A meet before the next ones
 // (GFLOP/s, Zen 4):
@@ -103,8 +105,8 @@ type reading struct {
 // NEON, whose groups are those of AVX2, goes the same way unmeasured.
 var blockTable = []blocks{
 	{cpu.AVX512, 126, 1024, 4096, [2]reading{{200, 256, 128}, {200, 256, 128}}, [3]int{12, 8, 32}, false},
-	{cpu.AVX2, 126, 512, 4096, [2]reading{{40, 64, 256}, {14, 12, 512}}, [3]int{6, 6, 8}, true},
-	{cpu.NEON, 126, 512, 4096, [2]reading{{40, 64, 256}, {14, 12, 512}}, [3]int{6, 6, 8}, true},
+	{cpu.AVX2, 126, 512, 4096, [2]reading{{26, 64, 256}, {14, 12, 512}}, [3]int{6, 6, 8}, true},
+	{cpu.NEON, 126, 512, 4096, [2]reading{{26, 64, 256}, {14, 12, 512}}, [3]int{6, 6, 8}, true},
 	{cpu.Generic, 124, 1024, 4096, [2]reading{}, [3]int{}, false}, // sums are rounded between two calls
 }
 

@@ -22,7 +22,7 @@
 //
 // A single row reads B eight rows at once, as streams that the processor foresees. Up to
 // 200 rows read it in place too, with AVX-512 up to 14 of them as 14×32, so that what
-// memory gives is used while it comes. Where NR is 16 that holds for up to 40 rows, or 14
+// memory gives is used while it comes. Where NR is 16 that holds for up to 26 rows, or 14
 // if the rows of B share cache sets; more of them find B packed, by spans as wide as
 // memory likes. Rows of A that share cache sets are copied to rows side by side first,
 // and so is a transposed A where NR is 16; where NR is 64, many rows do without.

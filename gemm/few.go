@@ -249,8 +249,8 @@ func (g *Multiplier) streamPanels(w *multiplierScratch, s strip, b, sums []float
 	}
 	for p := 0; p < s.whole; p += chunk {
 		end := min(p+chunk, s.whole)
-		for i := 0; i < s.m; i += s.rows {
-			n := min(s.rows, s.m-i)
+		for i, n := 0, 0; i < s.m; i += n {
+			n = evenly(s.m-i, s.rows)
 			o.X = x[i*o.Step:]
 			run := func(from, to, ahead int) {
 				o.U, o.Out, o.Ahead[0] = b[from*s.width:], sums[i*o.Pixel+from*s.width:], ahead

@@ -56,7 +56,7 @@ type reading struct {
 //	196×256×256   97      98          92      60
 //	784×512×512   98      94
 //
-// AVX2 has groups of 6 rows alone, each of which reads B again: packed by spans of 128
+// AVX2 has groups of 6 rows alone, each of which reads B again: packed by spans of
 // columns it is faster for many rows, and for fewer where the rows of B share the sets of
 // the second-level cache. On Zen 3, in GFLOP/s:
 //

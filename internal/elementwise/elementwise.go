@@ -92,8 +92,7 @@ func Add(dst, x []float32) {
 
 // atOnce is how many rows are read side by side where memory is the limit: by
 // instructions of their own, so that the processor sees streams and fetches them itself.
-// As rows of AddRows, one thread of Zen 3 reads
-// 4096 rows of 1000 or 4096 floats, in GB/s:
+// As rows of AddRows, one thread of Zen 3 reads 4096 rows of 1000 or 4096 floats, in GB/s:
 //
 //	rows   1   2   4   6   8   12
 //	1000   59  60  64  64  65  65

@@ -25,25 +25,28 @@ const (
 	aheadTaps = 3 * partTaps
 )
 
+// wideLanes is the width of the widest panel that two pixels have accumulators for on AVX2.
+const wideLanes = 48
+
 // directKernels emits the direct convolution of as many pixels at a time as there are
 // accumulators for, beside the registers of productISA. Up to its vectors they are those
-// of a packed panel. Few pixels have wider panels on AVX2, for whole pages of memory
-// come faster than lines, and on AVX-512 narrow panels have more pixels, each of which
-// uses what is read of u once.
+// of a packed panel. Two and three pixels have wider panels on AVX2, for whole pages of
+// memory come faster than lines, and on AVX-512 narrow panels have more pixels, each of
+// which uses what is read of u once.
 func directKernels(c *build.Context) {
 	for _, isa := range productISAs {
-		for vecs := 64 / isa.lanes; vecs >= 1; vecs-- {
+		for vecs := max(isa.vecs, wideLanes/isa.lanes); vecs >= 1; vecs-- {
 			if vecs*isa.lanes%16 != 0 {
 				continue
 			}
-			most := isa.tiles
+			least, most := 1, isa.tiles
 			switch {
 			case isa.lanes == 16 && vecs == 2:
 				most = 14 // 28 accumulators and 3 registers more of 32
 			case vecs > isa.vecs:
-				most = isa.tiles * isa.vecs / vecs
+				least, most = 2, isa.tiles*isa.vecs/vecs
 			}
-			for pixels := most; pixels >= 1; pixels-- {
+			for pixels := most; pixels >= least; pixels-- {
 				directRun(c, isa, pixels, vecs)
 			}
 		}
@@ -83,10 +86,8 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	c.LEAQ(Mem{Base: pixel, Index: pixel, Scale: 4}, pixel5)
 	at := reg.RAX
 	in, outs := strided(at, step, step3, step5), strided(at, pixel, pixel3, pixel5)
-	held := vecs // vectors of U in registers
-	if free := 2*isa.lanes - pixels*vecs - 1; free < vecs {
-		held = free
-	}
+	// Vectors of U in registers, of which there are twice as many as lanes.
+	held := min(vecs, 2*isa.lanes-pixels*vecs-1)
 	uv := make([]reg.VecPhysical, held)
 	for v := range uv {
 		uv[v] = isa.vec(pixels*vecs + v)

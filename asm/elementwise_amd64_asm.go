@@ -8,8 +8,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// elementwiseKernels emits the loops of training that are bound by memory. n
-// counts blocks of 16 floats.
+// elementwiseKernels emits the loops that are bound by memory. n counts blocks of 16
+// floats.
 func elementwiseKernels(c *build.Context) {
 	for _, isa := range vecISAs {
 		relu(c, isa)

@@ -6,7 +6,7 @@ import (
 	"github.com/nonet-go/nonet/asm/neon"
 )
 
-// elementwiseNEON emits the loops of training that are bound by memory. See
+// elementwiseNEON emits the loops that are bound by memory. See
 // asm/elementwise_amd64_asm.go. n counts blocks of 16 floats.
 func elementwiseNEON(c *neon.Context) {
 	const n, x, y, z neon.R = 0, 1, 2, 3

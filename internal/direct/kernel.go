@@ -31,7 +31,8 @@ import (
 // nextOut. Meanwhile the bytes ahead of u are fetched to the second-level cache and, on
 // amd64, those aheadX of x. row, ahead and aheadX are in bytes, all else in elements. With ModeAccumulate the sum starts from
 // out instead of bias; with ModeAdd out is added to it at the end; with ModeReLU
-// the result is the maximum of it and 0, where NaN stays NaN. Every sum is one
+// the result is the maximum of it and 0, where NaN stays NaN. modeRuns says that x of each
+// 16 taps lie side by side: some take those at once. Every sum is one
 // chain of fused multiply-adds in the order of t. groups and taps must be
 // positive: the loops test at their end.
 type rowFunc func(groups, taps int, offsets *int, x *float32, step int, u *float32, row int, bias, out *float32, pixel, plane, mode, nextX, nextU, nextOut, ahead, aheadX int)
@@ -44,27 +45,13 @@ const (
 	modeRuns       = 8 // Operands.Runs, and nothing is fetched ahead of u
 )
 
-// run is how many taps a kernel takes at once where their x lie side by side.
-const run = 16
-
-// Runs reports whether, from the first on, each 16 offsets, or those that remain, are
-// those of adjacent elements.
-func Runs(offsets []int) bool {
-	for i, off := range offsets {
-		if off != offsets[i/run*run]+i%run {
-			return false
-		}
-	}
-	return true
-}
-
 // Kernel is the direct convolution on one instruction set.
 type Kernel struct {
 	Name   string
 	ISA    cpu.ISA
 	Pixels int         // largest group
 	KB     int         // panel width, a multiple of 16; the last panel may be narrower
-	funcs  [][]rowFunc // [width/16-1][pixels-1]; the narrower may have more than Pixels, those beyond KB fewer
+	funcs  [][]rowFunc // [width/16-1][pixels-1]; the narrower may have more than Pixels, those beyond KB have few; nil: none
 }
 
 // Widest returns the width of the widest panel that some group has.
@@ -73,7 +60,7 @@ func (kern *Kernel) Widest() int { return 16 * len(kern.funcs) }
 // Width returns the widest panel of which n pixels are one group, 0 if there is none.
 func (kern *Kernel) Width(n int) int {
 	for width := kern.Widest(); width > 0; width -= 16 {
-		if n <= len(kern.funcs[width/16-1]) {
+		if f := kern.funcs[width/16-1]; n <= len(f) && f[n-1] != nil {
 			return width
 		}
 	}
@@ -93,7 +80,7 @@ func Best() *Kernel {
 // Operands are what Row works on. The slices reach as far as it needs.
 type Operands struct {
 	Offsets      []int // the largest stands last
-	Runs         bool  // Runs(Offsets); false is slower, and always allowed
+	Runs         bool  // whether, from the first on, each 16 offsets, or those that remain, are adjacent; false is slower, and always allowed
 	X            []float32
 	Step         int
 	U            []float32 // [len(Offsets)][width]

@@ -15,9 +15,8 @@ var Kernels = []Kernel{
 	}},
 	{"avx2_6x16", cpu.AVX2, 6, 16, [][]rowFunc{
 		{direct1x16AVX2, direct2x16AVX2, direct3x16AVX2, direct4x16AVX2, direct5x16AVX2, direct6x16AVX2},
-		{direct1x32AVX2, direct2x32AVX2, direct3x32AVX2},
-		{direct1x48AVX2, direct2x48AVX2},
-		{direct1x64AVX2},
+		{nil, direct2x32AVX2, direct3x32AVX2},
+		{nil, direct2x48AVX2},
 	}},
 	genericKernel(),
 }

@@ -1,6 +1,6 @@
-// Package elementwise holds the loops of training that touch each element once:
-// the gradient of the ReLU, the sums of a bias gradient, and the step of gradient
-// descent. All are bound by memory.
+// Package elementwise holds the loops that touch each element once: of training, the
+// gradient of the ReLU, the sums of a bias gradient, and the step of gradient descent; of
+// products, copies and sums of rows. All are bound by memory.
 //
 // On every instruction set subnormals are numbers like any other, and a NaN or an
 // infinity touches the results of its own element alone: −0 and what is below it
@@ -92,11 +92,8 @@ func Add(dst, x []float32) {
 
 // atOnce is how many rows are read side by side where memory is the limit: by
 // instructions of their own, so that the processor sees streams and fetches them itself.
-// As rows of AddRows, one thread of Zen 3 reads 4096 rows of 1000 or 4096 floats, in GB/s:
-//
-//	rows   1   2   4   6   8   12
-//	1000   59  60  64  64  65  65
-//	4096   21  29  34  35  34  27
+// Fewer rows go over y more often; more than the ways of a first-level cache drive each
+// other out where they share its sets.
 const atOnce = 8
 
 // AddRows adds Σ_r x[r]·b[r*ldb+j] to y[j] for rows of b that begin ldb elements apart,

@@ -39,14 +39,14 @@ func directKernels(c *build.Context) {
 			if vecs*isa.lanes%16 != 0 {
 				continue
 			}
-			least, most := 1, isa.tiles
+			most := isa.tiles
 			switch {
 			case isa.lanes == 16 && vecs == 2:
 				most = 14 // 28 accumulators and 3 registers more of 32
 			case vecs > isa.vecs:
-				least, most = 2, isa.tiles*isa.vecs/vecs
+				most = isa.tiles * isa.vecs / vecs
 			}
-			for pixels := most; pixels >= least; pixels-- {
+			for pixels := most; pixels >= 1; pixels-- {
 				directRun(c, isa, pixels, vecs)
 			}
 		}

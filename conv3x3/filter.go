@@ -97,7 +97,7 @@ func (f *Filter) init(oihw, bias []float32, team *parallel.Team, opts []Option) 
 	var err error
 	switch {
 	case f.tile == 0:
-		f.direct = newDirectFilter(direct.Best(), f.c, f.k)
+		f.direct = newDirectFilter(direct.Best().For(9*f.c), f.c, f.k)
 		f.direct.pack(oihw, f.turned)
 	case f.turned:
 		f.wino, err = winograd.NewInputGradFilter(f.tile, f.k, f.c, oihw, team)

@@ -44,7 +44,7 @@ func (g *Multiplier) Batch(ctx context.Context, p Batch, transA, transB bool, m,
 	check(transA, transB, m, n, k, a[last*p.StrideA:], lda, b[last*p.StrideB:], ldb, c[last*p.StrideC:], ldc)
 	if len(g.each) == 0 {
 		for range g.team.Workers() {
-			g.each = append(g.each, newMultiplier(g.kern, nil))
+			g.each = append(g.each, newMultiplier(g.whole, nil))
 		}
 		g.product = g.batchItem
 	}

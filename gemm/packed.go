@@ -28,6 +28,7 @@ func (g *Multiplier) Pack(transB bool, n, k int, b []float32, ldb int) *Packed {
 	case short(b, rb, cb, ldb):
 		panic("gemm: slice of B is too short")
 	}
+	g.kern = g.whole.For(k)
 	p := &Packed{kern: g.kern, n: n, k: k, data: layout.Alloc((n + 15) / 16 * 16 * k)}
 	g.transB, g.alpha, g.n, g.bm, g.ldb = transB, 1, n, b, ldb
 	defer func() { g.bm, g.right = nil, nil }()
@@ -55,7 +56,7 @@ func (p *Packed) block(jc, pc, nb int) []float32 {
 // are those of SGEMM, bit for bit. It panics as SGEMM does, and if the operand
 // was packed for another kernel.
 func (g *Multiplier) Packed(ctx context.Context, transA bool, m int, a []float32, lda int, b *Packed, beta float32, c []float32, ldc int) error {
-	if b.kern != g.kern {
+	if b.kern != g.whole.For(b.k) {
 		panic("gemm: B was packed for another kernel")
 	}
 	checkLeft(transA, m, b.n, b.k, a, lda, c, ldc)

@@ -22,7 +22,7 @@ type Pointwise struct {
 // NewPointwise packs filters [k][c] and k biases, which may be nil. Neither is
 // kept. Errors wrap ErrShape.
 func NewPointwise(c, k int, weights, bias []float32) (*Pointwise, error) {
-	return newPointwise(direct.Best(), c, k, weights, bias)
+	return newPointwise(direct.Best().For(c), c, k, weights, bias)
 }
 
 func newPointwise(kern *direct.Kernel, c, k int, weights, bias []float32) (*Pointwise, error) {

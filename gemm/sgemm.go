@@ -35,7 +35,8 @@ var multipliers = sync.Pool{New: func() any { return NewMultiplier(nil) }}
 // Multiplier computes products on a team of workers and keeps the memory for
 // packed operands. One goroutine at a time may use it.
 type Multiplier struct {
-	kern    *direct.Kernel
+	whole   *direct.Kernel // that kern is chosen from
+	kern    *direct.Kernel // of the product
 	blocks  blocks
 	team    *parallel.Team
 	b       []float32 // [panel][KC][width]
@@ -93,18 +94,18 @@ type multiplierScratch struct {
 func NewMultiplier(team *parallel.Team) *Multiplier { return newMultiplier(direct.Best(), team) }
 
 func newMultiplier(kern *direct.Kernel, team *parallel.Team) *Multiplier {
-	g := &Multiplier{kern: kern, blocks: blocksOf(kern), team: team, work: make([]multiplierScratch, team.Workers())}
+	g := &Multiplier{whole: kern, kern: kern, blocks: blocksOf(kern), team: team, work: make([]multiplierScratch, team.Workers())}
 	g.offsets = make([]int, g.blocks.kc)
 	g.pack, g.block, g.stream, g.innerBlock = g.packSpan, g.blockItem, g.streamItem, g.innerItem
 	return g
 }
 
 // Kernel names the kernel that the Multiplier computes with.
-func (g *Multiplier) Kernel() string { return g.kern.Name }
+func (g *Multiplier) Kernel() string { return g.whole.Name }
 
 // String tells the kernel and the block sizes, for reports.
 func (g *Multiplier) String() string {
-	return fmt.Sprintf("%s: MR %d, NR %d, MC %d, NC %d, KC %d", g.kern.Name, g.kern.Pixels, g.kern.KB, g.blocks.mc, g.blocks.nc, g.blocks.kc)
+	return fmt.Sprintf("%s: MR %d, NR %d, MC %d, NC %d, KC %d", g.whole.Name, g.whole.Pixels, g.whole.KB, g.blocks.mc, g.blocks.nc, g.blocks.kc)
 }
 
 // zeros is the bias of sums that start at nothing.
@@ -143,7 +144,10 @@ func (g *Multiplier) multiply(ctx context.Context, transA bool, m, n, k int, a [
 		scale(m, n, beta, c, ldc)
 	}
 	g.m, g.n, g.k, g.beta, g.a, g.c, g.ldc = m, n, k, beta, a, c, ldc
-	g.way = g.choose()
+	g.kern = g.whole
+	if g.way = g.choose(); g.way != stream {
+		g.kern = g.whole.For(k)
+	}
 	g.reserve(m, n, k)
 	g.left(transA, lda)
 	for g.jc = 0; g.jc < n; g.jc += g.blocks.nc {

@@ -9,6 +9,11 @@ package direct
 //go:noescape
 func direct2x48AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 
+// direct1x48AVX2 convolves groups of 1 pixels to 48 channels; see rowFunc.
+//
+//go:noescape
+func direct1x48AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+
 // direct3x32AVX2 convolves groups of 3 pixels to 32 channels; see rowFunc.
 //
 //go:noescape
@@ -18,6 +23,11 @@ func direct3x32AVX2(groups int, taps int, offsets *int, x *float32, step int, u 
 //
 //go:noescape
 func direct2x32AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+
+// direct1x32AVX2 convolves groups of 1 pixels to 32 channels; see rowFunc.
+//
+//go:noescape
+func direct1x32AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 
 // direct6x16AVX2 convolves groups of 6 pixels to 16 channels; see rowFunc.
 //

@@ -331,6 +331,279 @@ store:
 	VZEROUPPER
 	RET
 
+// func direct1x48AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·direct1x48AVX2(SB), $8-136
+	MOVQ ahead+120(FP), R15
+	MOVQ u+40(FP), SI
+	MOVQ x+24(FP), DI
+	MOVQ step+32(FP), DX
+	MOVQ out+64(FP), R11
+	MOVQ pixel+72(FP), R10
+	SHLQ $0x02, DX
+	SHLQ $0x02, R10
+	LEAQ (DX)(DX*2), R8
+	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
+
+group:
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
+	JZ      bias
+	MOVQ    plane+80(FP), CX
+	MOVQ    R11, AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	JMP     start
+
+bias:
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS 128(AX), Y4
+	VMOVUPS 160(AX), Y5
+
+start:
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
+	JMP  part
+	PCALIGN $0x40
+
+tap:
+	// acc[t] += x[t]·U for one tap of the filter and one input channel
+	MOVQ         (BX), AX
+	LEAQ         (DI)(AX*4), AX
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
+	PREFETCHT1   128(R14)(R15*1)
+	VMOVUPS      (R14), Y6
+	VMOVUPS      32(R14), Y7
+	VMOVUPS      64(R14), Y8
+	VMOVUPS      96(R14), Y9
+	VMOVUPS      128(R14), Y10
+	VMOVUPS      160(R14), Y11
+	VBROADCASTSS (AX), Y12
+	VFMADD231PS  Y6, Y12, Y0
+	VFMADD231PS  Y7, Y12, Y1
+	VFMADD231PS  Y8, Y12, Y2
+	VFMADD231PS  Y9, Y12, Y3
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	ADDQ         $0x08, BX
+	ADDQ         row+48(FP), R14
+	DECQ         CX
+	JNZ          tap
+
+next:
+	MOVQ  (SP), CX
+	TESTQ CX, CX
+	JEQ   summed
+	CMPQ  CX, $0x04
+	JLT   single
+
+part:
+	// What a later part will read of x
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+
+near:
+	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	TESTQ      $0x00000008, mode+88(FP)
+	JEQ        tap
+	MOVQ       $0x00000004, CX
+	ADDQ       $0x00000080, BX
+	JMP        adjacent
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       192(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+
+rest:
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	TESTQ $0x00000008, mode+88(FP)
+	JEQ   single
+	CMPQ  CX, $0x04
+	JLT   single
+	SHRQ  $0x02, CX
+	MOVQ  (BX), AX
+	LEAQ  (DI)(AX*4), AX
+	MOVQ  CX, R15
+	SHLQ  $0x02, R15
+	SUBQ  R15, (SP)
+	LEAQ  (BX)(R15*8), BX
+
+adjacent:
+	MOVQ    row+48(FP), R15
+	PCALIGN $0x40
+
+run:
+	// Tap 0 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y6
+	VMOVUPS      32(R14), Y7
+	VMOVUPS      64(R14), Y8
+	VMOVUPS      96(R14), Y9
+	VMOVUPS      128(R14), Y10
+	VMOVUPS      160(R14), Y11
+	VBROADCASTSS (AX), Y12
+	VFMADD231PS  Y6, Y12, Y0
+	VFMADD231PS  Y7, Y12, Y1
+	VFMADD231PS  Y8, Y12, Y2
+	VFMADD231PS  Y9, Y12, Y3
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+
+	// Tap 1 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y6
+	VMOVUPS      32(R14)(R15*1), Y7
+	VMOVUPS      64(R14)(R15*1), Y8
+	VMOVUPS      96(R14)(R15*1), Y9
+	VMOVUPS      128(R14)(R15*1), Y10
+	VMOVUPS      160(R14)(R15*1), Y11
+	VBROADCASTSS 4(AX), Y12
+	VFMADD231PS  Y6, Y12, Y0
+	VFMADD231PS  Y7, Y12, Y1
+	VFMADD231PS  Y8, Y12, Y2
+	VFMADD231PS  Y9, Y12, Y3
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	LEAQ         (R14)(R15*2), R14
+
+	// Tap 2 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y6
+	VMOVUPS      32(R14), Y7
+	VMOVUPS      64(R14), Y8
+	VMOVUPS      96(R14), Y9
+	VMOVUPS      128(R14), Y10
+	VMOVUPS      160(R14), Y11
+	VBROADCASTSS 8(AX), Y12
+	VFMADD231PS  Y6, Y12, Y0
+	VFMADD231PS  Y7, Y12, Y1
+	VFMADD231PS  Y8, Y12, Y2
+	VFMADD231PS  Y9, Y12, Y3
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+
+	// Tap 3 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y6
+	VMOVUPS      32(R14)(R15*1), Y7
+	VMOVUPS      64(R14)(R15*1), Y8
+	VMOVUPS      96(R14)(R15*1), Y9
+	VMOVUPS      128(R14)(R15*1), Y10
+	VMOVUPS      160(R14)(R15*1), Y11
+	VBROADCASTSS 12(AX), Y12
+	VFMADD231PS  Y6, Y12, Y0
+	VFMADD231PS  Y7, Y12, Y1
+	VFMADD231PS  Y8, Y12, Y2
+	VFMADD231PS  Y9, Y12, Y3
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	LEAQ         (R14)(R15*2), R14
+	ADDQ         $0x10, AX
+	DECQ         CX
+	JNZ          run
+	XORQ         R15, R15
+	JMP          next
+
+single:
+	SUBQ CX, (SP)
+	JMP  tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Y0, Y0
+	VADDPS 32(AX), Y1, Y1
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Y2, Y2
+	VADDPS 32(AX), Y3, Y3
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Y4, Y4
+	VADDPS 32(AX), Y5, Y5
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
+
+	// The maximum returns its second source if that is a NaN
+	VXORPS X12, X12, X12
+	VMAXPS Y0, Y12, Y0
+	VMAXPS Y1, Y12, Y1
+	VMAXPS Y2, Y12, Y2
+	VMAXPS Y3, Y12, Y3
+	VMAXPS Y4, Y12, Y4
+	VMAXPS Y5, Y12, Y5
+
+store:
+	MOVQ    plane+80(FP), CX
+	MOVQ    R11, AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
+	DECQ    groups+0(FP)
+	JNZ     group
+	VZEROUPPER
+	RET
+
 // func direct3x32AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
 // Requires: AVX, FMA3, MMX+
 TEXT ·direct3x32AVX2(SB), $8-136
@@ -939,6 +1212,243 @@ store:
 	VMOVUPS Y6, (AX)(R10*1)
 	VMOVUPS Y3, 32(AX)
 	VMOVUPS Y7, 32(AX)(R10*1)
+	MOVQ    nextX+96(FP), AX
+	LEAQ    (DI)(AX*4), DI
+	MOVQ    nextU+104(FP), AX
+	LEAQ    (SI)(AX*4), SI
+	MOVQ    nextOut+112(FP), AX
+	LEAQ    (R11)(AX*4), R11
+	DECQ    groups+0(FP)
+	JNZ     group
+	VZEROUPPER
+	RET
+
+// func direct1x32AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·direct1x32AVX2(SB), $8-136
+	MOVQ ahead+120(FP), R15
+	MOVQ u+40(FP), SI
+	MOVQ x+24(FP), DI
+	MOVQ step+32(FP), DX
+	MOVQ out+64(FP), R11
+	MOVQ pixel+72(FP), R10
+	SHLQ $0x02, DX
+	SHLQ $0x02, R10
+	LEAQ (DX)(DX*2), R8
+	LEAQ (DX)(DX*4), R9
+	LEAQ (R10)(R10*2), R12
+	LEAQ (R10)(R10*4), R13
+
+group:
+	MOVQ    mode+88(FP), AX
+	TESTQ   $0x00000002, AX
+	JZ      bias
+	MOVQ    plane+80(FP), CX
+	MOVQ    R11, AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	JMP     start
+
+bias:
+	MOVQ    bias+56(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+
+start:
+	MOVQ SI, R14
+	MOVQ offsets+16(FP), BX
+	MOVQ taps+8(FP), CX
+	JMP  part
+	PCALIGN $0x40
+
+tap:
+	// acc[t] += x[t]·U for one tap of the filter and one input channel
+	MOVQ         (BX), AX
+	LEAQ         (DI)(AX*4), AX
+	PREFETCHT1   (R14)(R15*1)
+	PREFETCHT1   64(R14)(R15*1)
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VMOVUPS      64(R14), Y6
+	VMOVUPS      96(R14), Y7
+	VBROADCASTSS (AX), Y8
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y8, Y1
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	ADDQ         $0x08, BX
+	ADDQ         row+48(FP), R14
+	DECQ         CX
+	JNZ          tap
+
+next:
+	MOVQ  (SP), CX
+	TESTQ CX, CX
+	JEQ   summed
+	CMPQ  CX, $0x04
+	JLT   single
+
+part:
+	// What a later part will read of x
+	CMPQ       aheadX+128(FP), $0x00
+	JEQ        near
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	ADDQ       aheadX+128(FP), AX
+	PREFETCHT1 (AX)
+
+near:
+	MOVQ       CX, (SP)
+	CMPQ       CX, $0x30
+	JLE        last
+	MOVQ       (BX), AX
+	LEAQ       (DI)(AX*4), AX
+	PREFETCHT0 192(AX)
+	SUBQ       $0x10, (SP)
+	MOVQ       $0x00000010, CX
+	TESTQ      $0x00000008, mode+88(FP)
+	JEQ        tap
+	MOVQ       $0x00000004, CX
+	ADDQ       $0x00000080, BX
+	JMP        adjacent
+
+last:
+	// Near the end: x of the next group, as far into it as this part lies from the end
+	MOVQ       nextX+96(FP), AX
+	LEAQ       192(DI)(AX*4), AX
+	SHLQ       $0x02, CX
+	SUBQ       CX, AX
+	PREFETCHT0 (AX)
+
+	// and, once, the results
+	CMPQ CX, $0x00000080
+	JGT  results
+	CMPQ BX, offsets+16(FP)
+	JNE  rest
+
+results:
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT0 (AX)
+
+rest:
+	MOVQ $0x00000010, CX
+	CMPQ (SP), CX
+	JGE  many
+	MOVQ (SP), CX
+
+many:
+	TESTQ $0x00000008, mode+88(FP)
+	JEQ   single
+	CMPQ  CX, $0x04
+	JLT   single
+	SHRQ  $0x02, CX
+	MOVQ  (BX), AX
+	LEAQ  (DI)(AX*4), AX
+	MOVQ  CX, R15
+	SHLQ  $0x02, R15
+	SUBQ  R15, (SP)
+	LEAQ  (BX)(R15*8), BX
+
+adjacent:
+	MOVQ    row+48(FP), R15
+	PCALIGN $0x40
+
+run:
+	// Tap 0 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VMOVUPS      64(R14), Y6
+	VMOVUPS      96(R14), Y7
+	VBROADCASTSS (AX), Y8
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y8, Y1
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+
+	// Tap 1 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y4
+	VMOVUPS      32(R14)(R15*1), Y5
+	VMOVUPS      64(R14)(R15*1), Y6
+	VMOVUPS      96(R14)(R15*1), Y7
+	VBROADCASTSS 4(AX), Y8
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y8, Y1
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	LEAQ         (R14)(R15*2), R14
+
+	// Tap 2 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VMOVUPS      64(R14), Y6
+	VMOVUPS      96(R14), Y7
+	VBROADCASTSS 8(AX), Y8
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y8, Y1
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+
+	// Tap 3 of 4: acc[t] += x[t]·U
+	VMOVUPS      (R14)(R15*1), Y4
+	VMOVUPS      32(R14)(R15*1), Y5
+	VMOVUPS      64(R14)(R15*1), Y6
+	VMOVUPS      96(R14)(R15*1), Y7
+	VBROADCASTSS 12(AX), Y8
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y8, Y1
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	LEAQ         (R14)(R15*2), R14
+	ADDQ         $0x10, AX
+	DECQ         CX
+	JNZ          run
+	XORQ         R15, R15
+	JMP          next
+
+single:
+	SUBQ CX, (SP)
+	JMP  tap
+
+summed:
+	MOVQ   mode+88(FP), AX
+	TESTQ  $0x00000004, AX
+	JZ     added
+	MOVQ   plane+80(FP), CX
+	MOVQ   R11, AX
+	VADDPS (AX), Y0, Y0
+	VADDPS 32(AX), Y1, Y1
+	LEAQ   (AX)(CX*4), AX
+	VADDPS (AX), Y2, Y2
+	VADDPS 32(AX), Y3, Y3
+
+added:
+	MOVQ  mode+88(FP), AX
+	TESTQ $0x00000001, AX
+	JZ    store
+
+	// The maximum returns its second source if that is a NaN
+	VXORPS X8, X8, X8
+	VMAXPS Y0, Y8, Y0
+	VMAXPS Y1, Y8, Y1
+	VMAXPS Y2, Y8, Y2
+	VMAXPS Y3, Y8, Y3
+
+store:
+	MOVQ    plane+80(FP), CX
+	MOVQ    R11, AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	LEAQ    (AX)(CX*4), AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
 	MOVQ    nextX+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
 	MOVQ    nextU+104(FP), AX

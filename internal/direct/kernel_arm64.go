@@ -8,6 +8,6 @@ import "github.com/nonet-go/nonet/internal/cpu"
 var Kernels = []Kernel{
 	{"neon_6x16", cpu.NEON, 6, 16, [][]rowFunc{
 		{direct1x16NEON, direct2x16NEON, direct3x16NEON, direct4x16NEON, direct5x16NEON, direct6x16NEON},
-	}},
+	}, 0},
 	genericKernel(),
 }

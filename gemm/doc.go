@@ -15,17 +15,18 @@
 //	 └───────┘                └──┴──┴──┴──┘                 └──┴──┴──┴──┘
 //	     A                          B                             C
 //
-// MR×NR is 7×64 with AVX-512 and 6×16 with AVX2. Every element of C is one chain
+// MR×NR is 7×64 with AVX-512 and 6×16 with AVX2 and NEON, or with AVX2 3×32 if k is at
+// most 128, so that a panel fits the first-level cache. Every element of C is one chain
 // of fused multiply-adds over k, in blocks: its bits depend on k alone, not on the
 // other sizes, the leading dimensions or the number of workers. Only where B has at
 // most 16 elements, sums are taken by a plain loop in float64.
 //
 // A single row reads B eight rows at once, as streams that the processor foresees. Up to
 // 200 rows read it in place too, with AVX-512 up to 14 of them as 14×32, so that what
-// memory gives is used while it comes. Where NR is 16 that holds for up to 26 rows, or 14
-// if the rows of B share cache sets; more of them find B packed, by spans as wide as
-// memory likes. Rows of A that share cache sets are copied to rows side by side first,
-// and so is a transposed A where NR is 16; where NR is 64, many rows do without.
+// memory gives is used while it comes. With AVX2 and NEON that holds for up to 26 rows, or
+// 14 if the rows of B share cache sets; more of them find B packed, by spans as wide as
+// memory likes. There, rows of A that share cache sets are copied to rows side by side
+// first, and so is a transposed A; with AVX-512, many rows do without.
 //
 // [SGEMM] and [GEMV] are functions on one core. A [Multiplier] has a team of
 // workers and keeps its memory; [Packed] holds a right operand that is used often.

@@ -100,7 +100,8 @@ func newMultiplier(kern *direct.Kernel, team *parallel.Team) *Multiplier {
 	return g
 }
 
-// Kernel names the kernel that the Multiplier computes with.
+// Kernel names the kernel that the Multiplier computes with. Short sums may take another
+// one of its instruction set.
 func (g *Multiplier) Kernel() string { return g.whole.Name }
 
 // String tells the kernel and the block sizes, for reports.

@@ -82,7 +82,8 @@ func Best() *Kernel {
 // taps. 3 pixels of 32 outputs take 6 loads for 12 multiply-adds where 6 of 16 take 8, but
 // more than fit the first-level cache of what they are multiplied by, once taps are many.
 // The results are the same, bit for bit. Products of matrices with AVX2, with one thread of
-// Zen 3 (medians of 13 rounds taking turns, GFLOP/s):
+// Zen 3 (medians of 13 rounds taking turns, GFLOP/s; bench/compare measures them, with few
+// of the table changed to 0):
 //
 //	m×n×k           6×16  3×32
 //	50176×64×27     77.0  81.0
@@ -91,7 +92,7 @@ func Best() *Kernel {
 //	196×256×256     87.3  87.0
 //	49×512×256      71.6  70.9
 //
-// conv1_1 from its definition, three runs in turn: 39.9, 50.6, 63.1 and 46.4, 67.9, 74.9.
+// conv1_1 by BenchmarkDirect, three runs in turn: 39.9, 50.6, 63.1 and 46.4, 67.9, 74.9.
 func (kern *Kernel) For(taps int) *Kernel {
 	for i := range Kernels {
 		if k := &Kernels[i]; k.ISA == kern.ISA && taps <= k.few {

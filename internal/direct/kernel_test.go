@@ -198,6 +198,33 @@ func TestSpecials(t *testing.T) {
 	})
 }
 
+// TestFor compares each kernel with the one that it leaves so many taps to, bit for bit.
+func TestFor(t *testing.T) {
+	const n, width = 13, 64
+	forEachKernel(t, func(t *testing.T, kern *Kernel) {
+		for _, taps := range []int{1, 27, 128, 129} {
+			x, u, bias := testutil.Normal(1, n*taps), testutil.Normal(2, taps*width), testutil.Normal(3, width)
+			o := Operands{Offsets: make([]int, taps), Runs: true, X: x, Step: taps, Row: width, Pixel: 16, Plane: n * 16}
+			for i := range o.Offsets {
+				o.Offsets[i] = i
+			}
+			compute := func(kern *Kernel) []float32 {
+				out := make([]float32, n*width)
+				for p := 0; p < width; p += kern.KB {
+					o.U, o.Bias, o.Out = u[p:], bias[p:], out[p*n:]
+					kern.Row(n, kern.KB, &o)
+				}
+				return out
+			}
+			chosen := kern.For(taps)
+			if chosen.ISA != kern.ISA {
+				t.Fatalf("%s leaves %d taps to %s", kern.Name, taps, chosen.Name)
+			}
+			testutil.CheckBits(t, chosen.Name, taps, compute(chosen), compute(kern))
+		}
+	})
+}
+
 func FuzzRow(f *testing.F) {
 	f.Add(uint64(1), uint8(9), uint8(3), uint8(30), uint8(2), uint8(1))
 	f.Add(uint64(2), uint8(5), uint8(1), uint8(90), uint8(3), uint8(0))

@@ -24,12 +24,17 @@ func (g *Multiplier) inPlace() bool {
 // shares reports whether the rows of B share the sets of a first-level cache.
 func (g *Multiplier) shares() bool { return g.ldb%1024 == 0 }
 
-// reading returns how B is read where it is.
+// reading returns how B is read where it is. A whole panel of it fits the second-level
+// cache if its rows spread over the sets.
 func (g *Multiplier) reading() reading {
-	if g.shares() {
-		return g.blocks.read[1]
+	few := &g.blocks.read
+	switch {
+	case g.shares():
+		return few[2]
+	case g.m > few[0].few && g.ldb%64 != 0:
+		return few[1]
 	}
-	return g.blocks.read[0]
+	return few[0]
 }
 
 // streams chooses how items share few rows: the number of blocks of rows, and of

@@ -214,7 +214,7 @@ func TestFewRows(t *testing.T) {
 		for _, m := range []int{4, 5, 8, 15} { // rows of A that share cache sets
 			testSGEMM(t, kern, sgemmCase{m: m, n: 200, k: 300, pad: 724, alpha: 1}, uint64(m))
 		}
-		for _, m := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 15, 24, 61, 252} {
+		for _, m := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 15, 24, 29, 48, 61, 252} {
 			for _, n := range []int{1, 63, 200, 1030} {
 				for _, k := range []int{1, 17, blocksOf(kern).read[0].deep + 1, 1100} {
 					if m*n*k > 1<<22 || testing.Short() && m*n*k > 1<<19 {

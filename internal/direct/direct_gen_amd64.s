@@ -56,10 +56,21 @@ bias:
 	VMOVUPS 160(AX), Y11
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
-	JMP  part
+	// The results, which are in memory if they are many: 2 % at 2048³ and 12544×128×576
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(R10*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(R10*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(R10*1)
+	MOVQ       SI, R14
+	MOVQ       offsets+16(FP), BX
+	MOVQ       taps+8(FP), CX
+	JMP        part
 	PCALIGN $0x40
 
 tap:
@@ -373,10 +384,18 @@ bias:
 	VMOVUPS 160(AX), Y5
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
-	JMP  part
+	// The results, which are in memory if they are many: 2 % at 2048³ and 12544×128×576
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT1 (AX)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT1 (AX)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT1 (AX)
+	MOVQ       SI, R14
+	MOVQ       offsets+16(FP), BX
+	MOVQ       taps+8(FP), CX
+	JMP        part
 	PCALIGN $0x40
 
 tap:
@@ -657,10 +676,20 @@ bias:
 	VMOVUPS 96(AX), Y11
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
-	JMP  part
+	// The results, which are in memory if they are many: 2 % at 2048³ and 12544×128×576
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(R10*1)
+	PREFETCHT1 (AX)(R10*2)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(R10*1)
+	PREFETCHT1 (AX)(R10*2)
+	MOVQ       SI, R14
+	MOVQ       offsets+16(FP), BX
+	MOVQ       taps+8(FP), CX
+	JMP        part
 	PCALIGN $0x40
 
 tap:
@@ -981,10 +1010,18 @@ bias:
 	VMOVUPS 96(AX), Y7
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
-	JMP  part
+	// The results, which are in memory if they are many: 2 % at 2048³ and 12544×128×576
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(R10*1)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(R10*1)
+	MOVQ       SI, R14
+	MOVQ       offsets+16(FP), BX
+	MOVQ       taps+8(FP), CX
+	JMP        part
 	PCALIGN $0x40
 
 tap:
@@ -1260,10 +1297,16 @@ bias:
 	VMOVUPS 96(AX), Y3
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
-	JMP  part
+	// The results, which are in memory if they are many: 2 % at 2048³ and 12544×128×576
+	MOVQ       plane+80(FP), CX
+	MOVQ       R11, AX
+	PREFETCHT1 (AX)
+	LEAQ       (AX)(CX*4), AX
+	PREFETCHT1 (AX)
+	MOVQ       SI, R14
+	MOVQ       offsets+16(FP), BX
+	MOVQ       taps+8(FP), CX
+	JMP        part
 	PCALIGN $0x40
 
 tap:
@@ -1511,10 +1554,18 @@ bias:
 	VMOVUPS 32(AX), Y11
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
-	JMP  part
+	// The results, which are in memory if they are many: 2 % at 2048³ and 12544×128×576
+	MOVQ       R11, AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(R10*1)
+	PREFETCHT1 (AX)(R10*2)
+	PREFETCHT1 (AX)(R12*1)
+	PREFETCHT1 (AX)(R10*4)
+	PREFETCHT1 (AX)(R13*1)
+	MOVQ       SI, R14
+	MOVQ       offsets+16(FP), BX
+	MOVQ       taps+8(FP), CX
+	JMP        part
 	PCALIGN $0x40
 
 tap:
@@ -1849,10 +1900,17 @@ bias:
 	VMOVUPS 32(AX), Y9
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
-	JMP  part
+	// The results, which are in memory if they are many: 2 % at 2048³ and 12544×128×576
+	MOVQ       R11, AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(R10*1)
+	PREFETCHT1 (AX)(R10*2)
+	PREFETCHT1 (AX)(R12*1)
+	PREFETCHT1 (AX)(R10*4)
+	MOVQ       SI, R14
+	MOVQ       offsets+16(FP), BX
+	MOVQ       taps+8(FP), CX
+	JMP        part
 	PCALIGN $0x40
 
 tap:
@@ -2158,10 +2216,16 @@ bias:
 	VMOVUPS 32(AX), Y7
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
-	JMP  part
+	// The results, which are in memory if they are many: 2 % at 2048³ and 12544×128×576
+	MOVQ       R11, AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(R10*1)
+	PREFETCHT1 (AX)(R10*2)
+	PREFETCHT1 (AX)(R12*1)
+	MOVQ       SI, R14
+	MOVQ       offsets+16(FP), BX
+	MOVQ       taps+8(FP), CX
+	JMP        part
 	PCALIGN $0x40
 
 tap:
@@ -2438,10 +2502,15 @@ bias:
 	VMOVUPS 32(AX), Y5
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
-	JMP  part
+	// The results, which are in memory if they are many: 2 % at 2048³ and 12544×128×576
+	MOVQ       R11, AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(R10*1)
+	PREFETCHT1 (AX)(R10*2)
+	MOVQ       SI, R14
+	MOVQ       offsets+16(FP), BX
+	MOVQ       taps+8(FP), CX
+	JMP        part
 	PCALIGN $0x40
 
 tap:
@@ -2689,10 +2758,14 @@ bias:
 	VMOVUPS 32(AX), Y3
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
-	JMP  part
+	// The results, which are in memory if they are many: 2 % at 2048³ and 12544×128×576
+	MOVQ       R11, AX
+	PREFETCHT1 (AX)
+	PREFETCHT1 (AX)(R10*1)
+	MOVQ       SI, R14
+	MOVQ       offsets+16(FP), BX
+	MOVQ       taps+8(FP), CX
+	JMP        part
 	PCALIGN $0x40
 
 tap:
@@ -2911,10 +2984,13 @@ bias:
 	VMOVUPS 32(AX), Y1
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
-	JMP  part
+	// The results, which are in memory if they are many: 2 % at 2048³ and 12544×128×576
+	MOVQ       R11, AX
+	PREFETCHT1 (AX)
+	MOVQ       SI, R14
+	MOVQ       offsets+16(FP), BX
+	MOVQ       taps+8(FP), CX
+	JMP        part
 	PCALIGN $0x40
 
 tap:

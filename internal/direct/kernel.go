@@ -79,8 +79,9 @@ func Best() *Kernel {
 }
 
 // For returns the kernel of the same instruction set that is best for sums of so many
-// taps. 3 pixels of 32 outputs take 6 loads for 12 multiply-adds where 6 of 16 take 8, but
-// more than fit the first-level cache of what they are multiplied by, once taps are many.
+// taps. 3 pixels of 32 outputs take 18 instructions for 12 multiply-adds where 6 of 16 take
+// 20, but more than fit the first-level cache of what they are multiplied by, once taps are
+// many.
 // The results are the same, bit for bit. Products of matrices with AVX2, with one thread of
 // Zen 3 (medians of 13 rounds taking turns, GFLOP/s; bench/compare measures them, with few
 // of the table changed to 0):

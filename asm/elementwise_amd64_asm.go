@@ -19,6 +19,7 @@ func elementwiseKernels(c *build.Context) {
 		add(c, isa)
 		addRows(c, isa, 1)
 		addRows(c, isa, 8)
+		addDots(c, isa)
 		reluGrad(c, isa)
 		sumPixels(c, isa)
 		sgdStep(c, isa)
@@ -117,7 +118,7 @@ func copyPanels(c *build.Context, isa vecISA, rows int) {
 	dst := c.Load(c.Param("dst"), reg.RDI)
 	src := c.Load(c.Param("src"), reg.RSI)
 	panel := c.Load(c.Param("panel"), reg.RDX)
-	from, step := rowsFrom(c, src, c.Load(c.Param("ld"), reg.R8))
+	from, step := rowsFrom(c, src, c.Load(c.Param("ld"), reg.R8), rows)
 	c.SHLQ(Imm(2), panel)
 	c.Label("block")
 	for r := range rows {
@@ -136,17 +137,23 @@ func copyPanels(c *build.Context, isa vecISA, rows int) {
 	c.RET()
 }
 
-// rowsFrom returns the addresses of 8 rows, ld elements apart, and how to move them on.
-// It takes R9 and R10.
-func rowsFrom(c *build.Context, base, ld reg.Register) (rows []Mem, step func(bytes int)) {
-	ld3, base4 := reg.R9, reg.R10
+// rowsFrom returns the addresses of rows that are ld elements apart, and how to move them
+// on. It takes R9 and, for every 4 rows after the first, a register from R10 on.
+func rowsFrom(c *build.Context, base, ld reg.Register, rows int) (from []Mem, step func(bytes int)) {
+	ld3 := reg.R9
 	c.SHLQ(Imm(2), ld)
 	c.LEAQ(Mem{Base: ld, Index: ld, Scale: 2}, ld3)
-	c.LEAQ(Mem{Base: base, Index: ld, Scale: 4}, base4)
-	rows = append(strided(base, ld, ld3, nil)[:4], strided(base4, ld, ld3, nil)[:4]...)
-	return rows, func(bytes int) {
-		c.ADDQ(Imm(uint64(bytes)), base)
-		c.ADDQ(Imm(uint64(bytes)), base4)
+	bases := []reg.Register{base, reg.R10, reg.R11, reg.R12}[:(rows+3)/4]
+	for i, b := range bases {
+		if i > 0 {
+			c.LEAQ(Mem{Base: bases[i-1], Index: ld, Scale: 4}, b)
+		}
+		from = append(from, strided(b, ld, ld3, nil)[:4]...)
+	}
+	return from, func(bytes int) {
+		for _, b := range bases {
+			c.ADDQ(Imm(uint64(bytes)), b)
+		}
 	}
 }
 
@@ -187,7 +194,7 @@ func addRows(c *build.Context, isa vecISA, rows int) {
 	y := c.Load(c.Param("y"), reg.RDI)
 	x := c.Load(c.Param("x"), reg.RSI)
 	b := c.Load(c.Param("b"), reg.RDX)
-	from, step := rowsFrom(c, b, c.Load(c.Param("ldb"), reg.R8))
+	from, step := rowsFrom(c, b, c.Load(c.Param("ldb"), reg.R8), rows)
 	factors, sums := isa.regs[:rows], isa.regs[rows:][:16/isa.lanes]
 	for r, f := range factors {
 		c.VBROADCASTSS(Mem{Base: x, Disp: 4 * r}, f)
@@ -208,6 +215,58 @@ func addRows(c *build.Context, isa vecISA, rows int) {
 	c.ADDQ(Imm(64), y)
 	c.DECQ(n)
 	c.JNZ(LabelRef("block"))
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// addDots emits y += b·x for 16 rows of b: 4×4 blocks of it are transposed on their way, so
+// that each sum is a lane, and one chain. With AVX2 the taps of a cache line of 8 rows come
+// before those of the other 8, because 16 lines may share a set, which has 8 ways. Its Go
+// form is addDotsGeneric.
+func addDots(c *build.Context, isa vecISA) {
+	name := "addDots" + isa.suffix
+	c.Function(name)
+	c.Doc(name + " adds products of 16 rows and x, n blocks of 16; see kernel.addDots.")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(n int, y, x, b *float32, ldb int)")
+	n := c.Load(c.Param("n"), reg.RCX)
+	y := c.Load(c.Param("y"), reg.RDI)
+	x := c.Load(c.Param("x"), reg.RSI)
+	b := c.Load(c.Param("b"), reg.RDX)
+	from, step := rowsFrom(c, b, c.Load(c.Param("ldb"), reg.R8), 16)
+	sums, r, pairs, factor := isa.regs[:16/isa.lanes], isa.regs[2:10], [4]reg.VecPhysical(isa.regs[10:]), isa.regs[14]
+	for i, sum := range sums {
+		c.VMOVUPS(Mem{Base: y, Disp: 4 * isa.lanes * i}, sum)
+	}
+	c.Label("block")
+	for i, sum := range sums {
+		rows := from[isa.lanes*i:][:isa.lanes]
+		for half := 0; half < 64; half += 32 {
+			c.Comment(fmt.Sprintf("Taps %d to %d of rows %d to %d", half/4, half/4+7, isa.lanes*i, isa.lanes*(i+1)-1))
+			for j, v := range r { // 4 taps of every fourth row
+				off := half + 16*(j/4)
+				c.VMOVUPS(rows[j%4].Offset(off), v.AsX())
+				for lane := 1; lane < isa.lanes/4; lane++ {
+					isa.insertLane(c, lane, rows[j%4+4*lane].Offset(off), v)
+				}
+			}
+			for four := range 2 {
+				taps := [4]reg.VecPhysical(r[4*four:])
+				transposeLanes(c, taps, pairs)
+				for j, tap := range taps {
+					c.VBROADCASTSS(Mem{Base: x, Disp: half + 16*four + 4*j}, factor)
+					c.VFMADD231PS(tap, factor, sum)
+				}
+			}
+		}
+	}
+	step(64)
+	c.ADDQ(Imm(64), x)
+	c.DECQ(n)
+	c.JNZ(LabelRef("block"))
+	for i, sum := range sums {
+		c.VMOVUPS(sum, Mem{Base: y, Disp: 4 * isa.lanes * i})
+	}
 	c.VZEROUPPER()
 	c.RET()
 }

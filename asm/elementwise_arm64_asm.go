@@ -103,7 +103,7 @@ func elementwiseNEON(c *neon.Context) {
 	// rowsFrom sets where rows begin, ld elements apart.
 	rowsFrom := func(rows int, base, ld string) (from []neon.R) {
 		const distance neon.R = 3
-		from = []neon.R{4, 5, 6, 7, 8, 9, 10, 11}[:rows]
+		from = []neon.R{4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 19, 20, 21, 22}[:rows]
 		c.Load(base, from[0])
 		c.Load(ld, distance)
 		for r := 1; r < rows; r++ {
@@ -177,6 +177,40 @@ func elementwiseNEON(c *neon.Context) {
 		end(x, from[0])
 		c.RET()
 	}
+
+	begin("addDotsNEON", "adds products of 16 rows and x, n blocks of 16; see kernel.addDots.", "func(n int, y, x, b *float32, ldb int)")
+	c.Load("y", x)
+	c.Load("x", y)
+	from := rowsFrom(16, "b", "ldb")
+	const sums, factors, even, odd neon.V = 0, 4, 8, 16 // 4 rows of even and of odd fours of taps, and what transposes them
+	for i := range neon.V(2) {
+		c.FLDPQ(neon.Mem{Base: x, Off: 32 * int(i)}, sums+2*i, sums+2*i+1)
+	}
+	c.Label("block")
+	for i := range neon.V(2) {
+		c.FLDPQ(neon.Mem{Base: y, Off: 32 * int(i)}, factors+2*i, factors+2*i+1)
+	}
+	for half := range neon.V(2) {
+		for i := range neon.V(4) { // a sum's lanes are rows
+			for j := range neon.V(4) {
+				c.FLDPQ(neon.Mem{Base: from[4*i+j], Off: 32 * int(half)}, even+j, odd+j)
+			}
+			for four, r := range []neon.V{even, odd} {
+				transpose4x4NEON(c, r)
+				for tap := range 4 {
+					c.VFMLAElem(factors+2*half+neon.V(four), tap, r+neon.V(tap), sums+i)
+				}
+			}
+		}
+	}
+	for _, p := range from[1:] { // end moves the first
+		c.ADD(neon.Imm(64), p, p)
+	}
+	end(y, from[0])
+	for i := range neon.V(2) {
+		c.FSTPQ(sums+2*i, sums+2*i+1, neon.Mem{Base: x, Off: 32 * int(i)})
+	}
+	c.RET()
 
 	begin("reluGradNEON", "zeroes dx where x is not positive, n blocks of 16; see kernel.reluGrad.", "func(n int, dx, x *float32)")
 	c.Load("dx", x)

@@ -27,19 +27,6 @@ func transposeNEON(c *neon.Context) {
 		c.Branch("BNE", "pixels")
 		c.RET()
 	}
-	// transpose turns the 4×4 matrix in V0-V3 by way of V4-V7; the registers of
-	// each of the four groups of channels are its own, so that they overlap.
-	transpose := func(r neon.V) {
-		c.VZIP1(r+2, r, r+4) // a0 c0 a1 c1
-		c.VZIP2(r+2, r, r+5)
-		c.VZIP1(r+3, r+1, r+6) // b0 d0 b1 d1
-		c.VZIP2(r+3, r+1, r+7)
-		c.VZIP1(r+6, r+4, r)
-		c.VZIP2(r+6, r+4, r+1)
-		c.VZIP1(r+7, r+5, r+2)
-		c.VZIP2(r+7, r+5, r+3)
-	}
-
 	begin("fromPlanesNEON", "makes 4n pixels of a block from 16 planes; see kernel.fromPlanes.", "dst", "src")
 	for g := range 4 {
 		r := neon.V(8 * g)
@@ -47,7 +34,7 @@ func transposeNEON(c *neon.Context) {
 			c.FMOVQ(neon.Mem{Base: at}, r+i)
 			c.ADD(plane, at, at)
 		}
-		transpose(r)
+		transpose4x4NEON(c, r)
 		for i := range 4 {
 			c.FMOVQStore(r+neon.V(i), neon.Mem{Base: block, Off: 64*i + 16*g})
 		}
@@ -60,11 +47,24 @@ func transposeNEON(c *neon.Context) {
 		for i := range 4 {
 			c.FMOVQ(neon.Mem{Base: block, Off: 64*i + 16*g}, r+neon.V(i))
 		}
-		transpose(r)
+		transpose4x4NEON(c, r)
 		for i := range neon.V(4) {
 			c.FMOVQStore(r+i, neon.Mem{Base: at})
 			c.ADD(plane, at, at)
 		}
 	}
 	end()
+}
+
+// transpose4x4NEON transposes the 4×4 matrix in the four registers from r on by way of the
+// next four. Where the registers of several are their own, they overlap.
+func transpose4x4NEON(c *neon.Context, r neon.V) {
+	c.VZIP1(r+2, r, r+4) // a0 c0 a1 c1
+	c.VZIP2(r+2, r, r+5)
+	c.VZIP1(r+3, r+1, r+6) // b0 d0 b1 d1
+	c.VZIP2(r+3, r+1, r+7)
+	c.VZIP1(r+6, r+4, r)
+	c.VZIP2(r+6, r+4, r+1)
+	c.VZIP1(r+7, r+5, r+2)
+	c.VZIP2(r+7, r+5, r+3)
 }

@@ -32,6 +32,9 @@ type kernel struct {
 	// addRows adds Σ_r x[r]·b[r*ldb+j] to y[j] for 1 row and for atOnce rows, one
 	// chain of fused multiply-adds in the order of r.
 	addRows [2]addRowsFunc
+	// addDots adds Σ_k x[k]·b[j*ldb+k] to y[j] for 16 rows of n blocks, one chain of fused
+	// multiply-adds in the order of k.
+	addDots addRowsFunc
 	// reluGrad keeps dx[i] where x[i] > 0, and sets the others to 0.
 	reluGrad func(n int, dx, x *float32)
 	// sumPixels sets sum[l] = Σ_p x[p*16+l] for 16 lanes, in the order of p.
@@ -116,6 +119,55 @@ func AddRows(y, x, b []float32, ldb int) {
 			f(min(piece/atOnce, blocks-at), &y[at*16], &x[r], &b[r*ldb+at*16], ldb)
 		}
 	}
+}
+
+// AddDots adds Σ_k x[k]·b[j*ldb+k] to y[j] for rows of b that begin ldb elements apart, one
+// for each y. Each sum is one chain of fused multiply-adds in the order of k. Rows and
+// taps that are not whole blocks of 16 are copied first.
+func AddDots(y, x, b []float32, ldb int) {
+	if len(x) == 0 || len(y) == 0 {
+		return
+	}
+	_ = b[(len(y)-1)*ldb+len(x)-1]
+	for j := 0; j < len(y); j += 16 {
+		rows, done := min(16, len(y)-j), 0
+		if rows == 16 {
+			for done+16 <= len(x) {
+				n := min(piece/16, (len(x)-done)/16)
+				best.addDots(n, &y[j], &x[done], &b[j*ldb+done], ldb)
+				done += n * 16
+			}
+		}
+		if done < len(x) {
+			addDotsEdge(y[j:][:rows], x[done:], b[j*ldb+done:], ldb)
+		}
+	}
+}
+
+// dotsEdge holds copies of up to 16 rows, with zeros behind them.
+type dotsEdge struct {
+	y, x [16]float32
+	b    [16 * 16]float32
+}
+
+var dotsEdges = sync.Pool{New: func() any { return new(dotsEdge) }}
+
+// addDotsEdge does AddDots for at most 16 rows, of which not all are there, or their taps
+// are not whole blocks.
+func addDotsEdge(y, x, b []float32, ldb int) {
+	e := dotsEdges.Get().(*dotsEdge)
+	defer dotsEdges.Put(e)
+	clear(e.b[len(y)*16:])
+	copy(e.y[:], y)
+	for k := 0; k < len(x); k += 16 {
+		taps := min(16, len(x)-k)
+		clear(e.x[copy(e.x[:], x[k:]):])
+		for j := range y {
+			clear(e.b[j*16:][copy(e.b[j*16:][:16], b[j*ldb+k:][:taps]):16])
+		}
+		best.addDots(1, &e.y[0], &e.x[0], &e.b[0], 16)
+	}
+	copy(y, e.y[:])
 }
 
 // fetchBlocks is how many blocks of 16 CopyRows fetches ahead: where rows are short
@@ -348,7 +400,7 @@ func Dots(y []float32, rows, vectors, n int, w []float32, ldw int, x []float32) 
 
 var dotSums = sync.Pool{New: func() any { return new([dotRows * dotVectors]float32) }}
 
-var generic = kernel{"generic", cpu.Generic, reluGeneric, copyRowsGeneric, [2]func(int, *float32, *float32, int, int){copyPanelsGeneric(1), copyPanelsGeneric(atOnce)}, addGeneric, [2]addRowsFunc{addRowsGeneric(1), addRowsGeneric(atOnce)}, reluGradGeneric, sumPixelsGeneric, sgdGeneric, [2]sgdProductFunc{sgdProductGeneric(1), sgdProductGeneric(sgdRows)}, dotsGeneric}
+var generic = kernel{"generic", cpu.Generic, reluGeneric, copyRowsGeneric, [2]func(int, *float32, *float32, int, int){copyPanelsGeneric(1), copyPanelsGeneric(atOnce)}, addGeneric, [2]addRowsFunc{addRowsGeneric(1), addRowsGeneric(atOnce)}, addDotsGeneric, reluGradGeneric, sumPixelsGeneric, sgdGeneric, [2]sgdProductFunc{sgdProductGeneric(1), sgdProductGeneric(sgdRows)}, dotsGeneric}
 
 func reluGeneric(n int, x *float32) {
 	for i, v := range unsafe.Slice(x, n*16) {
@@ -393,6 +445,18 @@ func addRowsGeneric(rows int) addRowsFunc {
 			}
 			to[j] = float32(sum)
 		}
+	}
+}
+
+// addDotsGeneric computes in float64 as well.
+func addDotsGeneric(n int, y, x, b *float32, ldb int) {
+	to, xs, bs := unsafe.Slice(y, 16), unsafe.Slice(x, n*16), unsafe.Slice(b, 15*ldb+n*16)
+	for j, v := range to {
+		sum := float64(v)
+		for k, v := range bs[j*ldb:][:n*16] {
+			sum += float64(xs[k]) * float64(v)
+		}
+		to[j] = float32(sum)
 	}
 }
 

@@ -39,6 +39,11 @@ func addRows1xAVX2(n int, y *float32, x *float32, b *float32, ldb int)
 //go:noescape
 func addRows8xAVX2(n int, y *float32, x *float32, b *float32, ldb int)
 
+// addDotsAVX2 adds products of 16 rows and x, n blocks of 16; see kernel.addDots.
+//
+//go:noescape
+func addDotsAVX2(n int, y *float32, x *float32, b *float32, ldb int)
+
 // reluGradAVX2 zeroes dx where x is not positive, n blocks of 16; see kernel.reluGrad.
 //
 //go:noescape
@@ -103,6 +108,11 @@ func addRows1xAVX512(n int, y *float32, x *float32, b *float32, ldb int)
 //
 //go:noescape
 func addRows8xAVX512(n int, y *float32, x *float32, b *float32, ldb int)
+
+// addDotsAVX512 adds products of 16 rows and x, n blocks of 16; see kernel.addDots.
+//
+//go:noescape
+func addDotsAVX512(n int, y *float32, x *float32, b *float32, ldb int)
 
 // reluGradAVX512 zeroes dx where x is not positive, n blocks of 16; see kernel.reluGrad.
 //

@@ -39,6 +39,11 @@ func addRows1xNEON(n int, y *float32, x *float32, b *float32, ldb int)
 //go:noescape
 func addRows8xNEON(n int, y *float32, x *float32, b *float32, ldb int)
 
+// addDotsNEON adds products of 16 rows and x, n blocks of 16; see kernel.addDots.
+//
+//go:noescape
+func addDotsNEON(n int, y *float32, x *float32, b *float32, ldb int)
+
 // reluGradNEON zeroes dx where x is not positive, n blocks of 16; see kernel.reluGrad.
 //
 //go:noescape

@@ -188,6 +188,81 @@ func FuzzAddRows(f *testing.F) {
 	})
 }
 
+// addDots64 is what AddDots does, and the sums of magnitudes.
+func addDots64(y, x, b []float32, ldb int) (sums, mag []float64) {
+	sums, mag = ref.Float64(y), make([]float64, len(y))
+	for j := range y {
+		mag[j] = math.Abs(sums[j])
+		for k, v := range x {
+			p := float64(v) * float64(b[j*ldb+k])
+			sums[j] += p
+			mag[j] += math.Abs(p)
+		}
+	}
+	return sums, mag
+}
+
+func TestAddDots(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, k *kernel) {
+		for n := 1; n <= 4; n++ {
+			ldb := n*16 + 5*(n%2)
+			y, x, b := testutil.Normal(1, 16), testutil.Normal(2, n*16), testutil.Normal(3, 15*ldb+n*16)
+			want, mag := addDots64(y, x, b, ldb)
+			for _, tail := range []bool{true, false} {
+				got := guarded(t, tail, y)
+				k.addDots(n, &got[0], &guarded(t, tail, x)[0], &guarded(t, tail, b)[0], ldb)
+				testutil.Check(t, "dots", n, got, want, ref.Bound(n*16+1, mag))
+			}
+		}
+	})
+	for _, rows := range []int{0, 1, 15, 16, 17, 37} {
+		for _, taps := range []int{0, 1, 15, 16, 17, 40, piece + 19} {
+			y, x, b := testutil.Ints(1, rows, -4, 4), testutil.Ints(2, taps, -4, 4), testutil.Ints(3, rows*(taps+3), -4, 4)
+			want, _ := addDots64(y, x, b, taps+3)
+			AddDots(y, x, b, taps+3)
+			testutil.CheckExact(t, "dots", []int{rows, taps}, y, want)
+		}
+	}
+	require.Panics(t, func() { AddDots(make([]float32, 2), make([]float32, 16), make([]float32, 31), 16) })
+}
+
+// TestAddDotsChains: a sum is that of AddRows on the transpose bit for bit, in a whole
+// group of rows or not.
+func TestAddDotsChains(t *testing.T) {
+	const rows, taps = 21, 83
+	x, b := testutil.Normal(1, taps), testutil.Normal(2, rows*taps)
+	across := make([]float32, taps*32)
+	for j := range rows {
+		for k := range taps {
+			across[k*32+j] = b[j*taps+k]
+		}
+	}
+	got, want := make([]float32, rows), make([]float32, 32)
+	AddDots(got, x, b, taps)
+	AddRows(want, x, across, 32)
+	if best.isa == cpu.Generic { // rounds sums between its calls
+		t.Skip("the portable form rounds between calls")
+	}
+	testutil.CheckBits(t, "dots", rows, got, want[:rows])
+}
+
+func FuzzAddDots(f *testing.F) {
+	f.Add(uint64(1), uint8(3), uint8(5))
+	f.Fuzz(func(t *testing.T, seed uint64, n, gap uint8) {
+		blocks, ldb := 1+int(n)%40, (1+int(n)%40)*16+int(gap)
+		for i := range kernels {
+			k := &kernels[i]
+			if !cpu.Has(k.isa) {
+				continue
+			}
+			y, x, b := testutil.Ints(seed, 16, -4, 4), testutil.Ints(seed+1, blocks*16, -4, 4), testutil.Ints(seed+2, 15*ldb+blocks*16, -4, 4)
+			want, _ := addDots64(y, x, b, ldb)
+			k.addDots(blocks, &y[0], &x[0], &b[0], ldb)
+			testutil.CheckExact(t, k.name, blocks, y, want)
+		}
+	})
+}
+
 func addOf(x, y []float32) []float32 {
 	want := make([]float32, len(x))
 	for i := range x {
@@ -685,6 +760,11 @@ func BenchmarkElementwise(b *testing.B) {
 			"addrows": func() { // of a matrix of n, in rows of 2^12
 				for at := 0; at < n; at += atOnce << 12 {
 					k.addRows[1](1<<8, &z[0], &x[0], &y[at], 1<<12)
+				}
+			},
+			"adddots": func() {
+				for at := 0; at < n; at += 16 << 12 {
+					k.addDots(1<<8, &z[0], &x[0], &y[at], 1<<12)
 				}
 			},
 			"relugrad":  func() { k.reluGrad(n/16, &x[0], &y[0]) },

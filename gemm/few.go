@@ -25,13 +25,13 @@ func (g *Multiplier) inPlace() bool {
 func (g *Multiplier) shares() bool { return g.ldb%1024 == 0 }
 
 // reading returns how B is read where it is. A whole panel of it fits the second-level
-// cache if its rows spread over the sets.
+// cache if its rows spread over the sets, and then pays if rows of A need no copies.
 func (g *Multiplier) reading() reading {
 	few := &g.blocks.read
 	switch {
 	case g.shares():
 		return few[2]
-	case g.m > few[0].few && g.ldb%64 != 0:
+	case g.m > few[0].few && g.ldb%64 != 0 && g.tap == 1:
 		return few[1]
 	}
 	return few[0]
@@ -143,13 +143,17 @@ func (g *Multiplier) strip(item int) strip {
 	return s
 }
 
-// streamAll computes the columns from jc on, strip by strip.
-func (g *Multiplier) streamAll(ctx context.Context, strips int) error {
+// inPlaceAll computes the columns from jc on, item by item.
+func (g *Multiplier) inPlaceAll(ctx context.Context, items int) error {
 	if g.parts > 1 {
 		return g.together(ctx)
 	}
 	g.ctx = ctx
-	if err := g.team.Run(ctx, strips, g.stream); err != nil {
+	f := g.stream
+	if g.way == dots {
+		f = g.dots
+	}
+	if err := g.team.Run(ctx, items, f); err != nil {
 		return err
 	}
 	return ctx.Err() // which an item may have seen
@@ -320,13 +324,18 @@ func (g *Multiplier) stride(s strip) int { return s.whole*s.width + s.rest + sum
 func (g *Multiplier) settle(s strip, pc, kb int, sums []float32) {
 	for i := range s.m {
 		row := g.c[(s.ic+i)*g.ldc+s.j:][:s.cols]
-		switch sum := sums[i*g.stride(s):]; {
-		case g.inC(s, pc):
-		case pc == 0 && g.beta == 0:
-			copy(row, sum)
-		default:
-			elementwise.Add(row, sum[:s.cols])
+		if !g.inC(s, pc) {
+			g.put(row, sums[i*g.stride(s):][:s.cols], pc)
 		}
 		g.finish(s.ic+i, row, pc == 0, pc+kb == g.k)
+	}
+}
+
+// put sets part of a row of C to its first sums, or adds others.
+func (g *Multiplier) put(row, sums []float32, pc int) {
+	if pc == 0 && g.beta == 0 {
+		copy(row, sums)
+	} else {
+		elementwise.Add(row, sums)
 	}
 }

@@ -47,12 +47,14 @@ type Multiplier struct {
 	pack    func(worker, item int)
 	block   func(worker, item int)
 	stream  func(worker, item int)
-	ctx     context.Context // of stream's items
+	dots    func(worker, item int)
+	ctx     context.Context // of the items of stream and dots
 	// Of few rows whose inner blocks are computed at once.
 	innerBlock func(worker, part int)
 	parts      int
 	sums       []float32
-	tap        int // distance of the inner elements of op(A)
+	x          []float32 // the only row of op(A), where it is a column
+	tap        int       // distance of the inner elements of op(A)
 	transB     bool
 	m, n, k    int
 	next       int // elements from B to that of a following product; 0: none
@@ -96,7 +98,7 @@ func NewMultiplier(team *parallel.Team) *Multiplier { return newMultiplier(direc
 func newMultiplier(kern *direct.Kernel, team *parallel.Team) *Multiplier {
 	g := &Multiplier{whole: kern, kern: kern, blocks: blocksOf(kern), team: team, work: make([]multiplierScratch, team.Workers())}
 	g.offsets = make([]int, g.blocks.kc)
-	g.pack, g.block, g.stream, g.innerBlock = g.packSpan, g.blockItem, g.streamItem, g.innerItem
+	g.pack, g.block, g.stream, g.dots, g.innerBlock = g.packSpan, g.blockItem, g.streamItem, g.dotsItem, g.innerItem
 	return g
 }
 
@@ -117,6 +119,9 @@ var zeros [64]float32
 // does not allocate.
 func (g *Multiplier) SGEMM(ctx context.Context, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) error {
 	check(transA, transB, m, n, k, a, lda, b, ldb, c, ldc)
+	if n == 1 && ldc == 1 && m > 1 && k > tiny && alpha != 0 { // a row as well
+		return g.column(ctx, transA, transB, m, k, alpha, a, lda, b, ldb, beta, c)
+	}
 	g.transB, g.alpha, g.bm, g.ldb, g.packed = transB, alpha, b, ldb, nil
 	return g.multiply(ctx, transA, m, n, k, a, lda, beta, c, ldc)
 }
@@ -145,17 +150,24 @@ func (g *Multiplier) multiply(ctx context.Context, transA bool, m, n, k int, a [
 		scale(m, n, beta, c, ldc)
 	}
 	g.m, g.n, g.k, g.beta, g.a, g.c, g.ldc = m, n, k, beta, a, c, ldc
+	g.row, g.tap = lda, 1
+	if transA {
+		g.row, g.tap = 1, lda
+	}
 	g.kern = g.whole
 	if g.way = g.choose(); g.way != stream {
 		g.kern = g.whole.For(k)
 	}
+	if g.way == dots && g.tap != 1 {
+		g.a, g.tap = g.gathered(1, a, g.tap, k), 1
+	}
 	g.reserve(m, n, k)
-	g.left(transA, lda)
+	g.left()
 	for g.jc = 0; g.jc < n; g.jc += g.blocks.nc {
 		g.nb = min(g.blocks.nc, n-g.jc)
 		rows := g.divide()
-		if g.way == stream {
-			if err := g.streamAll(ctx, rows*g.groups); err != nil {
+		if g.way == stream || g.way == dots {
+			if err := g.inPlaceAll(ctx, rows*g.groups); err != nil {
 				return err
 			}
 			continue
@@ -175,6 +187,7 @@ const (
 	shared = iota // all of it is packed first, or was before
 	apart         // each packs panels that no other one needs
 	stream        // it is read where it is
+	dots          // likewise, across: it is transposed
 )
 
 // spanCols is how many columns of B are packed at once, at most, where panels are narrow:
@@ -207,6 +220,8 @@ func (g *Multiplier) choose() int {
 		return shared
 	case g.inPlace():
 		return stream
+	case g.across():
+		return dots
 	case g.m <= g.blocks.mc: // a panel need not leave the worker's cache
 		return apart
 	}
@@ -216,11 +231,14 @@ func (g *Multiplier) choose() int {
 // divide splits the columns from jc on into items, and returns the number of
 // blocks of rows.
 func (g *Multiplier) divide() (rows int) {
-	if g.way == stream {
+	switch g.way {
+	case stream:
 		rows, g.groups = g.streams()
 		g.mb = (g.m + rows - 1) / rows
 		g.reserveSums()
-	} else {
+	case dots:
+		g.mb, g.groups = g.m, g.dotItems()
+	default:
 		rows, g.groups = (g.m+g.blocks.mc-1)/g.blocks.mc, g.panels()
 		if g.way == apart {
 			g.groups = g.spans()
@@ -233,17 +251,14 @@ func (g *Multiplier) divide() (rows int) {
 // rowPad keeps copied rows of A out of each other's cache sets.
 const rowPad = 16
 
-// left sets where the elements of op(A) lie, and whether they are read where they
-// are or from copies of its rows. Where the kernel gains by it, see blockTable, Aᵀ is
-// copied, whose rows lie across it, and rows that share the sets of a first-level
-// cache, if there are columns enough to pay for it.
-func (g *Multiplier) left(transA bool, lda int) {
-	g.row, g.tap = lda, 1
-	if transA {
-		g.row, g.tap = 1, lda
-	}
+// left chooses whether the elements of op(A) are read where they are or from copies of its
+// rows. Where the kernel gains by it, see blockTable, Aᵀ is copied, whose rows lie across
+// it, and rows that share the sets of a first-level cache, if there are columns enough to
+// pay for it.
+func (g *Multiplier) left() {
 	step := g.tap
-	g.copied = g.blocks.copies && g.way != stream && g.n >= 256 && (transA || lda%1024 == 0)
+	packs := g.way == shared || g.way == apart
+	g.copied = g.blocks.copies && packs && g.n >= 256 && (g.tap != 1 || g.row%1024 == 0)
 	if g.copied {
 		step = 1
 		for i := range g.work {
@@ -371,6 +386,11 @@ func (g *Multiplier) reserve(m, n, k int) {
 			grow(&g.b, (min(n, g.blocks.nc)+15)/16*16*g.kstep)
 		}
 		g.right = g.b
+	case dots:
+		panel = 0
+		for i := range g.work {
+			grow(&g.work[i].sums, 16)
+		}
 	case stream:
 		panel = g.kern.Widest() * g.kstep
 		left = m * (g.reading().deep + rowPad)

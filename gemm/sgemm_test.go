@@ -427,7 +427,7 @@ func TestConv1x1(t *testing.T) {
 // before, on every path: plain, few rows, packed, with edges.
 func TestSGEMMGuardPages(t *testing.T) {
 	forEachDirect(t, func(t *testing.T, kern *direct.Kernel) {
-		for i, s := range []sgemmCase{{m: 3, n: 4, k: 4}, {m: 1, n: 64, k: 40}, {m: 5, n: 90, k: 33}, {m: 20, n: 130, k: 9}, {m: 130, n: 300, k: 20}} {
+		for i, s := range []sgemmCase{{m: 3, n: 4, k: 4}, {m: 1, n: 64, k: 40}, {m: 30, n: 1, k: 40}, {m: 5, n: 90, k: 33}, {m: 20, n: 130, k: 9}, {m: 130, n: 300, k: 20}} {
 			for flags := range 4 {
 				s.transA, s.transB, s.alpha, s.beta = flags&1 > 0, flags&2 > 0, 1, float32(flags%2)
 				la, lda, lb, ldb, lc, ldc := s.sizes()
@@ -456,6 +456,11 @@ func TestSGEMMAllocates(t *testing.T) {
 			_ = g.SGEMM(context.Background(), false, false, m, 300, 90, 1, a, 90, b, 300, 0, c, 300)
 		}), m)
 	}
+	require.Zero(t, testing.AllocsPerRun(5, func() {
+		_ = g.SGEMM(context.Background(), true, true, 1, 200, 90, 1, b, 1, a, 90, 0, c, 200)
+		_ = g.GEMV(context.Background(), false, 200, 90, 2, a, 90, b, 0, c)
+		_ = g.GEMV(context.Background(), true, 200, 90, 1, a, 90, b, 0, c)
+	}))
 	require.Zero(t, testing.AllocsPerRun(5, func() {
 		_ = g.Batch(context.Background(), Batch{4, 20 * 90, 0, 20 * 300}, false, false, 20, 300, 90, 1, a, 90, b, 300, 0, c, 300)
 	}))

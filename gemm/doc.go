@@ -21,12 +21,14 @@
 // other sizes, the leading dimensions or the number of workers. Only where B has at
 // most 16 elements, sums are taken by a plain loop in float64.
 //
-// A single row reads B eight rows at once, as streams that the processor foresees. Up to
-// 200 rows read it in place too, with AVX-512 up to 14 of them as 14×32, so that what
-// memory gives is used while it comes. With AVX2 and NEON that holds for up to 26 rows, or
-// 14 if the rows of B share cache sets; more of them find B packed, by spans as wide as
-// memory likes. There, rows of A that share cache sets are copied to rows side by side
-// first, and so is a transposed A; with AVX-512, many rows do without.
+// A single row reads B eight rows at once, as streams that the processor foresees, or, if
+// it is transposed, sixteen, of which 4×4 blocks are transposed on their way. A single
+// column is computed as a row. Up to 200 rows read B in place too, with AVX-512 up to 14 of
+// them as 14×32, so that what memory gives is used while it comes. With AVX2 and NEON that
+// holds for up to 26 rows, 48 if the rows of B spread over the cache sets, or 14 if they
+// share them; more of them find B packed, by spans as wide as memory likes. There, rows of
+// A that share cache sets are copied to rows side by side first, and so is a transposed A;
+// with AVX-512, many rows do without.
 //
 // [SGEMM] and [GEMV] are functions on one core. A [Multiplier] has a team of
 // workers and keeps its memory; [Packed] holds a right operand that is used often.

@@ -8,7 +8,7 @@ import (
 
 // across reports whether B is transposed and yet read where it is: by one row of A, for
 // which reading it is all. Two rows take as long that way as with B packed. One thread of
-// Zen 3, GB/s (BenchmarkGEMV with trans, if rows are read as rows: AddRows):
+// Zen 3, GB/s by BenchmarkGEMV, where Aᵀ is read by AddRows:
 //
 //	A of a column  packed  where it is    Aᵀ packed  where it is
 //	4096×4096      8       17             5          27

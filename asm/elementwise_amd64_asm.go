@@ -188,13 +188,7 @@ func addRows(c *build.Context, isa vecISA, rows int) {
 	name := fmt.Sprintf("addRows%dx%s", rows, isa.suffix)
 	c.Function(name)
 	c.Doc(name + " adds products of rows and numbers, n blocks of 16; see kernel.addRows.")
-	c.Pragma("noescape")
-	c.SignatureExpr("func(n int, y, x, b *float32, ldb int)")
-	n := c.Load(c.Param("n"), reg.RCX)
-	y := c.Load(c.Param("y"), reg.RDI)
-	x := c.Load(c.Param("x"), reg.RSI)
-	b := c.Load(c.Param("b"), reg.RDX)
-	from, step := rowsFrom(c, b, c.Load(c.Param("ldb"), reg.R8), rows)
+	n, y, x, from, step := addOperands(c, rows)
 	factors, sums := isa.regs[:rows], isa.regs[rows:][:16/isa.lanes]
 	for r, f := range factors {
 		c.VBROADCASTSS(Mem{Base: x, Disp: 4 * r}, f)
@@ -219,6 +213,17 @@ func addRows(c *build.Context, isa vecISA, rows int) {
 	c.RET()
 }
 
+// addOperands begins addRows and addDots, which read so many rows side by side.
+func addOperands(c *build.Context, rows int) (n, y, x reg.Register, from []Mem, step func(bytes int)) {
+	c.Pragma("noescape")
+	c.SignatureExpr("func(n int, y, x, b *float32, ldb int)")
+	n = c.Load(c.Param("n"), reg.RCX)
+	y = c.Load(c.Param("y"), reg.RDI)
+	x = c.Load(c.Param("x"), reg.RSI)
+	from, step = rowsFrom(c, c.Load(c.Param("b"), reg.RDX), c.Load(c.Param("ldb"), reg.R8), rows)
+	return n, y, x, from, step
+}
+
 // addDots emits y += b·x for 16 rows of b: 4×4 blocks of it are transposed on their way, so
 // that each sum is a lane, and one chain. With AVX2 the taps of a cache line of 8 rows come
 // before those of the other 8, because 16 lines may share a set, which has 8 ways. Its Go
@@ -227,13 +232,7 @@ func addDots(c *build.Context, isa vecISA) {
 	name := "addDots" + isa.suffix
 	c.Function(name)
 	c.Doc(name + " adds products of 16 rows and x, n blocks of 16; see kernel.addDots.")
-	c.Pragma("noescape")
-	c.SignatureExpr("func(n int, y, x, b *float32, ldb int)")
-	n := c.Load(c.Param("n"), reg.RCX)
-	y := c.Load(c.Param("y"), reg.RDI)
-	x := c.Load(c.Param("x"), reg.RSI)
-	b := c.Load(c.Param("b"), reg.RDX)
-	from, step := rowsFrom(c, b, c.Load(c.Param("ldb"), reg.R8), 16)
+	n, y, x, from, step := addOperands(c, 16)
 	sums, r, pairs, factor := isa.regs[:16/isa.lanes], isa.regs[2:10], [4]reg.VecPhysical(isa.regs[10:]), isa.regs[14]
 	for i, sum := range sums {
 		c.VMOVUPS(Mem{Base: y, Disp: 4 * isa.lanes * i}, sum)

@@ -129,13 +129,14 @@ func TestAdd(t *testing.T) {
 	require.Panics(t, func() { Add(make([]float32, 2), make([]float32, 1)) })
 }
 
-// addRows64 is what AddRows does, and the sums of magnitudes.
-func addRows64(y, x, b []float32, ldb int) (sums, mag []float64) {
+// sums64 is what AddRows and AddDots do, with x[k]·b[k*tap+j*step], and the sums of
+// magnitudes.
+func sums64(y, x, b []float32, tap, step int) (sums, mag []float64) {
 	sums, mag = ref.Float64(y), make([]float64, len(y))
 	for j := range y {
 		mag[j] = math.Abs(sums[j])
-		for r, v := range x {
-			p := float64(v) * float64(b[r*ldb+j])
+		for k, v := range x {
+			p := float64(v) * float64(b[k*tap+j*step])
 			sums[j] += p
 			mag[j] += math.Abs(p)
 		}
@@ -149,7 +150,7 @@ func TestAddRows(t *testing.T) {
 			for n := 1; n <= 4; n++ {
 				ldb := n*16 + 5*(n%2)
 				y, x, b := testutil.Normal(1, n*16), testutil.Normal(2, rows), testutil.Normal(3, (rows-1)*ldb+n*16)
-				want, mag := addRows64(y, x, b, ldb)
+				want, mag := sums64(y, x, b, ldb, 1)
 				for _, tail := range []bool{true, false} {
 					got := guarded(t, tail, y)
 					k.addRows[i](n, &got[0], &guarded(t, tail, x)[0], &guarded(t, tail, b)[0], ldb)
@@ -161,7 +162,7 @@ func TestAddRows(t *testing.T) {
 	for _, s := range [][2]int{{0, 16}, {3, 0}, {7, 48}, {8, 16}, {21, 32}, {9, 16 * (piece/atOnce + 1)}} {
 		rows, n := s[0], s[1]
 		y, x, b := testutil.Ints(1, n, -4, 4), testutil.Ints(2, rows, -4, 4), testutil.Ints(3, rows*(n+3), -4, 4)
-		want, _ := addRows64(y, x, b, n+3)
+		want, _ := sums64(y, x, b, n+3, 1)
 		AddRows(y, x, b, n+3)
 		testutil.CheckExact(t, "rows", s, y, want)
 	}
@@ -180,7 +181,7 @@ func FuzzAddRows(f *testing.F) {
 			}
 			for i, rows := range []int{1, atOnce} {
 				y, x, b := testutil.Ints(seed, blocks*16, -4, 4), testutil.Ints(seed+1, rows, -4, 4), testutil.Ints(seed+2, (rows-1)*ldb+blocks*16, -4, 4)
-				want, _ := addRows64(y, x, b, ldb)
+				want, _ := sums64(y, x, b, ldb, 1)
 				k.addRows[i](blocks, &y[0], &x[0], &b[0], ldb)
 				testutil.CheckExact(t, k.name, []int{rows, blocks}, y, want)
 			}
@@ -188,26 +189,12 @@ func FuzzAddRows(f *testing.F) {
 	})
 }
 
-// addDots64 is what AddDots does, and the sums of magnitudes.
-func addDots64(y, x, b []float32, ldb int) (sums, mag []float64) {
-	sums, mag = ref.Float64(y), make([]float64, len(y))
-	for j := range y {
-		mag[j] = math.Abs(sums[j])
-		for k, v := range x {
-			p := float64(v) * float64(b[j*ldb+k])
-			sums[j] += p
-			mag[j] += math.Abs(p)
-		}
-	}
-	return sums, mag
-}
-
 func TestAddDots(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, k *kernel) {
 		for n := 1; n <= 4; n++ {
 			ldb := n*16 + 5*(n%2)
 			y, x, b := testutil.Normal(1, 16), testutil.Normal(2, n*16), testutil.Normal(3, 15*ldb+n*16)
-			want, mag := addDots64(y, x, b, ldb)
+			want, mag := sums64(y, x, b, 1, ldb)
 			for _, tail := range []bool{true, false} {
 				got := guarded(t, tail, y)
 				k.addDots(n, &got[0], &guarded(t, tail, x)[0], &guarded(t, tail, b)[0], ldb)
@@ -218,7 +205,7 @@ func TestAddDots(t *testing.T) {
 	for _, rows := range []int{0, 1, 15, 16, 17, 37} {
 		for _, taps := range []int{0, 1, 15, 16, 17, 40, piece + 19} {
 			y, x, b := testutil.Ints(1, rows, -4, 4), testutil.Ints(2, taps, -4, 4), testutil.Ints(3, rows*(taps+3), -4, 4)
-			want, _ := addDots64(y, x, b, taps+3)
+			want, _ := sums64(y, x, b, 1, taps+3)
 			AddDots(y, x, b, taps+3)
 			testutil.CheckExact(t, "dots", []int{rows, taps}, y, want)
 		}
@@ -256,7 +243,7 @@ func FuzzAddDots(f *testing.F) {
 				continue
 			}
 			y, x, b := testutil.Ints(seed, 16, -4, 4), testutil.Ints(seed+1, blocks*16, -4, 4), testutil.Ints(seed+2, 15*ldb+blocks*16, -4, 4)
-			want, _ := addDots64(y, x, b, ldb)
+			want, _ := sums64(y, x, b, 1, ldb)
 			k.addDots(blocks, &y[0], &x[0], &b[0], ldb)
 			testutil.CheckExact(t, k.name, blocks, y, want)
 		}

@@ -33,16 +33,16 @@ func (g *Multiplier) dotItems() int {
 
 // dotsItem computes some columns from jc on of the only row of C.
 func (g *Multiplier) dotsItem(worker, item int) {
-	blocks := (g.nb + dotRows - 1) / dotRows
+	w, blocks := &g.work[worker], (g.nb+dotRows-1)/dotRows
 	j, end := item*blocks/g.groups*dotRows, min((item+1)*blocks/g.groups*dotRows, g.nb)
 	for ; j < end && g.ctx.Err() == nil; j += dotRows {
 		at := g.jc + j
 		row := g.c[at:][:min(dotRows, end-j)]
-		sums := g.work[worker].sums[:len(row)]
+		sums := w.sums[:len(row)]
 		for pc := 0; pc < g.k; pc += g.kstep {
 			kb := min(g.kstep, g.k-pc)
 			clear(sums)
-			elementwise.AddDots(sums, g.a[pc:][:kb], g.bm[at*g.ldb+pc:], g.ldb)
+			elementwise.AddDots(sums, g.a[pc:][:kb], g.bm[at*g.ldb+pc:], g.ldb, &w.edge)
 			g.put(row, sums, pc)
 			g.finish(0, row, pc == 0, pc+kb == g.k)
 		}

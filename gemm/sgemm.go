@@ -86,6 +86,7 @@ type multiplierScratch struct {
 	b    []float32 // a panel, where items pack their own
 	sums []float32 // [m][columns of an item], of few rows
 	tile []float32 // [MC][KB], of a last panel that reaches over the edge
+	edge elementwise.DotsEdge
 	// What is transposed on its way to a panel or to a.
 	block [transposed * 16]float32
 }
@@ -256,9 +257,12 @@ const rowPad = 16
 // it, and rows that share the sets of a first-level cache, if there are columns enough to
 // pay for it.
 func (g *Multiplier) left() {
-	step := g.tap
+	step, columns := g.tap, 256
+	if g.tap != 1 {
+		columns = 64
+	}
 	packs := g.way == shared || g.way == apart
-	g.copied = g.blocks.copies && packs && g.n >= 256 && (g.tap != 1 || g.row%1024 == 0)
+	g.copied = g.blocks.copies && packs && g.n >= columns && (g.tap != 1 || g.row%1024 == 0)
 	if g.copied {
 		step = 1
 		for i := range g.work {

@@ -123,8 +123,8 @@ func AddRows(y, x, b []float32, ldb int) {
 
 // AddDots adds Σ_k x[k]·b[j*ldb+k] to y[j] for rows of b that begin ldb elements apart, one
 // for each y. Each sum is one chain of fused multiply-adds in the order of k. Rows and
-// taps that are not whole blocks of 16 are copied first.
-func AddDots(y, x, b []float32, ldb int) {
+// taps that are not whole blocks of 16 are copied to e first.
+func AddDots(y, x, b []float32, ldb int, e *DotsEdge) {
 	if len(x) == 0 || len(y) == 0 {
 		return
 	}
@@ -139,24 +139,19 @@ func AddDots(y, x, b []float32, ldb int) {
 			}
 		}
 		if done < len(x) {
-			addDotsEdge(y[j:][:rows], x[done:], b[j*ldb+done:], ldb)
+			e.addDots(y[j:][:rows], x[done:], b[j*ldb+done:], ldb)
 		}
 	}
 }
 
-// dotsEdge holds copies of up to 16 rows, with zeros behind them.
-type dotsEdge struct {
+// DotsEdge holds copies of up to 16 rows and taps of AddDots, with zeros behind them.
+type DotsEdge struct {
 	y, x [16]float32
 	b    [16 * 16]float32
 }
 
-var dotsEdges = sync.Pool{New: func() any { return new(dotsEdge) }}
-
-// addDotsEdge does AddDots for at most 16 rows, of which not all are there, or their taps
-// are not whole blocks.
-func addDotsEdge(y, x, b []float32, ldb int) {
-	e := dotsEdges.Get().(*dotsEdge)
-	defer dotsEdges.Put(e)
+// addDots is AddDots for at most 16 rows.
+func (e *DotsEdge) addDots(y, x, b []float32, ldb int) {
 	clear(e.b[len(y)*16:])
 	copy(e.y[:], y)
 	for k := 0; k < len(x); k += 16 {

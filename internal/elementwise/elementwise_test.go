@@ -206,11 +206,11 @@ func TestAddDots(t *testing.T) {
 		for _, taps := range []int{0, 1, 15, 16, 17, 40, piece + 19} {
 			y, x, b := testutil.Ints(1, rows, -4, 4), testutil.Ints(2, taps, -4, 4), testutil.Ints(3, rows*(taps+3), -4, 4)
 			want, _ := sums64(y, x, b, 1, taps+3)
-			AddDots(y, x, b, taps+3)
+			AddDots(y, x, b, taps+3, new(DotsEdge))
 			testutil.CheckExact(t, "dots", []int{rows, taps}, y, want)
 		}
 	}
-	require.Panics(t, func() { AddDots(make([]float32, 2), make([]float32, 16), make([]float32, 31), 16) })
+	require.Panics(t, func() { AddDots(make([]float32, 2), make([]float32, 16), make([]float32, 31), 16, nil) })
 }
 
 // TestAddDotsChains: a sum is that of AddRows on the transpose bit for bit, in a whole
@@ -225,7 +225,7 @@ func TestAddDotsChains(t *testing.T) {
 		}
 	}
 	got, want := make([]float32, rows), make([]float32, 32)
-	AddDots(got, x, b, taps)
+	AddDots(got, x, b, taps, new(DotsEdge))
 	AddRows(want, x, across, 32)
 	if best.isa == cpu.Generic { // rounds sums between its calls
 		t.Skip("the portable form rounds between calls")

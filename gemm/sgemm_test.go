@@ -102,6 +102,7 @@ func TestSGEMM(t *testing.T) {
 			{true, false, 9, 4100, 3, 0, 1, 1},       // several blocks of columns
 			{false, false, 131, 272, 150, 874, 1, 1}, // rows of A that share cache sets
 			{true, false, 131, 272, 150, 1, 1, 1},    // rows of A that lie across it
+			{true, false, 61, 70, 1030, 0, 1, 1},     // likewise, with the fewest columns
 			{true, false, 14, 0, 80, 1, 0, 0},        // nothing, and slices of length 0
 			{false, true, 0, 3, 5, 1, 1, 1},
 			{false, false, 3, 5, 0, 1, 1, 2}, // C is only scaled

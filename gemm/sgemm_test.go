@@ -445,6 +445,36 @@ func TestSGEMMGuardPages(t *testing.T) {
 	})
 }
 
+// endsAfter is a context that has ended once it was asked n times.
+type endsAfter struct {
+	context.Context
+	n int
+}
+
+func (c *endsAfter) Err() error {
+	if c.n--; c.n < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestSGEMMEnds: every path stops between its tiles, before the product is there.
+func TestSGEMMEnds(t *testing.T) {
+	forEachDirect(t, func(t *testing.T, kern *direct.Kernel) {
+		for _, s := range []sgemmCase{{m: 1, n: 1000, k: 2100}, {m: 8, n: 1000, k: 2100}, {m: 30, n: 100, k: 2100}, {m: 300, n: 300, k: 50}} {
+			for _, s.transB = range []bool{false, true} {
+				la, lda, lb, ldb, lc, ldc := s.sizes()
+				a, b, c := testutil.Uniform(1, la), testutil.Uniform(2, lb), make([]float32, lc)
+				s.alpha = 1
+				whole := s.run(t, kern, a, b, c, 1)
+				err := newMultiplier(kern, nil).SGEMM(&endsAfter{context.Background(), 2}, false, s.transB, s.m, s.n, s.k, 1, a, lda, b, ldb, 0, c, ldc)
+				require.ErrorIs(t, err, context.Canceled, s)
+				require.NotEqual(t, whole[lc-1], c[lc-1], s)
+			}
+		}
+	})
+}
+
 // TestSGEMMAllocates counts allocations after the first product.
 func TestSGEMMAllocates(t *testing.T) {
 	team := parallel.NewTeam(2)

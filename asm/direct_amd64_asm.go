@@ -31,8 +31,8 @@ const wideLanes = 48
 // directKernels emits the direct convolution of as many pixels at a time as there are
 // accumulators for, beside the registers of productISA. Up to its vectors they are those
 // of a packed panel. Up to three pixels have wider panels on AVX2, for whole pages of
-// memory come faster than lines, and short sums take fewer instructions; on AVX-512 narrow panels
-// have more pixels, each of which uses what is read of u once.
+// memory come faster than lines, and short sums take fewer instructions; on AVX-512 narrow
+// panels have more pixels, each of which uses what is read of u once.
 func directKernels(c *build.Context) {
 	for _, isa := range productISAs {
 		for vecs := max(isa.vecs, wideLanes/isa.lanes); vecs >= 1; vecs-- {

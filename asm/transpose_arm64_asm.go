@@ -27,6 +27,7 @@ func transposeNEON(c *neon.Context) {
 		c.Branch("BNE", "pixels")
 		c.RET()
 	}
+
 	begin("fromPlanesNEON", "makes 4n pixels of a block from 16 planes; see kernel.fromPlanes.", "dst", "src")
 	for g := range 4 {
 		r := neon.V(8 * g)

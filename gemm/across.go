@@ -8,7 +8,8 @@ import (
 
 // across reports whether B is transposed and yet read where it is: by one row of A, for
 // which reading it is all. Two rows take as long that way as with B packed. One thread of
-// Zen 3, GB/s by BenchmarkGEMV, where Aᵀ is read by AddRows:
+// Zen 3, GB/s by BenchmarkGEMV, and with the ways of this file left out; Aᵀ is read by
+// AddRows:
 //
 //	A of a column  packed  where it is    Aᵀ packed  where it is
 //	4096×4096      8       17             5          27
@@ -65,6 +66,14 @@ func (g *Multiplier) column(ctx context.Context, transA, transB bool, m, k int, 
 	if transB {
 		step = 1
 	}
+	bias := g.bias // of rows, which are columns here
+	if bias != nil {
+		beta = 1
+		copy(c, bias)
+		g.bias = nil
+	}
 	g.transB, g.alpha, g.bm, g.ldb, g.packed = !transA, 1, a, lda, nil
-	return g.multiply(ctx, false, 1, m, k, g.gathered(alpha, b, step, k), k, beta, c, m)
+	err := g.multiply(ctx, false, 1, m, k, g.gathered(alpha, b, step, k), k, beta, c, m)
+	g.bias = bias
+	return err
 }

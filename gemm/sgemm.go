@@ -81,12 +81,12 @@ type Multiplier struct {
 
 // multiplierScratch is what a worker packs and computes into.
 type multiplierScratch struct {
-	a    []float32 // a block of A, where it is copied
-	held int       // the row of A where that begins; -1: none
-	b    []float32 // a panel, where items pack their own
-	sums []float32 // [m][columns of an item], of few rows
-	tile []float32 // [MC][KB], of a last panel that reaches over the edge
-	edge elementwise.DotsEdge
+	a    []float32            // a block of A, where it is copied
+	held int                  // the row of A where that begins; -1: none
+	b    []float32            // a panel, where items pack their own
+	sums []float32            // [m][columns of an item], of few rows
+	tile []float32            // [MC][KB], of a last panel that reaches over the edge
+	edge elementwise.DotsEdge // of a transposed B that is read where it is
 	// What is transposed on its way to a panel or to a.
 	block [transposed * 16]float32
 }

@@ -187,24 +187,36 @@ func FuzzSGEMM(f *testing.F) {
 
 func BenchmarkSGEMM(b *testing.B) {
 	for _, s := range []struct{ m, n, k int }{{512, 512, 512}, {1024, 1024, 1024}, {2048, 2048, 2048}, {3136, 256, 2304}, {49, 512, 512}, {32, 4096, 25088}} {
-		for i := range direct.Kernels {
-			kern := &direct.Kernels[i]
-			if !cpu.Has(kern.ISA) || kern.ISA == cpu.Generic {
-				continue
-			}
-			for _, workers := range []int{1, 2} {
-				b.Run(fmt.Sprintf("m=%d/n=%d/k=%d/workers=%d/kernel=%s", s.m, s.n, s.k, workers, kern.Name), func(b *testing.B) {
-					team := parallel.NewTeam(workers)
-					team.Begin()
-					defer team.End()
-					g := newMultiplier(kern, team)
-					x, y, z := testutil.Uniform(1, s.m*s.k), testutil.Uniform(2, s.k*s.n), make([]float32, s.m*s.n)
-					for b.Loop() {
-						_ = g.SGEMM(context.Background(), false, false, s.m, s.n, s.k, 1, x, s.k, y, s.n, 0, z, s.n)
-					}
-					b.ReportMetric(2*float64(s.m)*float64(s.n)*float64(s.k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
-				})
-			}
+		benchmarkSGEMM(b, sgemmCase{m: s.m, n: s.n, k: s.k})
+	}
+}
+
+// BenchmarkTransposed has a transposed A.
+func BenchmarkTransposed(b *testing.B) {
+	for _, s := range []struct{ m, n, k int }{{64, 64, 64}, {1000, 32, 1000}, {512, 64, 512}, {1000, 64, 1000}, {1024, 128, 1024}, {300, 200, 300}, {512, 512, 512}, {1024, 1024, 1024}} {
+		benchmarkSGEMM(b, sgemmCase{transA: true, m: s.m, n: s.n, k: s.k})
+	}
+}
+
+func benchmarkSGEMM(b *testing.B, s sgemmCase) {
+	for i := range direct.Kernels {
+		kern := &direct.Kernels[i]
+		if !cpu.Has(kern.ISA) || kern.ISA == cpu.Generic {
+			continue
+		}
+		for _, workers := range []int{1, 2} {
+			b.Run(fmt.Sprintf("m=%d/n=%d/k=%d/workers=%d/kernel=%s", s.m, s.n, s.k, workers, kern.Name), func(b *testing.B) {
+				team := parallel.NewTeam(workers)
+				team.Begin()
+				defer team.End()
+				g := newMultiplier(kern, team)
+				_, lda, _, ldb, _, ldc := s.sizes()
+				x, y, z := testutil.Uniform(1, s.m*s.k), testutil.Uniform(2, s.k*s.n), make([]float32, s.m*s.n)
+				for b.Loop() {
+					_ = g.SGEMM(context.Background(), s.transA, false, s.m, s.n, s.k, 1, x, lda, y, ldb, 0, z, ldc)
+				}
+				b.ReportMetric(2*float64(s.m)*float64(s.n)*float64(s.k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+			})
 		}
 	}
 }
@@ -386,9 +398,9 @@ func TestGEMV(t *testing.T) {
 }
 
 // TestConv1x1Fused adds bias and ReLU on every path: tiny, few rows with one and
-// several inner blocks, many rows.
+// several inner blocks, many rows, one column, one row.
 func TestConv1x1Fused(t *testing.T) {
-	for _, s := range []Conv1x1{{1, 1, 2, 2, 3}, {1, 1100, 3, 7, 9}, {1, 1100, 8, 8, 5}, {2, 40, 5, 13, 260}, {1, 1100, 3, 30, 260}} {
+	for _, s := range []Conv1x1{{1, 1, 2, 2, 3}, {1, 1100, 3, 7, 9}, {1, 1100, 8, 8, 5}, {2, 40, 5, 13, 260}, {1, 1100, 3, 30, 260}, {2, 40, 1, 1, 21}, {1, 1100, 1, 1, 9}, {1, 1100, 3, 7, 1}} {
 		shape := ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 1, KW: 1}
 		x, w, b := testutil.Normal(1, shape.InputLen()), testutil.Normal(2, shape.WeightLen()), testutil.Normal(3, s.K)
 		want, mag := ref.Conv2D(shape, x, w, b)

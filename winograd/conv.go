@@ -48,7 +48,8 @@ type Conv struct {
 // The sizes that the order of loops is chosen by: half of the level-three cache
 // and all of the level-two cache of one core of the machines measured (Zen 4,
 // Zen 5), in bytes. See panelMajor and blockTiles. Zen 3, with half as much of level two,
-// takes the same time for VGG's layers by blocks of 17 to 49 tiles, and 3 to 30 % more by 9 to 13.
+// takes the same time for VGG's layers by blocks of 17 to 49 tiles, and 3 to 30 % more by 9
+// to 13 (BenchmarkConv, with the block changed).
 const (
 	largeFilter = 12 << 20
 	l2          = 1 << 20

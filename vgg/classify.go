@@ -38,7 +38,9 @@ func (m *Model) Prepare(dst []float32, img image.Image) error {
 	return t.Apply(dst, img)
 }
 
-// Classify returns the top most probable classes of a picture, best first.
+// Classify returns the top most probable classes of a picture, best first. If the
+// network's result for it is NaN or infinite, the error wraps ErrNotFinite and names
+// the first layer whose activation is.
 func (m *Model) Classify(ctx context.Context, img image.Image, top int) ([]Prediction, error) {
 	if m.cfg.Classes() == 0 {
 		return nil, fmt.Errorf("vgg: configuration %s ends with %s and has no classes: %w", m.cfg.Name, m.cfg.Layers[len(m.cfg.Layers)-1].Name, ErrConfig)
@@ -47,7 +49,29 @@ func (m *Model) Classify(ctx context.Context, img image.Image, top int) ([]Predi
 	if err != nil {
 		return nil, err
 	}
+	if !finite(out.Data) {
+		return nil, m.notFinite(ctx, img)
+	}
 	return m.Top(out.Data, top), nil
+}
+
+// finite reports whether no element is NaN or infinite.
+func finite(x []float32) bool {
+	return !slices.ContainsFunc(x, func(v float32) bool { return math.IsNaN(float64(v - v)) })
+}
+
+// notFinite finds the layer where a picture's activations cease to be finite.
+func (m *Model) notFinite(ctx context.Context, img image.Image) error {
+	for _, l := range m.cfg.Layers {
+		out, err := m.Features(ctx, img, l.Name)
+		if err != nil {
+			return err
+		}
+		if !finite(out.Data) {
+			return fmt.Errorf("vgg: the result is NaN or infinite; the first layer whose activation is, is %s: %w", l.Name, ErrNotFinite)
+		}
+	}
+	return fmt.Errorf("vgg: the result is NaN or infinite: %w", ErrNotFinite)
 }
 
 // Features returns the activation of a layer for a picture: conv3_2, relu5_1,

@@ -8,6 +8,9 @@ import (
 // ErrShape is wrapped by errors about tensors or pictures of the wrong size.
 var ErrShape = errors.New("wrong shape")
 
+// ErrNotFinite is wrapped by errors about results that are NaN or infinite.
+var ErrNotFinite = errors.New("not finite")
+
 // A TensorError says which tensor of which file does not fit the network.
 type TensorError struct {
 	File, Tensor string

@@ -23,9 +23,9 @@ func isaName() string { return cpu.Best().String() }
 
 type benchCmd struct {
 	modelFlags `embed:""`
-	Batch      int    `default:"1" help:"Pictures of a run, or equal products with --gemm."`
-	Threads    int    `help:"Threads; all cores if not given."`
-	Rounds     int    `default:"20" help:"Timed runs, after two that are not counted."`
+	Batch      int    `default:"1" min:"1" help:"Pictures of a run, or equal products with --gemm."`
+	Threads    int    `min:"0" help:"Threads; all cores if 0 or not given."`
+	Rounds     int    `default:"20" min:"1" help:"Timed runs, after two that are not counted."`
 	Layers     bool   `help:"Time each layer."`
 	Train      bool   `help:"Time a step of training."`
 	Gemm       string `placeholder:"MxNxK" help:"Time a matrix product instead of a network."`

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -14,7 +15,7 @@ import (
 type classifyCmd struct {
 	modelFlags `embed:""`
 	Photos     []string `arg:"" help:"Pictures: JPEG, PNG, GIF, BMP, TIFF, WebP."`
-	Top        int      `default:"5" help:"How many classes to name."`
+	Top        int      `default:"5" min:"1" help:"How many classes to name."`
 	JSON       bool     `help:"Print one JSON object for each picture."`
 }
 
@@ -30,7 +31,7 @@ func (c *classifyCmd) Run(ctx context.Context, s streams) error {
 		}
 		list, err := m.Classify(ctx, img, c.Top)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", path, err)
 		}
 		if c.JSON {
 			err = s.printJSON(struct {
@@ -75,6 +76,9 @@ func (c *featuresCmd) Run(ctx context.Context, s streams) error {
 	if c.Output != "" {
 		return writeTensor(c.Output, shape, f.Data)
 	}
+	if bad := countNotFinite(f.Data); bad > 0 {
+		return fmt.Errorf("%s: %d of the %d values of %s are NaN or infinite; -o writes them as they are", c.Photo, bad, len(f.Data), cmp.Or(c.Layer, "the network's result"))
+	}
 	if c.JSON {
 		return s.printJSON(struct {
 			Picture string    `json:"picture"`
@@ -96,6 +100,15 @@ func (c *featuresCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
+func countNotFinite(x []float32) (n int) {
+	for _, v := range x {
+		if math.IsNaN(float64(v - v)) {
+			n++
+		}
+	}
+	return n
+}
+
 func writeTensor(path string, shape []int, data []float32) error {
 	return weights.WriteFile(path, []weights.Out{{Name: "output", DType: weights.F32, Shape: shape, Floats: data}}, nil)
 }
@@ -105,8 +118,8 @@ type inferCmd struct {
 	Input      string `required:"" placeholder:"FILE" help:"safetensors file with the tensor 'input' [N][3][H][W], which goes to the network as it is."`
 	Output     string `required:"" placeholder:"FILE" help:"safetensors file to write: tensor 'output'."`
 	Layer      string `help:"Layer to write instead of the result: conv3_2, relu5_1, pool5, fc7, …"`
-	Batch      int    `default:"8" help:"Pictures at a time."`
-	Threads    int    `help:"Threads; all cores if not given."`
+	Batch      int    `default:"8" min:"1" help:"Pictures at a time."`
+	Threads    int    `min:"0" help:"Threads; all cores if 0 or not given."`
 	JSON       bool   `help:"Print shape and layer of the output as a JSON object."`
 }
 

@@ -23,15 +23,16 @@ type evalCmd struct {
 	Data       string   `required:"" placeholder:"PATH" help:"Directory with one directory of pictures for each class, a tar file of one, or a text file whose lines are a picture's path, a tab or spaces, and its class."`
 	Protocol   string   `default:"center" placeholder:"NAME" help:"What the network sees of a picture: center, single, multi-scale, dense, multi-crop, multi-crop+dense. See above."`
 	TrainScale string   `placeholder:"S" help:"Shorter side that the pictures of the network's training were scaled to: 256, or a range such as 256-512. Without it, the side of the network's preparation (--side)."`
-	Scales     []int    `placeholder:"Q" help:"Shorter sides to test at, with commas, in place of those that follow from --train-scale."`
+	Scales     []int    `placeholder:"Q" min:"1" help:"Shorter sides to test at, with commas, in place of those that follow from --train-scale."`
 	Fuse       []string `placeholder:"FILE[@S]" help:"Weights of a further network, and its --train-scale: the result is the mean of all. What the network is, and how it wants its pictures, is what the file says: see convert. May be repeated."`
 	ClassNames string   `placeholder:"FILE" help:"Names of the data's classes, one a line, for lists whose classes are numbers from 0."`
 	ByIndex    bool     `help:"The data's classes are the numbers of the network's, whatever its labels say."`
 	Out        string   `placeholder:"FILE" help:"Write what each picture came to, as the evaluation goes on: JSON lines, or CSV if the name ends with .csv."`
 	Resume     bool     `help:"Go on with an interrupted evaluation from its --out file."`
 	Report     string   `placeholder:"FILE" help:"Write the result with each class's accuracy and the confusion table as JSON."`
-	Batch      int      `default:"32" help:"Crops at a time. Results do not depend on it."`
-	Threads    int      `help:"Threads; all cores if not given."`
+	Unreadable float64  `name:"max-unreadable" placeholder:"PERCENT" default:"1" min:"0" max:"100" help:"Part of the pictures that may fail, in per cent. Above it the result is printed, and the status is 1."`
+	Batch      int      `default:"32" min:"1" help:"Crops at a time. Results do not depend on it."`
+	Threads    int      `min:"0" help:"Threads; all cores if 0 or not given."`
 	Verbose    bool     `help:"Print every picture's classes, with --json as one object a line."`
 	JSON       bool     `help:"Print JSON; the last line is the result."`
 }
@@ -91,7 +92,16 @@ func (c *evalCmd) Run(ctx context.Context, s streams) error {
 			return err
 		}
 	}
-	return c.print(s, members, r)
+	return errors.Join(c.print(s, members, r), c.checkUnreadable(r))
+}
+
+// checkUnreadable refuses a result that too many pictures are missing from.
+func (c *evalCmd) checkUnreadable(r evaluate.Result) error {
+	all := r.N + r.Unreadable
+	if part := 100 * float64(r.Unreadable) / float64(all); part > c.Unreadable {
+		return fmt.Errorf("%d of %d pictures could not be measured (%.2f %%), more than --max-unreadable %v", r.Unreadable, all, part, c.Unreadable)
+	}
+	return nil
 }
 
 // members opens the networks and finds their scales.

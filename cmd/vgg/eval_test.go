@@ -45,7 +45,7 @@ func TestEval(t *testing.T) {
 	w := smallWeights(t, dir)
 	require.NoError(t, os.WriteFile(filepath.Join(data, "1", "bad.jpg"), []byte("words"), 0o600))
 	for _, protocol := range evaluate.ProtocolNames() {
-		args := []string{"eval", "--data", data, "-w", w, "--train-scale", "32-48", "--protocol", protocol, "--json"}
+		args := []string{"eval", "--data", data, "-w", w, "--train-scale", "32-48", "--protocol", protocol, "--max-unreadable", "10", "--json"}
 		alone := lastLine(t, requireOK(t, args...))
 		require.Equal(t, 12, alone.N, protocol)
 		require.Equal(t, 1, alone.Unreadable)
@@ -59,7 +59,7 @@ func TestEval(t *testing.T) {
 	}
 	// What is written as it goes, and the report.
 	out, report := filepath.Join(dir, "out.csv"), filepath.Join(dir, "report.json")
-	text := requireOK(t, "eval", "--data", data, "-w", w, "--scales", "32,40", "--protocol", "single", "--out", out, "--report", report, "--verbose")
+	text := requireOK(t, "eval", "--data", data, "-w", w, "--scales", "32,40", "--protocol", "single", "--out", out, "--report", report, "--verbose", "--max-unreadable", "7.7")
 	require.Contains(t, text, "with 95 % confidence")
 	require.Equal(t, 12, strings.Count(text, ".png: "))
 	b, err := os.ReadFile(out)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -26,6 +25,10 @@ type cli struct {
 	Check    checkCmd    `cmd:"" help:"Compare all networks with references."`
 	Bench    benchCmd    `cmd:"" help:"Measure speed, with the machine's peak in the same run."`
 	Selftest selftestCmd `cmd:"" help:"Print what this machine has and whether nonet computes right on it, for bug reports."`
+
+	Version    versionCmd    `cmd:"" help:"Print the version."`
+	Completion completionCmd `cmd:"" help:"Print a shell's completion of commands and flags."`
+	Help       helpCmd       `cmd:"" help:"Describe a command."`
 }
 
 // streams is where commands write: results to out, all else to err.
@@ -44,28 +47,44 @@ func main() {
 
 // run is main for tests: it returns the exit status.
 func run(ctx context.Context, args []string, s streams) int {
+	out := &checkedWriter{w: s.out}
+	s.out = out
+	status, message := runCommand(ctx, args, s)
+	if out.err != nil {
+		status, message = 1, sentence(out.err) // whatever else came of it
+	}
+	if message != "" {
+		fmt.Fprintln(s.err, "vgg:", message)
+	}
+	return status
+}
+
+// runCommand returns the exit status and what is to be said of a failure.
+func runCommand(ctx context.Context, args []string, s streams) (status int, message string) {
 	var c cli
-	status := -1
-	parser, err := kong.New(&c, kong.Name("vgg"), kong.UsageOnError(), kong.Writers(s.out, s.err),
+	status = -1
+	parser, err := kong.New(&c, kong.Name("vgg"), kong.Writers(s.out, s.err),
 		kong.Description("Networks of VGG's shape (Simonyan & Zisserman, ICLR 2015) on the CPU. Each command has its own --help."),
 		kong.Exit(func(code int) { status = code }), // after --help
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s))
 	if err != nil {
 		panic(err) // the struct above is wrong
 	}
-	parsed, err := parser.Parse(args)
+	parsed, err := parser.Parse(spelled(args))
 	if status >= 0 {
-		return status
+		return status, ""
 	}
 	if err == nil {
-		err = cpu.Err()
+		err = checkFlags(parsed)
 	}
-	if err == nil {
-		err = parsed.Run()
+	if err != nil {
+		return usageStatus, usageError(err, parsed)
 	}
-	if err == nil {
-		return 0
+	if err = cpu.Err(); err == nil {
+		err = parsed.Run(parser)
 	}
-	fmt.Fprintln(s.err, "vgg:", strings.TrimPrefix(err.Error(), "vgg: "))
-	return 1
+	if err != nil {
+		return 1, sentence(err)
+	}
+	return 0, ""
 }

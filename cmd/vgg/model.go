@@ -16,8 +16,8 @@ type networkFlags struct {
 	Config  string `placeholder:"NAME" help:"Configuration of the paper: A, A-LRN, B, C, D or E. Without it, what the weights say."`
 	Net     string `placeholder:"LAYERS" help:"Layers of another network, such as '64 64 M 128 F10': channels of 3×3 convolutions (64/1 for 1×1, =64 without ReLU), M for a pool, N for normalisation, F for fully connected."`
 	Size    int    `placeholder:"PIXELS" help:"Side of the network's input."`
-	Classes int    `placeholder:"N" help:"Number of classes."`
-	Divide  int    `placeholder:"N" default:"1" help:"Take 1/N of the channels."`
+	Classes int    `placeholder:"N" min:"0" help:"Number of classes."`
+	Divide  int    `placeholder:"N" default:"1" min:"1" help:"Take 1/N of the channels."`
 	NoPad   bool   `help:"Convolutions without padding."`
 }
 
@@ -57,7 +57,7 @@ type modelFlags struct {
 	Weights      string `short:"w" placeholder:"FILE" help:"File of weights: safetensors, PyTorch .pth, Caffe .caffemodel or ONNX. Without it, the small model that comes with nonet, or random weights for --config."`
 	Labels       string `placeholder:"FILE" help:"Names of the classes: one a line, with or without WordNet ids in front, or JSON."`
 	Preset       string `placeholder:"NAME" help:"Preparation of pictures: torch, caffe, unit or none. Without it, what the weights say, else caffe for files of Caffe and Keras and torch for others."`
-	Side         int    `placeholder:"PIXELS" help:"Shorter side that pictures are scaled to before the crop."`
+	Side         int    `placeholder:"PIXELS" min:"0" help:"Shorter side that pictures are scaled to before the crop."`
 	Algorithm    string `default:"auto" enum:"auto,direct,winograd2,winograd4" help:"How 3×3 convolutions are computed: ${enum}."`
 	HalfFC       bool   `name:"half-fc" help:"Keep the weights of fully connected layers in half precision."`
 }

@@ -487,7 +487,13 @@ func TestErrors(t *testing.T) {
 	require.ErrorIs(t, err, ErrData)
 
 	// A picture that is too long and narrow for the memory is reported.
-	r, list := run(t, d, Options{MaxPixels: 90}, member(t, m, "single", 9))
+	var list []Outcome
+	r, err := Run(context.Background(), d, []Member{member(t, m, "single", 9)}, Options{MaxPixels: 90, OnPicture: func(o Outcome) error {
+		list = append(list, o)
+		return nil
+	}})
+	require.ErrorIs(t, err, ErrData)
+	require.ErrorContains(t, err, "none of the 4 pictures could be measured; the first failure")
 	require.Equal(t, 4, r.Unreadable)
 	require.ErrorContains(t, errors.New(list[0].Err), "more than 90")
 }
@@ -499,9 +505,10 @@ func TestNaN(t *testing.T) {
 	cfg := vgg.Config{Name: "test", Channels: 3, Size: 8, Pad: 1, Layers: layers}
 	m, err := vgg.New(cfg, nanSource{})
 	require.NoError(t, err)
-	r, list := run(t, folder(t, 1, "a", "b", "c"), Options{}, member(t, m, "center"))
+	r, err := Run(context.Background(), folder(t, 1, "a", "b", "c"), []Member{member(t, m, "center")}, Options{})
 	require.Zero(t, r.N)
-	require.Contains(t, list[0].Err, "not a number")
+	require.ErrorContains(t, err, "not a number")
+	require.ErrorContains(t, err, "none of the")
 }
 
 // nanSource is a source of weights that are no numbers.

@@ -72,18 +72,39 @@ func (l *Log) open() error {
 	if err != nil {
 		return err
 	}
-	if err := l.file.Truncate(whole); err != nil {
-		return err
-	}
 	l.old = whole
 	if whole == 0 {
-		_, err := l.file.Write(l.form.header())
-		return err
+		return l.begin()
 	}
 	for _, err := range l.Done() {
-		return err // of the first line
+		if err != nil {
+			return err // of the first line: the file is not ours to change
+		}
+		break
 	}
-	return nil
+	return l.file.Truncate(whole)
+}
+
+// begin writes the header of a file without a whole line. Such a file is empty or
+// has the beginning of a first line.
+func (l *Log) begin() error {
+	first := []byte(`{"run":`)
+	if len(l.form.header()) > 0 {
+		first = l.form.header()
+	}
+	torn := make([]byte, len(first))
+	n, err := l.file.ReadAt(torn, 0)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	if !bytes.Equal(torn[:n], first[:n]) {
+		return fmt.Errorf("it is no log of an evaluation: %w", ErrData)
+	}
+	if err := l.file.Truncate(0); err != nil {
+		return err
+	}
+	_, err = l.file.Write(l.form.header())
+	return err
 }
 
 // wholeLines returns how many bytes of f come before the end of its last line.

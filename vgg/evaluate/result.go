@@ -1,6 +1,9 @@
 package evaluate
 
 import (
+	"cmp"
+	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
 
@@ -42,9 +45,21 @@ type Result struct {
 type ClassResult struct {
 	Label    string     `json:"label"`
 	N        int        `json:"n"`
-	Accuracy float64    `json:"top1_accuracy"` // 0 if N is 0, and so on
+	Accuracy float64    `json:"top1_accuracy"` // without meaning if N is 0, and left out of JSON; so are the others
 	Interval [2]float64 `json:"top1_interval"`
 	Top5     float64    `json:"top5_accuracy"`
+}
+
+// MarshalJSON leaves out what no picture has measured.
+func (c ClassResult) MarshalJSON() ([]byte, error) {
+	if c.N == 0 {
+		return json.Marshal(struct {
+			Label string `json:"label"`
+			N     int    `json:"n"`
+		}{c.Label, 0})
+	}
+	type all ClassResult
+	return json.Marshal(all(c))
 }
 
 // tally counts outcomes.
@@ -52,7 +67,8 @@ type tally struct {
 	n, unreadable, unknown int
 	hits1, hits5           int
 	confusion              [][]int
-	in5                    []int // by class: pictures whose class is among the five
+	in5                    []int  // by class: pictures whose class is among the five
+	failure                string // of the first picture that failed
 }
 
 func newTally(classes int) *tally {
@@ -66,6 +82,7 @@ func newTally(classes int) *tally {
 func (t *tally) add(o Outcome) {
 	if o.Err != "" {
 		t.unreadable++
+		t.failure = cmp.Or(t.failure, o.Err)
 		return
 	}
 	t.n++
@@ -81,6 +98,14 @@ func (t *tally) add(o Outcome) {
 		t.hits5++
 		t.in5[o.Class]++
 	}
+}
+
+// nothing is the error of an evaluation without a single outcome.
+func (t *tally) nothing(data string) error {
+	if t.unreadable == 0 {
+		return fmt.Errorf("evaluate: %s: there are no pictures: %w", data, ErrData)
+	}
+	return fmt.Errorf("evaluate: %s: none of the %d pictures could be measured; the first failure: %s: %w", data, t.unreadable, t.failure, ErrData)
 }
 
 func (t *tally) result(m *vgg.Model) Result {

@@ -80,6 +80,9 @@ type evaluation struct {
 // the data's order if there are as many classes as the model has. All members must
 // number the classes alike.
 //
+// An evaluation in which no picture could be read and computed has measured nothing:
+// it ends with an error that names the first failure.
+//
 // Memory depends on the sizes of pictures and batches, and not on the number of
 // pictures. Results depend on neither batch nor workers, bit for bit. If ctx ends
 // or OnPicture fails Run returns what there is with the error. Errors about data
@@ -101,6 +104,9 @@ func Run(ctx context.Context, data *Data, members []Member, o Options) (Result, 
 	c := newComputer(e)
 	err = c.run(ctx)
 	r := c.tally.result(members[0].Model)
+	if err == nil && r.N == 0 {
+		err = c.tally.nothing(data.Name)
+	}
 	if row, ok := FindPaper(members); ok {
 		r.Paper = &row
 	}

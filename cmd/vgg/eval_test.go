@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"image/color"
@@ -157,4 +158,18 @@ func TestEvalKill(t *testing.T) {
 	require.Equal(t, 2*n, bytes.Count(b, []byte("\n")))
 	require.True(t, bytes.Equal(a, b))
 	require.Equal(t, want, requireOK(t, args(killed)...), "nothing is left to do")
+}
+
+// TestFingerprint: a weight in the middle of a large file tells two runs apart.
+func TestFingerprint(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "w")
+	sum := func(middle byte) string {
+		data := make([]byte, 3<<20)
+		data[len(data)/2] = middle
+		require.NoError(t, os.WriteFile(path, data, 0o600))
+		h := sha256.New()
+		require.NoError(t, fingerprint(h, path))
+		return string(h.Sum(nil))
+	}
+	require.NotEqual(t, sum(0), sum(1))
 }

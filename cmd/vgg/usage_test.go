@@ -169,6 +169,13 @@ func TestNothingMeasured(t *testing.T) {
 	require.Contains(t, text, "not a number")
 }
 
+// TestHugeEval: sizes that no memory holds are refused before anything is reserved.
+func TestHugeEval(t *testing.T) {
+	w, data := smallWeights(t, t.TempDir()), numbered(t, 1)
+	requireFails(t, []string{"1099511627776"}, "eval", "--data", data, "-w", w, "--batch", "1099511627776")
+	requireFails(t, []string{"1099511627776"}, "eval", "--data", data, "-w", w, "--threads", "1099511627776")
+}
+
 // TestMaxUnreadable: the result is printed, and too many failures are one.
 func TestMaxUnreadable(t *testing.T) {
 	data, dir := numbered(t, 2), t.TempDir()

@@ -15,8 +15,8 @@ import (
 
 // Options say how networks are evaluated.
 type Options struct {
-	Batch   int  // crops at a time; 32 if 0. Results do not depend on it
-	Workers int  // GOMAXPROCS if 0
+	Batch   int  // crops at a time, at most 65536; 32 if 0. Results do not depend on it
+	Workers int  // at most 4096; GOMAXPROCS if 0
 	ByIndex bool // classes are numbers of the network's, even if it has labels
 	// MaxPixels bounds the size of a scaled picture for Dense and MultiCrop, and
 	// so the memory; 1<<22 if 0, enough for 16:1 at a side of 512. Pictures that
@@ -113,6 +113,9 @@ func Run(ctx context.Context, data *Data, members []Member, o Options) (Result, 
 	return r, err
 }
 
+// What options may ask for: the pictures that are read ahead take memory for each.
+const mostBatch, mostWorkers = 1 << 16, 1 << 12
+
 func newEvaluation(data *Data, members []Member, o Options) (*evaluation, error) {
 	if len(members) == 0 {
 		return nil, errors.New("evaluate: no network")
@@ -126,8 +129,8 @@ func newEvaluation(data *Data, members []Member, o Options) (*evaluation, error)
 	if o.MaxPixels == 0 {
 		o.MaxPixels = 1 << 22
 	}
-	if o.Batch < 1 || o.Workers < 1 {
-		return nil, fmt.Errorf("evaluate: batch of %d on %d workers, want at least 1: %w", o.Batch, o.Workers, vgg.ErrShape)
+	if o.Batch < 1 || o.Batch > mostBatch || o.Workers < 1 || o.Workers > mostWorkers {
+		return nil, fmt.Errorf("evaluate: batch of %d on %d workers, want 1 to %d on 1 to %d: %w", o.Batch, o.Workers, mostBatch, mostWorkers, vgg.ErrShape)
 	}
 	e := &evaluation{Options: o, data: data, members: members}
 	views := 0

@@ -312,32 +312,3 @@ func directRun(c *build.Context, isa productISA, pixels, vecs int) {
 	c.VZEROUPPER()
 	c.RET()
 }
-
-// eachStrided visits n addresses of those that strided returns, and moves their base
-// on where they do not reach.
-func eachStrided(c *build.Context, n int, from []Mem, f func(i int, m Mem)) {
-	for i := range n {
-		if i < len(from) {
-			f(i, from[i])
-			continue
-		}
-		if i%4 == len(from)%4 {
-			c.LEAQ(from[4], from[0].Base)
-		}
-		f(i, from[len(from)-4+(i-len(from))%4])
-	}
-}
-
-// strided returns the addresses at, at + s, … at + 6·s, where s3 and s5 hold
-// multiples of s.
-func strided(at, s, s3, s5 reg.Register) []Mem {
-	return []Mem{
-		{Base: at},
-		{Base: at, Index: s, Scale: 1},
-		{Base: at, Index: s, Scale: 2},
-		{Base: at, Index: s3, Scale: 1},
-		{Base: at, Index: s, Scale: 4},
-		{Base: at, Index: s5, Scale: 1},
-		{Base: at, Index: s3, Scale: 2},
-	}
-}

@@ -29,13 +29,6 @@ func elementwiseKernels(c *build.Context) {
 	}
 }
 
-// each prints body for every vector of a block of 16 floats.
-func (isa vecISA) each(body func(off int)) {
-	for off := 0; off < 64; off += 4 * isa.lanes {
-		body(off)
-	}
-}
-
 // keepPositive sets d to d where x > 0 and to 0 elsewhere; zero holds zeros.
 func keepPositive(c *build.Context, isa vecISA, d, x, zero, mask reg.VecPhysical) {
 	if isa.lanes == 16 {
@@ -526,13 +519,4 @@ func addLanes(c *build.Context, isa vecISA, v []reg.VecPhysical, s, t reg.VecPhy
 		c.VEXTRACTF128(Imm(1), v[0], s.AsX())
 	}
 	c.VADDPS(s.AsX(), v[0].AsX(), v[0].AsX())
-}
-
-// broadcast loads a float parameter into all lanes.
-func broadcast(c *build.Context, param string, to reg.VecPhysical) {
-	m, err := c.Param(param).Resolve()
-	if err != nil {
-		panic(err)
-	}
-	c.VBROADCASTSS(m.Addr, to)
 }

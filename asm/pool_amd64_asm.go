@@ -6,8 +6,6 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-var vecISAs = []vecISA{{"AVX2", 8, ymm}, {"AVX512", 16, zmm}}
-
 // poolKernels emits the 2×2 maximum and the local response normalisation.
 func poolKernels(c *build.Context) {
 	for _, isa := range vecISAs {

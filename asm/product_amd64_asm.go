@@ -4,37 +4,8 @@ import (
 	"fmt"
 
 	"github.com/mmcloughlin/avo/build"
-	"github.com/mmcloughlin/avo/ir"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
-)
-
-// A productISA is what differs between instruction sets in the blocked product.
-//
-// Register budget, tiles·vecs accumulators and:
-//
-//	AVX512: 7·4 + 3 of U + 1 of A = 32 of 32 ZMM; the fourth vector of U is read from memory by each FMA
-//	AVX2:   6·2 + 2 of U + 1 of A = 15 of 16 YMM
-type productISA struct {
-	suffix string
-	lanes  int
-	tiles  int // largest number of tiles
-	vecs   int // largest number of vectors of a panel
-	vec    func(i int) reg.VecPhysical
-}
-
-var productISAs = []productISA{
-	{"AVX2", 8, 6, 2, func(i int) reg.VecPhysical { return ymm[i] }},
-	{"AVX512", 16, 7, 4, func(i int) reg.VecPhysical { return zmm[i] }},
-}
-
-var (
-	ymm = []reg.VecPhysical{reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6, reg.Y7,
-		reg.Y8, reg.Y9, reg.Y10, reg.Y11, reg.Y12, reg.Y13, reg.Y14, reg.Y15}
-	zmm = []reg.VecPhysical{reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7,
-		reg.Z8, reg.Z9, reg.Z10, reg.Z11, reg.Z12, reg.Z13, reg.Z14, reg.Z15,
-		reg.Z16, reg.Z17, reg.Z18, reg.Z19, reg.Z20, reg.Z21, reg.Z22, reg.Z23,
-		reg.Z24, reg.Z25, reg.Z26, reg.Z27, reg.Z28, reg.Z29, reg.Z30, reg.Z31}
 )
 
 // productKernels emits the product for every number of tiles and every panel
@@ -188,20 +159,4 @@ func productTile(c *build.Context, isa productISA, tiles, vecs int, half bool) {
 	}
 	c.VZEROUPPER()
 	c.RET()
-}
-
-// zero clears a vector register by an instruction that every level of AVX-512
-// has: VXORPS of ZMM needs DQ.
-func zero(c *build.Context, r reg.VecPhysical) {
-	x := r.AsX()
-	if r.Size() == 64 {
-		c.VPXORD(r, r, r)
-		return
-	}
-	c.VXORPS(x, x, x)
-}
-
-// align places the next instruction, the head of a hot loop, on a cache line.
-func align(c *build.Context) {
-	c.Instruction(&ir.Instruction{Opcode: "PCALIGN", Operands: []Op{Imm(64)}})
 }

@@ -31,12 +31,6 @@ func winogradTransforms(c *build.Context) {
 	}
 }
 
-type vecISA struct {
-	suffix string
-	lanes  int
-	regs   []reg.VecPhysical
-}
-
 type epilogue struct {
 	name       string
 	relu, pool bool
@@ -375,18 +369,6 @@ func (s strides) row(base reg.Register, j, disp int) Mem {
 // column addresses element i of the column at base.
 func (s strides) column(base reg.Register, i, disp int) Mem {
 	return scaled(base, s.whole, s.whole3, s.whole5, i, disp)
-}
-
-func scaled(base, one, three, five reg.Register, i, disp int) Mem {
-	switch i {
-	case 0:
-		return Mem{Base: base, Disp: disp}
-	case 1, 2, 4:
-		return Mem{Base: base, Index: one, Scale: uint8(i), Disp: disp}
-	case 3:
-		return Mem{Base: base, Index: three, Scale: 1, Disp: disp}
-	}
-	return Mem{Base: base, Index: five, Scale: 1, Disp: disp}
 }
 
 // output emits Y = Aᵀ·M·A and the epilogue for a run of tiles in one row.

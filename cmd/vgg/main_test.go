@@ -196,7 +196,7 @@ func TestSelftest(t *testing.T) {
 
 // TestCheckFindsFaults changes single bits of a golden file: each must be seen.
 func TestCheckFindsFaults(t *testing.T) {
-	golden := testutil.Shared(t, "data", "golden", "small_A.safetensors")
+	golden := testutil.Golden(t, "A")
 	requireOK(t, "check", "--golden", golden)
 	for _, name := range []string{"act.conv3_2", "conv2_1.weight", "fc7.bias", "logits64", "grad64.conv1_1.weight", "grad.fc6.bias", "step1.conv4_2.weight", "step2.fc8.weight", "loss64", "input"} {
 		f, err := weights.Open(golden)

@@ -88,52 +88,61 @@ func TestSmallNets(t *testing.T) {
 	for config := range configs {
 		t.Run(config, func(t *testing.T) {
 			t.Parallel()
-			want := testutil.Tensors(t, testutil.Shared(t, "data", "golden", "small_"+config+".safetensors"))
-			net := network[float64](config, 32, 16, 10)
-			seedWeights(net, 1)
-			momentum := map[string][]float64{}
-			for i := range net.Layers {
-				l := &net.Layers[i]
-				momentum[l.Name+".weight"] = make([]float64, len(l.Weight))
-				momentum[l.Name+".bias"] = make([]float64, len(l.Bias))
-			}
-			target := make([]int, len(want["target"]))
-			for i, v := range want["target"] {
-				target[i] = int(v)
-			}
-
-			step := func() (*ref.Run[float64], float64, ref.Grads) {
-				run := net.Forward(3, want["input"])
-				loss, dLogits := ref.SoftmaxCrossEntropy(3, 10, run.Output(), target)
-				return run, loss, run.Backward(dLogits)
-			}
-			run, loss, grads := step()
-			near(t, "logits", run.Output(), want["logits64"], tol64)
-			near(t, "loss", []float64{loss}, want["loss64"], tol64)
-			compared := compare(t, "act.", tol32, want, run.Act)
-			require.Equal(t, len(net.Layers), compared, "activations")
-			parameters := compare(t, "grad64.", tol64, want, grads)
-			require.Equal(t, parameters, compare(t, "grad.", tol32, want, grads))
-
-			for n := 1; n <= 2; n++ {
-				updated := map[string][]float64{}
-				for i := range net.Layers {
-					l := &net.Layers[i]
-					for name, w := range map[string][]float64{l.Name + ".weight": l.Weight, l.Name + ".bias": l.Bias} {
-						if len(w) > 0 {
-							ref.SGD(w, momentum[name], grads[name], 0.01, 0.9, 5e-4)
-							updated[name] = w
-						}
-					}
-				}
-				require.Equal(t, parameters, compare(t, fmt.Sprintf("step%d.", n), tol32, want, updated))
-				if n == 2 {
-					require.Equal(t, parameters, compare(t, "", tol32, want, updated))
-				}
-				_, loss, grads = step()
-				near(t, fmt.Sprint("loss after step ", n), []float64{loss}, want[fmt.Sprint("loss_after", n)], tol32)
-			}
+			small(t, testutil.Shared(t, "data", "golden", "small_"+config+".safetensors"), config, 16, 3, 1)
 		})
+		t.Run("tiny "+config, func(t *testing.T) {
+			t.Parallel()
+			small(t, testutil.Golden(t, config), config, 32, 2, 7)
+		})
+	}
+}
+
+// small compares a network of 1/div of the channels with a file.
+func small(t *testing.T, path, config string, div, batch int, seed uint64) {
+	want := testutil.Tensors(t, path)
+	net := network[float64](config, 32, div, 10)
+	seedWeights(net, seed)
+	momentum := map[string][]float64{}
+	for i := range net.Layers {
+		l := &net.Layers[i]
+		momentum[l.Name+".weight"] = make([]float64, len(l.Weight))
+		momentum[l.Name+".bias"] = make([]float64, len(l.Bias))
+	}
+	target := make([]int, len(want["target"]))
+	for i, v := range want["target"] {
+		target[i] = int(v)
+	}
+
+	step := func() (*ref.Run[float64], float64, ref.Grads) {
+		run := net.Forward(batch, want["input"])
+		loss, dLogits := ref.SoftmaxCrossEntropy(batch, 10, run.Output(), target)
+		return run, loss, run.Backward(dLogits)
+	}
+	run, loss, grads := step()
+	near(t, "logits", run.Output(), want["logits64"], tol64)
+	near(t, "loss", []float64{loss}, want["loss64"], tol64)
+	compared := compare(t, "act.", tol32, want, run.Act)
+	require.Equal(t, len(net.Layers), compared, "activations")
+	parameters := compare(t, "grad64.", tol64, want, grads)
+	require.Equal(t, parameters, compare(t, "grad.", tol32, want, grads))
+
+	for n := 1; n <= 2; n++ {
+		updated := map[string][]float64{}
+		for i := range net.Layers {
+			l := &net.Layers[i]
+			for name, w := range map[string][]float64{l.Name + ".weight": l.Weight, l.Name + ".bias": l.Bias} {
+				if len(w) > 0 {
+					ref.SGD(w, momentum[name], grads[name], 0.01, 0.9, 5e-4)
+					updated[name] = w
+				}
+			}
+		}
+		require.Equal(t, parameters, compare(t, fmt.Sprintf("step%d.", n), tol32, want, updated))
+		if n == 2 {
+			require.Equal(t, parameters, compare(t, "", tol32, want, updated))
+		}
+		_, loss, grads = step()
+		near(t, fmt.Sprint("loss after step ", n), []float64{loss}, want[fmt.Sprint("loss_after", n)], tol32)
 	}
 }
 

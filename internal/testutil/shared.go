@@ -41,3 +41,15 @@ func moduleRoot() (string, error) {
 		}
 	}
 }
+
+// Golden returns the path of PyTorch's results for a configuration of the paper with a
+// thirty-second of its channels, 32×32 pixels, 10 classes, a batch of 2 and the weights
+// of seed 7. The repository holds these files.
+func Golden(t testing.TB, config string) string {
+	t.Helper()
+	root, err := moduleRoot()
+	if err != nil {
+		t.Fatalf("testutil: %v", err)
+	}
+	return filepath.Join(root, "internal", "testutil", "testdata", "golden", "tiny_"+config+".safetensors")
+}

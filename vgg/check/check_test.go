@@ -36,10 +36,20 @@ func TestKernels(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
+// TestTinyGolden needs no file that the repository does not hold.
+func TestTinyGolden(t *testing.T) {
+	for _, name := range vgg.Names() {
+		rows, notes, err := Golden(context.Background(), testutil.Golden(t, name))
+		requirePassed(t, rows, err)
+		require.Empty(t, notes)
+		require.Greater(t, len(rows), 100)
+	}
+}
+
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(testutil.Shared(t, "data", "golden"), "*.safetensors"))
 	require.NoError(t, err)
-	require.Len(t, files, 12)
+	require.Len(t, files, 18)
 	for _, f := range files {
 		if testing.Short() && strings.Contains(f, "full_") {
 			continue

@@ -59,7 +59,7 @@ func (c Conv) OW() int { return c.W + 2*c.Pad - c.Kernel + 1 }
 
 // FLOP counts the floating-point operations of the definition: two for each tap.
 func (c Conv) FLOP() float64 {
-	return 2 * float64(c.Kernel*c.Kernel) * float64(c.N*c.C) * float64(c.K*c.OH()*c.OW())
+	return 2 * float64(c.Kernel*c.Kernel) * float64(c.N) * float64(c.C) * float64(c.K) * float64(c.OH()) * float64(c.OW())
 }
 
 // String describes c as benchdnn does.

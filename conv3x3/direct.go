@@ -2,10 +2,10 @@ package conv3x3
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -75,12 +75,12 @@ func (d *directConv) patch() {
 	d.patchN = (d.planes*3*d.rowLen + 15) / 16 * 16
 }
 
-func (d *directConv) scratchLen(workers int) int { return workers * d.patchN }
+func (d *directConv) scratchLen(workers int) int { return shape.Product(workers, d.patchN) }
 
 // bind prepares d for its runs.
 func (d *directConv) bind(team *parallel.Team, scratch, bias []float32) error {
 	if need := d.scratchLen(team.Workers()); len(scratch) < need {
-		return fmt.Errorf("conv3x3: %d floats of scratch, want %d: %w", len(scratch), need, ErrShape)
+		return shape.Errorf("conv3x3: %d floats of scratch, want %d", len(scratch), need)
 	}
 	d.team, d.scratch, d.item = team, scratch, d.row
 	d.bias = make([]float32, d.f.outputs())

@@ -2,17 +2,18 @@ package conv3x3
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/nonet-go/nonet/internal/direct"
+	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 	"github.com/nonet-go/nonet/winograd"
 )
 
-// ErrShape is wrapped by errors about sizes that do not fit.
-var ErrShape = errors.New("wrong shape")
+// ErrShape is wrapped by errors about sizes that do not fit. It is the ErrShape of
+// every package of this module.
+var ErrShape = shape.Err
 
 // winogradMin is the number of input channels from which on Winograd is used:
 // its products work on whole blocks of 16 channels.
@@ -68,28 +69,26 @@ type Filter struct {
 // kept. The workers of team, which may be nil, share the work. Of the options,
 // Direct and Winograd count. Errors wrap ErrShape.
 func NewFilter(c, k int, oihw, bias []float32, team *parallel.Team, opts ...Option) (*Filter, error) {
-	f := &Filter{c: c, k: k}
-	return f, f.init(oihw, bias, team, opts)
+	return (&Filter{c: c, k: k}).init(oihw, bias, team, opts)
 }
 
 // NewInputGradFilter packs the filters [k][c][3][3] of a convolution of c to k
 // channels for the gradient with respect to its input, which is a convolution of
 // k to c channels itself: with the filters turned by 180°, and padding 2−p for a
-// padding of p. Of the options, Direct and Winograd count.
+// padding of p. Of the options, Direct and Winograd count. Errors wrap ErrShape.
 func NewInputGradFilter(c, k int, oihw []float32, team *parallel.Team, opts ...Option) (*Filter, error) {
-	f := &Filter{c: k, k: c, turned: true}
-	return f, f.init(oihw, nil, team, opts)
+	return (&Filter{c: k, k: c, turned: true}).init(oihw, nil, team, opts)
 }
 
-func (f *Filter) init(oihw, bias []float32, team *parallel.Team, opts []Option) error {
+func (f *Filter) init(oihw, bias []float32, team *parallel.Team, opts []Option) (*Filter, error) {
 	o := collect(opts)
 	switch {
-	case f.c < 1 || f.k < 1 || len(oihw) != f.k*f.c*9:
-		return fmt.Errorf("conv3x3: %d filter elements, want %d×%d×3×3: %w", len(oihw), f.k, f.c, ErrShape)
+	case f.c < 1 || f.k < 1 || len(oihw) != shape.Product(f.k, f.c, 9), layout.BatchLen(9, f.k, f.c, 1) == shape.TooMany:
+		return nil, shape.Errorf("conv3x3: %d filter elements, want %d×%d×3×3", len(oihw), f.k, f.c)
 	case bias != nil && len(bias) != f.k:
-		return fmt.Errorf("conv3x3: %d biases for %d outputs: %w", len(bias), f.k, ErrShape)
+		return nil, shape.Errorf("conv3x3: %d biases for %d outputs", len(bias), f.k)
 	case o.tile != -1 && o.tile != 0 && o.tile != 2 && o.tile != 4:
-		return fmt.Errorf("conv3x3: Winograd F(%d×%d,3×3), want 2 or 4: %w", o.tile, o.tile, ErrShape)
+		return nil, shape.Errorf("conv3x3: Winograd F(%d×%d,3×3), want 2 or 4", o.tile, o.tile)
 	}
 	f.bias = make([]float32, f.k)
 	copy(f.bias, bias)
@@ -104,15 +103,18 @@ func (f *Filter) init(oihw, bias []float32, team *parallel.Team, opts []Option) 
 	default:
 		f.wino, err = winograd.NewFilter(f.tile, f.c, f.k, oihw, team)
 	}
-	return err
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // Repack replaces the filters by others of the same shape. Only the owner of a
 // filter that no one else uses may do that: training, after each step. Execs
-// keep the biases that they have, see Exec.SetBias.
+// keep the biases that they have, see Exec.SetBias. Errors wrap ErrShape.
 func (f *Filter) Repack(oihw []float32, team *parallel.Team) error {
 	if len(oihw) != f.k*f.c*9 {
-		return fmt.Errorf("conv3x3: %d filter elements, want %d×%d×3×3: %w", len(oihw), f.k, f.c, ErrShape)
+		return shape.Errorf("conv3x3: %d filter elements, want %d×%d×3×3", len(oihw), f.k, f.c)
 	}
 	if f.direct != nil {
 		f.direct.pack(oihw, f.turned)
@@ -182,10 +184,11 @@ type Exec struct {
 func (f *Filter) check(s Spec) (oh, ow int, err error) {
 	oh, ow = s.H+2*s.Pad-2, s.W+2*s.Pad-2
 	switch {
-	case s.N < 1 || s.H < 1 || s.W < 1 || s.Pad < 0 || s.Pad > 2 || oh < 1 || ow < 1:
-		err = fmt.Errorf("conv3x3: %d pictures of %d×%d, padding %d: %w", s.N, s.H, s.W, s.Pad, ErrShape)
+	case s.N < 1 || s.H < 1 || s.W < 1 || s.Pad < 0 || s.Pad > 2 || s.H > shape.Max || s.W > shape.Max || oh < 1 || ow < 1,
+		layout.BatchLen(s.N, max(f.c, f.k), s.H+4, s.W+4) == shape.TooMany:
+		err = shape.Errorf("conv3x3: %d pictures of %d×%d, padding %d", s.N, s.H, s.W, s.Pad)
 	case s.Pool && !f.Fuses(), s.Planar && !f.ReadsPlanes():
-		err = fmt.Errorf("conv3x3: %s neither pools nor reads planes that way: %w", f.Algorithm(), ErrShape)
+		err = shape.Errorf("conv3x3: %s neither pools nor reads planes that way", f.Algorithm())
 	}
 	return oh, ow, err
 }
@@ -196,24 +199,31 @@ func (f *Filter) directConv(s Spec, oh, ow int) *directConv {
 	return d
 }
 
-// ScratchLen returns the floats of scratch that an Exec needs.
+// ScratchLen returns the floats of scratch that an Exec needs. Errors wrap ErrShape.
 func (f *Filter) ScratchLen(s Spec, workers int) (int, error) {
 	oh, ow, err := f.check(s)
 	if err != nil {
 		return 0, err
 	}
+	n := 0
 	if f.direct != nil {
-		return f.directConv(s, oh, ow).scratchLen(workers), nil
+		n = f.directConv(s, oh, ow).scratchLen(workers)
+	} else {
+		c, err := f.wino.NewConv(s.N, s.H, s.W, s.Pad, f.bias, winograd.Epilogue{ReLU: s.ReLU, Pool: s.Pool})
+		if err != nil {
+			return 0, err
+		}
+		n = c.ScratchLen(workers)
 	}
-	c, err := f.wino.NewConv(s.N, s.H, s.W, s.Pad, f.bias, winograd.Epilogue{ReLU: s.ReLU, Pool: s.Pool})
-	if err != nil {
-		return 0, err
+	if n == shape.TooMany {
+		return 0, shape.Errorf("conv3x3: scratch for %d workers", workers)
 	}
-	return c.ScratchLen(workers), nil
+	return n, nil
 }
 
 // NewExec binds the convolution s to a team, which may be nil, and to at least
-// ScratchLen floats of scratch, which others may use between runs.
+// ScratchLen floats of scratch, which others may use between runs. Errors wrap
+// ErrShape.
 func (f *Filter) NewExec(s Spec, team *parallel.Team, scratch []float32) (*Exec, error) {
 	oh, ow, err := f.check(s)
 	if err != nil {
@@ -222,9 +232,11 @@ func (f *Filter) NewExec(s Spec, team *parallel.Team, scratch []float32) (*Exec,
 	e := &Exec{srcLen: s.N * layout.Len(f.c, s.H, s.W), dstLen: s.N * layout.Len(f.k, oh, ow)}
 	if f.direct != nil {
 		d := f.directConv(s, oh, ow)
-		err := d.bind(team, scratch, f.bias)
+		if err := d.bind(team, scratch, f.bias); err != nil {
+			return nil, err
+		}
 		e.run, e.srcLen, e.bias = d.runMasked, d.srcLen(), d.bias
-		return e, err
+		return e, nil
 	}
 	c, err := f.wino.NewConv(s.N, s.H, s.W, s.Pad, f.bias, winograd.Epilogue{ReLU: s.ReLU, Pool: s.Pool})
 	if err != nil {
@@ -254,7 +266,7 @@ func (e *Exec) SetBias(bias []float32) {
 // wrong or when ctx ends. It does not allocate.
 func (e *Exec) Run(ctx context.Context, dst, src []float32) error {
 	if len(dst) != e.dstLen || len(src) != e.srcLen {
-		return fmt.Errorf("conv3x3: operands of %d and %d floats, want %d and %d: %w", len(dst), len(src), e.dstLen, e.srcLen, ErrShape)
+		return shape.Errorf("conv3x3: operands of %d and %d floats, want %d and %d", len(dst), len(src), e.dstLen, e.srcLen)
 	}
 	return e.run(ctx, dst, src, nil)
 }
@@ -263,8 +275,8 @@ func (e *Exec) Run(ctx context.Context, dst, src []float32) error {
 // positive: an input gradient is taken through the ReLU that made the input.
 func (e *Exec) RunMasked(ctx context.Context, dst, src, mask []float32) error {
 	if len(dst) != e.dstLen || len(src) != e.srcLen || len(mask) != e.dstLen {
-		return fmt.Errorf("conv3x3: operands of %d and %d floats and a mask of %d, want %d, %d and %d: %w",
-			len(dst), len(src), len(mask), e.dstLen, e.srcLen, e.dstLen, ErrShape)
+		return shape.Errorf("conv3x3: operands of %d and %d floats and a mask of %d, want %d, %d and %d",
+			len(dst), len(src), len(mask), e.dstLen, e.srcLen, e.dstLen)
 	}
 	return e.run(ctx, dst, src, mask)
 }

@@ -2,9 +2,9 @@ package conv3x3
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -46,8 +46,8 @@ func NewGradPlan(s Shape, weights []float32, opts ...Option) (*GradPlan, error) 
 		return nil, err
 	}
 	o := collect(opts)
-	if o.workers < 1 {
-		return nil, fmt.Errorf("conv3x3: %d workers: %w", o.workers, ErrShape)
+	if o.workers < 1 || o.workers > parallel.MaxWorkers {
+		return nil, shape.Errorf("conv3x3: %d workers, want 1 to %d", o.workers, parallel.MaxWorkers)
 	}
 	p := &GradPlan{s: s, nx: s.N * s.C * s.H * s.W, ny: s.N * s.K * s.OH() * s.OW(), team: parallel.NewTeam(o.workers)}
 	p.team.Begin()
@@ -65,7 +65,11 @@ func NewGradPlan(s Shape, weights []float32, opts ...Option) (*GradPlan, error) 
 	if err != nil {
 		return nil, err
 	}
-	scratch := layout.Alloc(max(n, g.ScratchLen(o.workers))) // they run in turn
+	n = max(n, g.ScratchLen(o.workers)) // they run in turn
+	if !shape.Fits(n) {
+		return nil, shape.Errorf("conv3x3: scratch for %d workers", o.workers)
+	}
+	scratch := layout.Alloc(n)
 	if p.input, err = p.filter.NewExec(spec, p.team, scratch); err != nil {
 		return nil, err
 	}
@@ -112,7 +116,7 @@ func (p *GradPlan) WeightGrad(dw, x, dy []float32) error {
 		return err
 	}
 	if len(dw) != len(p.dw) {
-		return fmt.Errorf("conv3x3: filter gradient of %d floats, want %d×%d×3×3: %w", len(dw), p.s.K, p.s.C, ErrShape)
+		return shape.Errorf("conv3x3: filter gradient of %d floats, want %d×%d×3×3", len(dw), p.s.K, p.s.C)
 	}
 	p.team.Begin()
 	defer p.team.End()
@@ -135,7 +139,7 @@ func (p *GradPlan) WeightGrad(dw, x, dy []float32) error {
 // dy [N][K][OH][OW]. It sums in float64. Errors wrap ErrShape.
 func (p *GradPlan) BiasGrad(db, dy []float32) error {
 	if len(dy) != p.ny || len(db) != p.s.K {
-		return fmt.Errorf("conv3x3: bias gradient of %d floats from %d, want %d from %d: %w", len(db), len(dy), p.s.K, p.ny, ErrShape)
+		return shape.Errorf("conv3x3: bias gradient of %d floats from %d, want %d from %d", len(db), len(dy), p.s.K, p.ny)
 	}
 	p.team.Begin()
 	defer p.team.End()
@@ -168,7 +172,7 @@ func ReLUGrad(dy, y []float32) {
 
 func (p *GradPlan) check(x, dy []float32) error {
 	if len(x) != p.nx || len(dy) != p.ny {
-		return fmt.Errorf("conv3x3: operands of %d and %d floats, want %d and %d: %w", len(x), len(dy), p.nx, p.ny, ErrShape)
+		return shape.Errorf("conv3x3: operands of %d and %d floats, want %d and %d", len(x), len(dy), p.nx, p.ny)
 	}
 	return nil
 }

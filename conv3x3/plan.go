@@ -2,8 +2,8 @@ package conv3x3
 
 import (
 	"context"
-	"fmt"
 
+	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 	"github.com/nonet-go/nonet/pool"
@@ -31,8 +31,8 @@ func NewPlan(s Shape, weights, bias []float32, opts ...Option) (*Plan, error) {
 		return nil, err
 	}
 	o := collect(opts)
-	if o.workers < 1 {
-		return nil, fmt.Errorf("conv3x3: %d workers: %w", o.workers, ErrShape)
+	if o.workers < 1 || o.workers > parallel.MaxWorkers {
+		return nil, shape.Errorf("conv3x3: %d workers, want 1 to %d", o.workers, parallel.MaxWorkers)
 	}
 	team := parallel.NewTeam(o.workers)
 	team.Begin()
@@ -56,7 +56,7 @@ func NewPlan(s Shape, weights, bias []float32, opts ...Option) (*Plan, error) {
 	if o.pool && !f.Fuses() {
 		p.mid = layout.Alloc(s.N * layout.Len(s.K, p.oh, p.ow))
 		if p.pool, err = pool.NewMaxPool(s.N, s.K, p.oh, p.ow, team); err != nil {
-			return nil, fmt.Errorf("conv3x3: pool of %d×%d: %w", p.oh, p.ow, ErrShape)
+			return nil, shape.Errorf("conv3x3: pool of %d×%d", p.oh, p.ow)
 		}
 	}
 	if o.pool {
@@ -88,7 +88,7 @@ func (p *Plan) OutputShape() (n, k, oh, ow int) { return p.s.N, p.s.K, p.oh, p.o
 // Winograd, and within Gamma(9·C+1)·Σ|w||x| of the exact value for Direct.
 func (p *Plan) Forward(dst, src []float32) error {
 	if len(dst) != p.dstLen || len(src) != p.srcLen {
-		return fmt.Errorf("conv3x3: operands of %d and %d floats, want %d and %d: %w", len(dst), len(src), p.dstLen, p.srcLen, ErrShape)
+		return shape.Errorf("conv3x3: operands of %d and %d floats, want %d and %d", len(dst), len(src), p.dstLen, p.srcLen)
 	}
 	p.team.Begin()
 	defer p.team.End()

@@ -2,10 +2,10 @@ package conv3x3
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 	"github.com/nonet-go/nonet/winograd"
@@ -28,10 +28,14 @@ func NewWeightGrad(n, c, h, w, k, pad int) (*WeightGrad, error) {
 		return &WeightGrad{direct: newDirectGrad(direct.Best(), n, c, h, w, k, pad)}, nil
 	}
 	g, err := winograd.NewWeightGrad(n, c, h, w, k, pad)
-	return &WeightGrad{wino: g}, err
+	if err != nil {
+		return nil, err
+	}
+	return &WeightGrad{wino: g}, nil
 }
 
-// ScratchLen returns the floats of scratch that an exec of that many workers needs.
+// ScratchLen returns the floats of scratch that an exec of that many workers needs, or
+// more than any slice has where no memory holds them.
 func (g *WeightGrad) ScratchLen(workers int) int {
 	if g.direct != nil {
 		return g.direct.scratchLen(workers)
@@ -45,11 +49,11 @@ type WeightGradExec struct {
 }
 
 // NewExec binds g to a team, which may be nil, and to at least ScratchLen floats
-// of scratch, which others may use between runs.
+// of scratch, which others may use between runs. Errors wrap ErrShape.
 func (g *WeightGrad) NewExec(team *parallel.Team, scratch []float32) (*WeightGradExec, error) {
 	if g.direct != nil {
 		if need := g.ScratchLen(team.Workers()); len(scratch) < need {
-			return nil, fmt.Errorf("conv3x3: %d floats of scratch, want %d: %w", len(scratch), need, ErrShape)
+			return nil, shape.Errorf("conv3x3: %d floats of scratch, want %d", len(scratch), need)
 		}
 		return &WeightGradExec{g.direct.bind(team, scratch).run}, nil
 	}
@@ -116,7 +120,11 @@ func (g *directGrad) lineLen() int { return (g.ow + 2) * g.c }
 func (g *directGrad) sumLen() int { return g.blocks * (9*g.c + 1) * 16 }
 
 func (g *directGrad) scratchLen(workers int) int {
-	return workers*g.linesLen + g.n*g.bands*g.sumLen()
+	lines, sums := shape.Product(workers, g.linesLen), shape.Product(g.n, g.bands, g.sumLen())
+	if lines == shape.TooMany || sums == shape.TooMany {
+		return shape.TooMany
+	}
+	return lines + sums
 }
 
 // directGradExec is a directGrad on a team.
@@ -141,8 +149,8 @@ func (g *directGrad) bind(team *parallel.Team, scratch []float32) *directGradExe
 func (e *directGradExec) run(ctx context.Context, dw, db, src, dy []float32) error {
 	nx, ny := e.n*layout.Len(e.c, e.h, e.w), e.n*layout.Len(e.k, e.oh, e.ow)
 	if len(dw) != e.k*e.c*9 || db != nil && len(db) != e.k || len(src) != nx || len(dy) != ny {
-		return fmt.Errorf("conv3x3: operands of %d, %d, %d and %d floats, want %d, %d or none, %d and %d: %w",
-			len(dw), len(db), len(src), len(dy), e.k*e.c*9, e.k, nx, ny, ErrShape)
+		return shape.Errorf("conv3x3: operands of %d, %d, %d and %d floats, want %d, %d or none, %d and %d",
+			len(dw), len(db), len(src), len(dy), e.k*e.c*9, e.k, nx, ny)
 	}
 	e.dw, e.db, e.src, e.dy = dw, db, src, dy
 	err := e.team.Run(ctx, e.n*e.bands, e.item)

@@ -1,6 +1,10 @@
 package gemm
 
-import "context"
+import (
+	"context"
+
+	"github.com/nonet-go/nonet/internal/shape"
+)
 
 // Batch is a number of equal products with operands of their own, one behind the
 // other at equal distances: the products of Winograd's 16 or 36 elements.
@@ -29,9 +33,17 @@ func (g *Multiplier) Batch(ctx context.Context, p Batch, transA, transB bool, m,
 		panic("gemm: negative size")
 	case p.Count == 0:
 		return nil
-	case p.Count > 1 && m > 0 && p.StrideC < (m-1)*ldc+n:
+	case p.Count > 1 && m > 0 && n > 0 && ldc > 0 && !shape.Holds(p.StrideC, m, n, ldc):
 		panic("gemm: products of a batch overlap in C")
+	case p.before(a, p.StrideA):
+		panic("gemm: slice of A is too short")
+	case p.before(b, p.StrideB):
+		panic("gemm: slice of B is too short")
+	case p.before(c, p.StrideC):
+		panic("gemm: slice of C is too short")
 	}
+	last := p.Count - 1
+	check(transA, transB, m, n, k, a[last*p.StrideA:], lda, b[last*p.StrideB:], ldb, c[last*p.StrideC:], ldc)
 	if p.Count < g.team.Workers() {
 		for i := range p.Count {
 			if err := g.SGEMM(ctx, transA, transB, m, n, k, alpha, a[i*p.StrideA:], lda, b[i*p.StrideB:], ldb, beta, c[i*p.StrideC:], ldc); err != nil {
@@ -40,8 +52,6 @@ func (g *Multiplier) Batch(ctx context.Context, p Batch, transA, transB bool, m,
 		}
 		return nil
 	}
-	last := p.Count - 1
-	check(transA, transB, m, n, k, a[last*p.StrideA:], lda, b[last*p.StrideB:], ldb, c[last*p.StrideC:], ldc)
 	if len(g.each) == 0 {
 		for range g.team.Workers() {
 			g.each = append(g.each, newMultiplier(g.whole, nil))
@@ -55,6 +65,11 @@ func (g *Multiplier) Batch(ctx context.Context, p Batch, transA, transB bool, m,
 		err = ctx.Err()
 	}
 	return err
+}
+
+// before reports whether x ends before the operand of the last product begins.
+func (p Batch) before(x []float32, stride int) bool {
+	return shape.Product(p.Count-1, stride) > len(x)
 }
 
 // batchItem computes one product.

@@ -2,7 +2,8 @@ package gemm
 
 import (
 	"context"
-	"fmt"
+
+	"github.com/nonet-go/nonet/internal/shape"
 )
 
 // Conv1x1 is the size of a 1×1 convolution of N pictures of C×H×W to K channels.
@@ -12,10 +13,10 @@ type Conv1x1 struct{ N, C, H, W, K int }
 
 func (s Conv1x1) check(x, w, y []float32) error {
 	if s.N < 1 || s.C < 1 || s.H < 1 || s.W < 1 || s.K < 1 {
-		return fmt.Errorf("gemm: 1×1 convolution %+v: %w", s, ErrShape)
+		return shape.Errorf("gemm: 1×1 convolution %+v", s)
 	}
-	if nx, nw, ny := s.N*s.C*s.H*s.W, s.K*s.C, s.N*s.K*s.H*s.W; len(x) != nx || len(w) != nw || len(y) != ny {
-		return fmt.Errorf("gemm: 1×1 convolution %+v of %d, %d and %d elements, want %d, %d and %d: %w", s, len(x), len(w), len(y), nx, nw, ny, ErrShape)
+	if nx, nw, ny := shape.Product(s.N, s.C, s.H, s.W), shape.Product(s.K, s.C), shape.Product(s.N, s.K, s.H, s.W); len(x) != nx || len(w) != nw || len(y) != ny {
+		return shape.Errorf("gemm: 1×1 convolution %+v of %d, %d and %d elements, want %d, %d and %d", s, len(x), len(w), len(y), nx, nw, ny)
 	}
 	return nil
 }
@@ -28,7 +29,7 @@ func (s Conv1x1) Forward(ctx context.Context, g *Multiplier, y, x, w, bias []flo
 		return err
 	}
 	if bias != nil && len(bias) != s.K {
-		return fmt.Errorf("gemm: %d biases for %d outputs: %w", len(bias), s.K, ErrShape)
+		return shape.Errorf("gemm: %d biases for %d outputs", len(bias), s.K)
 	}
 	g.bias, g.relu = bias, relu
 	defer func() { g.bias, g.relu = nil, false }()

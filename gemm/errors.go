@@ -1,6 +1,7 @@
 package gemm
 
-import "errors"
+import "github.com/nonet-go/nonet/internal/shape"
 
-// ErrShape is wrapped by errors about sizes that do not fit.
-var ErrShape = errors.New("wrong shape")
+// ErrShape is wrapped by errors about sizes that do not fit. It is the ErrShape of
+// every package of this module.
+var ErrShape = shape.Err

@@ -2,12 +2,12 @@ package gemm
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/internal/half"
 	"github.com/nonet-go/nonet/internal/product"
+	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -60,8 +60,8 @@ func newLinear(kern *product.Kernel, out, in int, weights, bias []float32, opts 
 	for _, f := range opts {
 		f(&o)
 	}
-	if out < 1 || in < 1 || len(weights) != out*in || bias != nil && len(bias) != out {
-		return nil, fmt.Errorf("gemm: %d weights and %d biases, want %d×%d and %d: %w", len(weights), len(bias), out, in, out, ErrShape)
+	if out < 1 || in < 1 || len(weights) != shape.Product(out, in) || bias != nil && len(bias) != out {
+		return nil, shape.Errorf("gemm: %d weights and %d biases, want %d×%d and %d", len(weights), len(bias), out, in, out)
 	}
 	packed := in
 	if o.columns != nil {
@@ -69,11 +69,14 @@ func newLinear(kern *product.Kernel, out, in int, weights, bias []float32, opts 
 	}
 	for i, col := range o.columns {
 		if col < -1 || int(col) >= in {
-			return nil, fmt.Errorf("gemm: column %d is taken from %d of %d: %w", i, col, in, ErrShape)
+			return nil, shape.Errorf("gemm: column %d is taken from %d of %d", i, col, in)
 		}
 	}
 	if packed == 0 {
-		return nil, fmt.Errorf("gemm: no columns: %w", ErrShape)
+		return nil, shape.Errorf("gemm: no columns")
+	}
+	if !shape.Fits(layout.Blocks(out), 16, layout.Blocks(packed), 16) {
+		return nil, shape.Errorf("gemm: %d outputs of %d columns", out, packed)
 	}
 	l := &Linear{out: out, in: packed, blocks: layout.Blocks(packed), kern: kern, relu: o.relu}
 	l.bias = make([]float32, l.outputs())
@@ -173,10 +176,11 @@ type linearScratch struct {
 	_    [64]byte
 }
 
-// NewExec plans l for up to batch inputs at a time on a team, which may be nil.
+// NewExec plans l for up to batch inputs at a time on a team, which may be nil. Errors
+// wrap ErrShape.
 func (l *Linear) NewExec(team *parallel.Team, batch int) (*LinearExec, error) {
-	if batch < 1 {
-		return nil, fmt.Errorf("gemm: batch of %d: %w", batch, ErrShape)
+	if batch < 1 || !shape.Fits(batch, l.blocks, 16) || !shape.Fits(batch, l.outputs()) || !shape.Fits(team.Workers(), batch, l.kern.KB) {
+		return nil, shape.Errorf("gemm: batch of %d inputs of %d and %d outputs for %d workers", batch, l.in, l.out, team.Workers())
 	}
 	e := &LinearExec{l: l, team: team, batch: batch}
 	if batch > 1 || l.in%16 != 0 {
@@ -198,8 +202,8 @@ func (e *LinearExec) Batch() int { return e.batch }
 func (e *LinearExec) Run(ctx context.Context, dst, src []float32, n int) error {
 	l := e.l
 	if n < 1 || n > e.batch || len(dst) != n*l.out || len(src) != n*l.in {
-		return fmt.Errorf("gemm: operands of %d and %d floats for %d inputs, want %d×%d and %d×%d, up to %d inputs: %w",
-			len(dst), len(src), n, n, l.out, n, l.in, e.batch, ErrShape)
+		return shape.Errorf("gemm: operands of %d and %d floats for %d inputs, want %d×%d and %d×%d, up to %d inputs",
+			len(dst), len(src), n, n, l.out, n, l.in, e.batch)
 	}
 	e.n, e.dst, e.src, e.x = n, dst, src, src
 	defer func() { e.dst, e.src, e.x = nil, nil, nil }()
@@ -221,11 +225,11 @@ func (e *LinearExec) Run(ctx context.Context, dst, src []float32, n int) error {
 func (e *LinearExec) RunWindows(ctx context.Context, dst, src []float32, inputs, offsets []int) error {
 	l, n := e.l, len(inputs)
 	if n < 1 || n > e.batch || len(dst) != n*l.out || l.in%16 != 0 || len(offsets) != l.blocks {
-		return fmt.Errorf("gemm: result of %d floats for %d inputs of %d blocks, want %d×%d, up to %d inputs of %d/16 blocks: %w",
-			len(dst), n, len(offsets), n, l.out, e.batch, l.in, ErrShape)
+		return shape.Errorf("gemm: result of %d floats for %d inputs of %d blocks, want %d×%d, up to %d inputs of %d/16 blocks",
+			len(dst), n, len(offsets), n, l.out, e.batch, l.in)
 	}
-	if lo, hi := slices.Min(inputs)+slices.Min(offsets), slices.Max(inputs)+slices.Max(offsets)+16; lo < 0 || hi > len(src) {
-		return fmt.Errorf("gemm: inputs from %d to %d of %d floats: %w", lo, hi, len(src), ErrShape)
+	if lo, in, off := min(slices.Min(inputs), slices.Min(offsets)), slices.Max(inputs), slices.Max(offsets); lo < 0 || off > len(src) || in > len(src)-off-16 {
+		return shape.Errorf("gemm: inputs from %d on, with blocks up to %d behind the last at %d, of %d floats", lo, off, in, len(src))
 	}
 	if e.packed == nil { // a batch of one: Run reads such inputs where they are
 		e.packed = layout.Alloc(e.batch * l.in)

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/nonet-go/nonet/internal/direct"
+	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 )
 
@@ -17,7 +18,7 @@ type Packed struct {
 }
 
 // Pack packs op(B), k×n, on the Multiplier's team. B is row-major, and neither
-// kept nor changed. It panics as SGEMM does.
+// kept nor changed. It panics as SGEMM does, or if no memory holds the packed operand.
 func (g *Multiplier) Pack(transB bool, n, k int, b []float32, ldb int) *Packed {
 	rb, cb := dims(transB, k, n)
 	switch {
@@ -29,7 +30,11 @@ func (g *Multiplier) Pack(transB bool, n, k int, b []float32, ldb int) *Packed {
 		panic("gemm: slice of B is too short")
 	}
 	g.kern = g.whole.For(k)
-	p := &Packed{kern: g.kern, n: n, k: k, data: layout.Alloc((n + 15) / 16 * 16 * k)}
+	p := &Packed{kern: g.kern, n: n, k: k}
+	if n == 0 || k == 0 {
+		return p
+	}
+	p.data, ldb = layout.Alloc(shape.Product(layout.Blocks(n), 16, k)), leading(rb, cb, ldb)
 	g.transB, g.alpha, g.n, g.bm, g.ldb = transB, 1, n, b, ldb
 	defer func() { g.bm, g.right = nil, nil }()
 	g.kstep = g.blocks.inner(k)

@@ -2,9 +2,9 @@ package gemm
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/nonet-go/nonet/internal/direct"
+	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -26,8 +26,11 @@ func NewPointwise(c, k int, weights, bias []float32) (*Pointwise, error) {
 }
 
 func newPointwise(kern *direct.Kernel, c, k int, weights, bias []float32) (*Pointwise, error) {
-	if c < 1 || k < 1 || len(weights) != k*c || bias != nil && len(bias) != k {
-		return nil, fmt.Errorf("gemm: %d weights and %d biases, want %d×%d and %d: %w", len(weights), len(bias), k, c, k, ErrShape)
+	if c < 1 || k < 1 || len(weights) != shape.Product(k, c) || bias != nil && len(bias) != k {
+		return nil, shape.Errorf("gemm: %d weights and %d biases, want %d×%d and %d", len(weights), len(bias), k, c, k)
+	}
+	if layout.Len(k, c, 1) == shape.TooMany {
+		return nil, shape.Errorf("gemm: %d×%d weights", k, c)
 	}
 	p := &Pointwise{c: c, k: k, kern: kern}
 	p.u = layout.Alloc(c * p.outputs())
@@ -84,10 +87,11 @@ type PointwiseExec struct {
 // the second-level cache while all panels meet them.
 const runPixels = 224
 
-// NewExec plans p for n pictures of h×w on a team, which may be nil.
+// NewExec plans p for n pictures of h×w on a team, which may be nil. Errors
+// wrap ErrShape.
 func (p *Pointwise) NewExec(n, h, w int, relu bool, team *parallel.Team) (*PointwiseExec, error) {
-	if n < 1 || h < 1 || w < 1 {
-		return nil, fmt.Errorf("gemm: %d pictures of %d×%d: %w", n, h, w, ErrShape)
+	if n < 1 || h < 1 || w < 1 || layout.BatchLen(n, p.c, h, w) == shape.TooMany || layout.BatchLen(n, p.k, h, w) == shape.TooMany {
+		return nil, shape.Errorf("gemm: %d pictures of %d×%d", n, h, w)
 	}
 	e := &PointwiseExec{p: p, team: team, n: n, plane: h * w, relu: relu}
 	e.runs = (e.plane + runPixels - 1) / runPixels
@@ -107,7 +111,7 @@ func (p *Pointwise) NewExec(n, h, w int, relu bool, team *parallel.Team) (*Point
 func (e *PointwiseExec) Run(ctx context.Context, dst, src []float32) error {
 	in, out := e.n*layout.Blocks(e.p.c)*16*e.plane, e.n*e.p.outputs()*e.plane
 	if len(dst) != out || len(src) != in {
-		return fmt.Errorf("gemm: operands of %d and %d floats, want %d and %d: %w", len(dst), len(src), out, in, ErrShape)
+		return shape.Errorf("gemm: operands of %d and %d floats, want %d and %d", len(dst), len(src), out, in)
 	}
 	e.dst, e.src = dst, src
 	err := e.team.Run(ctx, e.n*e.runs, e.item)

@@ -2,10 +2,10 @@ package gemm
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -34,10 +34,11 @@ type gradScratch struct {
 }
 
 // NewPointwiseWeightGrad plans the gradient for n pictures of c×h×w and k
-// outputs on a team, which may be nil.
+// outputs on a team, which may be nil. Errors wrap ErrShape.
 func NewPointwiseWeightGrad(n, c, h, w, k int, team *parallel.Team) (*PointwiseWeightGrad, error) {
-	if n < 1 || c < 1 || h < 1 || w < 1 || k < 1 {
-		return nil, fmt.Errorf("gemm: gradient of a 1×1 convolution of %d pictures of %d×%d×%d to %d channels: %w", n, c, h, w, k, ErrShape)
+	if n < 1 || c < 1 || h < 1 || w < 1 || k < 1 || !shape.Fits(k, c) ||
+		layout.BatchLen(n, c, h, w) == shape.TooMany || layout.BatchLen(n, k, h, w) == shape.TooMany {
+		return nil, shape.Errorf("gemm: gradient of a 1×1 convolution of %d pictures of %d×%d×%d to %d channels", n, c, h, w, k)
 	}
 	g := &PointwiseWeightGrad{kern: direct.Best(), team: team, n: n, c: c, k: k, plane: h * w}
 	g.offsets = make([]int, min(g.plane, runPixels))
@@ -55,8 +56,8 @@ func NewPointwiseWeightGrad(n, c, h, w, k int, team *parallel.Team) (*PointwiseW
 func (g *PointwiseWeightGrad) Run(ctx context.Context, dw, db, src, dy []float32) error {
 	in, out := g.n*layout.Len(g.c, 1, g.plane), g.n*layout.Len(g.k, 1, g.plane)
 	if len(dw) != g.k*g.c || db != nil && len(db) != g.k || len(src) != in || len(dy) != out {
-		return fmt.Errorf("gemm: operands of %d, %d, %d and %d floats, want %d, %d or none, %d and %d: %w",
-			len(dw), len(db), len(src), len(dy), g.k*g.c, g.k, in, out, ErrShape)
+		return shape.Errorf("gemm: operands of %d, %d, %d and %d floats, want %d, %d or none, %d and %d",
+			len(dw), len(db), len(src), len(dy), g.k*g.c, g.k, in, out)
 	}
 	g.dw, g.db, g.src, g.dy = dw, db, src, dy
 	err := g.team.Run(ctx, layout.Blocks(g.c)*layout.Blocks(g.k), g.item)

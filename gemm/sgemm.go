@@ -7,6 +7,7 @@ import (
 
 	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/internal/transpose"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
@@ -14,8 +15,9 @@ import (
 
 // SGEMM sets C = alpha·op(A)·op(B) + beta·C, where op(X) is X or, with its trans
 // flag, Xᵀ. op(A) is m×k, op(B) k×n and C m×n, all row-major with leading
-// dimensions in elements: lda is at least k, or m if A is transposed; ldb n or k;
-// ldc n.
+// dimensions in elements, by the rule of BLAS: lda is at least max(1, k), or max(1, m)
+// if A is transposed; ldb max(1, n) or max(1, k); ldc max(1, n). That holds for empty
+// matrices as well.
 //
 // C must not overlap A or B. If beta is 0, C is not read: it may hold NaN. If k or
 // alpha is 0, C = beta·C. If m or n is 0 nothing happens. Each element of the
@@ -120,6 +122,8 @@ var zeros [64]float32
 // does not allocate.
 func (g *Multiplier) SGEMM(ctx context.Context, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) error {
 	check(transA, transB, m, n, k, a, lda, b, ldb, c, ldc)
+	rb, cb := dims(transB, k, n)
+	ldb = leading(rb, cb, ldb)
 	if n == 1 && ldc == 1 && m > 1 && k > tiny && alpha != 0 { // a row as well
 		return g.column(ctx, transA, transB, m, k, alpha, a, lda, b, ldb, beta, c)
 	}
@@ -150,6 +154,8 @@ func (g *Multiplier) multiply(ctx context.Context, transA bool, m, n, k int, a [
 	if beta != 0 && beta != 1 {
 		scale(m, n, beta, c, ldc)
 	}
+	ra, ca := dims(transA, m, k)
+	lda, ldc = leading(ra, ca, lda), leading(m, n, ldc)
 	g.m, g.n, g.k, g.beta, g.a, g.c, g.ldc = m, n, k, beta, a, c, ldc
 	g.row, g.tap = lda, 1
 	if transA {
@@ -323,7 +329,16 @@ func dims(trans bool, rows, cols int) (int, int) {
 
 // short reports whether x cannot hold a matrix.
 func short(x []float32, rows, cols, ld int) bool {
-	return rows > 0 && cols > 0 && len(x) < (rows-1)*ld+cols
+	return !shape.Holds(len(x), rows, cols, ld)
+}
+
+// leading returns the leading dimension of a matrix of at least two rows, whose slice
+// bounds it, or else the least: nothing is computed with that of a single row.
+func leading(rows, cols, ld int) int {
+	if rows < 2 {
+		return max(1, cols)
+	}
+	return ld
 }
 
 func check(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int) {

@@ -11,8 +11,10 @@
 package layout
 
 import (
+	"fmt"
 	"unsafe"
 
+	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/internal/transpose"
 )
 
@@ -20,10 +22,20 @@ import (
 const Block = 16
 
 // Blocks returns how many blocks hold c channels.
-func Blocks(c int) int { return (c + Block - 1) / Block }
+func Blocks(c int) int { return c/Block + min(c%Block, 1) }
 
-// Len returns the length of one blocked picture of c channels, in floats.
-func Len(c, h, w int) int { return Blocks(c) * Block * h * w }
+// Len returns the length of one blocked picture of c channels, in floats. It is
+// math.MaxInt where no memory holds them: for more than 2⁴⁰ floats, or 2²⁸ where
+// an int has 32 bits, and for a negative size.
+func Len(c, h, w int) int { return BatchLen(1, c, h, w) }
+
+// BatchLen returns the length of n blocked pictures, as Len does that of one.
+func BatchLen(n, c, h, w int) int {
+	if c < 0 {
+		return shape.TooMany
+	}
+	return shape.Product(n, Blocks(c), Block, h, w)
+}
 
 // FromNCHW converts one picture [c][h][w] to blocks and writes the padded
 // channels as zeros. dst has Len(c, h, w) elements and must not overlap src. It
@@ -45,7 +57,14 @@ func ToNCHW(dst, src []float32, c, h, w int) {
 }
 
 func check(planes, blocks, c, h, w int) {
-	if c < 0 || h < 0 || w < 0 || planes < c*h*w || blocks < Len(c, h, w) {
+	if c < 0 || h < 0 || w < 0 || planes < shape.Product(c, h, w) || blocks < Len(c, h, w) {
+		panic("layout: slice of a picture is too short")
+	}
+}
+
+// checkPlane makes sure that lengths of planes and blocks do not overflow.
+func checkPlane(pixels int) {
+	if !shape.Fits(Block, pixels) {
 		panic("layout: slice of a picture is too short")
 	}
 }
@@ -53,12 +72,14 @@ func check(planes, blocks, c, h, w int) {
 // LoadBlock is the part of FromNCHW that makes block i, counted over all
 // pictures: dst and src may hold several, of c channels of plane pixels each.
 func LoadBlock(dst, src []float32, i, c, plane int) {
+	checkPlane(plane)
 	first, channels := blockOf(i, c)
 	fromPlanes(dst[i*Block*plane:][:Block*plane], src[first*plane:][:channels*plane], channels, plane)
 }
 
 // StoreBlock is the part of ToNCHW that takes block i, counted over all pictures.
 func StoreBlock(dst, src []float32, i, c, plane int) {
+	checkPlane(plane)
 	first, channels := blockOf(i, c)
 	toPlanes(dst[first*plane:][:channels*plane], src[i*Block*plane:][:Block*plane], channels, plane)
 }
@@ -111,11 +132,15 @@ const (
 
 // Alloc returns n zeroed floats that begin on a cache line. A large slice lies on
 // whole pages of 2 MiB, which the system is asked for before its first use: 4 KiB
-// pages cost 5 to 20 % of a network's time in address translation.
+// pages cost 5 to 20 % of a network's time in address translation. Alloc panics if n is
+// negative or more than any memory holds, see Len.
 func Alloc(n int) []float32 { return AllocOf[float32](n) }
 
 // AllocOf is Alloc for other elements.
 func AllocOf[T float32 | uint16](n int) []T {
+	if n < 0 || n > shape.Max {
+		panic(fmt.Sprintf("layout: memory for %d elements", n))
+	}
 	var zero T
 	size := int(unsafe.Sizeof(zero))
 	align, whole := cacheLine, size*n

@@ -30,6 +30,9 @@ const (
 	spinGosched = 200
 )
 
+// MaxWorkers is the most workers of a team.
+const MaxWorkers = 1 << 12
+
 // Team is a number of workers: the goroutine that calls Run, and its helpers.
 // One goroutine at a time may use a Team. A nil Team is a team of one.
 type Team struct {
@@ -70,9 +73,10 @@ type helper struct {
 	_       [48]byte
 }
 
-// NewTeam returns a team of the given number of workers, at least 1.
+// NewTeam returns a team of the given number of workers, but at least 1 and at most
+// MaxWorkers.
 func NewTeam(workers int) *Team {
-	t := &Team{workers: max(workers, 1), finished: make(chan struct{}, 1)}
+	t := &Team{workers: min(max(workers, 1), MaxWorkers), finished: make(chan struct{}, 1)}
 	t.ranges = make([]itemRange, t.workers)
 	t.helpers = make([]helper, t.workers-1)
 	t.wake = make(chan struct{}, len(t.helpers))
@@ -198,7 +202,7 @@ func (t *Team) call(worker, item int) {
 }
 
 // rangeEnd returns the item after those of worker i, or 0 for −1.
-func (t *Team) rangeEnd(i int) int { return t.n * (i + 1) / t.workers }
+func (t *Team) rangeEnd(i int) int { return int(int64(t.n) * int64(i+1) / int64(t.workers)) }
 
 // claim takes one item of the current phase: of the worker's own range, or else of
 // the next worker's that has one.

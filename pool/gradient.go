@@ -2,10 +2,10 @@ package pool
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"unsafe"
 
+	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -24,10 +24,10 @@ type MaxPoolGradExec struct {
 
 // NewMaxPoolGrad plans the gradient of the pool of n pictures of c×h×w. With
 // relu the pool's input comes from a ReLU, whose gradient is then taken as well:
-// nothing passes where the maximum is not positive.
+// nothing passes where the maximum is not positive. Errors wrap ErrShape.
 func NewMaxPoolGrad(n, c, h, w int, relu bool, team *parallel.Team) (*MaxPoolGradExec, error) {
-	if n < 1 || c < 1 || h < 2 || w < 2 {
-		return nil, fmt.Errorf("pool: gradient of the 2×2 maximum of %d pictures of %d×%d×%d: %w", n, c, h, w, ErrShape)
+	if n < 1 || c < 1 || h < 2 || w < 2 || layout.BatchLen(n, c, h, w) == shape.TooMany {
+		return nil, shape.Errorf("pool: gradient of the 2×2 maximum of %d pictures of %d×%d×%d", n, c, h, w)
 	}
 	e := &MaxPoolGradExec{kern: best(), team: team, planes: n * layout.Blocks(c), h: h, w: w, floor: float32(math.Inf(-1))}
 	if relu {
@@ -44,8 +44,8 @@ func NewMaxPoolGrad(n, c, h, w int, relu bool, team *parallel.Team) (*MaxPoolGra
 func (e *MaxPoolGradExec) Run(ctx context.Context, dx, x, y, dy []float32) error {
 	in, out := e.planes*16*e.h*e.w, e.planes*16*(e.h/2)*(e.w/2)
 	if len(dx) != in || len(x) != in || len(y) != out || len(dy) != out {
-		return fmt.Errorf("pool: operands of %d, %d, %d and %d floats, want %d, %d, %d and %d: %w",
-			len(dx), len(x), len(y), len(dy), in, in, out, out, ErrShape)
+		return shape.Errorf("pool: operands of %d, %d, %d and %d floats, want %d, %d, %d and %d",
+			len(dx), len(x), len(y), len(dy), in, in, out, out)
 	}
 	e.dx, e.x, e.y, e.dy = dx, x, y, dy
 	err := e.team.Run(ctx, e.planes, e.item)
@@ -86,10 +86,10 @@ type LRNGradExec struct {
 	dx, x, dy []float32
 }
 
-// NewLRNGrad plans the gradient for n pictures of c×h×w.
+// NewLRNGrad plans the gradient for n pictures of c×h×w. Errors wrap ErrShape.
 func NewLRNGrad(n, c, h, w int, team *parallel.Team) (*LRNGradExec, error) {
-	if n < 1 || c < 1 || h < 1 || w < 1 {
-		return nil, fmt.Errorf("pool: gradient of the normalisation of %d pictures of %d×%d×%d: %w", n, c, h, w, ErrShape)
+	if n < 1 || c < 1 || h < 1 || w < 1 || layout.BatchLen(n, c, h, w) == shape.TooMany {
+		return nil, shape.Errorf("pool: gradient of the normalisation of %d pictures of %d×%d×%d", n, c, h, w)
 	}
 	e := &LRNGradExec{team: team, n: n, c: c, pixels: h * w}
 	e.item = e.run
@@ -103,7 +103,7 @@ func NewLRNGrad(n, c, h, w int, team *parallel.Team) (*LRNGradExec, error) {
 //	dx[c] = dy[c]·s[c]^−β − 2αβ·x[c]·Σ_j dy[j]·x[j]·s[j]^(−β−1)
 func (e *LRNGradExec) Run(ctx context.Context, dx, x, dy []float32) error {
 	if n := e.n * layout.Len(e.c, 1, e.pixels); len(dx) != n || len(x) != n || len(dy) != n {
-		return fmt.Errorf("pool: operands of %d, %d and %d floats, want %d: %w", len(dx), len(x), len(dy), n, ErrShape)
+		return shape.Errorf("pool: operands of %d, %d and %d floats, want %d", len(dx), len(x), len(dy), n)
 	}
 	e.dx, e.x, e.dy = dx, x, dy
 	err := e.team.Run(ctx, e.n*((e.pixels+gradRun-1)/gradRun), e.item)

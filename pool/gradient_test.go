@@ -14,7 +14,7 @@ import (
 )
 
 // toBlocks converts n pictures, with poison around them.
-func toBlocks(t testing.TB, s shape, h, w int, x []float32) []float32 {
+func toBlocks(t testing.TB, s size, h, w int, x []float32) []float32 {
 	b := testutil.NaNGuarded(t, s.n*layout.Len(s.c, h, w))
 	for i := range s.n {
 		layout.FromNCHW(b[i*layout.Len(s.c, h, w):], x[i*s.c*h*w:], s.c, h, w)
@@ -22,7 +22,7 @@ func toBlocks(t testing.TB, s shape, h, w int, x []float32) []float32 {
 	return b
 }
 
-func testMaxPoolGrad(t *testing.T, kern *kernel, s shape, seed uint64, relu bool) {
+func testMaxPoolGrad(t *testing.T, kern *kernel, s size, seed uint64, relu bool) {
 	t.Helper()
 	oh, ow := s.h/2, s.w/2
 	x, dy := testutil.Ints(seed, s.n*s.c*s.h*s.w, -3, 3), testutil.Normal(seed+1, s.n*s.c*oh*ow) // many are equal
@@ -94,7 +94,7 @@ func maxGradRowsGeneric(dx, x, y, dy []float32, h, w int) {
 	}
 }
 
-func testLRNGrad(t *testing.T, s shape, seed uint64) {
+func testLRNGrad(t *testing.T, s size, seed uint64) {
 	t.Helper()
 	x, dy := testutil.Normal(seed, s.n*s.c*s.h*s.w), testutil.Normal(seed+9, s.n*s.c*s.h*s.w)
 	for j := range x {
@@ -125,7 +125,7 @@ func TestLRNGrad(t *testing.T) {
 func FuzzLRNGrad(f *testing.F) {
 	f.Add(uint64(1), uint8(17), uint8(4), uint8(9))
 	f.Fuzz(func(t *testing.T, seed uint64, c, h, w uint8) {
-		testLRNGrad(t, shape{1, 1 + int(c)%50, 1 + int(h)%10, 1 + int(w)%20}, seed)
+		testLRNGrad(t, size{1, 1 + int(c)%50, 1 + int(h)%10, 1 + int(w)%20}, seed)
 	})
 }
 
@@ -170,7 +170,7 @@ func TestGradientErrors(t *testing.T) {
 func FuzzMaxPoolGrad(f *testing.F) {
 	f.Add(uint64(1), uint8(17), uint8(4), uint8(9), true)
 	f.Fuzz(func(t *testing.T, seed uint64, c, h, w uint8, relu bool) {
-		s := shape{1, 1 + int(c)%50, 2 + int(h)%10, 2 + int(w)%20}
+		s := size{1, 1 + int(c)%50, 2 + int(h)%10, 2 + int(w)%20}
 		for i := range kernels {
 			if cpu.Has(kernels[i].isa) {
 				testMaxPoolGrad(t, &kernels[i], s, seed, relu)

@@ -2,8 +2,8 @@ package pool
 
 import (
 	"context"
-	"fmt"
 
+	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -32,8 +32,8 @@ var zeros [16]float32
 // NewLRN plans the normalisation of n pictures of c×h×w on a team, which may be
 // nil. Errors wrap ErrShape.
 func NewLRN(n, c, h, w int, team *parallel.Team) (*LRNExec, error) {
-	if n < 1 || c < 1 || h < 1 || w < 1 {
-		return nil, fmt.Errorf("pool: normalisation of %d pictures of %d×%d×%d: %w", n, c, h, w, ErrShape)
+	if n < 1 || c < 1 || h < 1 || w < 1 || layout.BatchLen(n, c, h, w) == shape.TooMany {
+		return nil, shape.Errorf("pool: normalisation of %d pictures of %d×%d×%d", n, c, h, w)
 	}
 	e := &LRNExec{kern: best(), team: team, n: n, blocks: layout.Blocks(c), pixels: h * w}
 	e.item = e.run
@@ -51,7 +51,7 @@ func (e *LRNExec) runs() int { return (e.pixels + lrnRun - 1) / lrnRun }
 // allocate.
 func (e *LRNExec) Run(ctx context.Context, dst, src []float32) error {
 	if n := e.n * e.blocks * 16 * e.pixels; len(dst) != n || len(src) != n {
-		return fmt.Errorf("pool: operands of %d and %d floats, want %d: %w", len(dst), len(src), n, ErrShape)
+		return shape.Errorf("pool: operands of %d and %d floats, want %d", len(dst), len(src), n)
 	}
 	e.dst, e.src = dst, src
 	err := e.team.Run(ctx, e.n*e.blocks*e.runs(), e.item)

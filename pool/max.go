@@ -2,15 +2,15 @@ package pool
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
+	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
 
-// ErrShape is wrapped by errors about sizes that do not fit.
-var ErrShape = errors.New("wrong shape")
+// ErrShape is wrapped by errors about sizes that do not fit. It is the ErrShape of
+// every package of this module.
+var ErrShape = shape.Err
 
 // MaxPoolExec computes the 2×2 maximum with stride 2 on a team. An odd last row
 // or column is dropped. One goroutine at a time may use it.
@@ -26,8 +26,8 @@ type MaxPoolExec struct {
 // NewMaxPool plans the pool of n pictures of c×h×w on a team, which may be nil.
 // Errors wrap ErrShape.
 func NewMaxPool(n, c, h, w int, team *parallel.Team) (*MaxPoolExec, error) {
-	if n < 1 || c < 1 || h < 2 || w < 2 {
-		return nil, fmt.Errorf("pool: 2×2 maximum of %d pictures of %d×%d×%d: %w", n, c, h, w, ErrShape)
+	if n < 1 || c < 1 || h < 2 || w < 2 || layout.BatchLen(n, c, h, w) == shape.TooMany {
+		return nil, shape.Errorf("pool: 2×2 maximum of %d pictures of %d×%d×%d", n, c, h, w)
 	}
 	e := &MaxPoolExec{kern: best(), team: team, planes: n * layout.Blocks(c), h: h, w: w}
 	e.item = e.plane
@@ -40,7 +40,7 @@ func NewMaxPool(n, c, h, w int, team *parallel.Team) (*MaxPoolExec, error) {
 func (e *MaxPoolExec) Run(ctx context.Context, dst, src []float32) error {
 	in, out := e.planes*16*e.h*e.w, e.planes*16*(e.h/2)*(e.w/2)
 	if len(dst) != out || len(src) != in {
-		return fmt.Errorf("pool: operands of %d and %d floats, want %d and %d: %w", len(dst), len(src), out, in, ErrShape)
+		return shape.Errorf("pool: operands of %d and %d floats, want %d and %d", len(dst), len(src), out, in)
 	}
 	e.dst, e.src = dst, src
 	err := e.team.Run(ctx, e.planes, e.item)

@@ -18,11 +18,11 @@ func forEachKernel(t *testing.T, f func(t *testing.T, kern *kernel)) {
 	testutil.EachKernel(t, kernels, func(kern *kernel) (string, cpu.ISA) { return kern.name, kern.isa }, f)
 }
 
-type shape struct{ n, c, h, w int }
+type size struct{ n, c, h, w int }
 
 // blocked runs f on the blocked form of x, with poisoned memory around it, and
 // returns the n×c×oh×ow result as NCHW.
-func blocked(t testing.TB, s shape, oh, ow int, x []float32, f func(dst, src []float32) error) []float32 {
+func blocked(t testing.TB, s size, oh, ow int, x []float32, f func(dst, src []float32) error) []float32 {
 	t.Helper()
 	in, out := layout.Len(s.c, s.h, s.w), layout.Len(s.c, oh, ow)
 	src, dst := testutil.NaNGuarded(t, s.n*in), testutil.NaNGuarded(t, s.n*out)
@@ -42,7 +42,7 @@ func blocked(t testing.TB, s shape, oh, ow int, x []float32, f func(dst, src []f
 	return y
 }
 
-func maxPool(t testing.TB, kern *kernel, s shape, x []float32, workers int) []float32 {
+func maxPool(t testing.TB, kern *kernel, s size, x []float32, workers int) []float32 {
 	t.Helper()
 	team := parallel.NewTeam(workers)
 	e, err := NewMaxPool(s.n, s.c, s.h, s.w, team)
@@ -53,7 +53,7 @@ func maxPool(t testing.TB, kern *kernel, s shape, x []float32, workers int) []fl
 	return blocked(t, s, s.h/2, s.w/2, x, func(dst, src []float32) error { return e.Run(context.Background(), dst, src) })
 }
 
-func testMaxPool(t *testing.T, kern *kernel, s shape, seed uint64) {
+func testMaxPool(t *testing.T, kern *kernel, s size, seed uint64) {
 	t.Helper()
 	x := testutil.Normal(seed, s.n*s.c*s.h*s.w)
 	x[len(x)/2], x[len(x)/3] = float32(math.NaN()), float32(math.Inf(-1))
@@ -63,7 +63,7 @@ func testMaxPool(t *testing.T, kern *kernel, s shape, seed uint64) {
 	testutil.CheckBits(t, "3 workers", s, maxPool(t, kern, s, x, 3), got)
 }
 
-var shapes = []shape{{1, 1, 2, 2}, {1, 16, 3, 5}, {2, 20, 4, 7}, {3, 33, 9, 2}, {1, 64, 14, 14}}
+var shapes = []size{{1, 1, 2, 2}, {1, 16, 3, 5}, {2, 20, 4, 7}, {3, 33, 9, 2}, {1, 64, 14, 14}}
 
 func TestMaxPool(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, kern *kernel) {
@@ -79,12 +79,12 @@ func TestMaxPoolNaN(t *testing.T) {
 		for i := range 4 {
 			x := []float32{1, 2, 3, 4}
 			x[i] = float32(math.NaN())
-			testutil.CheckExact(t, "NaN", i, maxPool(t, kern, shape{1, 1, 2, 2}, x, 1), []float64{math.NaN()})
+			testutil.CheckExact(t, "NaN", i, maxPool(t, kern, size{1, 1, 2, 2}, x, 1), []float64{math.NaN()})
 		}
 	})
 }
 
-func lrnRunOn(t testing.TB, kern *kernel, s shape, x []float32, workers int) []float32 {
+func lrnRunOn(t testing.TB, kern *kernel, s size, x []float32, workers int) []float32 {
 	t.Helper()
 	team := parallel.NewTeam(workers)
 	e, err := NewLRN(s.n, s.c, s.h, s.w, team)
@@ -101,7 +101,7 @@ func lrnRunOn(t testing.TB, kern *kernel, s shape, x []float32, workers int) []f
 // which halves the error of the other, a product and a quotient: 3.5.
 const lrnUlps = 9
 
-func testLRN(t *testing.T, kern *kernel, s shape, seed uint64) {
+func testLRN(t *testing.T, kern *kernel, s size, seed uint64) {
 	t.Helper()
 	x := testutil.Normal(seed, s.n*s.c*s.h*s.w)
 	for i := range x {
@@ -118,7 +118,7 @@ func TestLRN(t *testing.T) {
 		for i, s := range shapes {
 			testLRN(t, kern, s, uint64(i))
 		}
-		testLRN(t, kern, shape{1, 17, 40, 60}, 9) // several runs
+		testLRN(t, kern, size{1, 17, 40, 60}, 9) // several runs
 	})
 }
 
@@ -197,7 +197,7 @@ func TestErrors(t *testing.T) {
 func FuzzPool(f *testing.F) {
 	f.Add(uint64(1), uint8(17), uint8(4), uint8(9))
 	f.Fuzz(func(t *testing.T, seed uint64, c, h, w uint8) {
-		s := shape{1, 1 + int(c)%50, 2 + int(h)%10, 2 + int(w)%20}
+		s := size{1, 1 + int(c)%50, 2 + int(h)%10, 2 + int(w)%20}
 		for i := range kernels {
 			if cpu.Has(kernels[i].isa) {
 				testMaxPool(t, &kernels[i], s, seed)
@@ -208,7 +208,7 @@ func FuzzPool(f *testing.F) {
 }
 
 func BenchmarkPool(b *testing.B) {
-	s := shape{1, 64, 224, 224}
+	s := size{1, 64, 224, 224}
 	src, dst := layout.Alloc(layout.Len(s.c, s.h, s.w)), layout.Alloc(layout.Len(s.c, s.h, s.w))
 	copy(src, testutil.Normal(1, len(src)))
 	for i := range kernels {

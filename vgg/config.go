@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/nonet-go/nonet/internal/shape"
+	"github.com/nonet-go/nonet/layout"
 )
 
 // ErrConfig is wrapped by errors about the description of a network.
@@ -267,6 +270,9 @@ func (c Config) Shapes(h, w int) ([]Shape, error) {
 		}
 		if s.H < 1 || s.W < 1 {
 			return nil, fmt.Errorf("vgg: %s: nothing is left of %v for an input of %d×%d: %w", l.Name, in, h, w, ErrShape)
+		}
+		if layout.Len(s.C, s.H, s.W) == shape.TooMany || l.Kind == Conv && !shape.Fits(s.C, in.C, l.Kernel, l.Kernel) || l.Kind == FC && !shape.Fits(s.C, in.C, in.H, in.W) {
+			return nil, shape.Errorf("vgg: %s: no memory holds its weights or its %v of %v", l.Name, s, in)
 		}
 		shapes[i] = s
 	}

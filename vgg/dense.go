@@ -39,6 +39,9 @@ func (s *Session) planDense(first, end int, window Shape) error {
 	for i := first; i <= end; i++ {
 		widest = max(widest, layers[i].Out)
 	}
+	if err := checkBatch(s.batch, Shape{widest, oh, ow}); err != nil {
+		return err
+	}
 	groups := (positions + denseRows - 1) / denseRows
 	group := (positions + groups - 1) / groups
 

@@ -3,10 +3,13 @@ package vgg
 import (
 	"errors"
 	"fmt"
+
+	"github.com/nonet-go/nonet/internal/shape"
 )
 
-// ErrShape is wrapped by errors about tensors or pictures of the wrong size.
-var ErrShape = errors.New("wrong shape")
+// ErrShape is wrapped by errors about tensors or pictures of the wrong size. It is
+// the ErrShape of every package of this module.
+var ErrShape = shape.Err
 
 // ErrNotFinite is wrapped by errors about results that are NaN or infinite.
 var ErrNotFinite = errors.New("not finite")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nonet-go/nonet/conv3x3"
 	"github.com/nonet-go/nonet/gemm"
+	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 	"github.com/nonet-go/nonet/pool"
@@ -113,8 +114,8 @@ func (m *Model) NewSession(opts ...SessionOption) (*Session, error) {
 			return nil, err
 		}
 	}
-	if o.batch < 1 || o.workers < 1 {
-		return nil, fmt.Errorf("vgg: batch of %d on %d workers, want at least 1: %w", o.batch, o.workers, ErrShape)
+	if err := checkWorkers(o.batch, o.workers); err != nil {
+		return nil, err
 	}
 	s := &Session{
 		model: m, layer: o.layer, batch: o.batch, dense: o.dense,
@@ -127,7 +128,31 @@ func (m *Model) NewSession(opts ...SessionOption) (*Session, error) {
 	}
 	s.rooms.acts = make([][]float32, len(m.cfg.Layers)+1)
 	s.rooms.linear = make([]*gemm.LinearExec, len(m.cfg.Layers))
-	return s, s.Resize(o.h, o.w)
+	if err := s.Resize(o.h, o.w); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// checkWorkers checks the numbers of pictures and of workers.
+func checkWorkers(batch, workers int) error {
+	if batch < 1 {
+		return shape.Errorf("vgg: a batch of %d pictures, want at least 1", batch)
+	}
+	if workers < 1 || workers > parallel.MaxWorkers {
+		return shape.Errorf("vgg: %d workers, want 1 to %d", workers, parallel.MaxWorkers)
+	}
+	return nil
+}
+
+// checkBatch refuses a batch whose activations of one of the shapes no memory holds.
+func checkBatch(batch int, shapes ...Shape) error {
+	for _, s := range shapes {
+		if layout.BatchLen(batch, s.C, s.H, s.W) == shape.TooMany {
+			return shape.Errorf("vgg: a batch of %d pictures with activations of %v, which no memory holds", batch, s)
+		}
+	}
+	return nil
 }
 
 // Workers returns how many goroutines compute.
@@ -184,6 +209,9 @@ func (s *Session) build(end int, shapes []Shape) error {
 		if err := s.fits(cfg.Layers[convs].Name, window); err != nil {
 			return err
 		}
+	}
+	if err := checkBatch(s.batch, append([]Shape{{cfg.Channels, s.h, s.w}, s.last}, shapes[convs:end+1]...)...); err != nil {
+		return err
 	}
 	s.featLen = layout.Len(s.last.C, s.last.H, s.last.W)
 	s.features = room(&s.rooms.features, s.batch*s.featLen)
@@ -369,7 +397,8 @@ func (b *builder) exec(n, i int, in Shape) (func(ctx context.Context, dst, src [
 func blockEach(n int, s Shape) func(context.Context, []float32, []float32) error {
 	return func(_ context.Context, dst, src []float32) error {
 		for i := range n {
-			layout.FromNCHW(dst[i*len(dst)/n:][:len(dst)/n], src[i*s.Len():][:s.Len()], s.C, s.H, s.W)
+			one := len(dst) / n
+			layout.FromNCHW(dst[i*one:][:one], src[i*s.Len():][:s.Len()], s.C, s.H, s.W)
 		}
 		return nil
 	}

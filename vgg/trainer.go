@@ -119,7 +119,8 @@ func Features(layer string) TrainerOption { return func(o *trainerOptions) { o.f
 func InputGrad() TrainerOption { return func(o *trainerOptions) { o.inputGrad = true } }
 
 // NewTrainer copies the weights of src for the network cfg, which ends with a
-// fully connected layer, and plans training on batches of that size.
+// fully connected layer, and plans training on batches of that size. Errors wrap
+// ErrShape or ErrConfig, or are src's.
 func NewTrainer(cfg Config, src Source, batch int, opts ...TrainerOption) (*Trainer, error) {
 	t := &Trainer{cfg: cfg, batch: batch, opts: trainerOptions{workers: runtime.GOMAXPROCS(0)}, stale: true}
 	for _, o := range opts {
@@ -131,10 +132,11 @@ func NewTrainer(cfg Config, src Source, batch int, opts ...TrainerOption) (*Trai
 	switch {
 	case cfg.Classes() == 0:
 		return nil, fmt.Errorf("vgg: training needs a last layer of classes, configuration %s has none: %w", cfg.Name, ErrConfig)
-	case batch < 1 || t.opts.workers < 1:
-		return nil, fmt.Errorf("vgg: batch of %d on %d workers, want at least 1: %w", batch, t.opts.workers, ErrShape)
 	case t.opts.dropout < 0 || t.opts.dropout >= 1:
 		return nil, fmt.Errorf("vgg: dropout of %v, want at least 0 and less than 1: %w", t.opts.dropout, ErrConfig)
+	}
+	if err := checkWorkers(batch, t.opts.workers); err != nil {
+		return nil, err
 	}
 	t.team = parallel.NewTeam(t.opts.workers)
 	var err error
@@ -548,6 +550,9 @@ func (t *Trainer) plan() error {
 			return fmt.Errorf("vgg: features of %s: want those of a convolution, pool or normalisation: %w", t.opts.features, ErrConfig)
 		}
 		t.first, t.in = i+1, shapes[i]
+	}
+	if err := checkBatch(t.batch, append([]Shape{t.in}, shapes[t.first:]...)...); err != nil {
+		return err
 	}
 	b := trainBuilder{t: t, mult: gemm.NewMultiplier(t.team), scale: 1}
 	t.lazy = make([]*trainFC, len(t.params))

@@ -75,8 +75,9 @@ const forwardRows = 48
 
 // each calls convert for every picture's part of two activations.
 func (f *trainFC) each(convert func(a, b []float32), a, b []float32) {
+	na, nb := len(a)/f.rows, len(b)/f.rows
 	for i := range f.rows {
-		convert(a[i*len(a)/f.rows:][:len(a)/f.rows], b[i*len(b)/f.rows:][:len(b)/f.rows])
+		convert(a[i*na:][:na], b[i*nb:][:nb])
 	}
 }
 

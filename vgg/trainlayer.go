@@ -7,6 +7,7 @@ import (
 	"github.com/nonet-go/nonet/conv3x3"
 	"github.com/nonet-go/nonet/gemm"
 	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/pool"
 )
@@ -180,7 +181,11 @@ func (b *trainBuilder) conv3x3(base trainBase, l Layer, in, out Shape) (trainLay
 	if err != nil {
 		return nil, err
 	}
-	c.weights, err = g.NewExec(t.team, b.scratch(g.ScratchLen(t.team.Workers())))
+	need := g.ScratchLen(t.team.Workers())
+	if !shape.Fits(need) {
+		return nil, shape.Errorf("vgg: %d workers for %d pictures of %v, whose scratch no memory holds", t.team.Workers(), n, in)
+	}
+	c.weights, err = g.NewExec(t.team, b.scratch(need))
 	return c, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -64,12 +65,13 @@ const (
 func (f *Filter) NewConv(n, h, w, pad int, bias []float32, e Epilogue) (*Conv, error) {
 	c := &Conv{f: f, n: n, h: h, w: w, pad: pad, side: f.alpha, epilogue: e, oh: h + 2*pad - 2, ow: w + 2*pad - 2}
 	switch {
-	case n < 1 || h < 1 || w < 1 || pad < 0 || pad > 2 || c.oh < 1 || c.ow < 1:
-		return nil, fmt.Errorf("winograd: %d pictures of %d×%d, padding %d: %w", n, h, w, pad, ErrShape)
+	case n < 1 || h < 1 || w < 1 || pad < 0 || pad > 2 || h > shape.Max || w > shape.Max || c.oh < 1 || c.ow < 1,
+		layout.BatchLen(n, f.c, h, w) == shape.TooMany, layout.BatchLen(n, f.k, c.oh, c.ow) == shape.TooMany:
+		return nil, shape.Errorf("winograd: %d pictures of %d×%d, padding %d", n, h, w, pad)
 	case bias != nil && len(bias) != f.k:
-		return nil, fmt.Errorf("winograd: %d biases for %d outputs: %w", len(bias), f.k, ErrShape)
+		return nil, shape.Errorf("winograd: %d biases for %d outputs", len(bias), f.k)
 	case e.Pool && (!e.ReLU || c.oh < 2 || c.ow < 2):
-		return nil, fmt.Errorf("winograd: a pool needs a ReLU and at least 2×2 outputs, have %d×%d: %w", c.oh, c.ow, ErrShape)
+		return nil, shape.Errorf("winograd: a pool needs a ReLU and at least 2×2 outputs, have %d×%d", c.oh, c.ow)
 	}
 	c.ph, c.pw = c.oh, c.ow
 	if e.Pool {
@@ -144,8 +146,8 @@ func (c *Conv) srcLen() int { return c.n * layout.Len(c.f.c, c.h, c.w) }
 func (c *Conv) dstLen() int { return c.n * layout.Len(c.f.k, c.ph, c.pw) }
 
 // ScratchLen returns the number of floats of scratch that an Exec of that many
-// workers needs.
-func (c *Conv) ScratchLen(workers int) int { return workers * (c.vLen + c.mLen) }
+// workers needs, or math.MaxInt where no memory holds them.
+func (c *Conv) ScratchLen(workers int) int { return shape.Product(workers, c.vLen+c.mLen) }
 
 // Exec runs a Conv on a team with scratch memory. One goroutine at a time may
 // use it.
@@ -167,11 +169,11 @@ type worker struct {
 }
 
 // NewExec binds c to a team, which may be nil, and scratch of at least
-// ScratchLen floats, which others may use between runs.
+// ScratchLen floats, which others may use between runs. Errors wrap ErrShape.
 func (c *Conv) NewExec(team *parallel.Team, scratch []float32) (*Exec, error) {
 	n := team.Workers()
 	if len(scratch) < c.ScratchLen(n) {
-		return nil, fmt.Errorf("winograd: %d floats of scratch, want %d: %w", len(scratch), c.ScratchLen(n), ErrShape)
+		return nil, shape.Errorf("winograd: %d floats of scratch, want %d", len(scratch), c.ScratchLen(n))
 	}
 	e := &Exec{c: c, team: team, workers: make([]worker, n)}
 	for i := range e.workers {
@@ -199,10 +201,10 @@ func (e *Exec) Run(ctx context.Context, dst, src []float32) error {
 func (e *Exec) RunMasked(ctx context.Context, dst, src, mask []float32) error {
 	c := e.c
 	if mask != nil && len(mask) != c.dstLen() {
-		return fmt.Errorf("winograd: mask of %d floats, want %d: %w", len(mask), c.dstLen(), ErrShape)
+		return shape.Errorf("winograd: mask of %d floats, want %d", len(mask), c.dstLen())
 	}
 	if len(dst) != c.dstLen() || len(src) != c.srcLen() {
-		return fmt.Errorf("winograd: operands of %d and %d floats, want %d and %d: %w", len(dst), len(src), c.dstLen(), c.srcLen(), ErrShape)
+		return shape.Errorf("winograd: operands of %d and %d floats, want %d and %d", len(dst), len(src), c.dstLen(), c.srcLen())
 	}
 	e.dst, e.src, e.mask = dst, src, mask
 	items := c.blocks

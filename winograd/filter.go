@@ -2,19 +2,19 @@ package winograd
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"unsafe"
 
 	"github.com/nonet-go/nonet/internal/bilinear"
 	"github.com/nonet-go/nonet/internal/product"
+	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/internal/transpose"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
 
-// ErrShape is wrapped by errors about sizes that do not fit.
-var ErrShape = errors.New("wrong shape")
+// ErrShape is wrapped by errors about sizes that do not fit. It is the ErrShape of
+// every package of this module.
+var ErrShape = shape.Err
 
 // maxAlpha is the largest side of a transformed tile.
 const maxAlpha = 6
@@ -33,23 +33,26 @@ type Filter struct {
 
 // NewFilter transforms filters for F(m×m,3×3), m = 2 or 4. oihw holds them as
 // [k][c][3][3] and is not kept. The transform G·g·Gᵀ is computed in float64 and
-// rounded once. The workers of team, which may be nil, share the work.
+// rounded once. The workers of team, which may be nil, share the work. Errors wrap
+// ErrShape.
 func NewFilter(m, c, k int, oihw []float32, team *parallel.Team) (*Filter, error) {
 	return newFilter(product.Best(), bestTransforms(m), m, c, k, false, oihw, team)
 }
 
 // NewInputGradFilter transforms the same filters for the gradient with respect
 // to the input, which is a convolution itself: of the k channels of dY to the c
-// of dX, with the filters turned by 180° and, for a padding of p, 2−p.
+// of dX, with the filters turned by 180° and, for a padding of p, 2−p. Errors wrap
+// ErrShape.
 func NewInputGradFilter(m, c, k int, oihw []float32, team *parallel.Team) (*Filter, error) {
 	return newFilter(product.Best(), bestTransforms(m), m, k, c, true, oihw, team)
 }
 
 // Repack replaces the filters by others of the same shape. Only the owner of a
-// filter that no one else uses may do that: training, after each step.
+// filter that no one else uses may do that: training, after each step. Errors wrap
+// ErrShape.
 func (f *Filter) Repack(oihw []float32, team *parallel.Team) error {
 	if len(oihw) != f.k*f.c*9 {
-		return fmt.Errorf("winograd: %d filter elements, want %d×%d×3×3: %w", len(oihw), f.k, f.c, ErrShape)
+		return shape.Errorf("winograd: %d filter elements, want %d×%d×3×3", len(oihw), f.k, f.c)
 	}
 	return team.Run(context.Background(), f.panels()*f.cBlocks, func(_, item int) {
 		f.pack(item/f.cBlocks, item%f.cBlocks, oihw)
@@ -58,13 +61,17 @@ func (f *Filter) Repack(oihw []float32, team *parallel.Team) error {
 
 func newFilter(kern *product.Kernel, tr *transforms, m, c, k int, rotated bool, oihw []float32, team *parallel.Team) (*Filter, error) {
 	if tr == nil {
-		return nil, fmt.Errorf("winograd: F(%d×%d,3×3), want m of 2 or 4: %w", m, m, ErrShape)
+		return nil, shape.Errorf("winograd: F(%d×%d,3×3), want m of 2 or 4", m, m)
 	}
-	if c < 1 || k < 1 || len(oihw) != k*c*9 {
-		return nil, fmt.Errorf("winograd: %d filter elements, want %d×%d×3×3: %w", len(oihw), k, c, ErrShape)
+	if c < 1 || k < 1 || len(oihw) != shape.Product(k, c, 9) {
+		return nil, shape.Errorf("winograd: %d filter elements, want %d×%d×3×3", len(oihw), k, c)
 	}
 	f := &Filter{m: m, alpha: m + bilinear.R - 1, c: c, k: k, cBlocks: layout.Blocks(c), rotated: rotated, kern: kern, tr: tr}
-	f.u = layout.Alloc(f.alpha * f.alpha * f.cBlocks * 16 * layout.Blocks(k) * 16)
+	n := layout.BatchLen(f.alpha*f.alpha, k, f.cBlocks, 16)
+	if n == shape.TooMany {
+		return nil, shape.Errorf("winograd: %d×%d filters", k, c)
+	}
+	f.u = layout.Alloc(n)
 	// The error is a context's, and this one never ends.
 	_ = f.Repack(oihw, team)
 	return f, nil

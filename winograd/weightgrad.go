@@ -2,10 +2,10 @@ package winograd
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -49,8 +49,9 @@ func NewWeightGrad(n, c, h, w, k, pad int) (*WeightGrad, error) {
 
 func newWeightGrad(kern *direct.Kernel, tr *transforms, n, c, h, w, k, pad int) (*WeightGrad, error) {
 	g := &WeightGrad{kern: kern, tr: tr, c: c, k: k, cb: layout.Blocks(c), kb: layout.Blocks(k)}
-	if c < 1 || k < 1 || n < 1 || h < 1 || w < 1 || pad < 0 || pad > 1 || h+2*pad < 3 || w+2*pad < 3 {
-		return nil, fmt.Errorf("winograd: weight gradient of %d pictures of %d×%d×%d to %d channels, padding %d: %w", n, c, h, w, k, pad, ErrShape)
+	if c < 1 || k < 1 || n < 1 || h < 1 || w < 1 || pad < 0 || pad > 1 || h > shape.Max || w > shape.Max || h+2*pad < 3 || w+2*pad < 3 ||
+		layout.BatchLen(n, max(c, k), h+2, w+2) == shape.TooMany || layout.BatchLen(4*36, k, g.cb, 16) == shape.TooMany {
+		return nil, shape.Errorf("winograd: weight gradient of %d pictures of %d×%d×%d to %d channels, padding %d", n, c, h, w, k, pad)
 	}
 	g.conv = gradGeometry(c, tr, n, h, w, h+2*pad-2, w+2*pad-2, pad, 6)
 	g.dy = gradGeometry(k, tr, n, h+2*pad-2, w+2*pad-2, h+2*pad-2, w+2*pad-2, 0, 4)
@@ -184,10 +185,10 @@ type gradWorker struct {
 }
 
 // NewExec binds g to a team, which may be nil, and to at least ScratchLen floats
-// of scratch, which others may use between runs.
+// of scratch, which others may use between runs. Errors wrap ErrShape.
 func (g *WeightGrad) NewExec(team *parallel.Team, scratch []float32) (*WeightGradExec, error) {
 	if need := g.ScratchLen(team.Workers()); len(scratch) < need {
-		return nil, fmt.Errorf("winograd: %d floats of scratch, want %d: %w", len(scratch), need, ErrShape)
+		return nil, shape.Errorf("winograd: %d floats of scratch, want %d", len(scratch), need)
 	}
 	e := &WeightGradExec{g: g, team: team, own: make([]gradWorker, team.Workers()), parts: g.plan(team.Workers())}
 	for i := range e.parts {
@@ -219,8 +220,8 @@ func (g *WeightGrad) NewExec(team *parallel.Team, scratch []float32) (*WeightGra
 func (e *WeightGradExec) Run(ctx context.Context, dw, db, src, dy []float32) error {
 	g := e.g
 	if len(dw) != g.k*g.c*9 || db != nil && len(db) != g.k || len(src) != g.conv.srcLen() || len(dy) != g.dy.srcLen() {
-		return fmt.Errorf("winograd: operands of %d, %d, %d and %d floats, want %d, %d or none, %d and %d: %w",
-			len(dw), len(db), len(src), len(dy), g.k*g.c*9, g.k, g.conv.srcLen(), g.dy.srcLen(), ErrShape)
+		return shape.Errorf("winograd: operands of %d, %d, %d and %d floats, want %d, %d or none, %d and %d",
+			len(dw), len(db), len(src), len(dy), g.k*g.c*9, g.k, g.conv.srcLen(), g.dy.srcLen())
 	}
 	e.ctx, e.dw, e.src, e.dy = ctx, dw, src, dy
 	defer func() { e.ctx, e.dw, e.src, e.dy = nil, nil, nil, nil }()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/bits"
 	"os"
 	"runtime"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/internal/peak"
 	"github.com/nonet-go/nonet/internal/seeded"
+	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 	"github.com/nonet-go/nonet/vgg"
@@ -74,8 +76,8 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 	if c.Threads == 0 {
 		c.Threads = runtime.GOMAXPROCS(0)
 	}
-	if c.Threads < 1 || c.Batch < 1 || c.Rounds < 1 {
-		return fmt.Errorf("--threads %d --batch %d --rounds %d: want positive numbers", c.Threads, c.Batch, c.Rounds)
+	if err := c.checkNumbers(); err != nil {
+		return err
 	}
 	r := &benchResult{Threads: c.Threads, ISA: isaName(), PeakGFLOPS: peak.GFLOPS(c.Threads)}
 	c.Layers = c.Layers || c.Plot != ""
@@ -108,6 +110,42 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 		return s.printJSON(r)
 	}
 	return c.print(s, r)
+}
+
+// checkNumbers refuses flags that are no numbers of their kind.
+func (c *benchCmd) checkNumbers() error {
+	switch {
+	case c.Threads < 1 || c.Threads > parallel.MaxWorkers:
+		return fmt.Errorf("--threads %d, want 1 to %d", c.Threads, parallel.MaxWorkers)
+	case c.Batch < 1:
+		return fmt.Errorf("--batch %d, want at least 1", c.Batch)
+	case c.Rounds < 1 || c.Rounds > mostRounds:
+		return fmt.Errorf("--rounds %d, want 1 to %d", c.Rounds, mostRounds)
+	}
+	return nil
+}
+
+const (
+	mostRounds = 1 << 20
+	mostFLOP   = 1e14                             // of a run: minutes
+	mostFloats = 1 << (26 + 5*(bits.UintSize/64)) // of an operand: 8 GiB, or 256 MiB where an int has 32 bits
+)
+
+// inputs returns the elements of a batch.
+func (c *benchCmd) inputs(cfg vgg.Config) int {
+	return shape.Product(c.Batch, cfg.Channels, cfg.Size, cfg.Size)
+}
+
+// checkWork refuses a run that the flags of some name have made too large: by its
+// operations, or by the elements of its largest operand.
+func checkWork(flags string, flop float64, elements int) error {
+	if flop > mostFLOP {
+		return fmt.Errorf("%s: %.3g operations are too many, want at most %.0g", flags, flop, float64(mostFLOP))
+	}
+	if elements > mostFloats {
+		return fmt.Errorf("%s: an operand has more than %d elements", flags, mostFloats)
+	}
+	return nil
 }
 
 // checkFlags refuses flags that do not go together.
@@ -188,6 +226,9 @@ func (c *benchCmd) forward(ctx context.Context, r *benchResult) error {
 	if err != nil {
 		return err
 	}
+	if err := checkWork(fmt.Sprintf("--batch %d", c.Batch), 2*float64(m.Summary().MACs)*float64(c.Batch), c.inputs(m.Config())); err != nil {
+		return err
+	}
 	session, err := m.NewSession(vgg.Batch(c.Batch), vgg.Workers(c.Threads))
 	if err != nil {
 		return err
@@ -234,6 +275,13 @@ func (c *benchCmd) train(ctx context.Context, r *benchResult) error {
 	if err != nil {
 		return err
 	}
+	sum, err := cfg.Summary()
+	if err != nil {
+		return err
+	}
+	if err := checkWork(fmt.Sprintf("--batch %d", c.Batch), 6*float64(sum.MACs)*float64(c.Batch), c.inputs(cfg)); err != nil {
+		return err
+	}
 	src, err := vgg.Initial(cfg, vgg.InitHe, 1)
 	if err != nil {
 		return err
@@ -276,10 +324,6 @@ func (c *benchCmd) train(ctx context.Context, r *benchResult) error {
 	if err != nil {
 		return err
 	}
-	sum, err := cfg.Summary()
-	if err != nil {
-		return err
-	}
 	r.GFLOPS = 6 * float64(sum.MACs) * float64(c.Batch) / median(r.MS) / 1e6
 	r.Step = medianStep(steps[2:])
 	if c.Layers {
@@ -313,6 +357,11 @@ func (c *benchCmd) gemm(ctx context.Context, r *benchResult) error {
 	var m, n, k int
 	if _, err := fmt.Sscanf(c.Gemm, "%dx%dx%d", &m, &n, &k); err != nil || min(m, n, k) < 1 || max(m, n, k) > 1<<20 {
 		return fmt.Errorf("--gemm %q: want MxNxK, such as 512x512x512", c.Gemm)
+	}
+	flags := fmt.Sprintf("--gemm %s --batch %d", c.Gemm, c.Batch)
+	most := max(shape.Product(m, k, c.Batch), shape.Product(k, n, c.Batch), shape.Product(m, n, c.Batch))
+	if err := checkWork(flags, 2*float64(m)*float64(n)*float64(k)*float64(c.Batch), most); err != nil {
+		return err
 	}
 	fill := func(n int, tensor uint64) []float32 {
 		x := layout.Alloc(n)

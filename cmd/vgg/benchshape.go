@@ -31,8 +31,8 @@ func (c *benchCmd) convolution(ctx context.Context, r *benchResult) error {
 		seeded.Fill(x, 1, tensor, 1)
 		return x
 	}
-	if s.FLOP() > 1e14 {
-		return fmt.Errorf("--shape %s: %.3g operations are too many", s, s.FLOP())
+	if err := checkWork("--shape "+s.String(), s.FLOP(), max(layout.BatchLen(s.N, s.C, s.H, s.W), layout.BatchLen(s.N, s.K, s.OH(), s.OW()))); err != nil {
+		return err
 	}
 	weights, bias := fill(s.K*s.C*s.Kernel*s.Kernel, 0), fill(s.K, 1)
 	src := layout.Alloc(s.N * layout.Len(s.C, s.H, s.W))

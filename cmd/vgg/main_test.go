@@ -11,6 +11,7 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"math/bits"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -306,6 +307,22 @@ func TestBenchFiles(t *testing.T) {
 	requireFails(t, []string{"5×5"}, "bench", "--shape", "ic3ih8oc4kh5")
 	requireFails(t, []string{"1×1"}, "bench", "--shape", "ic3ih8oc4kh1", "--algorithm", "direct")
 	requireMisused(t, []string{"algorithm"}, "bench", "--shape", "ic3ih8oc4kh3", "--algorithm", "fft")
+}
+
+// TestBenchHuge: numbers that no machine can do are named, before anything is begun.
+func TestBenchHuge(t *testing.T) {
+	net := []string{"bench", "--config", "A", "--divide", "16", "--size", "32"}
+	for _, args := range [][]string{
+		{"--threads", "1099511627776"}, {"--batch", "4611686018427387904"}, {"--batch", "10000000"},
+		{"--train", "--batch", "4611686018427387904"}, {"--rounds", "4611686018427387904"},
+		{"--gemm", "8x8x8", "--batch", "4611686018427387904"}, {"--gemm", "1048576x1048576x1"},
+		{"--shape", "ic16ih8oc16kh3ph1", "--batch", "4611686018427387904"},
+	} {
+		if bits.UintSize == 32 && strings.HasSuffix(args[len(args)-1], "7904") {
+			continue // is no int there
+		}
+		requireFails(t, args[len(args)-1:], append(net[:len(net):len(net)], args...)...)
+	}
 }
 
 // TestMistakes: what a user may get wrong is one clear line and status 1.

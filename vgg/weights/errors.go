@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+
+	"github.com/nonet-go/nonet/internal/shape"
 )
 
 var (
@@ -14,8 +16,8 @@ var (
 	// does not read.
 	ErrUnsupported = errors.New("not supported")
 	// ErrShape is wrapped by errors about tensors that have not the wanted shape,
-	// number of elements or type.
-	ErrShape = errors.New("wrong shape")
+	// number of elements or type. It is the ErrShape of every package of this module.
+	ErrShape = shape.Err
 	// ErrNotFound is wrapped by errors about tensors that a file does not have.
 	ErrNotFound = errors.New("no such tensor")
 )

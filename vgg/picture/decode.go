@@ -2,11 +2,11 @@ package picture
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"image"
 	_ "image/gif" // the formats of the standard library
-	_ "image/jpeg"
 	_ "image/png"
 	"io"
 	"os"
@@ -27,9 +27,13 @@ var ErrFormat = image.ErrFormat
 type Option func(*options)
 
 type options struct {
+	ctx       context.Context
 	maxPixels int
 	orient    bool
 }
+
+// Context makes the decoding of a JPEG file end with ctx's error soon after ctx is done.
+func Context(ctx context.Context) Option { return func(o *options) { o.ctx = ctx } }
 
 // MaxPixels sets the largest number of pixels that is accepted in place of
 // [DefaultMaxPixels].
@@ -60,7 +64,7 @@ func Open(path string, opts ...Option) (image.Image, error) {
 // name the file. Decode reads r to its end, and at most 8 bytes for each pixel of
 // the limit plus 64 MiB.
 func Decode(name string, r io.Reader, opts ...Option) (image.Image, error) {
-	o := options{maxPixels: DefaultMaxPixels, orient: true}
+	o := options{ctx: context.Background(), maxPixels: DefaultMaxPixels, orient: true}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -89,7 +93,7 @@ func (o *options) read(r io.Reader) ([]byte, error) {
 	if _, err := buf.ReadFrom(io.LimitReader(r, head)); err != nil {
 		return nil, err
 	}
-	cfg, _, err := image.DecodeConfig(bytes.NewReader(buf.Bytes()))
+	cfg, _, err := config(buf.Bytes())
 	if err == nil {
 		err = checkSize(cfg.Width, cfg.Height, o.maxPixels)
 	}
@@ -103,8 +107,17 @@ func (o *options) read(r io.Reader) ([]byte, error) {
 	return buf.Bytes(), err
 }
 
+// config returns the size and the format of the picture in data.
+func config(data []byte) (image.Config, string, error) {
+	if isJPEG(data) {
+		w, h, err := jpeg.Size(data)
+		return image.Config{Width: w, Height: h}, "jpeg", err
+	}
+	return image.DecodeConfig(bytes.NewReader(data))
+}
+
 func (o *options) decode(data []byte) (img image.Image, err error) {
-	cfg, format, err := image.DecodeConfig(bytes.NewReader(data))
+	cfg, format, err := config(data)
 	if err != nil {
 		return nil, explain(data, err)
 	}
@@ -112,9 +125,8 @@ func (o *options) decode(data []byte) (img image.Image, err error) {
 		return nil, err
 	}
 	if format == "jpeg" {
-		img, err = jpeg.Decode(data)
-	}
-	if format != "jpeg" || errors.Is(err, jpeg.ErrUnsupported) {
+		img, err = decodeJPEG(o.ctx, data)
+	} else {
 		img, format, err = image.Decode(bytes.NewReader(data))
 	}
 	if err != nil {

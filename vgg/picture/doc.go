@@ -20,9 +20,9 @@
 // [Resizer] those of Pillow's Image.resize; both are tested byte for byte
 // against Pillow 9.4. [ShortSize] and [CenterOffset] have torchvision's rounding,
 // and [Torch] computes the float32 operations of torchvision's ToTensor and
-// Normalize in their order. Not reproduced are JPEG files that only the standard
-// library's decoder reads here (CMYK, unusual sampling).
+// Normalize in their order.
 //
-// Formats are those registered with package image. This package registers
-// JPEG, PNG and GIF; import golang.org/x/image/bmp, tiff and webp for more.
+// JPEG files are decoded here. Other formats are those registered with package image.
+// This package registers PNG and GIF; import golang.org/x/image/bmp, tiff and webp
+// for more.
 package picture

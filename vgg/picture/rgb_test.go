@@ -114,10 +114,10 @@ func TestUpsampling(t *testing.T) {
 				m.Cb[i], m.Cr[i] = uint8(rng.Uint32()), uint8(rng.Uint32())
 			}
 			cw, ch := (w+s[0]-1)/s[0], (h+s[1]-1)/s[1]
-			u := newUpsampler(m)
+			cbRows, crRows := newUpsampler(chroma(m, m.Cb), w), newUpsampler(chroma(m, m.Cr), w)
 			smooth := s[0] <= 2 && s[1] <= 2 && (cw > 2 || s[0] == 1)
 			for y := range h {
-				cb, cr := u.row(y)
+				cb, cr := cbRows.row(y), crRows.row(y)
 				for x := range w {
 					for plane, got := range map[*uint8]uint8{&m.Cb[0]: cb[x], &m.Cr[0]: cr[x]} {
 						src := m.Cb
@@ -135,9 +135,9 @@ func TestUpsampling(t *testing.T) {
 			// Replicated chroma of any crop equals At's choice of sample.
 			if w > 4 && h > 4 {
 				c := m.SubImage(image.Rect(1, 1, 4, 4)).(*image.YCbCr)
-				u := newUpsampler(c)
+				u := newUpsampler(chroma(c, c.Cb), 3)
 				for y := range 3 {
-					cb, _ := u.row(y)
+					cb := u.row(y)
 					for x := range 3 {
 						want := c.Cb[c.COffset(1+x, 1+y)]
 						if s != [2]int{1, 1} {

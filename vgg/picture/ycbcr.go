@@ -35,46 +35,59 @@ func clip(v int32) uint8 {
 
 // setYCbCr fills p, already of m's size.
 func (p *RGB) setYCbCr(m *image.YCbCr) {
-	u := newUpsampler(m)
 	b := m.Bounds()
+	cb, cr := newUpsampler(chroma(m, m.Cb), p.W), newUpsampler(chroma(m, m.Cr), p.W)
 	for y := range p.H {
 		luma := m.Y[m.YOffset(b.Min.X, b.Min.Y+y):][:p.W]
-		cb, cr := u.row(y)
-		ycc(p.Row(y), luma, cb, cr)
+		ycc(p.Row(y), luma, cb.row(y), cr.row(y))
 	}
 }
 
-// upsampler brings the chroma rows of a picture to full resolution.
+// plane holds w×h samples of one component, row y at pix[y*stride:]. Each stands for
+// sx×sy pixels. The picture begins x0 pixels to the right of the left edge of
+// the first sample, and y0 below the upper.
+type plane struct {
+	pix    []uint8
+	stride int
+	w, h   int
+	sx, sy int
+	x0, y0 int
+}
+
+// chroma returns the plane pix, Cb or Cr, of m.
+func chroma(m *image.YCbCr, pix []uint8) plane {
+	p := plane{pix: pix, stride: m.CStride}
+	p.sx, p.sy = subsampling(m.SubsampleRatio)
+	b := m.Rect
+	cx, cy := floorDiv(b.Min.X, p.sx), floorDiv(b.Min.Y, p.sy)
+	p.w, p.h = floorDiv(b.Max.X-1, p.sx)-cx+1, floorDiv(b.Max.Y-1, p.sy)-cy+1
+	p.x0, p.y0 = b.Min.X-cx*p.sx, b.Min.Y-cy*p.sy
+	return p
+}
+
+// upsampler brings the rows of a plane to full resolution.
 //
 // For factors of two it weighs the nearest sample 3/4 and the next 1/4 in each
 // subsampled direction ("fancy upsampling" in libjpeg, triangle filter), with
 // libjpeg's alternating rounding: chroma samples lie halfway between luma samples.
+// Other factors repeat samples.
 type upsampler struct {
-	m        *image.YCbCr
-	x0, y0   int // of the picture, in luma samples
-	cx0, cy0 int // first chroma column and row
-	w, cw    int // width in luma and in chroma samples
-	ch       int // height in chroma samples
-	sx, sy   int // subsampling
-	smooth   bool
-	cb, cr   []uint8  // one row at full resolution
-	sum      []uint16 // 3·near + far of one row
+	plane
+	width  int // in pixels
+	smooth bool
+	dst    []uint8  // one row at full resolution
+	sum    []uint16 // 3·near + far of one row
 }
 
-func newUpsampler(m *image.YCbCr) *upsampler {
-	u := &upsampler{m: m, x0: m.Rect.Min.X, y0: m.Rect.Min.Y, w: m.Rect.Dx()}
-	u.sx, u.sy = subsampling(m.SubsampleRatio)
-	u.cx0, u.cy0 = floorDiv(u.x0, u.sx), floorDiv(u.y0, u.sy)
-	u.cw = floorDiv(m.Rect.Max.X-1, u.sx) - u.cx0 + 1
-	u.ch = floorDiv(m.Rect.Max.Y-1, u.sy) - u.cy0 + 1
+func newUpsampler(p plane, width int) *upsampler {
+	u := &upsampler{plane: p, width: width}
 	if u.sx == 1 && u.sy == 1 {
 		return u
 	}
 	// A crop that starts inside a chroma sample is possible only by SubImage.
-	aligned := u.cx0*u.sx == u.x0 && u.cy0*u.sy == u.y0
-	u.smooth = aligned && u.sx <= 2 && u.sy <= 2 && (u.sx == 1 || u.cw > 2)
-	u.cb, u.cr = make([]uint8, 2*u.cw+u.w), make([]uint8, 2*u.cw+u.w)
-	u.sum = make([]uint16, u.cw)
+	u.smooth = u.x0 == 0 && u.y0 == 0 && u.sx <= 2 && u.sy <= 2 && (u.sx == 1 || u.w > 2)
+	u.dst = make([]uint8, 2*u.w+width)
+	u.sum = make([]uint16, u.w)
 	return u
 }
 
@@ -102,53 +115,42 @@ func floorDiv(a, b int) int {
 	return q
 }
 
-// row returns the chroma of row y, counted from the top of the picture. The
-// slices are valid until the next call.
-func (u *upsampler) row(y int) (cb, cr []uint8) {
+// row returns row y of the picture. The slice is valid until the next call.
+func (u *upsampler) row(y int) []uint8 {
+	near := u.samples((u.y0 + y) / u.sy)
 	if u.sx == 1 && u.sy == 1 {
-		o := u.m.COffset(u.x0, u.y0+y)
-		return u.m.Cb[o:][:u.w], u.m.Cr[o:][:u.w]
+		return near[:u.width]
 	}
-	u.plane(u.cb, u.m.Cb, y)
-	u.plane(u.cr, u.m.Cr, y)
-	return u.cb[:u.w], u.cr[:u.w]
-}
-
-func (u *upsampler) plane(dst, src []uint8, y int) {
-	near := u.chromaRow(src, floorDiv(u.y0+y, u.sy)-u.cy0)
+	dst := u.dst[:u.width]
 	if !u.smooth {
-		shift := u.x0 - u.cx0*u.sx
-		for x := range u.w {
-			dst[x] = near[(x+shift)/u.sx]
+		for x := range dst {
+			dst[x] = near[(x+u.x0)/u.sx]
 		}
-		return
+		return dst
 	}
 	if u.sy == 1 {
-		smoothH2V1(dst, near)
-		return
+		smoothH2V1(u.dst, near)
+		return dst
 	}
-	far := u.chromaRow(src, y/2-1+y%2*2)
+	far := u.samples(y/2 - 1 + y%2*2)
 	if u.sx == 1 {
 		bias := uint16(1 + y%2) // 1 for the upper of two rows, 2 for the lower
 		for x, v := range near {
 			dst[x] = uint8((3*uint16(v) + uint16(far[x]) + bias) >> 2)
 		}
-		return
+		return dst
 	}
 	for x, v := range near {
 		u.sum[x] = 3*uint16(v) + uint16(far[x])
 	}
-	smoothH2V2(dst, u.sum)
+	smoothH2V2(u.dst, u.sum)
+	return dst
 }
 
-// chromaRow returns chroma row i, or the nearest one that exists.
-func (u *upsampler) chromaRow(src []uint8, i int) []uint8 {
-	i = min(max(i, 0), u.ch-1)
-	o := u.m.COffset(u.x0, (u.cy0+i)*u.sy)
-	if u.cy0+i == floorDiv(u.y0, u.sy) {
-		o = u.m.COffset(u.x0, u.y0)
-	}
-	return src[o:][:u.cw]
+// samples returns row i of the plane, or the nearest one that exists.
+func (u *upsampler) samples(i int) []uint8 {
+	i = min(max(i, 0), u.h-1)
+	return u.pix[i*u.stride:][:u.w]
 }
 
 // smoothH2V1 doubles a row; dst has room for 2·len(s).

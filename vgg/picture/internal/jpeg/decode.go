@@ -1,25 +1,24 @@
-// Package jpeg decodes baseline and progressive JPEG to the sample values of
-// libjpeg and libjpeg-turbo, bit for bit.
+// Package jpeg decodes sequential and progressive JPEG of 8 bits a sample, with
+// Huffman or arithmetic coding, to the sample values of libjpeg-turbo as Pillow
+// calls it, bit for bit.
 //
 // The standard leaves the rounding of the inverse transform to the decoder, and
 // image/jpeg rounds otherwise than libjpeg, by up to 2 levels after colour
-// conversion. Networks are trained and scored on libjpeg's pictures, so package
-// picture decodes with this package and leaves to image/jpeg what is not done
-// here: CMYK, arithmetic coding, 12 bits, lossless, and unusual sampling factors.
+// conversion. Networks are trained and scored on libjpeg's pictures.
+//
+// Damaged data are forgiven where libjpeg forgives them: what a scan lacks before
+// a marker is zero, restart markers are sought again, and an unfinished progressive
+// picture is smoothed. Data that end without a marker are an error, as in Pillow.
 //
 // Names and section numbers are those of ITU-T T.81.
 package jpeg
 
 import (
+	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"image"
 	"io"
 )
-
-// ErrUnsupported is the error of a valid file that only other decoders read.
-var ErrUnsupported = errors.New("jpeg: unsupported")
 
 // errTruncated wraps io.ErrUnexpectedEOF, as the decoders of package image do.
 var errTruncated = fmt.Errorf("jpeg: data end too early: %w", io.ErrUnexpectedEOF)
@@ -30,18 +29,21 @@ func corrupt(format string, args ...any) error {
 
 // Markers.
 const (
+	mTEM                        = 0x01
 	mSOF0, mSOF1, mSOF2, mSOF15 = 0xc0, 0xc1, 0xc2, 0xcf
+	mSOF9, mSOF10               = 0xc9, 0xca
 	mDHT, mJPG, mDAC            = 0xc4, 0xc8, 0xcc
 	mRST0, mRST7                = 0xd0, 0xd7
 	mSOI, mEOI, mSOS            = 0xd8, 0xd9, 0xda
-	mDQT, mDRI                  = 0xdb, 0xdd
-	mAPP0, mAPP14               = 0xe0, 0xee
+	mDQT, mDNL, mDRI            = 0xdb, 0xdc, 0xdd
+	mAPP0, mAPP14, mAPP15, mCOM = 0xe0, 0xee, 0xef, 0xfe
 )
 
 // component is one colour channel.
 type component struct {
 	id, h, v int // sampling factors
 	tq       int // quantisation table
+	w, rows  int // samples that belong to the picture
 	bw, bh   int // blocks stored: whole MCUs
 	sw, sh   int // blocks of a scan of this component alone
 	pix      []uint8
@@ -53,6 +55,7 @@ type component struct {
 func (c *component) stride() int { return 8 * c.bw }
 
 type decoder struct {
+	ctx         context.Context
 	data        []byte
 	pos         int
 	w, h        int
@@ -60,43 +63,116 @@ type decoder struct {
 	hmax, vmax  int
 	mcuX, mcuY  int
 	progressive bool
+	arithmetic  bool
 	quant       [4][64]int32 // in natural order
 	quantSet    [4]bool
 	huff        [2][4]huffman // DC, AC
 	restart     int           // MCUs between restart markers, 0 for none
 	jfif, adobe bool
 	transform   byte // Adobe's colour transform
+	space       Space
+	scans, work int  // scans begun, and the blocks that they have visited
+	several     bool // the first scan does not hold the whole picture
 	bits        bits
 	eobRun      int
+	arith       arithmetic
+	done        bool // the only scan of the picture has been read
+	empty       bool // nothing is left before the next marker
+	short       bool // some scan was
 }
 
-// Decode returns the picture in data as an *image.Gray, as an *image.YCbCr whose
-// planes are the decoded samples, without chroma interpolation, or as an
-// *image.RGBA if the file says that its components are red, green and blue. The memory it
-// uses is proportional to the size in the frame header, which the caller has to
-// check first: 1 to 3 bytes a pixel, and 2 to 6 more if the file is progressive.
-func Decode(data []byte) (image.Image, error) {
+// Limits on what a few bytes can ask for. Encoders write up to a dozen scans; a
+// block without a bit of its own is one of few, so that the work is within a
+// constant of the length of the data and of a second.
+const (
+	maxScans      = 500
+	freeBlocks    = 32 << 20
+	blocksPerByte = 8
+)
+
+// Space says what the components of a picture are.
+type Space uint8
+
+// The colour spaces. CMYK and YCCK are as stored, which is inverted in nearly all files.
+const (
+	Gray Space = iota
+	YCbCr
+	RGB
+	CMYK
+	YCCK
+)
+
+// Picture is a decoded file: W×H pixels of one plane for each component.
+type Picture struct {
+	W, H   int
+	Space  Space
+	Planes []Plane
+}
+
+// Plane holds the W×H samples of a component, row y at Pix[y*Stride:]. Each stands
+// for SX×SY pixels.
+type Plane struct {
+	Pix    []uint8
+	Stride int
+	W, H   int
+	SX, SY int
+}
+
+// Size returns the width and the height in the frame header, which has been checked.
+func Size(data []byte) (w, h int, err error) {
 	d := &decoder{data: data}
-	if len(data) < 2 || data[0] != 0xff || data[1] != mSOI {
-		return nil, corrupt("no start of image")
+	if err := d.start(); err != nil {
+		return 0, 0, err
 	}
-	d.pos = 2
-	for {
+	for d.comps == nil {
 		marker, err := d.nextMarker()
+		if err == nil && (marker == mEOI || marker == mSOS) {
+			err = corrupt("no frame header")
+		}
+		if err == nil {
+			err = d.segment(marker)
+		}
+		if err != nil {
+			return 0, 0, err
+		}
+	}
+	return d.w, d.h, nil
+}
+
+// Decode returns the picture in data, its planes as decoded, without interpolation
+// or colour conversion. The memory it uses is proportional to the size in
+// the frame header, which the caller has to check first: 1 to 4 bytes a pixel, and 2
+// to 8 more if the file is progressive. It ends with ctx's error when ctx is done.
+func Decode(ctx context.Context, data []byte) (*Picture, error) {
+	d := &decoder{ctx: ctx, data: data}
+	d.arith.init()
+	if err := d.start(); err != nil {
+		return nil, err
+	}
+	for !d.complete() {
+		marker, err := d.nextMarker()
+		if err == nil && marker == mEOI {
+			break
+		}
+		if err == nil {
+			err = d.segment(marker)
+		}
+		if err == errTruncated && d.done {
+			break // all that is missing is the end marker
+		}
 		if err != nil {
 			return nil, err
 		}
-		if marker == mEOI {
-			break
-		}
-		if err := d.segment(marker); err != nil {
-			return nil, err
-		}
-		if d.complete() { // what follows the last scan does not matter
-			break
-		}
 	}
 	return d.picture()
+}
+
+func (d *decoder) start() error {
+	if len(d.data) < 2 || d.data[0] != 0xff || d.data[1] != mSOI {
+		return corrupt("no start of image")
+	}
+	d.pos = 2
+	return nil
 }
 
 // nextMarker returns the marker at or after pos. Bytes in between are skipped.
@@ -112,42 +188,53 @@ func (d *decoder) nextMarker() (byte, error) {
 
 // segment reads the segment of marker, and after SOS the scan.
 func (d *decoder) segment(marker byte) error {
-	if mRST0 <= marker && marker <= mSOI || marker == 0x01 {
+	if mRST0 <= marker && marker <= mRST7 || marker == mTEM {
 		return nil // no parameters
+	}
+	if marker == mSOI {
+		return corrupt("a second start of image")
+	}
+	free := mAPP0 <= marker && marker <= mAPP15 || marker == mCOM || marker == mDNL
+	if !free && (marker < mSOF0 || marker > mDRI) {
+		return corrupt("unknown marker %#x", marker)
 	}
 	if d.pos+2 > len(d.data) {
 		return errTruncated
 	}
 	n := int(binary.BigEndian.Uint16(d.data[d.pos:]))
-	if n < 2 {
+	if n < 2 && !free {
 		return corrupt("segment %#x of length %d", marker, n)
 	}
+	n = max(n, 2)
 	if d.pos+n > len(d.data) {
 		return errTruncated
 	}
 	b := d.data[d.pos+2 : d.pos+n]
 	d.pos += n
-	switch {
-	case marker == mDQT:
+	switch marker {
+	case mDQT:
 		return d.quantTables(b)
-	case marker == mDHT:
+	case mDHT:
 		return d.huffmanTables(b)
-	case marker == mDRI:
+	case mDAC:
+		return d.conditioning(b)
+	case mDRI:
 		if len(b) != 2 {
 			return corrupt("restart interval of %d bytes", len(b))
 		}
 		d.restart = int(binary.BigEndian.Uint16(b))
-	case marker == mAPP0 && len(b) >= 5 && string(b[:5]) == "JFIF\x00":
-		d.jfif = true
-	case marker == mAPP14 && len(b) >= 12 && string(b[:5]) == "Adobe":
-		d.adobe, d.transform = true, b[11]
-	case marker == mSOF0 || marker == mSOF1 || marker == mSOF2:
-		d.progressive = marker == mSOF2
-		return d.frame(b)
-	case marker == mDAC, mSOF0 <= marker && marker <= mSOF15 && marker != mJPG:
-		return fmt.Errorf("%w: coding process %#x", ErrUnsupported, marker)
-	case marker == mSOS:
+	case mAPP0:
+		d.jfif = d.jfif || len(b) >= 12 && string(b[:5]) == "JFIF\x00"
+	case mAPP14:
+		if len(b) >= 12 && string(b[:5]) == "Adobe" {
+			d.adobe, d.transform = true, b[11]
+		}
+	case mSOS:
 		return d.scan(b)
+	default:
+		if !free {
+			return d.frame(marker, b)
+		}
 	}
 	return nil
 }
@@ -177,8 +264,8 @@ var zigzag = func() (z [64 + 16]uint8) {
 
 func (d *decoder) quantTables(b []byte) error {
 	for len(b) > 0 {
-		wide, t := int(b[0]>>4), b[0]&15
-		if wide > 1 || t > 3 {
+		wide, t := min(int(b[0]>>4), 1), b[0]&15
+		if t > 3 {
 			return corrupt("quantisation table %#x", b[0])
 		}
 		b = b[1:]
@@ -198,8 +285,22 @@ func (d *decoder) quantTables(b []byte) error {
 	return nil
 }
 
-// frame reads the frame header (B.2.2) and allocates the planes.
-func (d *decoder) frame(b []byte) error {
+// processes names the coding processes (B.1.1.3) that are not read.
+var processes = map[byte]string{
+	0xc3: "lossless", 0xc5: "differential", 0xc6: "differential progressive", 0xc7: "differential lossless",
+	0xc8: "extended", 0xcb: "arithmetic lossless", 0xcd: "differential arithmetic",
+	0xce: "differential progressive arithmetic", 0xcf: "differential arithmetic lossless",
+}
+
+// frame reads the frame header (B.2.2).
+func (d *decoder) frame(marker byte, b []byte) error {
+	switch marker {
+	case mSOF0, mSOF1, mSOF2, mSOF9, mSOF10:
+	default:
+		return corrupt("%s coding (marker %#x) is not read, only sequential and progressive", processes[marker], marker)
+	}
+	d.progressive = marker == mSOF2 || marker == mSOF10
+	d.arithmetic = marker == mSOF9 || marker == mSOF10
 	if d.comps != nil {
 		return corrupt("two frame headers")
 	}
@@ -207,78 +308,86 @@ func (d *decoder) frame(b []byte) error {
 		return corrupt("frame header of %d bytes", len(b))
 	}
 	if b[0] != 8 {
-		return fmt.Errorf("%w: %d bits a sample", ErrUnsupported, b[0])
+		return corrupt("%d bits a sample are not read, only 8", b[0])
 	}
 	d.h, d.w = int(binary.BigEndian.Uint16(b[1:])), int(binary.BigEndian.Uint16(b[3:]))
-	n := int(b[5])
-	if n != 1 && n != 3 {
-		return fmt.Errorf("%w: %d components", ErrUnsupported, n)
+	if n := b[5]; n != 1 && n != 3 && n != 4 {
+		return corrupt("%d components are not read, only 1, 3 and 4", n)
 	}
 	if d.w == 0 || d.h == 0 {
-		return fmt.Errorf("%w: picture of %d×%d pixels", ErrUnsupported, d.w, d.h)
+		return corrupt("picture of %d×%d pixels", d.w, d.h)
 	}
-	comps := make([]component, n)
+	return d.components(b[6:])
+}
+
+// components reads the components of a frame header, three bytes each.
+func (d *decoder) components(b []byte) error {
+	comps := make([]component, len(b)/3)
 	for i := range comps {
-		c, p := &comps[i], b[6+3*i:]
+		c, p := &comps[i], b[3*i:]
 		*c = component{id: int(p[0]), h: int(p[1] >> 4), v: int(p[1] & 15), tq: int(p[2])}
-		if c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 || c.tq > 3 {
-			return corrupt("component %d with sampling %d×%d and table %d", c.id, c.h, c.v, c.tq)
+		if c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 {
+			return corrupt("component %d with sampling factors %d×%d", c.id, c.h, c.v)
 		}
-		for j := range i {
-			if comps[j].id == c.id {
-				return corrupt("two components %d", c.id)
-			}
-		}
+		d.hmax, d.vmax = max(d.hmax, c.h), max(d.vmax, c.v)
 	}
-	if n == 1 { // without interleaving the factors mean nothing
-		comps[0].h, comps[0].v = 1, 1
-	} else if _, ok := ratio(comps); !ok {
-		return fmt.Errorf("%w: sampling factors", ErrUnsupported)
+	if len(comps) == 1 { // without interleaving the factors mean nothing
+		comps[0].h, comps[0].v, d.hmax, d.vmax = 1, 1, 1, 1
 	}
-	d.comps = comps
-	d.hmax, d.vmax = comps[0].h, comps[0].v
 	d.mcuX, d.mcuY = ceilDiv(d.w, 8*d.hmax), ceilDiv(d.h, 8*d.vmax)
 	for i := range comps {
 		c := &comps[i]
-		c.bw, c.bh = d.mcuX*c.h, d.mcuY*c.v
-		c.sw, c.sh = ceilDiv(ceilDiv(d.w*c.h, d.hmax), 8), ceilDiv(ceilDiv(d.h*c.v, d.vmax), 8)
-		c.pix = make([]uint8, 64*c.bw*c.bh)
-		if d.progressive {
-			c.coefs = make([]int16, 64*c.bw*c.bh)
+		if d.hmax%c.h != 0 || d.vmax%c.v != 0 {
+			return corrupt("component %d with sampling factors %d×%d of %d×%d: only whole ratios are read", c.id, c.h, c.v, d.hmax, d.vmax)
 		}
+		c.w, c.rows = ceilDiv(d.w*c.h, d.hmax), ceilDiv(d.h*c.v, d.vmax)
+		c.bw, c.bh = d.mcuX*c.h, d.mcuY*c.v
+		c.sw, c.sh = ceilDiv(c.w, 8), ceilDiv(c.rows, 8)
 	}
+	d.comps = comps
 	return nil
 }
 
 func ceilDiv(a, b int) int { return (a + b - 1) / b }
 
-// ratio returns the subsampling of three components, if image.YCbCr has it: the
-// first must be the finest and the others alike.
-func ratio(c []component) (image.YCbCrSubsampleRatio, bool) {
-	if c[1].h != c[2].h || c[1].v != c[2].v || c[0].h%c[1].h != 0 || c[0].v%c[1].v != 0 {
-		return 0, false
+// firstScan does what depends on all that stands before the scans: it allocates the
+// planes and decides on the colours, by libjpeg's rules.
+func (d *decoder) firstScan(n int) {
+	d.several = d.progressive || n < len(d.comps)
+	d.space = d.colours()
+	if !d.progressive && !d.arithmetic {
+		d.standardTables()
 	}
-	switch [2]int{c[0].h / c[1].h, c[0].v / c[1].v} {
-	case [2]int{1, 1}:
-		return image.YCbCrSubsampleRatio444, true
-	case [2]int{2, 1}:
-		return image.YCbCrSubsampleRatio422, true
-	case [2]int{2, 2}:
-		return image.YCbCrSubsampleRatio420, true
-	case [2]int{1, 2}:
-		return image.YCbCrSubsampleRatio440, true
-	case [2]int{4, 1}:
-		return image.YCbCrSubsampleRatio411, true
-	case [2]int{4, 2}:
-		return image.YCbCrSubsampleRatio410, true
+	for i := range d.comps {
+		c := &d.comps[i]
+		c.pix = make([]uint8, 64*c.bw*c.bh)
+		if d.progressive {
+			c.coefs = make([]int16, 64*c.bw*c.bh)
+		}
 	}
-	return 0, false
 }
 
-// complete reports whether all of a sequential picture has been decoded. Of a
-// progressive one only the end of the image tells.
+func (d *decoder) colours() Space {
+	c := d.comps
+	switch {
+	case len(c) == 1:
+		return Gray
+	case len(c) == 4 && d.adobe && d.transform != 0:
+		return YCCK
+	case len(c) == 4:
+		return CMYK
+	case d.jfif:
+		return YCbCr
+	case d.adobe && d.transform == 0, !d.adobe && c[0].id == 'R' && c[1].id == 'G' && c[2].id == 'B':
+		return RGB
+	}
+	return YCbCr
+}
+
+// complete reports whether all of a sequential picture has been decoded, and no
+// bit of it was missing. Of another only the end of the image tells.
 func (d *decoder) complete() bool {
-	if d.comps == nil || d.progressive {
+	if d.scans == 0 || d.progressive || d.arithmetic || d.short {
 		return false
 	}
 	for i := range d.comps {
@@ -290,58 +399,33 @@ func (d *decoder) complete() bool {
 }
 
 // picture makes the result from the planes.
-func (d *decoder) picture() (image.Image, error) {
-	if d.comps == nil {
+func (d *decoder) picture() (*Picture, error) {
+	switch {
+	case d.comps == nil:
 		return nil, corrupt("no frame header")
+	case d.scans == 0:
+		return nil, corrupt("no scan")
 	}
+	p := &Picture{W: d.w, H: d.h, Space: d.space, Planes: make([]Plane, len(d.comps))}
 	for i := range d.comps {
 		c := &d.comps[i]
-		if !c.seen {
-			return nil, corrupt("no scan of component %d", c.id)
+		if err := d.finish(c); err != nil {
+			return nil, err
 		}
-		if d.progressive {
-			c.reconstruct()
-		}
+		p.Planes[i] = Plane{Pix: c.pix, Stride: c.stride(), W: c.w, H: c.rows, SX: d.hmax / c.h, SY: d.vmax / c.v}
 	}
-	r, y := image.Rect(0, 0, d.w, d.h), &d.comps[0]
-	if len(d.comps) == 1 {
-		return &image.Gray{Pix: y.pix, Stride: y.stride(), Rect: r}, nil
-	}
-	ratio, _ := ratio(d.comps)
-	if d.rgb() {
-		return d.interleave(ratio)
-	}
-	cb, cr := &d.comps[1], &d.comps[2]
-	return &image.YCbCr{Y: y.pix, Cb: cb.pix, Cr: cr.pix, YStride: y.stride(), CStride: cb.stride(), SubsampleRatio: ratio, Rect: r}, nil
+	return p, nil
 }
 
-// rgb reports whether three components are red, green and blue, by libjpeg's rules.
-func (d *decoder) rgb() bool {
+// finish makes the samples of c, unless its scan did.
+func (d *decoder) finish(c *component) error {
 	switch {
-	case len(d.comps) != 3 || d.jfif:
-		return false
-	case d.adobe:
-		return d.transform == 0
-	}
-	return d.comps[0].id == 'R' && d.comps[1].id == 'G' && d.comps[2].id == 'B'
-}
-
-// interleave returns components that are red, green and blue.
-func (d *decoder) interleave(ratio image.YCbCrSubsampleRatio) (image.Image, error) {
-	if ratio != image.YCbCrSubsampleRatio444 {
-		return nil, fmt.Errorf("%w: subsampled RGB", ErrUnsupported)
-	}
-	m := image.NewRGBA(image.Rect(0, 0, d.w, d.h))
-	for y := range d.h {
-		row := m.Pix[y*m.Stride:]
-		for i := range d.comps {
-			for x, v := range d.comps[i].pix[y*d.comps[i].stride():][:d.w] {
-				row[4*x+i] = v
-			}
+	case !c.seen:
+		for i := range c.pix {
+			c.pix[i] = 128
 		}
-		for x := range d.w {
-			row[4*x+3] = 255
-		}
+	case d.progressive:
+		return d.reconstruct(c)
 	}
-	return m, nil
+	return nil
 }

@@ -31,7 +31,7 @@ const (
 // No coefficient after position last of the zigzag may differ from zero.
 func inverse(dst []uint8, stride int, in *[64]int32, last int) {
 	if last == 0 {
-		flat(dst, stride, in[0])
+		flat(dst, stride, wrap(in[0]))
 		return
 	}
 	for x := range 8 {
@@ -78,9 +78,10 @@ func odd(x1, x3, x5, x7 int32) (o0, o1, o2, o3 int32) {
 }
 
 // flat is inverse for a block of which only the mean differs from zero.
+// The mean has 16 bits between the passes, as in inverse16.
 func flat(dst []uint8, stride int, dc int32) {
 	const keep = rowDown - constBits
-	v := level((dc<<passBits + 1<<(keep-1)) >> keep)
+	v := level((wrap(dc<<passBits) + 1<<(keep-1)) >> keep)
 	for y := range 8 {
 		*(*[8]uint8)(dst[y*stride:]) = [8]uint8{v, v, v, v, v, v, v, v}
 	}

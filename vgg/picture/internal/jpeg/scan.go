@@ -1,10 +1,12 @@
 package jpeg
 
-// scanComponent is a component with its tables in one scan.
+// scanComponent is a component with its tables and predictions in one scan.
 type scanComponent struct {
 	*component
-	dc, ac *huffman
-	pred   int32
+	dc, ac   *huffman
+	pred     int32
+	dcT, acT int // arithmetic: numbers of the tables
+	context  int // arithmetic: of the next DC difference
 }
 
 // spectrum is what a scan carries (B.2.3): coefficients first to last, from bit
@@ -19,22 +21,30 @@ func (d *decoder) scan(b []byte) error {
 	if len(b) < 1 || len(b) != 4+2*int(b[0]) || b[0] < 1 || int(b[0]) > len(d.comps) {
 		return corrupt("scan header of %d bytes", len(b))
 	}
+	if d.scans++; d.scans > maxScans {
+		return corrupt("more than %d scans", maxScans)
+	}
 	n := int(b[0])
+	if d.scans == 1 {
+		d.firstScan(n)
+	} else if !d.several {
+		return corrupt("a second scan of all components")
+	}
 	sp := spectrum{int(b[2*n+1]), int(b[2*n+2]), int(b[2*n+3] >> 4), int(b[2*n+3] & 15)}
 	if err := d.checkSpectrum(&sp, n); err != nil {
 		return err
 	}
 	comps := make([]scanComponent, n)
 	for i := range comps {
-		if err := d.scanComponent(comps[:i+1], b[1+2*i], b[2+2*i], sp); err != nil {
+		if err := d.scanComponent(&comps[i], i, b[1+2*i], b[2+2*i], sp); err != nil {
 			return err
 		}
 	}
-	d.bits, d.eobRun = bits{}, 0
-	if n == 1 {
-		return d.single(comps, sp)
+	if err := d.intervals(newMCUs(d, comps, sp)); err != nil {
+		return err
 	}
-	return d.interleaved(comps, sp)
+	d.done = !d.several
+	return nil
 }
 
 func (d *decoder) checkSpectrum(s *spectrum, n int) error {
@@ -52,149 +62,240 @@ func (d *decoder) checkSpectrum(s *spectrum, n int) error {
 	return nil
 }
 
-// scanComponent fills the last entry of comps.
-func (d *decoder) scanComponent(comps []scanComponent, id, tables byte, sp spectrum) error {
-	sc := &comps[len(comps)-1]
-	for i := range d.comps {
-		if d.comps[i].id == int(id) {
-			sc.component = &d.comps[i]
+// scanComponent fills sc, component number i of a scan. As in libjpeg components
+// keep their order, which tells those of one identifier apart.
+func (d *decoder) scanComponent(sc *scanComponent, i int, id, tables byte, sp spectrum) error {
+	for j := i; j < len(d.comps) && sc.component == nil; j++ {
+		if d.comps[j].id == int(id) {
+			sc.component = &d.comps[j]
 		}
 	}
 	if sc.component == nil {
 		return corrupt("scan of unknown component %d", id)
 	}
-	for i := range len(comps) - 1 {
-		if comps[i].component == sc.component {
-			return corrupt("component %d twice in a scan", id)
-		}
-	}
 	if !sc.seen {
-		if !d.quantSet[sc.tq] {
+		if sc.tq > 3 || !d.quantSet[sc.tq] {
 			return corrupt("no quantisation table %d", sc.tq)
 		}
 		sc.quant, sc.seen = d.quant[sc.tq], true
 	} else if !d.progressive {
 		return corrupt("component %d in two scans", id)
 	}
-	if tables>>4 > 3 || tables&15 > 3 {
-		return corrupt("Huffman tables %#x", tables)
-	}
-	sc.dc, sc.ac = &d.huff[0][tables>>4], &d.huff[1][tables&15]
-	if sp.first == 0 && sp.high == 0 && !sc.dc.set || sp.last > 0 && !sc.ac.set {
-		return corrupt("no Huffman table %#x", tables)
-	}
-	return nil
-}
-
-// interleaved decodes a scan of several components: MCU by MCU, in each h×v
-// blocks of every component.
-func (d *decoder) interleaved(comps []scanComponent, sp spectrum) error {
-	mcu := 0
-	for my := range d.mcuY {
-		for mx := range d.mcuX {
-			if err := d.atRestart(mcu, comps); err != nil {
-				return err
-			}
-			for i := range comps {
-				c := &comps[i]
-				for v := range c.v {
-					for h := range c.h {
-						if !d.block(c, sp, mx*c.h+h, my*c.v+v) {
-							return errDamaged
-						}
-					}
-				}
-			}
-			mcu++
-			if d.bits.overrun() {
-				return errTruncated
-			}
-		}
-	}
-	return nil
-}
-
-var errDamaged = corrupt("damaged scan")
-
-// single decodes a scan of one component: block by block, without those that
-// only fill up MCUs.
-func (d *decoder) single(comps []scanComponent, sp spectrum) error {
-	c, mcu := &comps[0], 0
-	for y := range c.sh {
-		for x := range c.sw {
-			if err := d.atRestart(mcu, comps); err != nil {
-				return err
-			}
-			if !d.block(c, sp, x, y) {
-				return errDamaged
-			}
-			mcu++
-			if d.bits.overrun() {
-				return errTruncated
-			}
-		}
-	}
-	return nil
-}
-
-// atRestart reads the restart marker that is due before MCU number mcu, if any.
-func (d *decoder) atRestart(mcu int, comps []scanComponent) error {
-	if d.restart == 0 || mcu == 0 || mcu%d.restart != 0 {
+	sc.dcT, sc.acT = int(tables>>4), int(tables&15)
+	if d.arithmetic {
 		return nil
 	}
-	d.bits, d.eobRun = bits{}, 0
-	m, err := d.nextMarker()
-	if err != nil {
-		return err
+	if sc.dcT > 3 || sc.acT > 3 {
+		return corrupt("Huffman tables %#x", tables)
 	}
-	if want := byte(mRST0 + (mcu/d.restart-1)%8); m != want {
-		return corrupt("marker %#x where restart %#x is due", m, want)
+	sc.dc, sc.ac = &d.huff[0][sc.dcT], &d.huff[1][sc.acT]
+	if sp.first == 0 && sp.high == 0 {
+		if err := sc.dc.check("DC", sc.dcT); err != nil {
+			return err
+		}
+		if sc.dc.wide {
+			return corrupt("DC Huffman table %d with values over 15", sc.dcT)
+		}
 	}
-	for i := range comps {
-		comps[i].pred = 0
+	if sp.last > 0 {
+		return sc.ac.check("AC", sc.acT)
 	}
 	return nil
 }
 
-// block decodes block (x, y) of c and reports whether its codes are valid.
-func (d *decoder) block(c *scanComponent, sp spectrum, x, y int) bool {
+// mcus is what a scan consists of: with several components MCUs of h×v blocks of
+// each, with one its blocks, without those that only fill up MCUs.
+type mcus struct {
+	spectrum
+	comps       []scanComponent
+	w, n        int // MCUs in a row and in all
+	interleaved bool
+	blocks      int // of an MCU
+}
+
+func newMCUs(d *decoder, comps []scanComponent, sp spectrum) *mcus {
+	if len(comps) == 1 {
+		return &mcus{sp, comps, comps[0].sw, comps[0].sw * comps[0].sh, false, 1}
+	}
+	s := &mcus{sp, comps, d.mcuX, d.mcuX * d.mcuY, true, 0}
+	for _, c := range comps {
+		s.blocks += c.h * c.v
+	}
+	return s
+}
+
+// intervals decodes a scan restart interval by restart interval.
+func (d *decoder) intervals(s *mcus) error {
+	if s.interleaved && s.blocks > 10 { // B.2.3
+		return corrupt("MCU of %d blocks", s.blocks)
+	}
+	d.bits, d.eobRun, d.empty = bits{}, 0, false
+	step := s.n
+	if d.restart > 0 {
+		step = d.restart
+	}
+	for i, from := 0, 0; from < s.n; i, from = i+1, from+step {
+		if from > 0 {
+			if err := d.atRestart((i-1)%8, s); err != nil {
+				return err
+			}
+		}
+		if d.arithmetic {
+			d.restartArithmetic(s)
+		}
+		if err := d.interval(s, from, min(from+step, s.n)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// atRestart looks for restart marker number want, and decides as libjpeg where
+// the data go on if it finds another marker.
+func (d *decoder) atRestart(want int, s *mcus) error {
+	d.bits, d.eobRun = bits{}, 0
+	for i := range s.comps {
+		s.comps[i].pred, s.comps[i].context = 0, 0
+	}
+	for {
+		m, err := d.nextMarker()
+		if err != nil {
+			return err
+		}
+		ahead := (int(m) - mRST0 - want) & 7
+		switch {
+		case m < mSOF0: // none that the standard knows
+		case m < mRST0 || m > mRST7 || ahead == 1 || ahead == 2:
+			d.pos -= 2 // this interval is lost
+			return nil
+		case ahead < 6:
+			d.empty = false
+			return nil
+		}
+	}
+}
+
+// interval decodes MCUs from to to−1.
+func (d *decoder) interval(s *mcus, from, to int) error {
+	x, y := from%s.w, from/s.w
+	for m := from; m < to; m++ {
+		if d.empty {
+			d.blank(s, m, to)
+			return nil
+		}
+		if x == s.w {
+			x, y = 0, y+1
+		}
+		if x == 0 || m == from {
+			if err := d.spend(s.blocks * min(s.w-x, to-m)); err != nil {
+				return err
+			}
+		}
+		d.mcu(s, x, y)
+		x++
+		if d.arith.ended {
+			return errTruncated
+		}
+		if d.bits.overrun() {
+			if d.atEnd() {
+				return errTruncated
+			}
+			d.empty, d.short = true, true
+		}
+	}
+	return nil
+}
+
+// spend counts blocks that are about to be visited.
+func (d *decoder) spend(blocks int) error {
+	d.work += blocks
+	if d.work > freeBlocks+blocksPerByte*len(d.data) && d.progressive {
+		return corrupt("%d scans with too little in them for %d×%d pixels", d.scans, d.w, d.h)
+	}
+	return d.ctx.Err()
+}
+
+// mcu decodes the MCU in column x and row y of the scan.
+func (d *decoder) mcu(s *mcus, x, y int) {
+	if !s.interleaved {
+		d.block(&s.comps[0], s.spectrum, x, y)
+		return
+	}
+	for i := range s.comps {
+		c := &s.comps[i]
+		for v := range c.v {
+			for h := range c.h {
+				d.block(c, s.spectrum, x*c.h+h, y*c.v+v)
+			}
+		}
+	}
+}
+
+// blank makes MCUs from to to−1 of a sequential scan grey, for which there are no data.
+func (d *decoder) blank(s *mcus, from, to int) {
+	if d.progressive {
+		return
+	}
+	for m := from; m < to; m++ {
+		for _, c := range s.comps {
+			h, v := 1, 1
+			if s.interleaved {
+				h, v = c.h, c.v
+			}
+			for i := range h * v {
+				x, y := m%s.w*h+i%h, m/s.w*v+i/h
+				flat(c.pix[8*(y*c.stride()+x):], c.stride(), 0)
+			}
+		}
+	}
+}
+
+// block decodes block (x, y) of c.
+func (d *decoder) block(c *scanComponent, sp spectrum, x, y int) {
 	if !d.progressive {
 		var coefs [64]int32
-		last, ok := d.sequential(c, &coefs)
-		if ok {
-			inverse(c.pix[8*(y*c.stride()+x):], c.stride(), &coefs, last)
+		last, size := d.codedBlock(c, &coefs)
+		dst := c.pix[8*(y*c.stride()+x):]
+		if size > tame {
+			inverse16(dst, c.stride(), &coefs)
+		} else {
+			inverse(dst, c.stride(), &coefs, last)
 		}
-		return ok
+		return
 	}
 	coefs := (*[64]int16)(c.coefs[64*(y*c.bw+x):])
 	switch {
+	case d.arithmetic:
+		d.progressiveArithmetic(c, coefs, sp)
 	case sp.first == 0 && sp.high == 0:
-		return d.firstDC(c, coefs, sp.low)
+		d.firstDC(c, coefs, sp.low)
 	case sp.first == 0:
 		d.refineDC(coefs, sp.low)
-		return true
 	case sp.high == 0:
-		return d.firstAC(c.ac, coefs, sp)
+		d.firstAC(c.ac, coefs, sp)
+	default:
+		d.refineAC(c.ac, coefs, sp)
 	}
-	return d.refineAC(c.ac, coefs, sp)
+}
+
+func (d *decoder) codedBlock(c *scanComponent, coefs *[64]int32) (last int, size int64) {
+	if d.arithmetic {
+		return d.sequentialArithmetic(c, coefs)
+	}
+	return d.sequential(c, coefs)
 }
 
 // sequential decodes a block (F.2.2) and multiplies by the quantisation table. It returns
-// the index, in zigzag order, of the last coefficient that is not zero.
-func (d *decoder) sequential(c *scanComponent, coefs *[64]int32) (last int, ok bool) {
-	s := d.symbol(c.dc)
-	if s < 0 || s > 16 {
-		return 0, false
-	}
-	c.pred += d.bits.extend(s)
-	coefs[0] = c.pred * c.quant[0]
+// the index, in zigzag order, of the last coefficient that is not zero, and
+// the sum of the magnitudes.
+func (d *decoder) sequential(c *scanComponent, coefs *[64]int32) (last int, size int64) {
+	c.pred += d.bits.extend(d.symbol(c.dc))
+	coefs[0] = wrap(c.pred) * c.quant[0]
+	size = magnitude(coefs[0])
 	for k := 1; k < 64; k++ {
 		rs := d.symbol(c.ac)
-		if rs < 0 {
-			return 0, false
-		}
-		size := rs & 15
-		if size == 0 {
+		n := rs & 15
+		if n == 0 {
 			if rs != 0xf0 {
 				break // end of block
 			}
@@ -203,21 +304,21 @@ func (d *decoder) sequential(c *scanComponent, coefs *[64]int32) (last int, ok b
 		}
 		k += rs >> 4
 		z := zigzag[k] & 63
-		coefs[z] = d.bits.extend(size) * c.quant[z]
+		v := d.bits.extend(n) * c.quant[z]
+		coefs[z] = v
+		size += magnitude(v)
 		last = min(k, 63)
 	}
-	return last, true
+	return last, size
 }
 
+// magnitude is |v|, or |v|−1 if v is negative.
+func magnitude(v int32) int64 { return int64(v ^ v>>31) }
+
 // firstDC and the following are the procedures of annex G.
-func (d *decoder) firstDC(c *scanComponent, coefs *[64]int16, low int) bool {
-	s := d.symbol(c.dc)
-	if s < 0 || s > 16 {
-		return false
-	}
-	c.pred += d.bits.extend(s)
+func (d *decoder) firstDC(c *scanComponent, coefs *[64]int16, low int) {
+	c.pred += d.bits.extend(d.symbol(c.dc))
 	coefs[0] = int16(c.pred << low)
-	return true
 }
 
 func (d *decoder) refineDC(coefs *[64]int16, low int) {
@@ -237,16 +338,13 @@ func (d *decoder) bit() bool {
 // half, 0 to 14: 2ʳ plus r more bits.
 func (d *decoder) run(r int) { d.eobRun = 1<<r + int(d.bits.take(r)) }
 
-func (d *decoder) firstAC(h *huffman, coefs *[64]int16, sp spectrum) bool {
+func (d *decoder) firstAC(h *huffman, coefs *[64]int16, sp spectrum) {
 	if d.eobRun > 0 {
 		d.eobRun--
-		return true
+		return
 	}
 	for k := sp.first; k <= sp.last; k++ {
 		rs := d.symbol(h)
-		if rs < 0 {
-			return false
-		}
 		r, size := rs>>4, rs&15
 		switch {
 		case size > 0:
@@ -255,28 +353,22 @@ func (d *decoder) firstAC(h *huffman, coefs *[64]int16, sp spectrum) bool {
 		case r < 15:
 			d.run(r)
 			d.eobRun--
-			return true
+			return
 		default:
 			k += 15
 		}
 	}
-	return true
 }
 
-func (d *decoder) refineAC(h *huffman, coefs *[64]int16, sp spectrum) bool {
+func (d *decoder) refineAC(h *huffman, coefs *[64]int16, sp spectrum) {
 	k := sp.first
 	one := int16(1) << sp.low
 	for d.eobRun == 0 && k <= sp.last {
 		rs := d.symbol(h)
-		if rs < 0 {
-			return false
-		}
 		r, size := rs>>4, rs&15
 		var fresh int16
 		switch {
-		case size > 1:
-			return false
-		case size == 1:
+		case size > 0: // 1, if the data are sound
 			fresh = -one
 			if d.bits.take(1) != 0 {
 				fresh = one
@@ -286,7 +378,7 @@ func (d *decoder) refineAC(h *huffman, coefs *[64]int16, sp spectrum) bool {
 			continue
 		}
 		k = d.refine(coefs, k, sp.last, r, one)
-		if fresh != 0 && k <= sp.last {
+		if fresh != 0 {
 			coefs[zigzag[k]] = fresh
 		}
 		k++
@@ -295,7 +387,6 @@ func (d *decoder) refineAC(h *huffman, coefs *[64]int16, sp spectrum) bool {
 		d.refine(coefs, k, sp.last, 64, one)
 		d.eobRun--
 	}
-	return true
 }
 
 // refine reads a correction bit for every coefficient from k on that is not zero, until
@@ -322,19 +413,39 @@ func (d *decoder) refine(coefs *[64]int16, k, last, skip int, one int16) int {
 }
 
 // reconstruct turns the coefficients of a progressive picture into samples.
-func (c *component) reconstruct() {
-	var coefs [64]int32
-	for y := range c.bh {
-		for x := range c.bw {
-			last := 0
-			for i, v := range c.coefs[64*(y*c.bw+x):][:64] {
-				coefs[i] = int32(v) * c.quant[i]
-				if v != 0 && i > 0 {
-					last = 63
-				}
-			}
-			inverse(c.pix[8*(y*c.stride()+x):], c.stride(), &coefs, last)
+func (d *decoder) reconstruct(c *component) error {
+	for y := range c.sh {
+		if err := d.ctx.Err(); err != nil {
+			return err
+		}
+		for x := range c.sw {
+			c.samples(x, y, (*[64]int16)(c.coefs[64*(y*c.bw+x):]))
 		}
 	}
 	c.coefs = nil
+	return nil
+}
+
+// samples makes those of block (x, y) from its coefficients.
+func (c *component) samples(x, y int, in *[64]int16) {
+	dst := c.pix[8*(y*c.stride()+x):]
+	rest := int16(0)
+	for _, v := range in[1:] {
+		rest |= v
+	}
+	if rest == 0 {
+		flat(dst, c.stride(), wrap(int32(in[0])*c.quant[0]))
+		return
+	}
+	var coefs [64]int32
+	size := int64(0)
+	for i, v := range in {
+		coefs[i] = int32(v) * c.quant[i]
+		size += magnitude(coefs[i])
+	}
+	if size > tame {
+		inverse16(dst, c.stride(), &coefs)
+	} else {
+		inverse(dst, c.stride(), &coefs, 63)
+	}
 }

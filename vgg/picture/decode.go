@@ -6,12 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	_ "image/gif" // the formats of the standard library
-	_ "image/png"
 	"io"
 	"os"
-
-	"github.com/nonet-go/nonet/vgg/picture/internal/jpeg"
 )
 
 // DefaultMaxPixels is the number of pixels above which [Decode] and [Open] refuse
@@ -20,7 +16,7 @@ import (
 // an ordinary 8-bit file needs 2 to 7.
 const DefaultMaxPixels = 100_000_000
 
-// ErrFormat is the error of a file that is no picture in a registered format.
+// ErrFormat is the error of a file that is no picture in a known format.
 var ErrFormat = image.ErrFormat
 
 // Option changes how [Decode] and [Open] read a picture.
@@ -53,8 +49,8 @@ func Open(path string, opts ...Option) (image.Image, error) {
 	return Decode(path, f, opts...)
 }
 
-// Decode reads one picture from r, in any format registered with package image,
-// and turns it upright if it carries an EXIF orientation (JPEG, PNG, WebP and
+// Decode reads one picture from r, in any of the package's formats or of those registered
+// with package image, and turns it upright if it carries an EXIF orientation (JPEG, PNG, WebP and
 // TIFF). Of an animation it is the first frame. A lossy WebP picture comes as an
 // *RGB, without its alpha. The name is used for messages.
 //
@@ -93,9 +89,9 @@ func (o *options) read(r io.Reader) ([]byte, error) {
 	if _, err := buf.ReadFrom(io.LimitReader(r, head)); err != nil {
 		return nil, err
 	}
-	cfg, _, err := config(buf.Bytes())
+	w, h, err := formatOf(buf.Bytes()).size(buf.Bytes())
 	if err == nil {
-		err = checkSize(cfg.Width, cfg.Height, o.maxPixels)
+		err = checkSize(w, h, o.maxPixels)
 	}
 	if errors.Is(err, image.ErrFormat) || errors.Is(err, ErrSize) {
 		return nil, explain(buf.Bytes(), err)
@@ -107,37 +103,22 @@ func (o *options) read(r io.Reader) ([]byte, error) {
 	return buf.Bytes(), err
 }
 
-// config returns the size and the format of the picture in data.
-func config(data []byte) (image.Config, string, error) {
-	if isJPEG(data) {
-		w, h, err := jpeg.Size(data)
-		return image.Config{Width: w, Height: h}, "jpeg", err
-	}
-	return image.DecodeConfig(bytes.NewReader(data))
-}
-
-func (o *options) decode(data []byte) (img image.Image, err error) {
-	cfg, format, err := config(data)
+func (o *options) decode(data []byte) (image.Image, error) {
+	f := formatOf(data)
+	w, h, err := f.size(data)
 	if err != nil {
 		return nil, explain(data, err)
 	}
-	if err := checkSize(cfg.Width, cfg.Height, o.maxPixels); err != nil {
+	if err := checkSize(w, h, o.maxPixels); err != nil {
 		return nil, err
 	}
-	if format == "jpeg" {
-		img, err = decodeJPEG(o.ctx, data)
-	} else {
-		img, format, err = image.Decode(bytes.NewReader(data))
-	}
+	img, err := f.decode(o.ctx, data)
 	if err != nil {
-		return nil, explain(data, fmt.Errorf("%s, %d×%d: %w", format, cfg.Width, cfg.Height, err))
+		return nil, explain(data, fmt.Errorf("%s, %d×%d: %w", f.name, w, h, err))
 	}
 	b := img.Bounds()
 	if err := checkSize(b.Dx(), b.Dy(), o.maxPixels); err != nil {
 		return nil, err
-	}
-	if format == "webp" {
-		img = videoLevels(img)
 	}
 	if n := Orientation(data); o.orient && n != Upright {
 		img = &oriented{img, n}

@@ -18,7 +18,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/image/bmp"
 	"golang.org/x/image/tiff"
-	_ "golang.org/x/image/webp"
 )
 
 func encode(t testing.TB, f func(b *bytes.Buffer) error) []byte {

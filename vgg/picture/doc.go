@@ -22,7 +22,6 @@
 // and [Torch] computes the float32 operations of torchvision's ToTensor and
 // Normalize in their order.
 //
-// JPEG files are decoded here. Other formats are those registered with package image.
-// This package registers PNG and GIF; import golang.org/x/image/bmp, tiff and webp
-// for more.
+// Formats are JPEG, PNG, GIF, WebP, BMP and TIFF, and any that the program
+// registers with package image.
 package picture

@@ -1,0 +1,95 @@
+package picture
+
+import (
+	"bytes"
+	"context"
+	"image"
+	"image/png"
+	"io"
+
+	"golang.org/x/image/tiff"
+
+	"github.com/nonet-go/nonet/vgg/picture/internal/bmp"
+	"github.com/nonet-go/nonet/vgg/picture/internal/gif"
+	"github.com/nonet-go/nonet/vgg/picture/internal/jpeg"
+)
+
+// format is a kind of file.
+type format struct {
+	name   string
+	is     func(head []byte) bool                                      // by the first bytes
+	size   func(data []byte) (w, h int, err error)                     // of the picture; data may be the beginning of the file
+	decode func(ctx context.Context, data []byte) (image.Image, error) // after a check of the size
+}
+
+// formats are those that this package reads itself.
+var formats = []format{
+	{"jpeg", isJPEG, jpeg.Size, decodeJPEG},
+	{"png", begins("\x89PNG\r\n\x1a\n"), sizeOf(png.DecodeConfig), whole(reader(png.Decode))},
+	{"gif", gif.Is, gif.Size, whole(func(data []byte) (image.Image, error) { return gif.Decode(data) })},
+	{"webp", begins("RIFF????WEBP"), webpSize, whole(decodeWebP)},
+	{"bmp", begins("BM"), bmp.Size, whole(bmp.Decode)},
+	{"tiff", begins("II*\x00", "MM\x00*"), sizeOf(tiff.DecodeConfig), whole(reader(tiff.Decode))},
+}
+
+// formatOf returns the format of data, or one that asks package image.
+func formatOf(data []byte) *format {
+	for i := range formats {
+		if formats[i].is(data) {
+			return &formats[i]
+		}
+	}
+	return &registered
+}
+
+// registered stands for the formats that a program registers with package image.
+var registered = format{
+	name: "picture",
+	size: sizeOf(func(r io.Reader) (image.Config, error) {
+		cfg, _, err := image.DecodeConfig(r)
+		return cfg, err
+	}),
+	decode: whole(reader(func(r io.Reader) (image.Image, error) {
+		img, _, err := image.Decode(r)
+		return img, err
+	})),
+}
+
+// begins returns a test for one of some beginnings, in which '?' is any byte.
+func begins(magics ...string) func(head []byte) bool {
+	return func(head []byte) bool {
+		for _, m := range magics {
+			if len(head) >= len(m) && matches(m, head) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func matches(magic string, head []byte) bool {
+	for i := range magic {
+		if magic[i] != '?' && magic[i] != head[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// sizeOf adapts a function of a decoder's package.
+func sizeOf(config func(io.Reader) (image.Config, error)) func(data []byte) (w, h int, err error) {
+	return func(data []byte) (w, h int, err error) {
+		cfg, err := config(bytes.NewReader(data))
+		return cfg.Width, cfg.Height, err
+	}
+}
+
+// reader does the same for the pixels.
+func reader(decode func(io.Reader) (image.Image, error)) func(data []byte) (image.Image, error) {
+	return func(data []byte) (image.Image, error) { return decode(bytes.NewReader(data)) }
+}
+
+// whole stands for a decoder that cannot be interrupted.
+func whole(decode func(data []byte) (image.Image, error)) func(ctx context.Context, data []byte) (image.Image, error) {
+	return func(_ context.Context, data []byte) (image.Image, error) { return decode(data) }
+}

@@ -25,6 +25,8 @@ type File struct {
 	r      io.ReaderAt // it is read on demand
 	mapped bool
 	closer io.Closer    // or nil
+	path   bool         // name is that of a file, in a folder
+	beside []*File      // that hold elements of tensors, see openExternal
 	mu     sync.RWMutex // of data, r, mapped, closer, which Close changes
 }
 
@@ -34,7 +36,10 @@ type entry struct {
 	shape  []int
 	offset int64  // from the start of the file
 	length int64  // bytes
+	file   *File  // that offset is in, nil for this one
 	own    []byte // instead: not as the file has them
+
+	compute func() ([]byte, error) // instead: the caller's, made anew each time
 }
 
 var _ Source = (*File)(nil)
@@ -61,14 +66,28 @@ func (f *File) Tensor(name string) (Tensor, error) {
 		return Tensor{}, &Error{File: f.name, Tensor: name, Err: ErrNotFound,
 			Detail: fmt.Sprintf("the file has %d others", len(f.names))}
 	}
-	data, err := e.own, error(nil)
-	if data == nil {
-		data, err = f.section(e.offset, e.length)
-	}
+	data, err := f.entryData(e)
 	if err != nil {
 		return Tensor{}, &Error{File: f.name, Tensor: name, Err: err}
 	}
-	return Tensor{Name: name, DType: e.dtype, Shape: slices.Clone(e.shape), Data: data, file: f}, nil
+	from := f
+	if e.file != nil {
+		from = e.file
+	}
+	return Tensor{Name: name, DType: e.dtype, Shape: slices.Clone(e.shape), Data: data, file: from}, nil
+}
+
+// entryData returns the bytes of a tensor.
+func (f *File) entryData(e entry) ([]byte, error) {
+	switch {
+	case e.compute != nil:
+		return e.compute()
+	case e.own != nil:
+		return e.own, nil
+	case e.file != nil:
+		return e.file.section(e.offset, e.length)
+	}
+	return f.section(e.offset, e.length)
 }
 
 // Release tells the system that no page of the file will be needed soon: see
@@ -78,6 +97,9 @@ func (f *File) Release() {
 	defer f.mu.RUnlock()
 	if f.mapped {
 		release(f.data)
+	}
+	for _, b := range f.beside {
+		b.Release()
 	}
 }
 
@@ -110,6 +132,9 @@ func (f *File) Close() error {
 	}
 	if f.closer != nil {
 		errs = append(errs, f.closer.Close())
+	}
+	for _, b := range f.beside {
+		errs = append(errs, b.Close())
 	}
 	f.data, f.mapped, f.r, f.closer = nil, false, closed{}, nil
 	if err := errors.Join(errs...); err != nil {
@@ -152,24 +177,39 @@ func (f *File) setEntries(entries map[string]entry) {
 
 // openFile opens a regular file, mapped if the system can.
 func openFile(path string) (*File, error) {
-	// Ask before opening: to open a named pipe waits for a writer.
-	info, err := os.Stat(path)
+	f, err := openBy(os.Stat, os.Open, path, path)
 	if err != nil {
 		return nil, inFile(path, plain(err))
+	}
+	f.path = true
+	return f, nil
+}
+
+// openIn is openFile for a file in a folder, which no link may lead out of.
+func openIn(root *os.Root, name, path string) (*File, error) {
+	return openBy(root.Stat, root.Open, name, path)
+}
+
+// openBy opens a regular file by the means of a folder.
+func openBy(stat func(string) (fs.FileInfo, error), open func(string) (*os.File, error), name, path string) (*File, error) {
+	// Ask before opening: to open a named pipe waits for a writer.
+	info, err := stat(name)
+	if err != nil {
+		return nil, err
 	}
 	if err := checkRegular(info); err != nil {
-		return nil, inFile(path, err)
+		return nil, err
 	}
-	file, err := os.Open(path)
+	file, err := open(name)
 	if err != nil {
-		return nil, inFile(path, plain(err))
+		return nil, err
 	}
 	if info, err = file.Stat(); err == nil {
 		err = checkRegular(info)
 	}
 	if err != nil {
 		file.Close()
-		return nil, inFile(path, plain(err))
+		return nil, err
 	}
 	f := &File{name: path, size: info.Size(), r: file, closer: file}
 	if f.size > 0 && f.size == int64(int(f.size)) {

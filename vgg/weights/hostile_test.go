@@ -126,7 +126,7 @@ func onnxFile(output string, parts ...[]byte) []byte {
 // node, and not read as something else.
 func TestONNXGraphs(t *testing.T) {
 	weights := [][]byte{
-		onnxTensorOf("w", 2, 3, 3, 3), onnxTensorOf("w1", 2, 3, 1, 1), onnxTensorOf("w5", 2, 3, 5, 5), onnxTensorOf("f", 2, 8), onnxTensorOf("b", 2),
+		onnxTensorOf("w", 2, 3, 3, 3), onnxTensorOf("w2", 2, 2, 3, 3), onnxTensorOf("w1", 2, 3, 1, 1), onnxTensorOf("w5", 2, 3, 5, 5), onnxTensorOf("f", 2, 8), onnxTensorOf("b", 2),
 		onnxNodeOf("Identity", "b", "same as b", nil, nil),
 	}
 	pads := map[string]any{"pads": []int{1, 1, 1, 1}}
@@ -167,27 +167,34 @@ func TestONNXGraphs(t *testing.T) {
 		{"goes to 2 nodes", []node{{"Conv", []string{"x", "b"}, pads}}},
 		{"one more", []node{{"Conv", nil, pads}}},
 		{`tensor "b": shape is [2] of type 1, want 4 dimensions`, []node{{"Conv", []string{"b", "b"}, pads}}},
-		{"the Conv", []node{flat, conv}},
-		{"some convolutions are padded", []node{conv, {"Conv", []string{"w", "b"}, nil}}},
+		{"the Flatten", []node{flat, conv}},
+		{"some convolutions are padded", []node{conv, {"Conv", []string{"w2", "b"}, nil}}},
 		{"the MaxPool", []node{conv, {"MaxPool", nil, with(pool, m{"strides": []int{1, 1}})}}},
 		{"the MaxPool", []node{conv, {"MaxPool", nil, with(pool, m{"kernel_shape": []int{3, 3}})}}},
 		{"the MaxPool", []node{conv, {"MaxPool", nil, with(pool, m{"ceil_mode": 1})}}},
 		{"the MaxPool", []node{conv, {"MaxPool", nil, with(pool, m{"auto_pad": "SAME_UPPER"})}}},
 		{"the MaxPool", []node{conv, {"MaxPool", nil, with(pool, m{"pads": []int{0, 0, 1, 1}})}}},
 		{"the AveragePool", []node{conv, {"AveragePool", nil, m{"kernel_shape": []int{2, 2}}}}},
-		{"the BatchNormalization", []node{conv, {"Relu", nil, nil}, {"BatchNormalization", norm, nil}}},
-		{"follows another", []node{conv, {"BatchNormalization", norm, nil}, {"BatchNormalization", norm, nil}}},
-		{"epsilon is 0.001", []node{conv, {"BatchNormalization", norm, m{"epsilon": 1e-3}}}},
+		{"2 S", []node{conv, {"Relu", nil, nil}, {"BatchNormalization", norm, nil}}},
+		{"=2", []node{conv, {"BatchNormalization", norm, nil}, {"BatchNormalization", norm, nil}}},
+		{"=2", []node{conv, {"BatchNormalization", norm, m{"epsilon": 1e-3}}}},
+		{"epsilon 0", []node{conv, {"BatchNormalization", norm, m{"epsilon": 0.0}}}},
 		{"training_mode", []node{conv, {"BatchNormalization", norm, m{"training_mode": 1}}}},
 		{"the LRN", []node{conv, {"LRN", nil, m{"size": 5, "alpha": 1e-4, "beta": 0.75, "bias": 2.0}}}},
-		{"behind the Softmax", []node{conv, {"Softmax", nil, nil}, {"Relu", nil, nil}}},
+		{"behind the Softmax", []node{conv, {"Softmax", nil, m{"axis": 1}}, {"Relu", nil, nil}}},
 		{"the Relu", []node{{"Relu", nil, nil}}},
-		{"the Relu", []node{conv, {"Relu", nil, nil}, {"Relu", nil, nil}}},
+		{"2", []node{conv, {"Relu", nil, nil}, {"Relu", nil, nil}}},
+		{"want the classes", []node{conv, {"Softmax", nil, nil}}},
 		{"the Add", []node{conv, {"Add", []string{"b"}, nil}}},
 		{"axis 2", []node{conv, {"Flatten", nil, m{"axis": 2}}}},
-		{"the Gemm", []node{flat, {"Gemm", []string{"f", "b"}, m{"alpha": 0.5}}}},
-		{"the Gemm", []node{flat, {"Gemm", []string{"f", "b"}, m{"transA": 1}}}},
-		{"the Sigmoid", []node{conv, {"Sigmoid", nil, nil}}},
+		{"axis -5", []node{conv, {"Flatten", nil, m{"axis": -5}}}},
+		{"=2 F2", []node{conv, flat, {"Gemm", []string{"f", "b"}, m{"alpha": 0.5, "transB": 1}}}},
+		{"the Gemm", []node{{"Gemm", []string{"f", "b"}, nil}}},
+		{"axes of its input are NF", []node{conv, flat, {"Gemm", []string{"f", "b"}, m{"transA": 1}}}},
+		{"=2", []node{conv, {"Sigmoid", nil, nil}}},
+		{"the LeakyRelu", []node{conv, {"LeakyRelu", nil, m{"alpha": 0.1}}}},
+		{"from 0 to 6", []node{conv, {"Clip", nil, m{"min": 0.0, "max": 6.0}}}},
+		{`unknown attribute "padz"`, []node{{"Conv", []string{"w", "b"}, m{"padz": []int{1, 1, 1, 1}}}}},
 		{"no layers", []node{{"Identity", nil, nil}}},
 	} {
 		parts, at := weights, "x"
@@ -211,9 +218,9 @@ func TestONNXGraphs(t *testing.T) {
 	first := onnxNodeOf("Conv", "x", "a", []string{"w", "b"}, pads)
 	for want, parts := range map[string][][]byte{
 		"no chain":                       {first, relu("a", "y"), relu("a", "z")},
-		"in a circle":                    {onnxNodeOf("Identity", "x", "a", nil, nil), onnxNodeOf("Identity", "a", "x", nil, nil)},
+		"gives \"x\", which is there":    {onnxNodeOf("Identity", "x", "a", nil, nil), onnxNodeOf("Identity", "a", "x", nil, nil)},
 		`ends at "a", want the output`:   {first},
-		"inputs, want 1":                 {pb(11, pb(1, "another")), first},
+		"2 inputs and 1 outputs":         {pb(11, pb(1, "another")), first},
 		`tensor "w": is there twice`:     {weights[0], first},
 		"input 1, \"i\", is no constant": {onnxNodeOf("Identity", "j", "i", nil, nil), onnxNodeOf("Identity", "i", "j", nil, nil), onnxNodeOf("Conv", "x", "y", []string{"i"}, pads)},
 	} {

@@ -27,7 +27,7 @@ type Tensor struct {
 }
 
 // Prepare resizes and crops a picture, and converts it to the network's input:
-// [channels][size][size] into dst, which has exactly that length. It returns an
+// [channels][height][width] into dst, which has exactly that length. It returns an
 // error that wraps ErrShape for another length, or package picture's for an
 // empty picture. A network with other than three channels has no preparation.
 func (m *Model) Prepare(dst []float32, img image.Image) error {
@@ -78,7 +78,8 @@ func (m *Model) notFinite(ctx context.Context, img image.Image) error {
 // pool5, fc7 …, or the network's result if layer is empty. What convolutions and
 // fully connected layers give is taken after their ReLU; the last one has none.
 func (m *Model) Features(ctx context.Context, img image.Image, layer string) (Tensor, error) {
-	input := make([]float32, m.cfg.Channels*m.cfg.Size*m.cfg.Size)
+	h, w := m.cfg.Input()
+	input := make([]float32, m.cfg.Channels*h*w)
 	if err := m.Prepare(input, img); err != nil {
 		return Tensor{}, err
 	}

@@ -18,21 +18,26 @@ var ErrConfig = errors.New("bad network configuration")
 type Kind uint8
 
 const (
-	Conv Kind = iota // 3×3 or 1×1 convolution, stride 1
-	LRN              // local response normalisation over 5 channels
-	Pool             // 2×2 maximum, stride 2
-	FC               // fully connected
+	Conv       Kind = iota // 3×3 or 1×1 convolution, stride 1
+	LRN                    // local response normalisation over 5 channels
+	Pool                   // 2×2 maximum, stride 2
+	FC                     // fully connected
+	AvgPool                // 2×2 mean, stride 2
+	GlobalPool             // mean of each channel
+	Scale                  // y = weight[c]·x + bias[c]: batch normalisation that no layer before can take over
 )
 
-func (k Kind) String() string { return [...]string{"conv", "lrn", "pool", "fc"}[k] }
+var kindNames = [...]string{"conv", "lrn", "pool", "fc", "avgpool", "globalpool", "scale"}
+
+func (k Kind) String() string { return kindNames[k] }
 
 // Layer is one layer of a network.
 type Layer struct {
 	Kind   Kind
-	Name   string // the paper's: conv3_2, lrn1, pool5, fc6
+	Name   string // the paper's: conv3_2, lrn1, pool5, fc6; and gap, scale1
 	Kernel int    // Conv: 3 or 1
 	Out    int    // Conv: output channels; FC: outputs
-	ReLU   bool   // Conv, FC: followed by max(x, 0)
+	ReLU   bool   // Conv, FC, Scale: followed by max(x, 0)
 }
 
 // Config describes a network of VGG's shape: a stack of convolutions and
@@ -41,8 +46,10 @@ type Layer struct {
 type Config struct {
 	Name     string // "A" … "E" for the paper's, else free
 	Channels int    // of the input: 3
-	Size     int    // side of the input pictures that the FC layers fit: 224
+	Size     int    // side, or height, of the input pictures that the FC layers fit: 224
+	Width    int    // of the input pictures; 0: as Size
 	Pad      int    // zero padding of the 3×3 convolutions: 1, or 0 for none
+	HWC      bool   // the columns of the first FC layer are the last activation in HWC order, not CHW
 	Layers   []Layer
 }
 
@@ -89,43 +96,66 @@ func Lookup(name string) (Config, error) {
 //	64      3×3 convolution to 64 channels, with ReLU
 //	256/1   1×1 convolution
 //	M       2×2 maximum pool
+//	A       2×2 average pool
+//	G       mean of each channel (global average pool)
 //	N       local response normalisation
+//	S       scale and shift of each channel; S+ with ReLU
 //	F4096   fully connected layer with ReLU
 //	=3/1    a leading = leaves the ReLU out
 //
-// The last F has no ReLU whether it says = or not: it gives the logits. Layers
-// are named as in the paper: conv3_2 is the second convolution after the second
-// pool, and fully connected layers go on counting after the blocks, so that
-// after five of them the first is fc6. A 1×1 convolution without ReLU at the
-// very start is conv0.
+// The last F gives the logits and has no ReLU, whether it says = or not, unless it
+// says so: F128+. Behind an F
+// only F and S may stand. Layers are named as in the paper: conv3_2 is the second
+// convolution after the second pool, and fully connected layers go on counting
+// after the blocks, so that after five of them the first is fc6. A 1×1 convolution
+// without ReLU at the very start is conv0. G is gap, and the S are scale1, scale2, …
 func ParseLayers(s string) ([]Layer, error) {
 	var layers []Layer
-	block, conv, fc := 1, 0, 0
+	block, conv, fc, scale := 1, 0, 0, 0
 	words := strings.Fields(s)
+	lastFC := lastIndex(words, func(w string) bool { return strings.HasPrefix(strings.TrimPrefix(w, "="), "F") })
 	for i, word := range words {
 		bad := func(why string) error {
 			return fmt.Errorf("vgg: layer %d %q: %s: %w", i+1, word, why, ErrConfig)
 		}
 		spec, linear := strings.CutPrefix(word, "=")
-		if fc > 0 && !strings.HasPrefix(spec, "F") {
-			return nil, bad("only fully connected layers may follow a fully connected one")
+		if fc > 0 && !strings.HasPrefix(spec, "F") && !strings.HasPrefix(spec, "S") {
+			return nil, bad("only fully connected layers and scales may follow a fully connected one")
+		}
+		if linear && (spec == "" || strings.Contains("MANGS", spec[:1])) {
+			return nil, bad("only convolutions and fully connected layers have a ReLU to leave out")
 		}
 		var l Layer
 		switch {
-		case spec == "M":
+		case spec == "M", spec == "A":
 			l = Layer{Kind: Pool, Name: fmt.Sprintf("pool%d", block)}
+			if spec == "A" {
+				l.Kind = AvgPool
+			}
 			block, conv = block+1, 0
+		case spec == "G":
+			l = Layer{Kind: GlobalPool, Name: "gap"}
+			if conv > 0 {
+				block, conv = block+1, 0
+			}
+		case spec == "S", spec == "S+":
+			scale++
+			l = Layer{Kind: Scale, Name: fmt.Sprintf("scale%d", scale), ReLU: spec == "S+"}
 		case spec == "N":
 			l = Layer{Kind: LRN, Name: fmt.Sprintf("lrn%d", block)}
 		case strings.HasPrefix(spec, "F"):
-			n, err := strconv.Atoi(spec[1:])
+			width, relu := strings.CutSuffix(spec[1:], "+")
+			n, err := strconv.Atoi(width)
+			if relu && linear {
+				return nil, bad("it has a ReLU and leaves it out")
+			}
 			if err != nil || n < 1 || n > maxWidth {
 				return nil, bad("want F and the number of outputs")
 			}
 			if conv > 0 && fc == 0 {
 				block++ // the last block has no pool
 			}
-			l = Layer{Kind: FC, Name: fmt.Sprintf("fc%d", block+fc), Out: n, ReLU: !linear && i < len(words)-1}
+			l = Layer{Kind: FC, Name: fmt.Sprintf("fc%d", block+fc), Out: n, ReLU: relu || !linear && i < lastFC}
 			fc++
 		default:
 			width, kernel, found := strings.Cut(spec, "/")
@@ -155,24 +185,60 @@ func ParseLayers(s string) ([]Layer, error) {
 	return layers, nil
 }
 
+// lastIndex returns the place of the last element that f accepts, or −1.
+func lastIndex[T any](list []T, f func(T) bool) int {
+	for i := len(list) - 1; i >= 0; i-- {
+		if f(list[i]) {
+			return i
+		}
+	}
+	return -1
+}
+
+// lastFC returns the place of the last fully connected layer, which gives the logits,
+// or −1.
+func (c Config) lastFC() int {
+	return lastIndex(c.Layers, func(l Layer) bool { return l.Kind == FC })
+}
+
+// firstFC returns the place of the first fully connected layer, or the number of
+// layers.
+func (c Config) firstFC() int {
+	if i := slices.IndexFunc(c.Layers, func(l Layer) bool { return l.Kind == FC }); i >= 0 {
+		return i
+	}
+	return len(c.Layers)
+}
+
 // maxWidth bounds what a file may ask for: channels and outputs of a layer.
 const maxWidth = 1 << 20
 
 // LayerString is the inverse of ParseLayers.
 func (c Config) LayerString() string {
 	var words []string
+	logits := c.lastFC()
 	for i, l := range c.Layers {
 		linear := ""
-		if !l.ReLU && (l.Kind == Conv || l.Kind == FC && i < len(c.Layers)-1) {
+		if !l.ReLU && (l.Kind == Conv || l.Kind == FC && i != logits) {
 			linear = "="
 		}
 		switch l.Kind {
+		case AvgPool:
+			words = append(words, "A")
+		case GlobalPool:
+			words = append(words, "G")
+		case Scale:
+			words = append(words, map[bool]string{false: "S", true: "S+"}[l.ReLU])
 		case Pool:
 			words = append(words, "M")
 		case LRN:
 			words = append(words, "N")
 		case FC:
-			words = append(words, linear+"F"+strconv.Itoa(l.Out))
+			word := linear + "F" + strconv.Itoa(l.Out)
+			if l.ReLU && i == logits {
+				word += "+"
+			}
+			words = append(words, word)
 		case Conv:
 			word := linear + strconv.Itoa(l.Out)
 			if l.Kernel == 1 {
@@ -188,8 +254,9 @@ func (c Config) LayerString() string {
 // the fully connected outputs: small networks of the same shape, for tests.
 func (c Config) Divide(div int) Config {
 	c.Layers = slices.Clone(c.Layers)
+	logits := c.lastFC()
 	for i := range c.Layers {
-		if last := i == len(c.Layers)-1; !last || c.Layers[i].Kind == Conv {
+		if i != logits {
 			c.Layers[i].Out = max(c.Layers[i].Out/div, min(c.Layers[i].Out, 1))
 		}
 	}
@@ -198,7 +265,7 @@ func (c Config) Divide(div int) Config {
 
 // WithClasses returns c with n outputs of the last fully connected layer.
 func (c Config) WithClasses(n int) Config {
-	if i := len(c.Layers) - 1; i >= 0 && c.Layers[i].Kind == FC {
+	if i := c.lastFC(); i >= 0 {
 		c.Layers = slices.Clone(c.Layers)
 		c.Layers[i].Out = n
 	}
@@ -206,9 +273,30 @@ func (c Config) WithClasses(n int) Config {
 }
 
 // WithSize returns c for pictures of size×size.
-func (c Config) WithSize(size int) Config {
-	c.Size = size
+func (c Config) WithSize(size int) Config { return c.WithInput(size, size) }
+
+// WithInput returns c for pictures of h×w.
+func (c Config) WithInput(h, w int) Config {
+	c.Size, c.Width = h, w
+	if w == h {
+		c.Width = 0
+	}
 	return c
+}
+
+// Input returns the height and width of the pictures.
+func (c Config) Input() (h, w int) {
+	if c.Width == 0 {
+		return c.Size, c.Size
+	}
+	return c.Size, c.Width
+}
+
+// nominal returns the shape of a picture and those after each layer.
+func (c Config) nominal() (in Shape, shapes []Shape, err error) {
+	h, w := c.Input()
+	shapes, err = c.Shapes(h, w)
+	return Shape{c.Channels, h, w}, shapes, err
 }
 
 // Until returns c cut after the named layer.
@@ -230,10 +318,11 @@ func (c Config) unknownLayer(name string) error {
 }
 
 // Classes returns the number of outputs of the network: of its last fully
-// connected layer, or 0 if it has none.
+// connected layer, or 0 if it has none. A network whose last layer is the mean of
+// each channel has none either: its result is a feature.
 func (c Config) Classes() int {
-	if n := len(c.Layers); n > 0 && c.Layers[n-1].Kind == FC {
-		return c.Layers[n-1].Out
+	if i := c.lastFC(); i >= 0 {
+		return c.Layers[i].Out
 	}
 	return 0
 }
@@ -263,8 +352,10 @@ func (c Config) Shapes(h, w int) ([]Shape, error) {
 			if l.Kernel == 3 {
 				s.H, s.W = s.H+2*c.Pad-2, s.W+2*c.Pad-2
 			}
-		case Pool:
+		case Pool, AvgPool:
 			s.H, s.W = s.H/2, s.W/2
+		case GlobalPool:
+			s.H, s.W = 1, 1
 		case FC:
 			s = Shape{l.Out, 1, 1}
 		}
@@ -291,21 +382,22 @@ func (c Config) Validate() error {
 	if len(c.Layers) == 0 {
 		return fmt.Errorf("vgg: no layers: %w", ErrConfig)
 	}
-	seen := map[string]bool{}
+	seen, connected := map[string]bool{}, false
 	for i, l := range c.Layers {
 		switch {
 		case l.Name == "" || seen[l.Name]:
 			return fmt.Errorf("vgg: layer %d has the name %q of another: %w", i+1, l.Name, ErrConfig)
-		case l.Kind > FC, l.Kind == Conv && l.Kernel != 1 && l.Kernel != 3:
+		case l.Kind > Scale, l.Kind == Conv && l.Kernel != 1 && l.Kernel != 3:
 			return fmt.Errorf("vgg: %s: unknown kind of layer: %w", l.Name, ErrConfig)
 		case (l.Kind == Conv || l.Kind == FC) && (l.Out < 1 || l.Out > maxWidth):
 			return fmt.Errorf("vgg: %s: %d outputs: %w", l.Name, l.Out, ErrConfig)
-		case i > 0 && c.Layers[i-1].Kind == FC && l.Kind != FC:
+		case connected && l.Kind != FC && l.Kind != Scale:
 			return fmt.Errorf("vgg: %s stands after a fully connected layer: %w", l.Name, ErrConfig)
 		}
+		connected = connected || l.Kind == FC
 		seen[l.Name] = true
 	}
-	_, err := c.Shapes(c.Size, c.Size)
+	_, _, err := c.nominal()
 	return err
 }
 
@@ -327,13 +419,13 @@ func (p Param) Len() int {
 
 // Params lists the network's tensors in the order of computation: weight, bias,
 // weight, bias, … The columns of the first fully connected layer are the last
-// activation in CHW order.
+// activation in CHW order, or HWC if c says so. A scale has one weight and one bias
+// a channel.
 func (c Config) Params() ([]Param, error) {
-	shapes, err := c.Shapes(c.Size, c.Size)
+	in, shapes, err := c.nominal()
 	if err != nil {
 		return nil, err
 	}
-	in := Shape{c.Channels, c.Size, c.Size}
 	var ps []Param
 	for i, l := range c.Layers {
 		var weight []int
@@ -342,10 +434,12 @@ func (c Config) Params() ([]Param, error) {
 			weight = []int{l.Out, in.C, l.Kernel, l.Kernel}
 		case FC:
 			weight = []int{l.Out, in.Len()}
+		case Scale:
+			weight = []int{in.C}
 		}
 		if weight != nil {
 			fan := Param{Shape: weight[1:]}.Len()
-			ps = append(ps, Param{l.Name + ".weight", weight, fan}, Param{l.Name + ".bias", []int{l.Out}, fan})
+			ps = append(ps, Param{l.Name + ".weight", weight, fan}, Param{l.Name + ".bias", weight[:1], fan})
 		}
 		in = shapes[i]
 	}

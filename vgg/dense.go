@@ -30,15 +30,11 @@ const denseRows = 64
 // the features of the whole batch. Every position of the class map is an input of
 // the layers.
 func (s *Session) planDense(first, end int, window Shape) error {
-	layers := s.model.cfg.Layers
 	oh, ow := s.last.H-window.H+1, s.last.W-window.W+1
-	s.output = Shape{layers[end].Out, oh, ow}
+	s.output = Shape{s.outputs(end), oh, ow}
 	plane := oh * ow
 	positions := s.batch * plane
-	widest := 0
-	for i := first; i <= end; i++ {
-		widest = max(widest, layers[i].Out)
-	}
+	widest := s.widest(first, end)
 	if err := checkBatch(s.batch, Shape{widest, oh, ow}); err != nil {
 		return err
 	}
@@ -58,13 +54,13 @@ func (s *Session) planDense(first, end int, window Shape) error {
 	}
 	src := s.features
 	for i := first; i <= end; i++ {
-		e, err := s.linearExec(i, group)
+		rows, err := s.connected(i, group)
 		if err != nil {
 			return err
 		}
-		in, out := 0, layers[i].Out
+		in, out := 0, s.outputs(i)
 		if i > first {
-			in = layers[i-1].Out
+			in = s.outputs(i - 1)
 		}
 		run := func(ctx context.Context, dst, src []float32) error {
 			for at := 0; at < positions; at += group {
@@ -72,9 +68,9 @@ func (s *Session) planDense(first, end int, window Shape) error {
 				to := dst[at*out:][:n*out]
 				var err error
 				if in == 0 {
-					err = e.RunWindows(ctx, to, src, inputs[at:][:n], offsets)
+					err = s.rooms.linear[i].RunWindows(ctx, to, src, inputs[at:][:n], offsets)
 				} else {
-					err = e.Run(ctx, to, src[at*in:][:n*in], n)
+					err = rows(ctx, to, src[at*in:][:n*in], n)
 				}
 				if err != nil {
 					return err
@@ -87,7 +83,7 @@ func (s *Session) planDense(first, end int, window Shape) error {
 		src = dst
 	}
 	s.fc = append(s.fc, step{layer: end, src: src, run: func(ctx context.Context, dst, src []float32) error {
-		transposeEach(dst, src, s.batch, plane, layers[end].Out)
+		transposeEach(dst, src, s.batch, plane, s.outputs(end))
 		return ctx.Err()
 	}})
 	return nil

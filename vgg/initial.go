@@ -5,12 +5,13 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"github.com/nonet-go/nonet/internal/seeded"
 	"github.com/nonet-go/nonet/vgg/weights"
 )
 
-// Init names a distribution of initial weights. Biases begin at zero.
+// Init names a distribution of initial weights. Biases begin at zero, and scales at one.
 type Init string
 
 const (
@@ -57,7 +58,12 @@ func (s *initialSource) fill(w []float32, name string, want []int) error {
 	}
 	p := s.params[i]
 	if len(p.Shape) == 1 {
-		clear(w)
+		for j := range w {
+			w[j] = 0
+			if strings.HasSuffix(name, ".weight") { // of a scale
+				w[j] = 1
+			}
+		}
 		return nil
 	}
 	fanOut := p.FanIn / p.Shape[1] * p.Shape[0]
@@ -131,8 +137,14 @@ func NewClassifier(cfg Config, src, rest Source) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	taken := map[string][]float32{}
-	for _, p := range params[max(0, len(params)-2):] {
+	taken, last := map[string][]float32{}, ""
+	if i := cfg.lastFC(); i >= 0 {
+		last = cfg.Layers[i].Name
+	}
+	for _, p := range params {
+		if layer, _, _ := strings.Cut(p.Name, "."); layer != last {
+			continue
+		}
 		if taken[p.Name], err = rest.Tensor(p.Name, p.Shape); err != nil {
 			return nil, err
 		}

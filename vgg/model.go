@@ -12,6 +12,7 @@ import (
 	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
+	"github.com/nonet-go/nonet/pool"
 	"github.com/nonet-go/nonet/vgg/picture"
 )
 
@@ -41,6 +42,7 @@ type packedLayer struct {
 	conv      *conv3x3.Filter
 	pointwise *gemm.Pointwise
 	linear    *gemm.Linear
+	scale     *pool.Scale
 }
 
 type modelOptions struct {
@@ -98,11 +100,10 @@ func New(cfg Config, src Source, opts ...Option) (*Model, error) {
 	team := parallel.NewTeam(runtime.GOMAXPROCS(0))
 	team.Begin()
 	defer team.End()
-	shapes, err := cfg.Shapes(cfg.Size, cfg.Size)
+	in, shapes, err := cfg.nominal()
 	if err != nil {
 		return nil, err
 	}
-	in := Shape{cfg.Channels, cfg.Size, cfg.Size}
 	for i := range cfg.Layers {
 		p, err := m.pack(i, in, src, team)
 		if err != nil {
@@ -124,6 +125,8 @@ func (m *Model) pack(i int, in Shape, src Source, team *parallel.Team) (p packed
 		shape = []int{l.Out, in.C, l.Kernel, l.Kernel}
 	case FC:
 		shape = []int{l.Out, in.Len()}
+	case Scale:
+		shape = []int{in.C}
 	default:
 		return p, nil
 	}
@@ -131,15 +134,17 @@ func (m *Model) pack(i int, in Shape, src Source, team *parallel.Team) (p packed
 	if err != nil {
 		return p, err
 	}
-	bias, err := src.Tensor(l.Name+".bias", []int{l.Out})
+	bias, err := src.Tensor(l.Name+".bias", shape[:1])
 	if err != nil {
 		return p, err
 	}
 	switch {
+	case l.Kind == Scale:
+		p.scale, err = pool.NewScale(in.C, weight, bias, l.ReLU)
 	case l.Kind == FC:
 		opts := []gemm.LinearOption{gemm.PackWith(team)}
-		if first := i == 0 || m.cfg.Layers[i-1].Kind != FC; first { // reads a blocked activation
-			opts = append(opts, gemm.Columns(blockedColumns(in)))
+		if i == m.cfg.firstFC() { // reads a blocked activation
+			opts = append(opts, gemm.Columns(blockedColumns(in, m.cfg.HWC)))
 		}
 		if m.opts.half {
 			opts = append(opts, gemm.Half)
@@ -159,16 +164,20 @@ func (m *Model) pack(i int, in Shape, src Source, team *parallel.Team) (p packed
 	return p, err
 }
 
-// blockedColumns maps each element of a blocked activation to its place in CHW
+// blockedColumns maps each element of a blocked activation to its place in CHW or HWC
 // order, which the columns of a fully connected layer's weights have. Padded
 // channels map to -1.
-func blockedColumns(s Shape) []int32 {
+func blockedColumns(s Shape, hwc bool) []int32 {
 	cols := make([]int32, layout.Len(s.C, s.H, s.W))
 	plane := s.H * s.W
 	for i := range cols {
 		lane, pixel, block := i%layout.Block, i/layout.Block%plane, i/layout.Block/plane
 		cols[i] = -1
-		if c := block*layout.Block + lane; c < s.C {
+		switch c := block*layout.Block + lane; {
+		case c >= s.C:
+		case hwc:
+			cols[i] = int32(pixel*s.C + c)
+		default:
 			cols[i] = int32(c*plane + pixel)
 		}
 	}
@@ -196,6 +205,8 @@ func (m *Model) Bytes() int64 {
 			n += p.pointwise.Bytes()
 		case p.linear != nil:
 			n += p.linear.Bytes()
+		case p.scale != nil:
+			n += p.scale.Bytes()
 		}
 	}
 	return n
@@ -252,5 +263,5 @@ func (m *Model) giveBack(s *Session) {
 
 // transform returns what prepares one picture at a time.
 func (m *Model) transform() *picture.Transform {
-	return &picture.Transform{Side: m.opts.picture.Side, Size: m.cfg.Size, Preset: m.opts.picture.Preset}
+	return &picture.Transform{Side: m.opts.picture.Side, Size: m.cfg.Size, Width: m.cfg.Width, Preset: m.opts.picture.Preset}
 }

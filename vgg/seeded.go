@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/nonet-go/nonet/internal/seeded"
 )
 
 // Seeded is a Source of random weights: He's uniform distribution for the
-// weights, ±0.05 for the biases. The same seed gives the same network anywhere.
+// weights, ±0.05 for the biases, and 1 ± 0.5 for scales. The same seed gives the same network anywhere.
 func Seeded(cfg Config, seed uint64) (Source, error) {
 	params, err := cfg.Params()
 	if err != nil {
@@ -41,6 +42,15 @@ func (s *seededSource) fill(w []float32, name string, want []int) error {
 	if len(p.Shape) > 1 {
 		bound = math.Sqrt(6 / float64(p.FanIn))
 	}
+	isScale := len(p.Shape) == 1 && strings.HasSuffix(name, ".weight")
+	if isScale {
+		bound = 0.5
+	}
 	seeded.Fill(w, s.seed, uint64(i), bound)
+	if isScale {
+		for j := range w {
+			w[j]++
+		}
+	}
 	return nil
 }

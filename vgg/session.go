@@ -105,7 +105,8 @@ func Output(layer string) SessionOption { return func(o *sessionOptions) { o.lay
 // NewSession plans a computation and allocates its memory. Errors wrap ErrShape
 // or ErrConfig.
 func (m *Model) NewSession(opts ...SessionOption) (*Session, error) {
-	o := sessionOptions{batch: 1, workers: runtime.GOMAXPROCS(0), h: m.cfg.Size, w: m.cfg.Size}
+	o := sessionOptions{batch: 1, workers: runtime.GOMAXPROCS(0)}
+	o.h, o.w = m.cfg.Input()
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -188,21 +189,18 @@ func (s *Session) Resize(h, w int) error {
 // build makes the steps up to and including layer end.
 func (s *Session) build(end int, shapes []Shape) error {
 	cfg := s.model.cfg
-	convs := 0 // layers before the first fully connected one
-	for convs <= end && cfg.Layers[convs].Kind != FC {
-		convs++
-	}
+	convs := min(cfg.firstFC(), end+1) // layers before the first fully connected one
 	s.last = Shape{cfg.Channels, s.h, s.w}
 	if convs > 0 {
 		s.last = shapes[convs-1]
 	}
 	var window Shape // what the first fully connected layer takes
 	if convs <= end {
-		nominal, err := cfg.Shapes(cfg.Size, cfg.Size)
+		in, nominal, err := cfg.nominal()
 		if err != nil {
 			return err
 		}
-		window = Shape{cfg.Channels, cfg.Size, cfg.Size}
+		window = in
 		if convs > 0 {
 			window = nominal[convs-1]
 		}
@@ -218,7 +216,8 @@ func (s *Session) build(end int, shapes []Shape) error {
 
 	b := builder{s: s, shapes: shapes[:convs]}
 	// Large pictures one at a time: they share reads of filters among their own tiles.
-	most := min(s.batch, max(1, min(chunk, chunk*cfg.Size*cfg.Size/(s.h*s.w))))
+	h, w := cfg.Input()
+	most := min(s.batch, max(1, min(chunk, chunk*h*w/(s.h*s.w))))
 	sizes := []int{most}
 	if rest := s.batch % most; rest > 0 {
 		sizes = append(sizes, rest)
@@ -253,33 +252,65 @@ func (s *Session) fits(layer string, window Shape) error {
 	if ok {
 		return nil
 	}
-	size := s.model.cfg.Size
+	h, w := s.model.cfg.Input()
 	return fmt.Errorf("vgg: %s %s %v, which an input of %d×%d does not give (it gives %v); the network's input is %d×%d: %w",
-		layer, want, window, s.h, s.w, s.last, size, size, ErrShape)
+		layer, want, window, s.h, s.w, s.last, h, w, ErrShape)
 }
 
-// planFC adds the fully connected layers from first to end, on the whole batch.
+// planFC adds the fully connected layers from first to end, and the scales between
+// them, on the whole batch.
 func (s *Session) planFC(first, end int) error {
-	widest := 0
-	for i := first; i < end; i++ {
-		widest = max(widest, s.model.cfg.Layers[i].Out)
-	}
 	src := s.features
 	for i := first; i <= end; i++ {
-		e, err := s.linearExec(i, s.batch)
+		run, err := s.connected(i, s.batch)
 		if err != nil {
 			return err
 		}
 		st := step{layer: i, src: src, run: func(ctx context.Context, dst, src []float32) error {
-			return e.Run(ctx, dst, src, s.batch)
+			return run(ctx, dst, src, s.batch)
 		}}
 		if i < end {
-			st.dst = room(&s.rooms.fc[i%2], s.batch*widest)[:s.batch*s.model.cfg.Layers[i].Out]
+			st.dst = room(&s.rooms.fc[i%2], s.batch*s.widest(first, end))[:s.batch*s.outputs(i)]
 		}
 		s.fc = append(s.fc, st)
 		src = st.dst
 	}
 	return nil
+}
+
+// connected returns what computes layer i, from the first fully connected one on, for
+// up to n inputs of it that lie one behind the other.
+func (s *Session) connected(i, n int) (func(ctx context.Context, dst, src []float32, n int) error, error) {
+	if scale := s.model.layers[i].scale; scale != nil {
+		return func(ctx context.Context, dst, src []float32, n int) error {
+			if err := scale.Rows(n, dst, src); err != nil {
+				return err
+			}
+			return ctx.Err()
+		}, nil
+	}
+	e, err := s.linearExec(i, n)
+	if err != nil {
+		return nil, err
+	}
+	return e.Run, nil
+}
+
+// outputs returns how many outputs layer i has, from the first fully connected one on.
+func (s *Session) outputs(i int) int {
+	for s.model.cfg.Layers[i].Kind != FC {
+		i--
+	}
+	return s.model.cfg.Layers[i].Out
+}
+
+// widest returns the most outputs of layers from first to end.
+func (s *Session) widest(first, end int) int {
+	most := 0
+	for i := first; i <= end; i++ {
+		most = max(most, s.outputs(i))
+	}
+	return most
 }
 
 // linearExec returns what computes fully connected layer i for n inputs at a time.
@@ -384,8 +415,17 @@ func (b *builder) exec(n, i int, in Shape) (func(ctx context.Context, dst, src [
 	case p.pointwise != nil:
 		e, err := p.pointwise.NewExec(n, in.H, in.W, l.ReLU, b.s.team)
 		return e.Run, err
+	case p.scale != nil:
+		e, err := p.scale.NewExec(n, in.H, in.W, b.s.team)
+		return e.Run, err
 	case l.Kind == Pool:
 		e, err := pool.NewMaxPool(n, in.C, in.H, in.W, b.s.team)
+		return e.Run, err
+	case l.Kind == AvgPool:
+		e, err := pool.NewAvgPool(n, in.C, in.H, in.W, b.s.team)
+		return e.Run, err
+	case l.Kind == GlobalPool:
+		e, err := pool.NewGlobalPool(n, in.C, in.H, in.W, b.s.team)
 		return e.Run, err
 	default:
 		e, err := pool.NewLRN(n, in.C, in.H, in.W, b.s.team)

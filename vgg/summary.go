@@ -22,7 +22,8 @@ type LayerSummary struct {
 // Summary says what a network costs.
 type Summary struct {
 	Config string         `json:"config"`
-	Size   int            `json:"size"`
+	Size   int            `json:"size"`            // side, or height, of the input
+	Width  int            `json:"width,omitempty"` // where it is not a square
 	Layers []LayerSummary `json:"layers"`
 	Params int64          `json:"params"`
 	MACs   int64          `json:"macs"`
@@ -30,14 +31,13 @@ type Summary struct {
 }
 
 // Summary counts the parameters, multiply-adds and activations of each layer
-// for an input of c.Size×c.Size.
+// for an input of the configuration's size.
 func (c Config) Summary() (Summary, error) {
-	sum := Summary{Config: c.Name, Size: c.Size}
-	shapes, err := c.Shapes(c.Size, c.Size)
+	sum := Summary{Config: c.Name, Size: c.Size, Width: c.Width}
+	in, shapes, err := c.nominal()
 	if err != nil {
 		return sum, err
 	}
-	in := Shape{c.Channels, c.Size, c.Size}
 	for i, l := range c.Layers {
 		out := shapes[i]
 		s := LayerSummary{Name: l.Name, Kind: l.Kind.String(), Output: out, Bytes: 4 * int64(out.Len())}
@@ -52,6 +52,8 @@ func (c Config) Summary() (Summary, error) {
 		case FC:
 			weights := int64(l.Out) * int64(in.Len())
 			s.Params, s.MACs = weights+int64(l.Out), weights
+		case Scale:
+			s.Params, s.MACs = 2*int64(in.C), int64(out.Len())
 		}
 		sum.Layers = append(sum.Layers, s)
 		sum.Params += s.Params

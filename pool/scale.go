@@ -1,0 +1,179 @@
+package pool
+
+import (
+	"context"
+
+	"github.com/nonet-go/nonet/internal/shape"
+	"github.com/nonet-go/nonet/layout"
+	"github.com/nonet-go/nonet/parallel"
+)
+
+// Scale holds a factor and a summand for each channel: y = weight[c]·x + bias[c], which
+// is what batch normalisation does in inference. It is immutable and may be shared.
+type Scale struct {
+	c            int
+	weight, bias []float32 // padded with zeros to blocks
+	relu         bool
+}
+
+// NewScale copies c weights and c biases. With relu negative results become 0, and NaN
+// stays NaN. Errors wrap ErrShape.
+func NewScale(c int, weight, bias []float32, relu bool) (*Scale, error) {
+	if c < 1 || len(weight) != c || len(bias) != c {
+		return nil, shape.Errorf("pool: %d weights and %d biases for %d channels", len(weight), len(bias), c)
+	}
+	s := &Scale{c: c, relu: relu, weight: make([]float32, layout.Blocks(c)*16), bias: make([]float32, layout.Blocks(c)*16)}
+	s.Set(weight, bias)
+	return s, nil
+}
+
+// Set replaces the weights and biases, c of each. Nothing else may use s meanwhile.
+func (s *Scale) Set(weight, bias []float32) {
+	copy(s.weight, weight[:s.c])
+	copy(s.bias, bias[:s.c])
+}
+
+// Bytes returns the memory that the weights and biases take.
+func (s *Scale) Bytes() int64 { return 4 * int64(len(s.weight)+len(s.bias)) }
+
+// run sets dst to the scaled src, 16 floats for 16 channels from block b on.
+func (s *Scale) run(dst, src []float32, b int) {
+	w, k := (*[16]float32)(s.weight[16*b:]), (*[16]float32)(s.bias[16*b:])
+	for at := 0; at < len(dst); at += 16 {
+		to, from := (*[16]float32)(dst[at:]), (*[16]float32)(src[at:])
+		for l := range to {
+			v := float32(w[l]*from[l]) + k[l] // not fused: the same anywhere
+			if s.relu {
+				v = max(v, 0)
+			}
+			to[l] = v
+		}
+	}
+}
+
+// ScaleExec computes a Scale on a team. One goroutine at a time may use it.
+type ScaleExec struct {
+	s         *Scale
+	team      *parallel.Team
+	n, pixels int
+	item      func(worker, item int)
+	dst, src  []float32
+}
+
+// NewExec plans s for n blocked pictures of c×h×w on a team, which may be nil. Errors
+// wrap ErrShape.
+func (s *Scale) NewExec(n, h, w int, team *parallel.Team) (*ScaleExec, error) {
+	if n < 1 || h < 1 || w < 1 || layout.BatchLen(n, s.c, h, w) == shape.TooMany {
+		return nil, shape.Errorf("pool: scale of %d pictures of %d×%d×%d", n, s.c, h, w)
+	}
+	e := &ScaleExec{s: s, team: team, n: n, pixels: h * w}
+	e.item = e.plane
+	return e, nil
+}
+
+// Run computes dst from src, both blocked, see package layout, and either the same or
+// apart. Each result is rounded twice. It returns an error if a length is wrong or
+// when ctx ends. It does not allocate.
+func (e *ScaleExec) Run(ctx context.Context, dst, src []float32) error {
+	blocks := layout.Blocks(e.s.c)
+	if want := e.n * blocks * 16 * e.pixels; len(dst) != want || len(src) != want {
+		return shape.Errorf("pool: operands of %d and %d floats, want %d", len(dst), len(src), want)
+	}
+	e.dst, e.src = dst, src
+	err := e.team.Run(ctx, e.n*blocks, e.item)
+	e.dst, e.src = nil, nil
+	return err
+}
+
+func (e *ScaleExec) plane(_, item int) {
+	at, n := item*16*e.pixels, 16*e.pixels
+	e.s.run(e.dst[at:][:n], e.src[at:][:n], item%layout.Blocks(e.s.c))
+}
+
+// Rows computes dst from src, matrices of n rows of c adjacent channels, as between
+// fully connected layers. They are the same or apart, and have n·c elements. It does
+// not allocate.
+func (s *Scale) Rows(n int, dst, src []float32) error {
+	if n < 0 || len(dst) != len(src) || len(dst)%s.c != 0 || len(dst)/s.c != n {
+		return shape.Errorf("pool: operands of %d and %d floats, want %d×%d", len(dst), len(src), n, s.c)
+	}
+	for i, x := range src {
+		v := float32(s.weight[i%s.c]*x) + s.bias[i%s.c]
+		if s.relu {
+			v = max(v, 0)
+		}
+		dst[i] = v
+	}
+	return nil
+}
+
+// ScaleGradExec computes the gradients of a scale on a team. One goroutine at a time
+// may use it.
+type ScaleGradExec struct {
+	team      *parallel.Team
+	n, c      int
+	pixels    int
+	item      func(worker, item int)
+	weight    []float32
+	dw, db    []float32
+	dx, x, dy []float32
+}
+
+// NewScaleGrad plans the gradients for n pictures of c×h×w. Errors wrap ErrShape.
+func NewScaleGrad(n, c, h, w int, team *parallel.Team) (*ScaleGradExec, error) {
+	if n < 1 || c < 1 || h < 1 || w < 1 || layout.BatchLen(n, c, h, w) == shape.TooMany {
+		return nil, shape.Errorf("pool: gradients of the scale of %d pictures of %d×%d×%d", n, c, h, w)
+	}
+	e := &ScaleGradExec{team: team, n: n, c: c, pixels: h * w}
+	e.item = e.block
+	return e, nil
+}
+
+// Run sets dw and db, of c elements each, and dx from the scale's input x, its weights
+// and the gradient dy of its result before the ReLU; x, dx and dy are blocked. dx, or
+// dw with db, may be nil. Sums are taken in float64, in one order whatever the team. It
+// returns an error if a length is wrong or when ctx ends. It does not allocate.
+//
+//	dx = weight[c]·dy    dw[c] = Σ dy·x    db[c] = Σ dy
+func (e *ScaleGradExec) Run(ctx context.Context, dx, dw, db, weight, x, dy []float32) error {
+	blocks := layout.Blocks(e.c)
+	want := e.n * blocks * 16 * e.pixels
+	if dx != nil && len(dx) != want || len(x) != want || len(dy) != want || len(weight) != e.c || len(dw) != len(db) || dw != nil && len(dw) != e.c {
+		return shape.Errorf("pool: operands of %d, %d, %d, %d, %d and %d floats for %d pictures of %d channels", len(dx), len(dw), len(db), len(weight), len(x), len(dy), e.n, e.c)
+	}
+	e.dx, e.dw, e.db, e.weight, e.x, e.dy = dx, dw, db, weight, x, dy
+	err := e.team.Run(ctx, blocks, e.item)
+	e.dx, e.dw, e.db, e.weight, e.x, e.dy = nil, nil, nil, nil, nil, nil
+	return err
+}
+
+// block computes 16 channels of all pictures.
+func (e *ScaleGradExec) block(_, b int) {
+	var w [16]float32
+	valid := copy(w[:], e.weight[16*b:])
+	var dw, db [16]float64
+	for n := range e.n {
+		start := (n*layout.Blocks(e.c) + b) * 16 * e.pixels
+		for at := start; at < start+16*e.pixels; at += 16 {
+			x, dy := (*[16]float32)(e.x[at:]), (*[16]float32)(e.dy[at:])
+			if e.dw != nil {
+				for l := range dy {
+					dw[l] += float64(dy[l]) * float64(x[l])
+					db[l] += float64(dy[l])
+				}
+			}
+			if e.dx != nil {
+				dx := (*[16]float32)(e.dx[at:])
+				for l := range dx {
+					dx[l] = w[l] * dy[l]
+				}
+			}
+		}
+	}
+	if e.dw == nil {
+		return
+	}
+	for l := range valid {
+		e.dw[16*b+l], e.db[16*b+l] = float32(dw[l]), float32(db[l])
+	}
+}

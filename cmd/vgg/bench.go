@@ -162,7 +162,7 @@ func (c *benchCmd) checkFlags() error {
 	case works > 0 && (c.Plot != "" || !c.Train && (c.Trace != "" || c.CPUProfile != "")):
 		return fmt.Errorf("--plot is for the inference of networks, --trace and --cpuprofile for that and --train")
 	}
-	return nil
+	return checkOutputs(nil, output{"--plot", c.Plot}, output{"--trace", c.Trace}, output{"--cpuprofile", c.CPUProfile})
 }
 
 // config returns the network; configuration D if nothing says otherwise.

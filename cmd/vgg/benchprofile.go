@@ -2,13 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"image/color"
 	"io"
-	"os"
 	"runtime/pprof"
 
+	"github.com/nonet-go/nonet/internal/outfile"
 	"github.com/nonet-go/nonet/internal/peak"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/vgg"
@@ -48,14 +47,14 @@ func (c *benchCmd) writeProfiles(run func() error, trace func(io.Writer) error) 
 		}
 	}
 	if c.Trace != "" {
-		if err := writeFile(c.Trace, func(f *os.File) error { return trace(f) }); err != nil {
+		if err := outfile.Write(c.Trace, trace); err != nil {
 			return err
 		}
 	}
 	if c.CPUProfile == "" {
 		return nil
 	}
-	return writeFile(c.CPUProfile, func(f *os.File) error {
+	return outfile.Write(c.CPUProfile, func(f io.Writer) error {
 		if err := pprof.StartCPUProfile(f); err != nil {
 			return err
 		}
@@ -67,14 +66,6 @@ func (c *benchCmd) writeProfiles(run func() error, trace func(io.Writer) error) 
 		}
 		return nil
 	})
-}
-
-func writeFile(path string, write func(*os.File) error) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(write(f), f.Close())
 }
 
 // cost is what a layer cannot do without, for all pictures of a run.
@@ -137,7 +128,7 @@ func (c *benchCmd) draw(r *benchResult) error {
 	dc := draw.New(canvas)
 	roof.Draw(draw.Crop(dc, 0, 0, h, 0))
 	bars.Draw(draw.Crop(dc, 0, 0, 0, -h))
-	return writeFile(c.Plot, func(f *os.File) error {
+	return outfile.Write(c.Plot, func(f io.Writer) error {
 		_, err := canvas.WriteTo(f)
 		return err
 	})

@@ -60,6 +60,9 @@ type featuresCmd struct {
 }
 
 func (c *featuresCmd) Run(ctx context.Context, s streams) error {
+	if err := checkOutputs([]string{c.Weights, c.Labels, c.Photo}, output{"--output", c.Output}); err != nil {
+		return err
+	}
 	m, err := c.open(s)
 	if err != nil {
 		return err
@@ -124,6 +127,9 @@ type inferCmd struct {
 }
 
 func (c *inferCmd) Run(ctx context.Context, s streams) error {
+	if err := checkOutputs([]string{c.Weights, c.Labels, c.Input}, output{"--output", c.Output}); err != nil {
+		return err
+	}
 	m, err := c.open(s)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nonet-go/nonet/internal/outfile"
 	"github.com/nonet-go/nonet/vgg/evaluate"
 	"github.com/nonet-go/nonet/vgg/picture"
 )
@@ -65,6 +66,14 @@ rows of the tables of Simonyan & Zisserman on ILSVRC-2012's validation pictures 
 }
 
 func (c *evalCmd) Run(ctx context.Context, s streams) error {
+	inputs := []string{c.Data, c.Weights, c.Labels, c.ClassNames}
+	for _, f := range c.Fuse {
+		path, _ := cutScale(f)
+		inputs = append(inputs, path)
+	}
+	if err := checkOutputs(inputs, output{"--report", c.Report}, output{"--out", c.Out}); err != nil {
+		return err
+	}
 	members, err := c.members(s)
 	if err != nil {
 		return err
@@ -114,9 +123,7 @@ func (c *evalCmd) members(s streams) ([]evaluate.Member, error) {
 	for _, f := range c.Fuse {
 		// The same algorithms and labels; all else is the file's own.
 		more := file{flags: modelFlags{Weights: f, Labels: c.Labels, Algorithm: c.Algorithm, HalfFC: c.HalfFC}}
-		if at := strings.LastIndexByte(f, '@'); at >= 0 {
-			more.flags.Weights, more.scale = f[:at], f[at+1:]
-		}
+		more.flags.Weights, more.scale = cutScale(f)
 		files = append(files, more)
 	}
 	var members []evaluate.Member
@@ -144,6 +151,14 @@ func (c *evalCmd) members(s streams) ([]evaluate.Member, error) {
 	return members, nil
 }
 
+// cutScale takes FILE@S apart.
+func cutScale(fuse string) (path, scale string) {
+	if at := strings.LastIndexByte(fuse, '@'); at >= 0 {
+		return fuse[:at], fuse[at+1:]
+	}
+	return fuse, ""
+}
+
 // evaluate runs the evaluation with what is to be told on the way.
 func (c *evalCmd) evaluate(ctx context.Context, s streams, d *evaluate.Data, members []evaluate.Member) (r evaluate.Result, err error) {
 	o := evaluate.Options{Batch: c.Batch, Workers: c.Threads, ByIndex: c.ByIndex, OnWarning: func(w *picture.Warning) {
@@ -164,6 +179,7 @@ func (c *evalCmd) evaluate(ctx context.Context, s streams, d *evaluate.Data, mem
 			return r, err
 		}
 		defer func() { err = errors.Join(err, log.Close()) }()
+		sayHowToGoOn(ctx)
 		o.Done = func(yield func(evaluate.Outcome, error) bool) {
 			for o, err := range log.Done() {
 				resumed.Add(1)
@@ -200,11 +216,7 @@ func (c *evalCmd) evaluate(ctx context.Context, s streams, d *evaluate.Data, mem
 		}
 		return nil
 	}
-	r, err = evaluate.Run(ctx, d, members, o)
-	if ctx.Err() != nil && c.Out != "" {
-		err = fmt.Errorf("%w: --resume goes on with it", err)
-	}
-	return r, err
+	return evaluate.Run(ctx, d, members, o)
 }
 
 // runName stands for all that the results depend on, but for the pictures.
@@ -216,10 +228,7 @@ func (c *evalCmd) runName(members []evaluate.Member) (string, error) {
 		fmt.Fprintln(h, cfg.LayerString(), cfg.Size, cfg.Pad, m.Model.Picture(), m.Protocol.Views, m.Protocol.Scales, m.Model.Labels())
 		path := c.Weights
 		if i > 0 {
-			path = c.Fuse[i-1]
-			if at := strings.LastIndexByte(path, '@'); at >= 0 {
-				path = path[:at]
-			}
+			path, _ = cutScale(c.Fuse[i-1])
 		}
 		if err := fingerprint(h, path); err != nil {
 			return "", err
@@ -263,7 +272,10 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, append(b, '\n'), 0o666)
+	return outfile.Write(path, func(w io.Writer) error {
+		_, err := w.Write(append(b, '\n'))
+		return err
+	})
 }
 
 func (c *evalCmd) print(s streams, members []evaluate.Member, r evaluate.Result) error {

@@ -4,11 +4,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/alecthomas/kong"
 	"github.com/nonet-go/nonet/internal/cpu"
@@ -40,9 +39,10 @@ type streams struct {
 func (s streams) printJSON(v any) error { return json.NewEncoder(s.out).Encode(v) }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:], streams{os.Stdout, os.Stderr}))
+	ctx, stopper := stopOnSignals(os.Stderr, os.Exit)
+	status := run(ctx, os.Args[1:], streams{os.Stdout, os.Stderr})
+	stopper.mu.Lock() // a signal that comes now is late
+	os.Exit(status)
 }
 
 // run is main for tests: it returns the exit status.
@@ -61,6 +61,7 @@ func run(ctx context.Context, args []string, s streams) int {
 
 // runCommand returns the exit status and what is to be said of a failure.
 func runCommand(ctx context.Context, args []string, s streams) (status int, message string) {
+	ctx = context.WithValue(ctx, argsKey{}, args)
 	var c cli
 	status = -1
 	parser, err := kong.New(&c, kong.Name("vgg"), kong.Writers(s.out, s.err),
@@ -84,7 +85,19 @@ func runCommand(ctx context.Context, args []string, s streams) (status int, mess
 		err = parsed.Run(parser)
 	}
 	if err != nil {
-		return 1, sentence(err)
+		return failure(ctx, err)
 	}
 	return 0, ""
+}
+
+// failure returns the exit status of a command that failed or was stopped, and what is
+// to be said of it.
+func failure(ctx context.Context, err error) (status int, message string) {
+	status, message = 1, sentence(err)
+	var stop stopError
+	stopped := errors.As(context.Cause(ctx), &stop) && errors.Is(err, context.Canceled)
+	if stopped {
+		status, message = stop.status, stopMessage(stop.Error(), howToGoOn(ctx))
+	}
+	return status, message
 }

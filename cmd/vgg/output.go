@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+
+	"github.com/nonet-go/nonet/internal/outfile"
 )
 
 // checkedWriter remembers the first error of a writer, so that output that was lost
@@ -18,4 +20,32 @@ func (c *checkedWriter) Write(b []byte) (int, error) {
 		c.err = fmt.Errorf("the output was not written: %w", err)
 	}
 	return n, err
+}
+
+// output is a file to be written, and the flag that names it.
+type output struct{ flag, path string }
+
+// checkOutputs refuses outputs that cannot be written, that are one of the inputs, or
+// that are one file, before any work is done for them. Those without a path are not
+// wanted.
+func checkOutputs(inputs []string, outputs ...output) error {
+	for i, o := range outputs {
+		if o.path == "" {
+			continue
+		}
+		if err := outfile.Check(o.path); err != nil {
+			return fmt.Errorf("%s: %w", o.flag, err)
+		}
+		for _, in := range inputs {
+			if in != "" && outfile.Same(in, o.path) {
+				return fmt.Errorf("%s %s is an input as well, which would be lost", o.flag, o.path)
+			}
+		}
+		for _, other := range outputs[:i] {
+			if other.path != "" && outfile.Same(other.path, o.path) {
+				return fmt.Errorf("%s and %s are one file: %s", other.flag, o.flag, o.path)
+			}
+		}
+	}
+	return nil
 }

@@ -68,6 +68,10 @@ type convertCmd struct {
 }
 
 func (c *convertCmd) Run(s streams) error {
+	// To write over the input is fine: it is replaced when all of it has been read.
+	if err := checkOutputs([]string{c.Labels}, output{"the output", c.Out}); err != nil {
+		return err
+	}
 	f, err := weights.Open(c.In)
 	if err != nil {
 		return err

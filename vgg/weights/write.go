@@ -1,7 +1,6 @@
 package weights
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"encoding/binary"
@@ -9,11 +8,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/nonet-go/nonet/internal/outfile"
 )
 
 // Out is a tensor to be written, from either Data or Floats.
@@ -50,47 +48,16 @@ func Write(w io.Writer, tensors []Out, metadata map[string]string) error {
 }
 
 // WriteFile writes a safetensors file in one step: path names the old file, or
-// none, until the new one is whole and on the disk. A program that is killed on
-// the way leaves a file beside it, called .<name>.<number>.tmp. A symbolic link
-// is replaced, not followed.
+// none, until the new one is whole and on the disk. The new one keeps the old one's
+// permissions. A symbolic link is followed; a device or a pipe is written into. A
+// program that is killed on the way leaves a file beside it, called
+// .<name>.<number>.tmp, which the next WriteFile to the same path removes.
 func WriteFile(path string, tensors []Out, metadata map[string]string) error {
-	err := writeFile(path, func(w io.Writer) error { return Write(w, tensors, metadata) })
+	err := outfile.Write(path, func(w io.Writer) error { return Write(w, tensors, metadata) })
 	if err != nil {
 		return inFile(path, plain(err))
 	}
 	return nil
-}
-
-func writeFile(path string, write func(io.Writer) error) (err error) {
-	dir, base := filepath.Split(path)
-	temp := filepath.Join(dir, fmt.Sprintf(".%s.%016x.tmp", base, rand.Uint64()))
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close() // a second time after most errors, which is harmless
-			os.Remove(temp)
-		}
-	}()
-	w := bufio.NewWriterSize(f, 1<<20)
-	if err := write(w); err != nil {
-		return err
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(temp, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Clean(dir)) // of "" is "."
 }
 
 // encodeHeader returns the length and the JSON, padded with spaces to a

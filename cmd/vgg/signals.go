@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/nonet-go/nonet/internal/outfile"
+)
+
+// stopError is the cause of a context that ended because of a signal.
+type stopError struct {
+	name   string
+	status int // of the exit: 128 and the signal's number, as shells have it
+}
+
+func (e stopError) Error() string { return "stopped by " + e.name }
+
+var stops = map[os.Signal]stopError{
+	os.Interrupt:    {"SIGINT", 130},
+	syscall.SIGTERM: {"SIGTERM", 143},
+	syscall.SIGHUP:  {"SIGHUP", 129},
+}
+
+// grace is how long a command has to end by itself after a signal. What it has not
+// finished by then is given up: a file that is replaced keeps its old content.
+const grace = 120 * time.Millisecond
+
+// stopper ends the command after a signal: by its context and, where that is not
+// looked at, by an exit. A second signal exits at once.
+type stopper struct {
+	err    io.Writer
+	exit   func(status int)
+	cancel context.CancelCauseFunc
+
+	mu    sync.Mutex
+	cause *stopError // of the end, once there is one
+	holds int        // what must be finished first
+	goOn  string     // the command that goes on
+}
+
+type stopperKey struct{}
+
+// stopOnSignals returns a context that ends with a signal.
+func stopOnSignals(errOut io.Writer, exit func(int)) (context.Context, *stopper) {
+	s := &stopper{err: errOut, exit: exit}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	s.cancel = cancel
+	signals := make(chan os.Signal, 2)
+	for sig := range stops {
+		// nohup starts a program that ignores SIGHUP.
+		if sig != syscall.SIGHUP || !signal.Ignored(sig) {
+			signal.Notify(signals, sig)
+		}
+	}
+	go func() {
+		for sig := range signals {
+			s.stop(stops[sig])
+		}
+	}()
+	return context.WithValue(ctx, stopperKey{}, s), s
+}
+
+// stop is what a signal does.
+func (s *stopper) stop(e stopError) {
+	s.mu.Lock()
+	second := s.cause != nil
+	s.cause = &e
+	s.mu.Unlock()
+	if second {
+		s.end()
+		return
+	}
+	s.cancel(e)
+	time.AfterFunc(grace, s.endUnlessHeld)
+}
+
+func (s *stopper) endUnlessHeld() {
+	s.mu.Lock()
+	held := s.holds > 0
+	s.mu.Unlock()
+	if !held {
+		s.end()
+	}
+}
+
+// end exits, without the command. It never gives the mutex back: nobody is to say
+// or write anything afterwards.
+func (s *stopper) end() {
+	s.mu.Lock()
+	outfile.Abandon()
+	fmt.Fprintln(s.err, "vgg:", stopMessage(s.cause.Error(), s.goOn))
+	s.exit(s.cause.status)
+}
+
+// hold lets what must be finished after a signal, such as the writing of a checkpoint,
+// be finished: until it calls release, the command ends by itself, or by a second
+// signal.
+func hold(ctx context.Context) (release func()) {
+	s, ok := ctx.Value(stopperKey{}).(*stopper)
+	if !ok {
+		return func() {}
+	}
+	change := func(by int) {
+		s.mu.Lock()
+		s.holds += by
+		over := s.holds == 0 && s.cause != nil
+		s.mu.Unlock()
+		if over {
+			time.AfterFunc(grace, s.endUnlessHeld)
+		}
+	}
+	change(1)
+	return sync.OnceFunc(func() { change(-1) })
+}
+
+// sayHowToGoOn keeps the command that goes on with this one's work after a signal.
+func sayHowToGoOn(ctx context.Context) {
+	if s, ok := ctx.Value(stopperKey{}).(*stopper); ok {
+		s.mu.Lock()
+		s.goOn = resumeLine(ctx)
+		s.mu.Unlock()
+	}
+}
+
+// howToGoOn is the command that was kept, or nothing.
+func howToGoOn(ctx context.Context) string {
+	s, ok := ctx.Value(stopperKey{}).(*stopper)
+	if !ok {
+		return ""
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.goOn
+}
+
+// stopMessage joins what happened and the command that goes on, if there is one.
+func stopMessage(what, goOn string) string {
+	if goOn == "" {
+		return what
+	}
+	return what + "; to go on:\n  " + goOn
+}
+
+type argsKey struct{}
+
+// resumeLine is the command line of this command with --resume, for a shell.
+func resumeLine(ctx context.Context) string {
+	args, _ := ctx.Value(argsKey{}).([]string)
+	line, resumes := "vgg", false
+	for _, a := range args {
+		if a == "--overwrite" {
+			continue
+		}
+		resumes = resumes || a == "--resume"
+		line += " " + shellWord(a)
+	}
+	if !resumes {
+		line += " --resume"
+	}
+	return line
+}
+
+// shellWord quotes a word where a shell needs that.
+func shellWord(s string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:@%"
+	if s != "" && strings.Trim(s, plain) == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

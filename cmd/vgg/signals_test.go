@@ -1,0 +1,145 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"image/color"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nonet-go/nonet/vgg"
+	"github.com/stretchr/testify/require"
+)
+
+// command is this test program as the command, with what it says.
+type command struct {
+	*exec.Cmd
+	out, err bytes.Buffer
+}
+
+func startCommand(t testing.TB, args ...string) *command {
+	t.Helper()
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	return start(t, exe, args...)
+}
+
+func start(t testing.TB, exe string, args ...string) *command {
+	t.Helper()
+	c := &command{Cmd: exec.Command(exe, args...)}
+	c.Env = append(os.Environ(), asCommand+"=1")
+	c.Stdout, c.Stderr = &c.out, &c.err
+	require.NoError(t, c.Start())
+	return c
+}
+
+// stop sends a signal and returns the exit status and how long it took.
+func (c *command) stop(t testing.TB, sig syscall.Signal) (status int, took time.Duration) {
+	t.Helper()
+	begin := time.Now()
+	require.NoError(t, c.Process.Signal(sig))
+	_ = c.Wait() // the status says it
+	return c.ProcessState.ExitCode(), time.Since(begin)
+}
+
+// soon is the bound on the end after a signal: 200 ms, and what a machine that is
+// busy with other tests may add.
+const soon = 200*time.Millisecond + time.Second
+
+// TestSignals stops each command while it works, also where it looks at no context.
+func TestSignals(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes for seconds: needs a run without -short")
+	}
+	dir := t.TempDir()
+	photo, data := filepath.Join(dir, "p.png"), dataFolder(t, 200)
+	writePhoto(t, photo, 3000, 3000, color.White)
+	big := filepath.Join(dir, "big.safetensors")
+	cfg, err := vgg.Lookup("D")
+	require.NoError(t, err)
+	cfg = cfg.Divide(2)
+	src, err := vgg.Seeded(cfg, 1)
+	require.NoError(t, err)
+	require.NoError(t, vgg.Save(big, cfg, src, false))
+	out := filepath.Join(dir, "out")
+	for _, args := range [][]string{
+		{"bench", "--config", "D", "--rounds", "100000"},
+		{"bench", "--config", "E", "--train", "--batch", "4"},
+		{"bench", "--gemm", "8192x8192x8192", "--rounds", "1000"},
+		{"bench", "--gemm", "8x8x8", "--rounds", "1000000000"},
+		{"check", "--full"},
+		{"classify", "--config", "E", photo, photo, photo, photo, photo, photo},
+		{"features", "--config", "E", photo, "-o", out},
+		{"convert", "--half", big, out},
+		{"eval", "--data", data, "-w", big, "--protocol", "multi-crop+dense", "--train-scale", "256"},
+		{"train", "--data", data, "--config", "E", "-o", out, "--batch", "16", "--colour", "0.1"},
+	} {
+		for sig, status := range map[syscall.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143, syscall.SIGHUP: 129} {
+			c := startCommand(t, args...)
+			time.Sleep(100 * time.Millisecond)
+			got, took := c.stop(t, sig)
+			t.Logf("%v: %s after %v", sig, args[0], took)
+			require.Equal(t, status, got, "%v: %s", args, &c.err)
+			require.Contains(t, c.err.String(), "vgg: stopped by SIG", args)
+			require.Less(t, took, soon, args)
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(dir, ".*"))
+	require.NoError(t, err)
+	require.Empty(t, files, "what was written when the signal came is removed")
+	require.NoFileExists(t, out)
+}
+
+// TestNohup: a program that was started to ignore SIGHUP does.
+func TestNohup(t *testing.T) {
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	c := start(t, "/bin/sh", "-c", `trap "" HUP; exec "$0" "$@"`, exe, "bench", "--gemm", "8x8x8", "--rounds", "1000000000")
+	time.Sleep(300 * time.Millisecond)
+	require.NoError(t, c.Process.Signal(syscall.SIGHUP))
+	time.Sleep(300 * time.Millisecond)
+	status, _ := c.stop(t, syscall.SIGTERM)
+	require.Equal(t, 143, status, "alive until then: %s", &c.err)
+}
+
+// TestHold: what holds the end is finished, unless a second signal comes.
+func TestHold(t *testing.T) {
+	var text bytes.Buffer
+	ended := make(chan int, 2)
+	ctx, s := stopOnSignals(&text, func(status int) { ended <- status })
+	release := hold(ctx)
+	s.stop(stopError{"SIGX", 200})
+	require.Error(t, ctx.Err())
+	select {
+	case <-ended:
+		require.Fail(t, "not held")
+	case <-time.After(3 * grace):
+	}
+	release()
+	release()
+	require.Equal(t, 200, <-ended)
+	require.Equal(t, "vgg: stopped by SIGX\n", text.String())
+
+	ctx, s = stopOnSignals(&text, func(status int) { ended <- status })
+	hold(ctx)
+	s.stop(stopError{"SIGX", 200})
+	go s.stop(stopError{"SIGY", 201})
+	require.Equal(t, 201, <-ended)
+}
+
+func TestShellWords(t *testing.T) {
+	for _, word := range []string{"", "a", "a b", "it's", "$HOME `x` \"", "\n", "--net=8 M F2"} {
+		out, err := exec.Command("/bin/sh", "-c", fmt.Sprintf("printf %%s %s", shellWord(word))).Output()
+		require.NoError(t, err)
+		require.Equal(t, word, string(out))
+	}
+	require.Equal(t, "a-1.b/c=d", shellWord("a-1.b/c=d"))
+	require.True(t, strings.HasPrefix(shellWord("a b"), "'"))
+}

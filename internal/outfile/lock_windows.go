@@ -1,0 +1,21 @@
+package outfile
+
+import (
+	"os"
+
+	"golang.org/x/sys/windows"
+)
+
+// lock locks an open file until it is closed. It returns errHeld if another open file
+// has the lock, and errNoLock if there is none to be had. The byte that it locks lies
+// behind any content, which others can read.
+func lock(f *os.File) error {
+	const flags = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY
+	switch err := windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, &windows.Overlapped{OffsetHigh: 1 << 30}); err {
+	case nil:
+		return nil
+	case windows.ERROR_LOCK_VIOLATION, windows.ERROR_IO_PENDING:
+		return errHeld
+	}
+	return errNoLock
+}

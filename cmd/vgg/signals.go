@@ -30,7 +30,7 @@ var stops = map[os.Signal]stopError{
 
 // grace is how long a command has to end by itself after a signal. What it has not
 // finished by then is given up: a file that is replaced keeps its old content.
-const grace = 120 * time.Millisecond
+const grace = 80 * time.Millisecond
 
 // stopper ends the command after a signal: by its context and, where that is not
 // looked at, by an exit. A second signal exits at once.

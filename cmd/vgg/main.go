@@ -11,6 +11,7 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/nonet-go/nonet/internal/cpu"
+	"github.com/nonet-go/nonet/internal/outfile"
 )
 
 type cli struct {
@@ -39,7 +40,10 @@ type streams struct {
 func (s streams) printJSON(v any) error { return json.NewEncoder(s.out).Encode(v) }
 
 func main() {
-	ctx, stopper := stopOnSignals(os.Stderr, os.Exit)
+	ctx, stopper := stopOnSignals(os.Stderr, func(status int) {
+		outfile.Abandon()
+		os.Exit(status)
+	})
 	status := run(ctx, os.Args[1:], streams{os.Stdout, os.Stderr})
 	stopper.mu.Lock() // a signal that comes now is late
 	os.Exit(status)

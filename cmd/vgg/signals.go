@@ -10,8 +10,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/nonet-go/nonet/internal/outfile"
 )
 
 // stopError is the cause of a context that ended because of a signal.
@@ -94,7 +92,6 @@ func (s *stopper) endUnlessHeld() {
 // or write anything afterwards.
 func (s *stopper) end() {
 	s.mu.Lock()
-	outfile.Abandon()
 	fmt.Fprintln(s.err, "vgg:", stopMessage(s.cause.Error(), s.goOn))
 	s.exit(s.cause.status)
 }

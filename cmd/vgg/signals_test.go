@@ -70,10 +70,10 @@ func TestSignals(t *testing.T) {
 	require.NoError(t, vgg.Save(big, cfg, src, false))
 	out := filepath.Join(dir, "out")
 	for _, args := range [][]string{
-		{"bench", "--config", "D", "--rounds", "100000"},
+		{"bench", "--config", "D", "--rounds", "10000"},
 		{"bench", "--config", "E", "--train", "--batch", "4"},
 		{"bench", "--gemm", "8192x8192x8192", "--rounds", "1000"},
-		{"bench", "--gemm", "8x8x8", "--rounds", "1000000000"},
+		{"bench", "--gemm", "128x128x128", "--rounds", "1000000"},
 		{"check", "--full"},
 		{"classify", "--config", "E", photo, photo, photo, photo, photo, photo},
 		{"features", "--config", "E", photo, "-o", out},
@@ -101,7 +101,7 @@ func TestSignals(t *testing.T) {
 func TestNohup(t *testing.T) {
 	exe, err := os.Executable()
 	require.NoError(t, err)
-	c := start(t, "/bin/sh", "-c", `trap "" HUP; exec "$0" "$@"`, exe, "bench", "--gemm", "8x8x8", "--rounds", "1000000000")
+	c := start(t, "/bin/sh", "-c", `trap "" HUP; exec "$0" "$@"`, exe, "bench", "--gemm", "128x128x128", "--rounds", "1000000")
 	time.Sleep(300 * time.Millisecond)
 	require.NoError(t, c.Process.Signal(syscall.SIGHUP))
 	time.Sleep(300 * time.Millisecond)

@@ -54,9 +54,9 @@ func TestFormats(t *testing.T) {
 				converted := filepath.Join(t.TempDir(), "converted.safetensors")
 				f, err := weights.Open(path)
 				require.NoError(t, err)
-				cfg, src, opts, err := vgg.Describe(f)
+				n, err := vgg.Describe(f)
 				require.NoError(t, err)
-				require.NoError(t, vgg.Save(converted, cfg, src, false, opts...))
+				require.NoError(t, vgg.Save(converted, n.Config, n.Source, false, vgg.Labels(n.Labels), vgg.Pictures(n.Picture)))
 				require.NoError(t, f.Close())
 				m, err = vgg.Open(converted)
 				require.NoError(t, err)
@@ -168,9 +168,17 @@ func TestNames(t *testing.T) {
 	require.ErrorIs(t, err, vgg.ErrConfig)
 	require.ErrorContains(t, err, "a.weight")
 	require.ErrorContains(t, err, "edited")
-	_, err = vgg.Open(more("output", "predictions"))
-	require.ErrorIs(t, err, weights.ErrFormat)
-	require.ErrorContains(t, err, "tensors output.weight and predictions.weight are of one layer")
+	_, err = vgg.Open(edited(t, "torchvision.safetensors", func(list []weights.Out) []weights.Out {
+		for _, l := range list {
+			if strings.HasPrefix(l.Name, "features.0.") {
+				l.Name = "module." + l.Name
+				list = append(list, l)
+			}
+		}
+		return list
+	}))
+	require.ErrorIs(t, err, vgg.ErrConfig)
+	require.ErrorContains(t, err, "tensors features.0.weight and module.features.0.weight are of one layer")
 }
 
 // TestNegativeVariance is refused: it would make a network of NaN.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/nonet-go/nonet/internal/seeded"
+	"github.com/nonet-go/nonet/vgg/internal/netfile"
 	"github.com/nonet-go/nonet/vgg/weights"
 )
 
@@ -87,20 +88,15 @@ func StartFrom(cfg Config, path string, convs int, rest Source) (Source, error) 
 		return nil, fmt.Errorf("vgg: %w", err)
 	}
 	defer f.Close()
-	layers, _, err := findLayers(f)
+	layers, err := netfile.Read(f, "")
+	if err != nil {
+		return nil, fileError(f, err)
+	}
+	wants, err := cfg.wants()
 	if err != nil {
 		return nil, err
 	}
-	if convs >= 0 {
-		n := 0
-		layers = slices.DeleteFunc(layers, func(l found) bool {
-			if !l.fc {
-				n++
-			}
-			return !l.fc && n > convs
-		})
-	}
-	from := &fileSource{f, matchLayers(cfg, layers)}
+	from := &fileSource{f, layers.MatchLoose(wants, convs)}
 	params, err := cfg.Params()
 	if err != nil {
 		return nil, err

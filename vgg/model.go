@@ -47,6 +47,7 @@ type packedLayer struct {
 
 type modelOptions struct {
 	config    *Config
+	key       string
 	algorithm []conv3x3.Option
 	half      bool
 	labels    []string
@@ -93,9 +94,6 @@ func New(cfg Config, src Source, opts ...Option) (*Model, error) {
 	}
 	if n := len(m.opts.labels); n > 0 && n != cfg.Classes() {
 		return nil, fmt.Errorf("vgg: %s: %d labels for %d classes: %w", src.Name(), n, cfg.Classes(), ErrShape)
-	}
-	if f, ok := src.(*fileSource); ok {
-		defer f.trim()()
 	}
 	team := parallel.NewTeam(runtime.GOMAXPROCS(0))
 	team.Begin()

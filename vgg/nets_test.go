@@ -59,11 +59,12 @@ func TestEncoder(t *testing.T) {
 	}
 }
 
-// TestEncoderInferred opens the same file without a word about its layers.
-func TestEncoderInferred(t *testing.T) {
-	m, err := vgg.Open(testutil.Shared(t, "data", "nets", "vgg19_16x_encoder_relu5_1.safetensors"))
-	require.NoError(t, err)
-	require.Equal(t, "=3/1 16 16 M 32 32 M 64 64 64 64 M 128 128 128 128 M 128", m.Config().LayerString())
+// TestEncoderUnclear opens the same file without a word about its layers: what ends
+// it is in no tensor. The error has the layers.
+func TestEncoderUnclear(t *testing.T) {
+	_, err := vgg.Open(testutil.Shared(t, "data", "nets", "vgg19_16x_encoder_relu5_1.safetensors"))
+	require.ErrorIs(t, err, vgg.ErrConfig)
+	require.ErrorContains(t, err, "--net '=3/1 16 16 M 32 32 M 64 64 64 64 M 128 128 128 128 M 128'")
 }
 
 // TestTiny runs a network without padding on its twenty photographs.

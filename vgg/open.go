@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/nonet-go/nonet/vgg/internal/netfile"
 	"github.com/nonet-go/nonet/vgg/labels"
 	"github.com/nonet-go/nonet/vgg/picture"
 	"github.com/nonet-go/nonet/vgg/weights"
@@ -13,6 +14,11 @@ import (
 // Configuration says what network a file holds, instead of what the file says
 // or shows of itself.
 func Configuration(cfg Config) Option { return func(o *modelOptions) { o.config = &cfg } }
+
+// Key chooses one of several networks in a file: the tensors whose names begin with
+// prefix, such as model_ema, and a dot. The names that an error lists are those that
+// package weights gives: keys of dictionaries and places in lists, joined by dots.
+func Key(prefix string) Option { return func(o *modelOptions) { o.key = prefix } }
 
 // Open reads a network from a file of weights, whose format is told by its content:
 //
@@ -48,72 +54,134 @@ func Open(path string, opts ...Option) (*Model, error) {
 
 // FromFile is Open for a file that is open already. It does not close it.
 func FromFile(file weights.Source, opts ...Option) (*Model, error) {
-	cfg, src, fromFile, err := Describe(file, opts...)
+	n, err := Describe(file, opts...)
 	if err != nil {
 		return nil, err
 	}
-	return New(cfg, src, append(fromFile, opts...)...)
+	defer trim(file)()
+	return n.Model(opts...)
 }
 
-// Describe says what network a file holds, without reading its weights: the
-// configuration, the tensors under our names, and options for New with the
-// labels and the preparation of pictures that the metadata gives.
-func Describe(file weights.Source, opts ...Option) (Config, Source, []Option, error) {
+// Network is what a file of weights holds: see Describe.
+type Network struct {
+	Config  Config
+	Labels  []string // of the classes, or nil
+	Picture Picture
+	// Source gives the tensors by the names of Config, while the file is open. It
+	// reads each tensor of the file at most once if each of its own is asked for
+	// once. It is for one goroutine at a time.
+	Source Source
+	// Ignored are tensors of the file that do not matter to the network.
+	Ignored []IgnoredTensor
+}
+
+// IgnoredTensor is a tensor of a file that does not matter to its network, and why.
+type IgnoredTensor struct{ Name, Reason string }
+
+// Model is New for the network, with its labels and preparation of pictures.
+func (n *Network) Model(opts ...Option) (*Model, error) {
+	return New(n.Config, n.Source, append([]Option{Labels(n.Labels), Pictures(n.Picture)}, opts...)...)
+}
+
+// Describe says what network a file holds, without reading its weights. Of the
+// options, Configuration, Key, Labels and Pictures count.
+//
+// Every tensor of the file belongs to a layer of the configuration, or is listed as
+// Ignored; else, and where the file leaves open which network it is, the error says
+// so.
+func Describe(file weights.Source, opts ...Option) (*Network, error) {
 	var o modelOptions
 	for _, f := range opts {
 		f(&o)
 	}
-	fail := func(err error) (Config, Source, []Option, error) { return Config{}, nil, nil, err }
-	meta, err := weights.ParseMeta(file.Metadata())
+	layers, err := netfile.Read(file, o.key)
 	if err != nil {
-		return fail(fmt.Errorf("vgg: %s: %w", file.Name(), err))
+		return nil, fileError(file, err)
 	}
-	layers, heads, err := findLayers(file)
-	if err == nil && meta.Layers == "" && meta.Config == "" {
-		layers, err = withHead(file.Name(), layers, heads)
-	}
+	meta, err := evidence(file)
 	if err != nil {
-		return fail(err)
+		return nil, fileError(file, err)
 	}
-	var cfg Config
-	switch {
-	case o.config != nil:
-		cfg = *o.config
-	case meta.Layers != "" || meta.Config != "":
-		cfg, err = metaConfig(meta, layers)
-	default:
-		cfg, err = inferConfig(file.Name(), layers)
-	}
+	cfg, err := o.choose(meta, layers)
 	if err != nil {
-		return fail(fmt.Errorf("vgg: %s: %w", file.Name(), err))
+		return nil, fileError(file, err)
 	}
 	if err := cfg.Validate(); err != nil {
-		return fail(fmt.Errorf("%w (in %s)", err, file.Name()))
+		return nil, fmt.Errorf("%w (in %s)", err, file.Name())
 	}
-	if meta.Preset == "" && isKeras(layers) {
+	wants, err := cfg.wants()
+	if err != nil {
+		return nil, err
+	}
+	tensors, err := layers.Match(wants)
+	if err != nil {
+		return nil, fileError(file, err)
+	}
+	n := &Network{Config: cfg, Source: &fileSource{file, tensors}}
+	for _, i := range layers.Ignored() {
+		n.Ignored = append(n.Ignored, IgnoredTensor(i))
+	}
+	return n, n.present(file, meta, layers, opts)
+}
+
+// evidence is what a file says of its network beside the tensors.
+func evidence(file weights.Source) (weights.Meta, error) {
+	return weights.ParseMeta(file.Metadata())
+}
+
+// choose returns the configuration that an option or the metadata gives, or that the
+// tensors leave no doubt of.
+func (o *modelOptions) choose(meta weights.Meta, layers *netfile.File) (Config, error) {
+	switch {
+	case o.config != nil:
+		return *o.config, nil
+	case meta.Layers != "" || meta.Config != "":
+		return metaConfig(meta, layers)
+	}
+	found, err := layers.Network()
+	if err != nil {
+		return Config{}, err
+	}
+	cfg := Config{Name: "custom", Channels: found.Channels, Size: found.Size, Pad: 1}
+	if cfg.Layers, err = ParseLayers(found.Layers); err == nil {
+		cfg.Name = knownName(cfg)
+	}
+	return cfg, err
+}
+
+// present fills in labels and the preparation of pictures.
+func (n *Network) present(file weights.Source, meta weights.Meta, layers *netfile.File, opts []Option) error {
+	if meta.Preset == "" && layers.Keras() {
 		meta.Preset = weights.PresetCaffe
 	}
-	pic, err := metaPicture(meta, cfg.Size)
-	if err != nil {
-		return fail(fmt.Errorf("vgg: %s: %w", file.Name(), err))
+	o := modelOptions{}
+	var err error
+	if o.picture, err = metaPicture(meta, n.Config.Size); err != nil {
+		return fileError(file, err)
 	}
-	fromFile := []Option{Pictures(pic)}
 	switch {
 	case meta.Labels != nil:
-		fromFile = append(fromFile, Labels(meta.Labels))
-	case cfg.Classes() == ilsvrcClasses && meta.Config == "":
-		fromFile = append(fromFile, Labels(labels.ILSVRC2012()))
+		o.labels = meta.Labels
+	case n.Config.Classes() == ilsvrcClasses && meta.Config == "":
+		o.labels = labels.ILSVRC2012()
 	}
-	return cfg, &fileSource{file, matchLayers(cfg, layers)}, fromFile, nil
+	for _, f := range opts {
+		f(&o)
+	}
+	n.Labels, n.Picture = o.labels, o.picture
+	return nil
 }
 
 // ilsvrcClasses is how many classes the networks of ILSVRC-2012 have. Files of
 // others with so many, and nothing said of them, are of those.
 const ilsvrcClasses = 1000
 
+// maxFileSize bounds the side of the input that a file may say. Options may say more.
+const maxFileSize = 2048
+
 // metaConfig reads the configuration that our own files name, and that of an ONNX
 // file's graph. What they do not say comes from the tensors.
-func metaConfig(meta weights.Meta, layers []found) (Config, error) {
+func metaConfig(meta weights.Meta, layers *netfile.File) (Config, error) {
 	cfg := Config{Name: meta.Config, Channels: 3, Size: 224, Pad: 1}
 	var err error
 	if meta.Layers != "" {
@@ -127,8 +195,8 @@ func metaConfig(meta weights.Meta, layers []found) (Config, error) {
 	if cfg.Name == "" {
 		cfg.Name = knownName(cfg)
 	}
-	if len(layers) > 0 && !layers[0].fc {
-		cfg.Channels = layers[0].in
+	if c := layers.Channels(); c > 0 {
+		cfg.Channels = c
 	}
 	pools := 0
 	for _, l := range cfg.Layers {
@@ -136,12 +204,13 @@ func metaConfig(meta weights.Meta, layers []found) (Config, error) {
 			pools++
 		}
 	}
-	if i := slices.IndexFunc(layers, func(f found) bool { return f.fc }); meta.Size != 0 {
+	if meta.Size > maxFileSize {
+		return cfg, fmt.Errorf("the file says pictures of %d×%d, want at most %d: %w", meta.Size, meta.Size, maxFileSize, weights.ErrFormat)
+	}
+	if meta.Size != 0 {
 		cfg.Size = meta.Size
-	} else if i > 0 && !meta.Unpadded {
-		if size, ok := layers[i].size(pools); ok {
-			cfg.Size = size
-		}
+	} else if size := layers.Size(pools); size > 0 && !meta.Unpadded {
+		cfg.Size = size
 	}
 	if meta.Unpadded {
 		cfg.Pad = 0
@@ -150,6 +219,25 @@ func metaConfig(meta weights.Meta, layers []found) (Config, error) {
 		cfg = cfg.WithClasses(meta.Classes)
 	}
 	return cfg, nil
+}
+
+// knownName returns the letter of the paper's configuration with the same layers
+// but for widths and classes, or "custom".
+func knownName(cfg Config) string {
+	shape := func(c Config) (s []Layer) {
+		for _, l := range c.Layers {
+			l.Out = 0
+			s = append(s, l)
+		}
+		return s
+	}
+	for _, name := range Names() {
+		known, err := Lookup(name)
+		if err == nil && slices.Equal(shape(known), shape(cfg)) {
+			return name
+		}
+	}
+	return "custom"
 }
 
 // metaPicture reads how a file wants its pictures.
@@ -178,22 +266,6 @@ func metaPicture(meta weights.Meta, size int) (Picture, error) {
 		}
 	}
 	return pic, nil
-}
-
-// FilePicture says how the network in a file wants its pictures, by the file's
-// metadata or, without them, by its format and size. Of the options, Configuration
-// counts.
-func FilePicture(file weights.Source, options ...Option) (Picture, error) {
-	var o modelOptions
-	cfg, _, opts, err := Describe(file, options...)
-	if err != nil {
-		return Picture{}, err
-	}
-	o.picture = DefaultPicture(cfg.Size)
-	for _, f := range opts {
-		f(&o)
-	}
-	return o.picture, nil
 }
 
 // pictureMeta is the inverse of metaPicture.

@@ -147,11 +147,16 @@ func TestOpenErrors(t *testing.T) {
 		{write("wrong", func(o []weights.Out) []weights.Out {
 			o[2].Shape = []int{8, 2, 3, 6}
 			return o
-		}), nil, vgg.ErrShape, []string{"wrong", "features.3.weight", "[8 2 3 6]", "[8 4 3 3]"}},
+		}), nil, vgg.ErrConfig, []string{"wrong", "features.3.weight", "[8 2 3 6]", "3×3"}},
+		{write("inputs", func(o []weights.Out) []weights.Out {
+			o[2].Shape = []int{16, 2, 3, 3}
+			o[3].Shape, o[3].Floats = []int{16}, make([]float32, 16)
+			return o
+		}), nil, vgg.ErrShape, []string{"inputs", "features.3.weight", "[16 2 3 3]", "[16 4 3 3]"}},
 		{write("flat", func(o []weights.Out) []weights.Out {
 			o[2].Shape = []int{8 * 4 * 3 * 3}
 			return o
-		}), nil, vgg.ErrShape, []string{"flat", "features.3.weight", "[288]"}},
+		}), nil, vgg.ErrConfig, []string{"flat", "features.3.weight", "[288]"}},
 		{write("other", func([]weights.Out) []weights.Out { return nil }), nil, nil, []string{"other", "features.0.weight"}},
 		{write("labels", func(o []weights.Out) []weights.Out { return o }), []vgg.Option{vgg.Labels([]string{"one"})}, vgg.ErrShape, []string{"/labels: ", "1 labels", "10 classes"}},
 		{write("config", func(o []weights.Out) []weights.Out { return o }), []vgg.Option{vgg.Configuration(cfg.WithClasses(12))}, vgg.ErrShape, []string{"classifier.6.weight", "[10 256]", "[12 256]"}},
@@ -166,9 +171,9 @@ func TestOpenErrors(t *testing.T) {
 		}
 	}
 	var te *vgg.TensorError
-	_, err = vgg.Open(filepath.Join(dir, "wrong"))
+	_, err = vgg.Open(filepath.Join(dir, "inputs"))
 	require.True(t, errors.As(err, &te))
-	require.Equal(t, []int{8, 2, 3, 6}, te.Got)
+	require.Equal(t, []int{16, 2, 3, 3}, te.Got)
 }
 
 // TestTruncated cuts a file at every kind of place.

@@ -47,9 +47,8 @@ func TestTrim(t *testing.T) {
 	require.NoError(t, weights.WriteFile(path, []weights.Out{{Name: "w", DType: weights.F32, Shape: []int{n}, Floats: make([]float32, n)}}, nil))
 	file, err := weights.Open(path)
 	require.NoError(t, err)
-	s := &fileSource{file: file}
 	read := func() {
-		w, err := s.file.Tensor("w")
+		w, err := file.Tensor("w")
 		require.NoError(t, err)
 		view, ok := w.Float32View()
 		if !ok {
@@ -61,7 +60,7 @@ func TestTrim(t *testing.T) {
 	}
 	read()
 	require.Greater(t, residentKiB(t, path), 4<<10)
-	stop := s.trim()
+	stop := trim(file)
 	require.Eventually(t, func() bool { return residentKiB(t, path) < 64 }, 10*time.Second, 10*time.Millisecond)
 	read() // is mapped again
 	stop()

@@ -55,6 +55,7 @@ func (f networkFlags) network() (vgg.Config, error) {
 type modelFlags struct {
 	networkFlags `embed:""`
 	Weights      string `short:"w" placeholder:"FILE" help:"File of weights: safetensors, PyTorch .pth, Caffe .caffemodel or ONNX. Without it, the small model that comes with nonet, or random weights for --config."`
+	Key          string `placeholder:"PREFIX" help:"Of a file with several networks, the one whose tensors' names begin so."`
 	Labels       string `placeholder:"FILE" help:"Names of the classes: one a line, with or without WordNet ids in front, a list, or numbers and names, as JSON or Python write them; or a config.json."`
 	Preset       string `placeholder:"NAME" help:"Preparation of pictures: torch, caffe, unit or none. Without it, what the weights say, else caffe for files of Caffe and Keras and torch for others."`
 	Side         int    `placeholder:"PIXELS" min:"0" help:"Shorter side that pictures are scaled to before the crop."`
@@ -70,7 +71,7 @@ func (f modelFlags) open(s streams) (*vgg.Model, error) {
 	}
 	switch {
 	case f.Weights != "":
-		return vgg.Open(f.Weights, opts...)
+		return f.openWeights(opts)
 	case f.given():
 		cfg, err := f.network()
 		if err != nil {
@@ -87,6 +88,21 @@ func (f modelFlags) open(s streams) (*vgg.Model, error) {
 		return vgg.New(cfg, src, opts...)
 	}
 	return pretrained.CIFAR10(opts...)
+}
+
+// openWeights reads the model of the file of weights.
+func (f modelFlags) openWeights(opts []vgg.Option) (*vgg.Model, error) {
+	file, err := weights.Open(f.Weights)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	n, err := vgg.Describe(file, opts...)
+	if err != nil {
+		return nil, err
+	}
+	n.Picture = f.pictures(n.Picture)
+	return n.Model(opts...)
 }
 
 // options turns the flags into options of a model.
@@ -111,12 +127,8 @@ func (f modelFlags) options() ([]vgg.Option, error) {
 			return nil, err
 		}
 	}
-	if (f.Preset != "" || f.Side != 0) && f.Weights != "" {
-		pic, err := f.filePictures(opts)
-		if err != nil {
-			return nil, err
-		}
-		opts = append(opts, vgg.Pictures(pic))
+	if f.Key != "" {
+		opts = append(opts, vgg.Key(f.Key))
 	}
 	switch f.Algorithm {
 	case "direct":
@@ -132,18 +144,7 @@ func (f modelFlags) options() ([]vgg.Option, error) {
 	return opts, nil
 }
 
-// filePictures is the preparation that the weights ask for, with what the flags
-// change of it.
-func (f modelFlags) filePictures(opts []vgg.Option) (vgg.Picture, error) {
-	file, err := weights.Open(f.Weights)
-	if err != nil {
-		return vgg.Picture{}, err
-	}
-	defer file.Close()
-	pic, err := vgg.FilePicture(file, opts...)
-	return f.pictures(pic), err
-}
-
+// pictures changes the preparation of pictures by the flags.
 func (f modelFlags) pictures(pic vgg.Picture) vgg.Picture {
 	if f.Preset != "" {
 		pic.Preset, _ = picture.ParsePreset(f.Preset) // checked by options

@@ -7,18 +7,19 @@ import (
 
 	"github.com/nonet-go/nonet/vgg"
 	"github.com/nonet-go/nonet/vgg/check"
-	"github.com/nonet-go/nonet/vgg/picture"
 	"github.com/nonet-go/nonet/vgg/weights"
 )
 
 type summaryCmd struct {
 	networkFlags `embed:""`
 	Weights      string `short:"w" placeholder:"FILE" help:"File of weights to describe."`
+	Key          string `placeholder:"PREFIX" help:"Of a file with several networks, the one whose tensors' names begin so."`
+	Verbose      bool   `help:"List the tensors of the file that do not matter, and why, on standard error."`
 	JSON         bool   `help:"Print a JSON object."`
 }
 
 func (c *summaryCmd) Run(s streams) error {
-	cfg, err := c.describe()
+	cfg, err := c.describe(s)
 	if err != nil {
 		return err
 	}
@@ -33,7 +34,7 @@ func (c *summaryCmd) Run(s streams) error {
 	return err
 }
 
-func (c *summaryCmd) describe() (vgg.Config, error) {
+func (c *summaryCmd) describe(s streams) (vgg.Config, error) {
 	if c.Weights == "" {
 		if !c.given() {
 			c.Config = "D"
@@ -45,22 +46,28 @@ func (c *summaryCmd) describe() (vgg.Config, error) {
 		return vgg.Config{}, err
 	}
 	defer f.Close()
-	var opts []vgg.Option
-	if c.given() {
-		cfg, err := c.network()
-		if err != nil {
-			return cfg, err
-		}
-		opts = append(opts, vgg.Configuration(cfg))
+	flags := modelFlags{networkFlags: c.networkFlags, Key: c.Key}
+	opts, err := flags.options()
+	if err != nil {
+		return vgg.Config{}, err
 	}
-	cfg, _, _, err := vgg.Describe(f, opts...)
-	return cfg, err
+	n, err := vgg.Describe(f, opts...)
+	if err != nil {
+		return vgg.Config{}, err
+	}
+	if c.Verbose {
+		for _, t := range n.Ignored {
+			fmt.Fprintf(s.err, "not used: %q: %s\n", t.Name, t.Reason)
+		}
+	}
+	return n.Config, nil
 }
 
 type convertCmd struct {
 	networkFlags `embed:""`
 	In           string `arg:"" help:"File of weights: safetensors (names of nonet, torchvision, timm or Keras), PyTorch .pth, Caffe .caffemodel or ONNX, told by its content."`
 	Out          string `arg:"" help:"safetensors file to write."`
+	Key          string `placeholder:"PREFIX" help:"Of a file with several networks, the one whose tensors' names begin so."`
 	Labels       string `placeholder:"FILE" help:"Names of the classes: one a line, with or without WordNet ids in front, or JSON."`
 	Preset       string `placeholder:"NAME" help:"Preparation of pictures: torch, caffe, unit or none. Without it, what the file says, else caffe for files of Caffe and Keras and torch for others."`
 	Half         bool   `help:"Store weights in half precision: half the size, 11 bits of precision."`
@@ -77,27 +84,18 @@ func (c *convertCmd) Run(s streams) error {
 		return err
 	}
 	defer f.Close()
-	flags := modelFlags{networkFlags: c.networkFlags, Labels: c.Labels}
+	flags := modelFlags{networkFlags: c.networkFlags, Key: c.Key, Labels: c.Labels, Preset: c.Preset}
 	opts, err := flags.options()
 	if err != nil {
 		return err
 	}
-	cfg, src, fromFile, err := vgg.Describe(f, opts...)
+	n, err := vgg.Describe(f, opts...)
 	if err != nil {
 		return err
 	}
-	opts = append(fromFile, opts...)
-	if c.Preset != "" {
-		pic, err := vgg.FilePicture(f, opts...)
-		if err == nil {
-			pic.Preset, err = picture.ParsePreset(c.Preset)
-		}
-		if err != nil {
-			return err
-		}
-		opts = append(opts, vgg.Pictures(pic))
-	}
-	if err := vgg.Save(c.Out, cfg, src, c.Half, opts...); err != nil {
+	cfg := n.Config
+	opts = []vgg.Option{vgg.Labels(n.Labels), vgg.Pictures(flags.pictures(n.Picture))}
+	if err := vgg.Save(c.Out, cfg, n.Source, c.Half, opts...); err != nil {
 		return err
 	}
 	if c.JSON {

@@ -17,6 +17,11 @@ const caffe = "Caffe"
 // four dimensions; those of 1 in front are left out of a fully connected layer's.
 var caffeLayers = map[int]struct{ name, blobs int }{2: {4, 6}, 100: {1, 7}}
 
+const (
+	maxBlobs = 16
+	maxName  = 1 << 10
+)
+
 func (f *File) parseCaffe() error {
 	m, err := f.message()
 	if err != nil {
@@ -57,6 +62,9 @@ func caffeLayer(m message, nameField, blobsField int, entries map[string]entry) 
 	})
 	if err != nil {
 		return err
+	}
+	if len(blobs) > maxBlobs || len(name) > maxName {
+		return formatf(name, "a layer of %d blobs and a name of %d bytes, want at most %d and %d", len(blobs), len(name), maxBlobs, maxName)
 	}
 	for i, b := range blobs {
 		kind := fmt.Sprint("blob", i)

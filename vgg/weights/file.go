@@ -56,15 +56,33 @@ func (f *File) Names() []string { return slices.Clone(f.names) }
 // Metadata returns the file's free text by its keys.
 func (f *File) Metadata() map[string]string { return maps.Clone(f.metadata) }
 
+// Info returns the type and shape of a tensor without reading it. The error wraps
+// ErrNotFound if there is no such tensor.
+func (f *File) Info(name string) (DType, []int, error) {
+	e, err := f.find(name)
+	return e.dtype, slices.Clone(e.shape), err
+}
+
+func (f *File) find(name string) (entry, error) {
+	e, ok := f.entries[name]
+	if !ok {
+		return e, &Error{File: f.name, Tensor: name, Err: ErrNotFound,
+			Detail: fmt.Sprintf("the file has %d others", len(f.names))}
+	}
+	return e, nil
+}
+
 // Tensor returns the tensor of the given name. If the file is mapped or in
 // memory, Data is a view of it, valid until Close; else Data is read anew by
 // each call, and belongs to the caller. The error wraps ErrNotFound if there is
 // no such tensor.
 func (f *File) Tensor(name string) (Tensor, error) {
-	e, ok := f.entries[name]
-	if !ok {
-		return Tensor{}, &Error{File: f.name, Tensor: name, Err: ErrNotFound,
-			Detail: fmt.Sprintf("the file has %d others", len(f.names))}
+	e, err := f.find(name)
+	if err != nil {
+		return Tensor{}, err
+	}
+	if e.dtype.Size() == 0 {
+		return Tensor{}, &Error{File: f.name, Tensor: name, Detail: "elements made by " + quote(string(e.dtype)), Err: ErrUnsupported}
 	}
 	data, err := f.entryData(e)
 	if err != nil {

@@ -84,9 +84,6 @@ func TestReadOnDemand(t *testing.T) {
 // grows beyond its place.
 func TestHostilePickles(t *testing.T) {
 	for text, want := range map[string]string{
-		"\x80\x02cos\nsystem\n(X\x04\x00\x00\x00true\x85R.": `"os.system", which is not called`,
-		"\x80\x02c__builtin__\neval\n.":                     `"__builtin__.eval", which is not called`,
-		"\x80\x02ctorchvision.models.vgg\nVGG\n.":           "state_dict",
 		"\x80\x02cos":                                      "a line without end",
 		"\x80\x02X\xff\xff\xff\x7fabc.":                    "more bytes wanted",
 		"\x80\x02\x8d\xff\xff\xff\xff\xff\xff\xff\xffabc.": "length",

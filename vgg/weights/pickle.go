@@ -10,14 +10,18 @@ import (
 // A pickle is a program for a stack machine that builds Python objects. This
 // machine knows the instructions that torch.save writes, and calls nothing but
 // the names in its table of globals: it builds dictionaries, lists, numbers,
-// strings, and what those globals make.
+// strings, and what those globals make. Any other global is a pyObject, which is
+// never called: whatever a program makes of it is a pyObject again.
 //
-// Memory is in proportion to the pickle: each instruction pushes at most one
-// value, values are shared, and what a global copies is counted by spend.
+// Memory is bounded: each instruction pushes at most one value, of which there
+// are at most maxValues, values are shared, and what a global copies is counted
+// by spend.
 type unpickler struct {
 	in      []byte
 	at      int
 	spent   int
+	made    int // values pushed or stored
+	depth   int // of calls in each other
 	stack   []any
 	marks   []int // heights of the stack
 	memo    map[int]any
@@ -33,7 +37,18 @@ type (
 	pyDict  struct{ keys, values []any }
 	// pyFunc is a global that can be called.
 	pyFunc func(u *unpickler, args pyTuple) (any, error)
+	// pyObject is a global that is not known, or what was made of one: a number of
+	// numpy's, a device, a dictionary of a class of its own.
+	pyObject struct {
+		class string  // module and name of the global
+		items *pyDict // what was put into it by keys, or nil
+		state any     // what BUILD gave it
+	}
 )
+
+// maxValues bounds how many values a pickle makes: those of VGG-19's state_dict are
+// some thousand, of a checkpoint with its optimizer some ten thousand.
+const maxValues = 1 << 19
 
 // get returns the value of a string key.
 func (d *pyDict) get(key string) any {
@@ -102,7 +117,18 @@ func (u *unpickler) line() (string, error) {
 	return s, nil
 }
 
-func (u *unpickler) push(v any) { u.stack = append(u.stack, v) }
+func (u *unpickler) push(v any) {
+	u.made++
+	u.stack = append(u.stack, v)
+}
+
+// store keeps the value on top of the stack under a number.
+func (u *unpickler) store(i int) error {
+	v, err := u.top()
+	u.made++
+	u.memo[i] = v
+	return err
+}
 
 // pop takes n values off the stack; not below the last mark.
 func (u *unpickler) pop(n int) ([]any, error) {
@@ -155,6 +181,9 @@ func (u *unpickler) run() (any, error) {
 		if !ok {
 			return nil, u.failf("instruction %#02x is none that torch.save writes", op[0])
 		}
+		if u.made > maxValues {
+			return nil, u.failf("makes more than %d values", maxValues)
+		}
 		if err := step(u); err != nil {
 			return nil, err
 		}
@@ -205,9 +234,7 @@ func init() { // the table's functions and the machine refer to each other
 			if err != nil {
 				return err
 			}
-			v, err := u.top()
-			u.memo[i] = v
-			return err
+			return u.store(i)
 		}
 	}
 	get := func(n int) func(*unpickler) error {
@@ -229,32 +256,37 @@ func init() { // the table's functions and the machine refer to each other
 		0x95: func(u *unpickler) error { _, err := u.read(8); return err }, // FRAME
 		'N':  constant(nil), 0x88: constant(true), 0x89: constant(false),   // NONE NEWTRUE NEWFALSE
 		'K': integer(1, false), 'M': integer(2, false), 'J': integer(4, true), // BININT1 BININT2 BININT
-		0x8a: (*unpickler).long,                                   // LONG1
-		'G':  (*unpickler).binfloat,                               // BINFLOAT
-		'X':  text(4), 0x8c: text(1), 0x8d: text(8), 'U': text(1), // BINUNICODE SHORT_BINUNICODE BINUNICODE8 SHORT_BINSTRING
-		'T': text(4), 'B': raw(4), 'C': raw(1), // BINSTRING BINBYTES SHORT_BINBYTES
-		'}': func(u *unpickler) error { u.push(&pyDict{}); return nil }, // EMPTY_DICT
-		']': func(u *unpickler) error { u.push(&pyList{}); return nil }, // EMPTY_LIST
-		')': constant(pyTuple(nil)), 0x85: tuple(1), 0x86: tuple(2), 0x87: tuple(3),
+		0x8a: func(u *unpickler) error { return u.long(1) }, 0x8b: func(u *unpickler) error { return u.long(4) }, // LONG1 LONG4
+		'G': (*unpickler).binfloat,                               // BINFLOAT
+		'X': text(4), 0x8c: text(1), 0x8d: text(8), 'U': text(1), // BINUNICODE SHORT_BINUNICODE BINUNICODE8 SHORT_BINSTRING
+		'T': text(4), 'B': raw(4), 'C': raw(1), 0x8e: raw(8), 0x96: raw(8), // BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8
+		0x8f: func(u *unpickler) error { u.push(&pyList{}); return nil },                         // EMPTY_SET
+		0x90: func(u *unpickler) error { v, err := u.popMark(); return u.extend(v, err) },        // ADDITEMS
+		0x91: func(u *unpickler) error { v, err := u.popMark(); u.push(&pyList{v}); return err }, // FROZENSET
+		'}':  func(u *unpickler) error { u.push(&pyDict{}); return nil },                         // EMPTY_DICT
+		']':  func(u *unpickler) error { u.push(&pyList{}); return nil },                         // EMPTY_LIST
+		')':  constant(pyTuple(nil)), 0x85: tuple(1), 0x86: tuple(2), 0x87: tuple(3),
 		'(': func(u *unpickler) error { u.marks = append(u.marks, len(u.stack)); return nil },   // MARK
 		't': func(u *unpickler) error { v, err := u.popMark(); u.push(pyTuple(v)); return err }, // TUPLE
 		'0': func(u *unpickler) error { _, err := u.pop(1); return err },                        // POP
+		'1': func(u *unpickler) error { _, err := u.popMark(); return err },                     // POP_MARK
+		'2': func(u *unpickler) error { v, err := u.top(); u.push(v); return err },              // DUP
 		'q': put(1), 'r': put(4), 'h': get(1), 'j': get(4),                                      // BINPUT LONG_BINPUT BINGET LONG_BINGET
-		0x94: func(u *unpickler) error { v, err := u.top(); u.memo[len(u.memo)] = v; return err }, // MEMOIZE
-		'a':  func(u *unpickler) error { v, err := u.pop(1); return u.extend(v, err) },            // APPEND
-		'e':  func(u *unpickler) error { v, err := u.popMark(); return u.extend(v, err) },         // APPENDS
-		's':  func(u *unpickler) error { v, err := u.pop(2); return u.setItems(v, err) },          // SETITEM
-		'u':  func(u *unpickler) error { v, err := u.popMark(); return u.setItems(v, err) },       // SETITEMS
-		'c':  (*unpickler).global,                                                                 // GLOBAL
-		0x93: (*unpickler).stackGlobal,                                                            // STACK_GLOBAL
-		'R':  (*unpickler).reduce,                                                                 // REDUCE
-		'b':  (*unpickler).buildState,                                                             // BUILD
-		'Q':  (*unpickler).persistent,                                                             // BINPERSID
+		0x94: func(u *unpickler) error { return u.store(len(u.memo)) },                      // MEMOIZE
+		'a':  func(u *unpickler) error { v, err := u.pop(1); return u.extend(v, err) },      // APPEND
+		'e':  func(u *unpickler) error { v, err := u.popMark(); return u.extend(v, err) },   // APPENDS
+		's':  func(u *unpickler) error { v, err := u.pop(2); return u.setItems(v, err) },    // SETITEM
+		'u':  func(u *unpickler) error { v, err := u.popMark(); return u.setItems(v, err) }, // SETITEMS
+		'c':  (*unpickler).global,                                                           // GLOBAL
+		0x93: (*unpickler).stackGlobal,                                                      // STACK_GLOBAL
+		'R':  (*unpickler).reduce, 0x81: (*unpickler).reduce, 0x92: (*unpickler).newObject,  // REDUCE NEWOBJ NEWOBJ_EX
+		'b': (*unpickler).buildState, // BUILD
+		'Q': (*unpickler).persistent, // BINPERSID
 	}
 }
 
-func (u *unpickler) long() error {
-	b, err := u.counted(1)
+func (u *unpickler) long(n int) error {
+	b, err := u.counted(n)
 	if err != nil {
 		return err
 	}
@@ -298,11 +330,16 @@ func (u *unpickler) extend(v []any, err error) error {
 	if err != nil {
 		return err
 	}
-	l, ok := top.(*pyList)
-	if !ok {
+	switch l := top.(type) {
+	case *pyList:
+		l.items = append(l.items, v...)
+	case *pyObject: // a list of a class of its own: its values have no keys
+		for _, x := range v {
+			l.set(int64(l.len()), x)
+		}
+	default:
 		return u.failf("appends to what is no list")
 	}
-	l.items = append(l.items, v...)
 	return nil
 }
 
@@ -315,13 +352,33 @@ func (u *unpickler) setItems(v []any, err error) error {
 		return err
 	}
 	d, ok := top.(*pyDict)
-	if !ok || len(v)%2 != 0 {
+	object, isObject := top.(*pyObject)
+	if !ok && !isObject || len(v)%2 != 0 {
 		return u.failf("sets %d keys and values of what is no dictionary", len(v))
 	}
 	for i := 0; i < len(v); i += 2 {
-		d.keys, d.values = append(d.keys, v[i]), append(d.values, v[i+1])
+		if isObject {
+			object.set(v[i], v[i+1])
+		} else {
+			d.keys, d.values = append(d.keys, v[i]), append(d.values, v[i+1])
+		}
 	}
 	return nil
+}
+
+// set adds a value under a key.
+func (o *pyObject) set(key, value any) {
+	if o.items == nil {
+		o.items = &pyDict{}
+	}
+	o.items.keys, o.items.values = append(o.items.keys, key), append(o.items.values, value)
+}
+
+func (o *pyObject) len() int {
+	if o.items == nil {
+		return 0
+	}
+	return len(o.items.keys)
 }
 
 func (u *unpickler) global() error {
@@ -350,11 +407,11 @@ func (u *unpickler) stackGlobal() error {
 }
 
 func (u *unpickler) pushGlobal(module, name string) error {
-	v, ok := u.globals(module, name)
-	if !ok {
-		return &Error{Detail: "the pickle wants " + quote(module+"."+name) + ", which is not called: save the model's state_dict() instead of the model", Err: ErrUnsupported}
+	if v, ok := u.globals(module, name); ok {
+		u.push(v)
+	} else {
+		u.push(&pyObject{class: module + "." + name})
 	}
-	u.push(v)
 	return nil
 }
 
@@ -363,29 +420,48 @@ func (u *unpickler) reduce() error {
 	if err != nil {
 		return err
 	}
-	f, ok1 := v[0].(pyFunc)
-	args, ok2 := v[1].(pyTuple)
-	if !ok1 || !ok2 {
-		return u.failf("calls what is no function")
+	args, isTuple := v[1].(pyTuple)
+	switch f := v[0].(type) {
+	case *pyObject:
+		u.push(&pyObject{class: f.class})
+		return nil
+	case pyFunc:
+		if isTuple {
+			made, err := f(u, args)
+			u.push(made)
+			return err
+		}
 	}
-	made, err := f(u, args)
-	u.push(made)
-	return err
+	return u.failf("calls what is no function")
 }
 
-// buildState drops the attributes of an object: those of a state_dict are
-// version numbers.
-func (u *unpickler) buildState() error {
+// newObject is reduce with keyword arguments, which torch's own objects do not have.
+func (u *unpickler) newObject() error {
 	if _, err := u.pop(1); err != nil {
 		return err
 	}
-	top, err := u.top()
-	if err == nil {
-		if _, ok := top.(*pyDict); !ok {
-			err = u.failf("attributes of what is no dictionary")
-		}
+	return u.reduce()
+}
+
+// buildState drops the attributes of a dictionary or tensor: those of a state_dict
+// are version numbers. Those of a pyObject are kept.
+func (u *unpickler) buildState() error {
+	state, err := u.pop(1)
+	if err != nil {
+		return err
 	}
-	return err
+	top, err := u.top()
+	if err != nil {
+		return err
+	}
+	switch o := top.(type) {
+	case *pyObject:
+		o.state = state[0]
+	case *pyDict, *pyList, *torchTensor:
+	default:
+		return u.failf("attributes of what is no object")
+	}
+	return nil
 }
 
 func (u *unpickler) persistent() error {

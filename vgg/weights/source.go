@@ -9,6 +9,9 @@ type Source interface {
 	Format() string
 	// Names lists the tensors in ascending order. The slice is the caller's.
 	Names() []string
+	// Info returns the type and shape of a tensor without reading it. The error
+	// wraps ErrNotFound if there is none of that name. The slice is the caller's.
+	Info(name string) (DType, []int, error)
 	// Tensor returns a tensor. The error wraps ErrNotFound if there is none of
 	// that name. Data is valid until Close.
 	Tensor(name string) (Tensor, error)

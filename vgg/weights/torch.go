@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/big"
 	"path"
+	"strconv"
 	"strings"
 )
 
@@ -55,31 +56,56 @@ type torchReader struct {
 
 // torchGlobals is all that a pickle may call.
 //
-//	collections.OrderedDict           a dictionary
-//	torch._utils._rebuild_tensor_v2   a view of a storage
-//	torch._utils._rebuild_tensor      likewise, before version 0.4
-//	torch._utils._rebuild_parameter   the tensor of a parameter
-//	torch.FloatStorage …              the type of a storage
+//	collections.OrderedDict, defaultdict         a dictionary
+//	torch._utils._rebuild_tensor_v2              a view of a storage
+//	torch._utils._rebuild_tensor                 likewise, before version 0.4
+//	torch._utils._rebuild_parameter, …_with_state   the tensor of a parameter
+//	torch._tensor._rebuild_from_type_v2          the tensor of a class of its own
+//	torch.FloatStorage …                         the type of a storage
 func torchGlobals(module, name string) (any, bool) {
 	switch module + "." + name {
 	case "collections.OrderedDict":
 		return pyFunc(orderedDict), true
+	case "collections.defaultdict":
+		return pyFunc(func(*unpickler, pyTuple) (any, error) { return &pyDict{}, nil }), true
 	case "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor":
 		return pyFunc(rebuildTensor), true
-	case "torch._utils._rebuild_parameter":
-		return pyFunc(func(_ *unpickler, args pyTuple) (any, error) {
-			if len(args) > 0 {
-				if t, ok := args[0].(*torchTensor); ok {
-					return t, nil
-				}
-			}
-			return nil, formatf("", "a parameter that is no tensor")
-		}), true
+	case "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state":
+		return pyFunc(rebuildParameter), true
+	case "torch._tensor._rebuild_from_type_v2":
+		return pyFunc(rebuildFromType), true
 	}
 	if d, ok := torchTypes[name]; ok && module == "torch" {
 		return d, true
 	}
 	return nil, false
+}
+
+// rebuildParameter returns the tensor of (tensor, requires_grad, …).
+func rebuildParameter(_ *unpickler, args pyTuple) (any, error) {
+	if len(args) > 0 {
+		switch args[0].(type) {
+		case *torchTensor, *pyObject:
+			return args[0], nil
+		}
+	}
+	return nil, formatf("", "a parameter that is no tensor")
+}
+
+// rebuildFromType calls the function of (function, class, arguments, state).
+func rebuildFromType(u *unpickler, args pyTuple) (any, error) {
+	if len(args) > 2 {
+		f, ok1 := args[0].(pyFunc)
+		inner, ok2 := args[2].(pyTuple)
+		if u.depth++; u.depth > maxNesting {
+			return nil, formatf("", "calls in calls, more than %d deep", maxNesting)
+		}
+		defer func() { u.depth-- }()
+		if ok1 && ok2 {
+			return f(u, inner)
+		}
+	}
+	return &pyObject{class: "torch._utils._rebuild_from_type"}, nil
 }
 
 func orderedDict(u *unpickler, args pyTuple) (any, error) {
@@ -126,6 +152,9 @@ func rebuildTensor(u *unpickler, args pyTuple) (any, error) {
 			return nil, err
 		}
 	}
+	if unknown, ok := args[0].(*pyObject); ok { // of a type that is not read
+		return &pyObject{class: rebuilds + "tensor_v2 of " + unknown.class}, nil
+	}
 	s, ok1 := args[0].(*torchStorage)
 	offset, ok2 := args[1].(int64)
 	shape, ok3 := dims(args[2])
@@ -153,6 +182,16 @@ func dims(v any) ([]int, bool) {
 // persist makes the storage of ('storage', type, key, device, elements, …).
 func (r *torchReader) persist(id any) (any, error) {
 	t, ok := id.(pyTuple)
+	if ok && len(t) > 1 && t[0] == "module" { // a class and its source, before version 1.6
+		if class, isObject := t[1].(*pyObject); isObject {
+			return class, nil
+		}
+	}
+	if ok && len(t) >= 5 && t[0] == "storage" {
+		if class, isObject := t[1].(*pyObject); isObject {
+			return class, nil
+		}
+	}
 	if !ok || len(t) < 5 || t[0] != "storage" {
 		return nil, formatf("", "a persistent id that is no storage's")
 	}
@@ -267,7 +306,7 @@ func (f *File) parseTorchLegacy() error {
 	}
 	magic, isBig := parts[0].(*big.Int)
 	if !isBig || magic.Text(16) != "1950a86a20f9469cfc6c" || parts[1] != int64(1001) {
-		return formatf("", "protocol %v, want 1001", parts[1])
+		return formatf("", "not the magic number and protocol 1001 of torch.save")
 	}
 	if system, ok := parts[2].(*pyDict); ok && system.get("little_endian") == false {
 		return &Error{Detail: "the file was written on a big-endian machine", Err: ErrUnsupported}
@@ -300,39 +339,139 @@ func (f *File) parseTorchLegacy() error {
 	return r.finish(parts[3])
 }
 
-// finish makes the tensors of a state_dict, or of one in a checkpoint under the
-// names that training programs use.
+// rebuilds begins the names of the functions that make tensors.
+const rebuilds = "torch._utils._rebuild_"
+
+const (
+	maxNesting   = 64      // of dictionaries in each other
+	maxNameBytes = 1 << 22 // of all names together
+	maxShared    = 4       // how often the tensors may fill the file: those that share memory count each time
+)
+
+// finish lists the tensors of what torch.save was given: a state_dict, or a
+// checkpoint that holds one somewhere. The keys of dictionaries, and places in
+// lists, make their names: state_dict.features.0.weight. Objects that are not read
+// leave no trace.
 func (r *torchReader) finish(root any) error {
-	d, ok := root.(*pyDict)
-	for _, key := range []string{"state_dict", "model_state_dict", "model"} {
-		if ok {
-			if inner, isDict := d.get(key).(*pyDict); isDict {
-				d = inner
-			}
-		}
+	w := &torchWalk{r: r, entries: map[string]entry{}}
+	if err := w.walk("", root, 0); err != nil {
+		return err
 	}
-	if !ok {
+	if w.module != "" && !w.convolution {
+		return &Error{Detail: "the file holds a whole model, of class " + quote(w.module) + ", whose code is not run. " +
+			"What can be read is its state_dict, which Python writes where that class is defined: " +
+			"torch.save(torch.load(OLD, weights_only=False).state_dict(), NEW)", Err: ErrUnsupported}
+	}
+	if len(w.entries) == 0 {
 		return formatf("", "the file holds no dictionary of tensors")
 	}
-	entries := map[string]entry{}
+	r.f.format = torch
+	r.f.setEntries(w.entries)
+	return nil
+}
+
+// torchWalk collects tensors.
+type torchWalk struct {
+	r           *torchReader
+	entries     map[string]entry
+	nameBytes   int
+	bytes       int64  // of all tensors
+	steps       int    // values visited: those that are shared count each time
+	convolution bool   // a tensor has four dimensions
+	module      string // the class of a whole model that was met, or empty
+}
+
+func (w *torchWalk) walk(name string, v any, depth int) error {
+	if w.steps++; w.steps > 2*maxValues {
+		return formatf("", "dictionaries that hold each other many times over")
+	}
+	switch v := v.(type) {
+	case *torchTensor:
+		return w.tensor(name, v)
+	case *pyDict:
+		return w.dict(name, v, depth)
+	case *pyList:
+		return w.list(name, v.items, depth)
+	case pyTuple:
+		return w.list(name, v, depth)
+	case *pyObject:
+		if state, ok := v.state.(*pyDict); ok && w.module == "" && state.get("_modules") != nil {
+			w.module = v.class
+		}
+		if strings.HasPrefix(v.class, rebuilds) { // a tensor that cannot be read
+			return w.add(name, entry{dtype: DType(v.class)})
+		}
+		if v.items != nil {
+			return w.dict(name, v.items, depth)
+		}
+	}
+	return nil
+}
+
+func (w *torchWalk) dict(name string, d *pyDict, depth int) error {
 	for i, k := range d.keys {
-		name, isName := k.(string)
-		t, isTensor := d.values[i].(*torchTensor)
-		if !isName || !isTensor {
-			continue // an optimizer's state, an epoch's number
+		var key string
+		switch k := k.(type) {
+		case string:
+			key = k
+		case int64:
+			key = strconv.FormatInt(k, 10)
+		default:
+			key = fmt.Sprintf("[%d]", i)
 		}
-		name = strings.TrimPrefix(name, "module.") // of DataParallel
-		if _, twice := entries[name]; twice {
-			return formatf(name, "is there twice")
-		}
-		e, err := r.entry(name, t)
-		if err != nil {
+		if err := w.enter(name, key, d.values[i], depth); err != nil {
 			return err
 		}
-		entries[name] = e
 	}
-	r.f.format = torch
-	r.f.setEntries(entries)
+	return nil
+}
+
+func (w *torchWalk) list(name string, items []any, depth int) error {
+	for i, v := range items {
+		if err := w.enter(name, strconv.Itoa(i), v, depth); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enter walks on into a value under a key. Others than tensors and what may hold
+// them are passed by.
+func (w *torchWalk) enter(name, key string, v any, depth int) error {
+	switch v.(type) {
+	case *torchTensor, *pyDict, *pyList, pyTuple, *pyObject:
+	default:
+		return nil
+	}
+	if depth >= maxNesting {
+		return formatf("", "dictionaries and lists in each other, more than %d deep", maxNesting)
+	}
+	if name != "" {
+		key = name + "." + key
+	}
+	if w.nameBytes += len(key); w.nameBytes > maxNameBytes {
+		return formatf("", "the names take more than %d bytes", maxNameBytes)
+	}
+	return w.walk(key, v, depth+1)
+}
+
+func (w *torchWalk) tensor(name string, t *torchTensor) error {
+	e, err := w.r.entry(name, t)
+	if err != nil {
+		return err
+	}
+	if w.bytes += e.length; w.bytes > maxShared*w.r.f.size {
+		return formatf(name, "the tensors up to here take %d bytes, the file has %d: they are the same ones many times over", w.bytes, w.r.f.size)
+	}
+	w.convolution = w.convolution || len(t.shape) == 4
+	return w.add(name, e)
+}
+
+func (w *torchWalk) add(name string, e entry) error {
+	if _, twice := w.entries[name]; twice {
+		return formatf(name, "is there twice")
+	}
+	w.entries[name] = e
 	return nil
 }
 

@@ -17,7 +17,10 @@ package parallel
 
 import (
 	"context"
+	"fmt"
+	"math"
 	"runtime"
+	"runtime/debug"
 	"sync/atomic"
 )
 
@@ -34,7 +37,8 @@ const (
 const MaxWorkers = 1 << 12
 
 // Team is a number of workers: the goroutine that calls Run, and its helpers.
-// One goroutine at a time may use a Team. A nil Team is a team of one.
+// One goroutine at a time may use a Team, and its items may not: Run inside Run of
+// the same Team panics. A nil Team is a team of one, which anyone may use at any time.
 type Team struct {
 	workers int
 
@@ -50,6 +54,8 @@ type Team struct {
 	fn       func(worker, item int)
 	observer Observer
 
+	busy     atomic.Bool               // Run runs
+	failed   atomic.Pointer[ItemPanic] // the first of this phase, on a helper
 	open     atomic.Bool
 	parked   atomic.Int32
 	wake     chan struct{} // one token wakes one parked helper
@@ -137,13 +143,26 @@ func (t *Team) End() {
 // If ctx ends, the items that are not yet begun are dropped and Run returns
 // ctx's error. Run allocates nothing; for that to hold for the caller, fn must
 // be built once and kept.
+//
+// If an item panics, on whichever goroutine, the items that are not yet begun are
+// dropped, and when those under way have ended, Run panics with an *ItemPanic. The
+// Team stays usable. Run itself panics if the Team is running already: because an
+// item has called it, or another goroutine.
 func (t *Team) Run(ctx context.Context, n int, fn func(worker, item int)) error {
-	if t == nil || len(t.helpers) == 0 || n == 1 {
+	if t == nil {
 		return t.runAlone(ctx, n, fn)
 	}
-	if n <= 0 {
-		return ctx.Err()
+	if !t.busy.CompareAndSwap(false, true) {
+		panic("parallel: Run of a team that runs already: inside an item, or from another goroutine")
 	}
+	defer t.busy.Store(false)
+	if len(t.helpers) == 0 || n <= 1 || int64(n) > math.MaxUint32 { // what a ticket holds
+		return t.runAlone(ctx, n, fn)
+	}
+	return t.runTogether(ctx, n, fn)
+}
+
+func (t *Team) runTogether(ctx context.Context, n int, fn func(worker, item int)) error {
 	t.n, t.fn = n, fn
 	t.done.Store(0)
 	t.phase++
@@ -152,24 +171,65 @@ func (t *Team) Run(ctx context.Context, n int, fn func(worker, item int)) error 
 	}
 	t.wakeParked()
 
+	item, ok := t.claim(0)
+	defer func() { t.end(ok, recover()) }()
 	var err error
-	for err == nil {
-		item, ok := t.claim(0)
-		if !ok {
-			break
-		}
+	for ; ok && err == nil; item, ok = t.claim(0) {
 		t.call(0, item)
 		t.done.Add(1)
 		if err = ctx.Err(); err != nil {
 			t.done.Add(t.dropRest())
 		}
 	}
-	t.await(int64(n))
+	return err
+}
+
+// end waits for the end of a phase. If an item of this goroutine is under way, it has
+// panicked with p, or the goroutine exits.
+func (t *Team) end(underWay bool, p any) {
+	if underWay {
+		t.done.Add(1 + t.dropRest())
+	}
+	t.await(int64(t.n))
 	t.fn = nil
+	failed := t.failed.Swap(nil)
+	if p != nil {
+		failed = newItemPanic(p)
+	}
+	if failed != nil {
+		panic(failed)
+	}
+}
+
+// ItemPanic is what Run panics with when an item has panicked.
+type ItemPanic struct {
+	Value any    // what the item panicked with
+	Stack []byte // of the goroutine that it panicked on
+}
+
+func newItemPanic(value any) *ItemPanic {
+	if p, ok := value.(*ItemPanic); ok { // of a team inside this one
+		return p
+	}
+	return &ItemPanic{value, debug.Stack()}
+}
+
+func (p *ItemPanic) Error() string {
+	return fmt.Sprintf("parallel: an item panicked: %v\n\n%s", p.Value, p.Stack)
+}
+
+// Unwrap returns Value if it is an error.
+func (p *ItemPanic) Unwrap() error {
+	err, _ := p.Value.(error)
 	return err
 }
 
 func (t *Team) runAlone(ctx context.Context, n int, fn func(worker, item int)) error {
+	defer func() {
+		if p := recover(); p != nil {
+			panic(newItemPanic(p))
+		}
+	}()
 	var o Observer
 	if t != nil {
 		o = t.observer
@@ -267,11 +327,18 @@ func (t *Team) await(n int64) {
 // help is a helper's life from Begin to End.
 func (t *Team) help(i int) {
 	h := &t.helpers[i]
+	left := false
+	defer func() {
+		if !left { // an item has ended the goroutine
+			h.running.Store(false)
+		}
+	}()
 	for {
 		t.work(i + 1)
 		h.running.Store(false)
 		// Begin may have found this helper still running, and left it to go on.
 		if !t.open.Load() || !h.running.CompareAndSwap(false, true) {
+			left = true
 			return
 		}
 	}
@@ -298,11 +365,28 @@ func (t *Team) work(worker int) {
 
 // do runs a claimed item and wakes the caller after the phase's last one.
 func (t *Team) do(worker, item int) {
-	n := int64(t.n) // once done reaches n, the next phase may write t.n
+	n, returned := int64(t.n), false // once done reaches n, the next phase may write t.n
+	defer func() {
+		ended := int64(1)
+		if !returned {
+			t.fail(recover())
+			ended += t.dropRest()
+		}
+		if t.done.Add(ended) == n && t.waiting.CompareAndSwap(true, false) {
+			t.finished <- struct{}{}
+		}
+	}()
 	t.call(worker, item)
-	if t.done.Add(1) == n && t.waiting.CompareAndSwap(true, false) {
-		t.finished <- struct{}{}
+	returned = true
+}
+
+// fail keeps what an item of a helper has panicked with, or nil if it has ended the
+// goroutine, for the caller.
+func (t *Team) fail(p any) {
+	if p == nil {
+		p = "runtime.Goexit on a helper's goroutine"
 	}
+	t.failed.CompareAndSwap(nil, newItemPanic(p))
 }
 
 // park sleeps until there is a new phase or the team is closed. It may also

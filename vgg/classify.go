@@ -40,7 +40,8 @@ func (m *Model) Prepare(dst []float32, img image.Image) error {
 
 // Classify returns the top most probable classes of a picture, best first. If the
 // network's result for it is NaN or infinite, the error wraps ErrNotFinite and names
-// the first layer whose activation is.
+// the first layer whose activation is. Any number of goroutines may call it, see
+// Features.
 func (m *Model) Classify(ctx context.Context, img image.Image, top int) ([]Prediction, error) {
 	if m.cfg.Classes() == 0 {
 		return nil, fmt.Errorf("vgg: configuration %s ends with %s and has no classes: %w", m.cfg.Name, m.cfg.Layers[len(m.cfg.Layers)-1].Name, ErrConfig)
@@ -76,14 +77,16 @@ func (m *Model) notFinite(ctx context.Context, img image.Image) error {
 
 // Features returns the activation of a layer for a picture: conv3_2, relu5_1,
 // pool5, fc7 …, or the network's result if layer is empty. What convolutions and
-// fully connected layers give is taken after their ReLU; the last one has none.
+// fully connected layers give is taken after their ReLU; the last one has none. Any
+// number of goroutines may call it: more than MaxSessions wait for each other, or until
+// ctx ends.
 func (m *Model) Features(ctx context.Context, img image.Image, layer string) (Tensor, error) {
 	h, w := m.cfg.Input()
 	input := make([]float32, m.cfg.Channels*h*w)
 	if err := m.Prepare(input, img); err != nil {
 		return Tensor{}, err
 	}
-	s, err := m.borrow(layer)
+	s, err := m.borrow(ctx, layer)
 	if err != nil {
 		return Tensor{}, err
 	}

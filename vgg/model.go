@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
-	"sync"
 
 	"github.com/nonet-go/nonet/conv3x3"
 	"github.com/nonet-go/nonet/gemm"
@@ -30,11 +29,10 @@ type Source interface {
 // Model is a network with its weights, packed for the kernels of this machine.
 // It is immutable: any number of goroutines and sessions may share it.
 type Model struct {
-	cfg    Config
-	opts   modelOptions
-	layers []packedLayer // one for each layer of cfg
-	mu     sync.Mutex
-	free   []*Session // idle sessions of Classify and Features
+	cfg      Config
+	opts     modelOptions
+	layers   []packedLayer // one for each layer of cfg
+	sessions *sessions
 }
 
 // packedLayer holds the one of its fields that its layer's kind needs.
@@ -52,6 +50,7 @@ type modelOptions struct {
 	half      bool
 	labels    []string
 	picture   Picture
+	sessions  *int // see MaxSessions
 }
 
 // An Option changes how a Model is made.
@@ -91,6 +90,10 @@ func New(cfg Config, src Source, opts ...Option) (*Model, error) {
 	m := &Model{cfg: cfg, opts: modelOptions{picture: DefaultPicture(cfg.Size)}}
 	for _, o := range opts {
 		o(&m.opts)
+	}
+	var err error
+	if m.sessions, err = newSessions(m.opts); err != nil {
+		return nil, err
 	}
 	if n := len(m.opts.labels); n > 0 && n != cfg.Classes() {
 		return nil, fmt.Errorf("vgg: %s: %d labels for %d classes: %w", src.Name(), n, cfg.Classes(), ErrShape)
@@ -233,30 +236,6 @@ func (c Config) layerIndex(name string) (int, error) {
 		}
 	}
 	return 0, c.unknownLayer(name)
-}
-
-// borrow returns a session for one picture that ends with the named layer.
-func (m *Model) borrow(layer string) (*Session, error) {
-	m.mu.Lock()
-	for i := len(m.free) - 1; i >= 0; i-- {
-		if s := m.free[i]; s.layer == layer {
-			m.free = append(m.free[:i], m.free[i+1:]...)
-			m.mu.Unlock()
-			return s, nil
-		}
-	}
-	m.mu.Unlock()
-	return m.NewSession(Output(layer))
-}
-
-// giveBack keeps s for the next borrower. The number of idle sessions is
-// bounded, since each holds its activations.
-func (m *Model) giveBack(s *Session) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.free = append(m.free, s); len(m.free) > runtime.GOMAXPROCS(0) {
-		m.free = m.free[1:]
-	}
 }
 
 // transform returns what prepares one picture at a time.

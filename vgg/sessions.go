@@ -1,0 +1,90 @@
+package vgg
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+)
+
+// MaxSessions bounds the sessions that Classify and Features compute with, and so their
+// memory and how many of their callers compute at the same time: others wait, until
+// their context ends. Without this option they are GOMAXPROCS. Sessions by NewSession
+// do not count.
+func MaxSessions(n int) Option { return func(o *modelOptions) { o.sessions = &n } }
+
+// sessions are those that Classify and Features compute with, for one picture each.
+type sessions struct {
+	slots chan struct{} // holds an element for each session that is lent
+	mu    sync.Mutex
+	lent  int
+	idle  []*Session // together with those that are lent no more than slots
+}
+
+func newSessions(o modelOptions) (*sessions, error) {
+	n := runtime.GOMAXPROCS(0)
+	if o.sessions != nil {
+		n = *o.sessions
+	}
+	if n < 1 {
+		return nil, fmt.Errorf("vgg: at most %d sessions, want at least 1: %w", n, ErrConfig)
+	}
+	return &sessions{slots: make(chan struct{}, n)}, nil
+}
+
+// borrow waits for a slot, and returns a session for one picture that ends with the
+// named layer.
+func (m *Model) borrow(ctx context.Context, layer string) (*Session, error) {
+	if layer != "" {
+		if _, err := m.cfg.layerIndex(layer); err != nil {
+			return nil, err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	select {
+	case m.sessions.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if s := m.sessions.take(layer); s != nil {
+		return s, nil
+	}
+	s, err := m.NewSession(Output(layer))
+	if err != nil {
+		m.giveBack(nil)
+	}
+	return s, err
+}
+
+// take lends an idle session that ends with the layer, or nil for one to be made, for
+// which an idle one of another layer may have to go.
+func (p *sessions) take(layer string) *Session {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lent++
+	for i := len(p.idle) - 1; i >= 0; i-- {
+		if s := p.idle[i]; s.layer == layer {
+			p.idle = slices.Delete(p.idle, i, i+1)
+			return s
+		}
+	}
+	if len(p.idle)+p.lent > cap(p.slots) {
+		p.idle = slices.Delete(p.idle, 0, 1) // the one that has been idle for longest
+	}
+	return nil
+}
+
+// giveBack keeps s, unless it is nil, for the next borrower.
+func (m *Model) giveBack(s *Session) {
+	p := m.sessions
+	p.mu.Lock()
+	p.lent--
+	if s != nil {
+		p.idle = append(p.idle, s)
+	}
+	p.mu.Unlock()
+	<-p.slots
+}

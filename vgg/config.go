@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
@@ -29,7 +30,12 @@ const (
 
 var kindNames = [...]string{"conv", "lrn", "pool", "fc", "avgpool", "globalpool", "scale"}
 
-func (k Kind) String() string { return kindNames[k] }
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("Kind(%d)", uint8(k))
+}
 
 // Layer is one layer of a network.
 type Layer struct {
@@ -40,6 +46,9 @@ type Layer struct {
 	ReLU   bool   // Conv, FC, Scale: followed by max(x, 0)
 }
 
+// weighted reports whether the layer has a weight and a bias.
+func (l Layer) weighted() bool { return l.Kind == Conv || l.Kind == FC || l.Kind == Scale }
+
 // Config describes a network of VGG's shape: a stack of convolutions and
 // pools, and fully connected layers after it. A Config is a value; its methods
 // return changed copies.
@@ -47,9 +56,9 @@ type Config struct {
 	Name     string // "A" … "E" for the paper's, else free
 	Channels int    // of the input: 3
 	Size     int    // side, or height, of the input pictures that the FC layers fit: 224
-	Width    int    // of the input pictures; 0: as Size
+	Width    int    `json:",omitempty"` // of the input pictures; 0: as Size
 	Pad      int    // zero padding of the 3×3 convolutions: 1, or 0 for none
-	HWC      bool   // the columns of the first FC layer are the last activation in HWC order, not CHW
+	HWC      bool   `json:",omitempty"` // the columns of the first FC layer are the last activation in HWC order, not CHW
 	Layers   []Layer
 }
 
@@ -96,93 +105,121 @@ func Lookup(name string) (Config, error) {
 //	64      3×3 convolution to 64 channels, with ReLU
 //	256/1   1×1 convolution
 //	M       2×2 maximum pool
-//	A       2×2 average pool
-//	G       mean of each channel (global average pool)
+//	A       2×2 mean, stride 2
+//	G       global average pool: the mean of each channel
 //	N       local response normalisation
-//	S       scale and shift of each channel; S+ with ReLU
+//	S       scale and shift of each channel, without ReLU: batch normalisation
+//	S+      the same with ReLU
 //	F4096   fully connected layer with ReLU
-//	=3/1    a leading = leaves the ReLU out
+//	=3/1    a leading = leaves the ReLU of a convolution or an F out
 //
-// The last F gives the logits and has no ReLU, whether it says = or not, unless it
-// says so: F128+. Behind an F
-// only F and S may stand. Layers are named as in the paper: conv3_2 is the second
-// convolution after the second pool, and fully connected layers go on counting
-// after the blocks, so that after five of them the first is fc6. A 1×1 convolution
-// without ReLU at the very start is conv0. G is gap, and the S are scale1, scale2, …
+// The last F has no ReLU whether it says = or not, even if an S follows: it gives
+// the logits. F10+ is a last one with ReLU. Only F and S stand behind an F.
+//
+// Layers are named as in the paper: conv3_2 is the second convolution after the
+// second pool, M, A or G, and fully connected layers go on counting after the blocks,
+// so that after five of them the first is fc6. A 1×1 convolution without ReLU at
+// the very start is conv0. G is gap, and the S are scale1, scale2, … in order.
 func ParseLayers(s string) ([]Layer, error) {
-	var layers []Layer
-	block, conv, fc, scale := 1, 0, 0, 0
 	words := strings.Fields(s)
-	lastFC := lastIndex(words, func(w string) bool { return strings.HasPrefix(strings.TrimPrefix(w, "="), "F") })
+	p := layerParser{block: 1}
 	for i, word := range words {
-		bad := func(why string) error {
-			return fmt.Errorf("vgg: layer %d %q: %s: %w", i+1, word, why, ErrConfig)
+		l, err := p.layer(word)
+		if err != nil {
+			return nil, fmt.Errorf("vgg: layer %d %q: %v: %w", i+1, word, err, ErrConfig)
 		}
-		spec, linear := strings.CutPrefix(word, "=")
-		if fc > 0 && !strings.HasPrefix(spec, "F") && !strings.HasPrefix(spec, "S") {
-			return nil, bad("only fully connected layers and scales may follow a fully connected one")
-		}
-		if linear && (spec == "" || strings.Contains("MANGS", spec[:1])) {
-			return nil, bad("only convolutions and fully connected layers have a ReLU to leave out")
-		}
-		var l Layer
-		switch {
-		case spec == "M", spec == "A":
-			l = Layer{Kind: Pool, Name: fmt.Sprintf("pool%d", block)}
-			if spec == "A" {
-				l.Kind = AvgPool
-			}
-			block, conv = block+1, 0
-		case spec == "G":
-			l = Layer{Kind: GlobalPool, Name: "gap"}
-			if conv > 0 {
-				block, conv = block+1, 0
-			}
-		case spec == "S", spec == "S+":
-			scale++
-			l = Layer{Kind: Scale, Name: fmt.Sprintf("scale%d", scale), ReLU: spec == "S+"}
-		case spec == "N":
-			l = Layer{Kind: LRN, Name: fmt.Sprintf("lrn%d", block)}
-		case strings.HasPrefix(spec, "F"):
-			width, relu := strings.CutSuffix(spec[1:], "+")
-			n, err := strconv.Atoi(width)
-			if relu && linear {
-				return nil, bad("it has a ReLU and leaves it out")
-			}
-			if err != nil || n < 1 || n > maxWidth {
-				return nil, bad("want F and the number of outputs")
-			}
-			if conv > 0 && fc == 0 {
-				block++ // the last block has no pool
-			}
-			l = Layer{Kind: FC, Name: fmt.Sprintf("fc%d", block+fc), Out: n, ReLU: relu || !linear && i < lastFC}
-			fc++
-		default:
-			width, kernel, found := strings.Cut(spec, "/")
-			n, err := strconv.Atoi(width)
-			if err != nil || n < 1 || n > maxWidth {
-				return nil, bad("want a number of channels")
-			}
-			l = Layer{Kind: Conv, Kernel: 3, Out: n, ReLU: !linear}
-			if found {
-				if kernel != "1" && kernel != "3" {
-					return nil, bad("the kernel is 3 or 1")
-				}
-				l.Kernel = int(kernel[0] - '0')
-			}
-			if i == 0 && l.Kernel == 1 && linear {
-				l.Name = "conv0"
-				break
-			}
-			conv++
-			l.Name = fmt.Sprintf("conv%d_%d", block, conv)
-		}
-		layers = append(layers, l)
+		p.layers = append(p.layers, l)
 	}
-	if len(layers) == 0 {
+	if len(p.layers) == 0 {
 		return nil, fmt.Errorf("vgg: no layers: %w", ErrConfig)
 	}
-	return layers, nil
+	if i := (Config{Layers: p.layers}).lastFC(); i >= 0 {
+		p.layers[i].ReLU = strings.HasSuffix(words[i], "+")
+	}
+	return p.layers, nil
+}
+
+// layerParser counts what the names of layers count.
+type layerParser struct {
+	layers                 []Layer
+	block, conv, fc, scale int
+	global                 bool
+}
+
+// layer reads the next word.
+func (p *layerParser) layer(word string) (Layer, error) {
+	spec, linear := strings.CutPrefix(word, "=")
+	first, _ := utf8.DecodeRuneInString(spec)
+	if p.fc > 0 && first != 'F' && first != 'S' {
+		return Layer{}, errors.New("only fully connected layers and scales may follow a fully connected one")
+	}
+	if linear && strings.ContainsRune("MAGNS", first) {
+		return Layer{}, errors.New("= leaves out the ReLU of a convolution or fully connected layer, and no other has one")
+	}
+	switch {
+	case spec == "M", spec == "A":
+		l := Layer{Kind: Pool, Name: fmt.Sprintf("pool%d", p.block)}
+		if spec == "A" {
+			l.Kind = AvgPool
+		}
+		p.block, p.conv = p.block+1, 0
+		return l, nil
+	case spec == "G":
+		if p.global {
+			return Layer{}, errors.New("there is a global pool before")
+		}
+		p.global = true
+		if p.conv > 0 {
+			p.block, p.conv = p.block+1, 0
+		}
+		return Layer{Kind: GlobalPool, Name: "gap"}, nil
+	case spec == "N":
+		return Layer{Kind: LRN, Name: fmt.Sprintf("lrn%d", p.block)}, nil
+	case spec == "S", spec == "S+":
+		p.scale++
+		return Layer{Kind: Scale, Name: fmt.Sprintf("scale%d", p.scale), ReLU: spec == "S+"}, nil
+	case first == 'F':
+		return p.connected(spec[1:], linear)
+	}
+	return p.convolution(spec, linear)
+}
+
+// connected reads what stands behind F.
+func (p *layerParser) connected(spec string, linear bool) (Layer, error) {
+	outputs, relu := strings.CutSuffix(spec, "+")
+	n, err := strconv.Atoi(outputs)
+	if err != nil || n < 1 || n > maxWidth || relu && linear {
+		return Layer{}, errors.New("want F and the number of outputs")
+	}
+	if p.conv > 0 && p.fc == 0 {
+		p.block++ // the last block has no pool
+	}
+	l := Layer{Kind: FC, Name: fmt.Sprintf("fc%d", p.block+p.fc), Out: n, ReLU: !linear}
+	p.fc++
+	return l, nil
+}
+
+// convolution reads a number of channels and perhaps a kernel.
+func (p *layerParser) convolution(spec string, linear bool) (Layer, error) {
+	width, kernel, found := strings.Cut(spec, "/")
+	n, err := strconv.Atoi(width)
+	if err != nil || n < 1 || n > maxWidth {
+		return Layer{}, errors.New("want a number of channels")
+	}
+	l := Layer{Kind: Conv, Kernel: 3, Out: n, ReLU: !linear}
+	if found {
+		if kernel != "1" && kernel != "3" {
+			return Layer{}, errors.New("the kernel is 3 or 1")
+		}
+		l.Kernel = int(kernel[0] - '0')
+	}
+	if len(p.layers) == 0 && l.Kernel == 1 && linear {
+		l.Name = "conv0"
+		return l, nil
+	}
+	p.conv++
+	l.Name = fmt.Sprintf("conv%d_%d", p.block, p.conv)
+	return l, nil
 }
 
 // lastIndex returns the place of the last element that f accepts, or −1.
@@ -215,57 +252,82 @@ const maxWidth = 1 << 20
 
 // LayerString is the inverse of ParseLayers.
 func (c Config) LayerString() string {
-	var words []string
-	logits := c.lastFC()
+	words := make([]string, len(c.Layers))
+	last := c.lastFC()
 	for i, l := range c.Layers {
-		linear := ""
-		if !l.ReLU && (l.Kind == Conv || l.Kind == FC && i != logits) {
-			linear = "="
-		}
-		switch l.Kind {
-		case AvgPool:
-			words = append(words, "A")
-		case GlobalPool:
-			words = append(words, "G")
-		case Scale:
-			words = append(words, map[bool]string{false: "S", true: "S+"}[l.ReLU])
-		case Pool:
-			words = append(words, "M")
-		case LRN:
-			words = append(words, "N")
-		case FC:
-			word := linear + "F" + strconv.Itoa(l.Out)
-			if l.ReLU && i == logits {
-				word += "+"
-			}
-			words = append(words, word)
-		case Conv:
-			word := linear + strconv.Itoa(l.Out)
-			if l.Kernel == 1 {
-				word += "/1"
-			}
-			words = append(words, word)
-		}
+		words[i] = l.word(i == last)
 	}
 	return strings.Join(words, " ")
 }
 
-// Divide returns c with 1/div of the channels and, except in the last layer, of
-// the fully connected outputs: small networks of the same shape, for tests.
+// word returns the word of a layer; last says that it is the last fully connected one.
+func (l Layer) word(last bool) string {
+	linear, relu := "", ""
+	switch {
+	case last && l.ReLU, l.Kind == Scale && l.ReLU:
+		relu = "+"
+	case !last && !l.ReLU:
+		linear = "="
+	}
+	switch l.Kind {
+	case Pool:
+		return "M"
+	case AvgPool:
+		return "A"
+	case GlobalPool:
+		return "G"
+	case LRN:
+		return "N"
+	case Scale:
+		return "S" + relu
+	case FC:
+		return linear + "F" + strconv.Itoa(l.Out) + relu
+	}
+	if l.Kernel == 1 {
+		return linear + strconv.Itoa(l.Out) + "/1"
+	}
+	return linear + strconv.Itoa(l.Out)
+}
+
+// Divide returns c with 1/div of the channels and of the fully connected outputs,
+// except those of the layer that gives the classes: small networks of the same
+// shape, for tests.
 func (c Config) Divide(div int) Config {
 	c.Layers = slices.Clone(c.Layers)
-	logits := c.lastFC()
+	head := c.head()
 	for i := range c.Layers {
-		if i != logits {
+		if i != head {
 			c.Layers[i].Out = max(c.Layers[i].Out/div, min(c.Layers[i].Out, 1))
 		}
 	}
 	return c
 }
 
+// head returns the index of the layer whose outputs are the classes, or -1: see
+// Classes.
+func (c Config) head() int {
+	skip := func(i int) int {
+		for i >= 0 && c.Layers[i].Kind == Scale {
+			i--
+		}
+		return i
+	}
+	i := skip(len(c.Layers) - 1)
+	if i >= 0 && c.Layers[i].Kind == GlobalPool {
+		if i = skip(i - 1); i >= 0 && c.Layers[i].Kind == Conv && c.Layers[i].Kernel == 1 {
+			return i
+		}
+		return -1
+	}
+	if i >= 0 && c.Layers[i].Kind == FC {
+		return i
+	}
+	return -1
+}
+
 // WithClasses returns c with n outputs of the last fully connected layer.
 func (c Config) WithClasses(n int) Config {
-	if i := c.lastFC(); i >= 0 {
+	if i := c.head(); i >= 0 {
 		c.Layers = slices.Clone(c.Layers)
 		c.Layers[i].Out = n
 	}
@@ -317,11 +379,12 @@ func (c Config) unknownLayer(name string) error {
 	return fmt.Errorf("vgg: configuration %s has no layer %q; it has %s: %w", c.Name, name, strings.Join(names, ", "), ErrConfig)
 }
 
-// Classes returns the number of outputs of the network: of its last fully
-// connected layer, or 0 if it has none. A network whose last layer is the mean of
-// each channel has none either: its result is a feature.
+// Classes returns the number of outputs of a network that ends with a fully
+// connected layer, or with a 1×1 convolution and a global pool behind it as in
+// Network in Network (Lin, Chen & Yan 2013); scales may stand behind either. Others,
+// whose last activation is no vector of classes, have 0.
 func (c Config) Classes() int {
-	if i := c.lastFC(); i >= 0 {
+	if i := c.head(); i >= 0 {
 		return c.Layers[i].Out
 	}
 	return 0
@@ -378,6 +441,9 @@ const maxSide = 1 << 15
 func (c Config) Validate() error {
 	if c.Channels < 1 || c.Channels > maxWidth || c.Pad < 0 || c.Pad > 1 {
 		return fmt.Errorf("vgg: %d input channels and padding %d, want at least 1 channel and padding 0 or 1: %w", c.Channels, c.Pad, ErrConfig)
+	}
+	if c.Width < 0 {
+		return fmt.Errorf("vgg: input width of %d: %w", c.Width, ErrConfig)
 	}
 	if len(c.Layers) == 0 {
 		return fmt.Errorf("vgg: no layers: %w", ErrConfig)

@@ -92,3 +92,89 @@ func TestDivide(t *testing.T) {
 	require.Equal(t, 10, small.Classes())
 	require.Equal(t, 1000, c.Classes(), "the original is unchanged")
 }
+
+// TestParseKinds reads the words of every kind of layer, and names them.
+func TestParseKinds(t *testing.T) {
+	t.Parallel()
+	const text = "S 64 S+ A =32 N M 16/1 G =F24 S+ F12 S F10 S"
+	layers, err := ParseLayers(text)
+	require.NoError(t, err)
+	cfg := Config{Channels: 3, Size: 32, Pad: 1, Layers: layers}
+	require.Equal(t, text, cfg.LayerString())
+	var names []string
+	var kinds []Kind
+	for _, l := range layers {
+		names, kinds = append(names, l.Name), append(kinds, l.Kind)
+	}
+	require.Equal(t, []string{"scale1", "conv1_1", "scale2", "pool1", "conv2_1", "lrn2", "pool2", "conv3_1", "gap", "fc4", "scale3", "fc5", "scale4", "fc6", "scale5"}, names)
+	require.Equal(t, []Kind{Scale, Conv, Scale, AvgPool, Conv, LRN, Pool, Conv, GlobalPool, FC, Scale, FC, Scale, FC, Scale}, kinds)
+	require.False(t, layers[0].ReLU)
+	require.True(t, layers[2].ReLU)
+	require.False(t, layers[9].ReLU, "=F24")
+	require.True(t, layers[11].ReLU, "F12")
+	require.False(t, layers[13].ReLU, "the last F")
+	require.NoError(t, cfg.Validate())
+	require.Equal(t, 10, cfg.Classes())
+	params, err := cfg.Params()
+	require.NoError(t, err)
+	require.Equal(t, Param{"scale1.weight", []int{3}, 1}, params[0])
+	require.Equal(t, Param{"scale2.bias", []int{64}, 1}, params[5])
+	require.Equal(t, Param{"fc4.weight", []int{24, 16}, 16}, params[10])
+
+	layers, err = ParseLayers("8 F4+ S")
+	require.NoError(t, err)
+	require.True(t, layers[1].ReLU, "a last F with a ReLU")
+	require.Equal(t, "8 F4+ S", Config{Layers: layers}.LayerString())
+	for _, bad := range []string{"=M", "=A", "=G", "=N", "=S", "=S+", "G G", "S2", "A2", "F4 G", "F4 A F2", "F4 8", "=F4+", "8+", "=", "F+"} {
+		_, err := ParseLayers(bad)
+		require.ErrorIs(t, err, ErrConfig, "%q", bad)
+	}
+}
+
+// TestClasses: which networks have classes, and how many; and what Divide and
+// WithClasses make of them.
+func TestClasses(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		layers string
+		want   int
+		other  string // Divide(2).WithClasses(7)
+	}{
+		{"8 M F6 F10", 10, "4 M F3 F7"},
+		{"8 M F6 S F10 S S+", 10, "4 M F3 S F7 S S+"},
+		{"8 M 10/1 G", 10, "4 M 7/1 G"},
+		{"8 M =10/1 S G S", 10, "4 M =7/1 S G S"},
+		{"8 M 16 G", 0, "4 M 8 G"},
+		{"8 M 16/1 M G", 0, "4 M 8/1 M G"},
+		{"8 M 16 G S", 0, "4 M 8 G S"},
+		{"8 M 16/1", 0, "4 M 8/1"},
+		{"S", 0, "S"},
+	} {
+		layers, err := ParseLayers(c.layers)
+		require.NoError(t, err)
+		cfg := Config{Channels: 3, Size: 8, Pad: 1, Layers: layers}
+		require.Equal(t, c.want, cfg.Classes(), c.layers)
+		require.Equal(t, c.other, cfg.Divide(2).WithClasses(7).LayerString())
+		require.Equal(t, c.layers, cfg.LayerString(), "the original is unchanged")
+	}
+}
+
+func TestInput(t *testing.T) {
+	t.Parallel()
+	layers, err := ParseLayers("4 M F2")
+	require.NoError(t, err)
+	cfg := Config{Channels: 1, Size: 8, Pad: 1, Layers: layers}
+	wide := cfg.WithInput(96, 64)
+	h, w := wide.Input()
+	require.Equal(t, [2]int{96, 64}, [2]int{h, w})
+	params, err := wide.Params()
+	require.NoError(t, err)
+	require.Equal(t, []int{2, 4 * 48 * 32}, params[2].Shape)
+	require.Equal(t, cfg, wide.WithSize(8))
+	require.Equal(t, cfg, wide.WithInput(8, 8))
+	sum, err := wide.Summary()
+	require.NoError(t, err)
+	require.Equal(t, Shape{4, 48, 32}, sum.Layers[1].Output)
+	wide.Width = -1
+	require.ErrorIs(t, wide.Validate(), ErrConfig)
+}

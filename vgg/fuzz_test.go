@@ -13,7 +13,7 @@ import (
 // FuzzParseLayers: what is accepted is written the same way again, and no size of
 // picture makes the computations of shapes panic.
 func FuzzParseLayers(f *testing.F) {
-	for _, s := range []string{"64 64 M 128/1 N F10", "=3/1 16 M", "F1", "999999999999", "M M M M M M M", "16 N N"} {
+	for _, s := range []string{"64 64 M 128/1 N F10", "=3/1 16 M", "F1", "999999999999", "M M M M M M M", "16 N N", "S 64 S+ A =32 G =F24 S+ F10 S", "8/1 F4+ S"} {
 		f.Add(s, 32, 8)
 	}
 	f.Fuzz(func(t *testing.T, text string, h, w int) {

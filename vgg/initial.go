@@ -125,22 +125,25 @@ func (s *mergedSource) Tensor(name string, want []int) ([]float32, error) {
 	return s.Source.Tensor(name, want)
 }
 
-// NewClassifier is a Source that takes the last fully connected layer of cfg from
-// rest and all others from src: for fine-tuning on other classes, even if there are
-// as many of them.
+// NewClassifier is a Source that takes the layer of cfg that gives the classes, and
+// scales behind it, from rest and all others from src: for fine-tuning on other
+// classes, even if there are as many of them.
 func NewClassifier(cfg Config, src, rest Source) (Source, error) {
 	params, err := cfg.Params()
 	if err != nil {
 		return nil, err
 	}
-	taken, last := map[string][]float32{}, ""
-	if i := cfg.lastFC(); i >= 0 {
-		last = cfg.Layers[i].Name
-	}
-	for _, p := range params {
-		if layer, _, _ := strings.Cut(p.Name, "."); layer != last {
-			continue
+	kept, head := 0, cfg.head() // tensors before the head
+	for i, l := range cfg.Layers {
+		if l.weighted() && i < head {
+			kept += 2
 		}
+	}
+	taken := map[string][]float32{}
+	if head < 0 {
+		kept = len(params)
+	}
+	for _, p := range params[kept:] {
 		if taken[p.Name], err = rest.Tensor(p.Name, p.Shape); err != nil {
 			return nil, err
 		}

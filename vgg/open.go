@@ -198,23 +198,25 @@ func metaConfig(meta weights.Meta, layers *netfile.File) (Config, error) {
 	if c := layers.Channels(); c > 0 {
 		cfg.Channels = c
 	}
-	pools := 0
+	pools, global := 0, false
 	for _, l := range cfg.Layers {
-		if l.Kind == Pool {
+		if l.Kind == Pool || l.Kind == AvgPool {
 			pools++
 		}
+		global = global || l.Kind == GlobalPool
 	}
-	if meta.Size > maxFileSize {
-		return cfg, fmt.Errorf("the file says pictures of %d×%d, want at most %d: %w", meta.Size, meta.Size, maxFileSize, weights.ErrFormat)
+	if max(meta.Size, meta.Width) > maxFileSize {
+		return cfg, fmt.Errorf("the file says pictures of %d×%d, want at most %d: %w", meta.Size, max(meta.Size, meta.Width), maxFileSize, weights.ErrFormat)
 	}
 	if meta.Size != 0 {
-		cfg.Size = meta.Size
-	} else if size := layers.Size(pools); size > 0 && !meta.Unpadded {
+		cfg.Size, cfg.Width = meta.Size, meta.Width
+	} else if size := layers.Size(pools); size > 0 && !meta.Unpadded && !global {
 		cfg.Size = size
 	}
 	if meta.Unpadded {
 		cfg.Pad = 0
 	}
+	cfg.HWC = meta.Flatten == weights.FlattenHWC
 	if meta.Classes != 0 {
 		cfg = cfg.WithClasses(meta.Classes)
 	}
@@ -303,7 +305,10 @@ func Metadata(cfg Config, opts ...Option) (map[string]string, error) {
 	for _, f := range opts {
 		f(&o)
 	}
-	about := weights.Meta{Config: cfg.Name, Layers: cfg.LayerString(), Labels: o.labels, Size: cfg.Size, Unpadded: cfg.Pad == 0}
+	about := weights.Meta{Config: cfg.Name, Layers: cfg.LayerString(), Labels: o.labels, Size: cfg.Size, Width: cfg.Width, Unpadded: cfg.Pad == 0}
+	if cfg.HWC {
+		about.Flatten = weights.FlattenHWC
+	}
 	if err := pictureMeta(&about, o.picture); err != nil {
 		return nil, err
 	}

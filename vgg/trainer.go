@@ -129,6 +129,11 @@ func NewTrainer(cfg Config, src Source, batch int, opts ...TrainerOption) (*Trai
 	if err := errors.Join(cpu.Err(), cfg.Validate()); err != nil {
 		return nil, err
 	}
+	for _, l := range cfg.Layers {
+		if l.Kind > FC || cfg.HWC {
+			return nil, fmt.Errorf("vgg: %s: layers of kind %v, and columns in HWC order, cannot be trained yet: %w", l.Name, l.Kind, ErrConfig)
+		}
+	}
 	switch {
 	case cfg.Classes() == 0:
 		return nil, fmt.Errorf("vgg: training needs a last layer of classes, configuration %s has none: %w", cfg.Name, ErrConfig)

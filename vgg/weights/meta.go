@@ -19,11 +19,12 @@ const (
 	KeyClasses = "nonet.classes" // number of classes
 	KeyLabels  = "nonet.labels"  // their names: a JSON array of strings, or one a line
 	KeyPreset  = "nonet.preset"  // how pictures are prepared: torch, caffe, unit or none
-	KeySize    = "nonet.size"    // side of the crop, pixels
+	KeySize    = "nonet.size"    // side of the crop, pixels; or its height and width: 96x64
 	KeyResize  = "nonet.resize"  // shorter side before the crop, pixels
 	KeyMean    = "nonet.mean"    // instead of the preset's: 0.485,0.456,0.406
 	KeyStd     = "nonet.std"     // likewise
 	KeyPad     = "nonet.pad"     // zero padding of the 3×3 convolutions: 1, or 0 for none
+	KeyFlatten = "nonet.flatten" // order of the columns of the first fully connected layer: chw, or hwc
 )
 
 // The values of Meta.Preset.
@@ -44,11 +45,19 @@ type Meta struct {
 	Labels   []string // Classes many, if both are given
 	Preset   string
 	Size     int
-	Resize   int // not less than Size, if both are given
+	Width    int // of the crop; 0: as Size, a square
+	Resize   int // of the picture's shorter side; not less than the shorter of Size and Width
 	Mean     []float64
 	Std      []float64 // positive
 	Unpadded bool      // nonet.pad is 0
+	Flatten  string    // chw or hwc
 }
+
+// The values of Meta.Flatten.
+const (
+	FlattenCHW = "chw"
+	FlattenHWC = "hwc"
+)
 
 const (
 	maxClasses  = 1 << 20
@@ -72,11 +81,12 @@ func ParseMeta(metadata map[string]string) (Meta, error) {
 		{KeyClasses, func(v string) (err error) { m.Classes, err = parseInt(v); return }},
 		{KeyLabels, func(v string) (err error) { m.Labels, err = parseLabels(v); return }},
 		{KeyPreset, func(v string) error { m.Preset = v; return nil }},
-		{KeySize, func(v string) (err error) { m.Size, err = parseInt(v); return }},
+		{KeySize, func(v string) (err error) { m.Size, m.Width, err = ParseSize(v); return }},
 		{KeyResize, func(v string) (err error) { m.Resize, err = parseInt(v); return }},
 		{KeyMean, func(v string) (err error) { m.Mean, err = parseList(v, maxChannels, parseFloat); return }},
 		{KeyStd, func(v string) (err error) { m.Std, err = parseList(v, maxChannels, parseFloat); return }},
 		{KeyPad, func(v string) (err error) { m.Unpadded, err = parsePad(v); return }},
+		{KeyFlatten, func(v string) error { m.Flatten = v; return nil }},
 	} {
 		value, ok := metadata[key.name]
 		if !ok {
@@ -100,7 +110,7 @@ func (m Meta) Encode() (map[string]string, error) {
 	}
 	metadata := map[string]string{}
 	for key, value := range map[string]string{
-		KeyConfig: m.Config, KeyLayers: m.Layers, KeyPreset: m.Preset,
+		KeyConfig: m.Config, KeyLayers: m.Layers, KeyPreset: m.Preset, KeyFlatten: m.Flatten,
 		KeyWidths: formatList(m.Widths), KeyMean: formatList(m.Mean), KeyStd: formatList(m.Std),
 	} {
 		if value != "" {
@@ -111,6 +121,9 @@ func (m Meta) Encode() (map[string]string, error) {
 		if value != 0 {
 			metadata[key] = strconv.Itoa(value)
 		}
+	}
+	if m.Width != 0 {
+		metadata[KeySize] += "x" + strconv.Itoa(m.Width)
 	}
 	if m.Labels != nil {
 		labels, _ := json.Marshal(m.Labels) // strings always encode
@@ -133,7 +146,7 @@ func (m Meta) Validate() error {
 	for _, n := range []struct {
 		key         string
 		value, most int
-	}{{KeyClasses, m.Classes, maxClasses}, {KeySize, m.Size, maxPixels}, {KeyResize, m.Resize, maxPixels}} {
+	}{{KeyClasses, m.Classes, maxClasses}, {KeySize, m.Size, maxPixels}, {KeySize, m.Width, maxPixels}, {KeyResize, m.Resize, maxPixels}} {
 		if n.value < 0 || n.value > n.most {
 			return metaErrorf(n.key, "%d, want at most %d", n.value, n.most)
 		}
@@ -165,12 +178,40 @@ func (m Meta) Validate() error {
 		return metaErrorf(KeyLabels, "%d labels, want at most %d", len(m.Labels), maxClasses)
 	case m.Labels != nil && m.Classes != 0 && len(m.Labels) != m.Classes:
 		return metaErrorf(KeyLabels, "%d labels, but %s is %d", len(m.Labels), KeyClasses, m.Classes)
-	case m.Size != 0 && m.Resize != 0 && m.Resize < m.Size:
-		return metaErrorf(KeyResize, "%d, less than %s, which is %d", m.Resize, KeySize, m.Size)
+	case !slices.Contains([]string{"", FlattenCHW, FlattenHWC}, m.Flatten):
+		return metaErrorf(KeyFlatten, "%s, want chw or hwc", quote(m.Flatten))
+	case m.Width != 0 && m.Size == 0:
+		return metaErrorf(KeySize, "a width of %d without a height", m.Width)
+	case m.Size != 0 && m.Resize != 0 && m.Resize < m.shorter():
+		return metaErrorf(KeyResize, "%d, less than %s, which is %d", m.Resize, KeySize, m.shorter())
 	case len(m.Mean) > 0 && len(m.Std) > 0 && len(m.Mean) != len(m.Std):
 		return metaErrorf(KeyStd, "%d numbers, but %s has %d", len(m.Std), KeyMean, len(m.Mean))
 	}
 	return nil
+}
+
+// shorter returns the shorter side of the crop.
+func (m Meta) shorter() int {
+	if m.Width != 0 {
+		return min(m.Size, m.Width)
+	}
+	return m.Size
+}
+
+// ParseSize reads the size of a network's input: the side of a square, 224, or height
+// and width, 96x64. width is 0 for a square.
+func ParseSize(s string) (size, width int, err error) {
+	height, rest, found := strings.Cut(strings.ToLower(s), "x")
+	if size, err = parseInt(height); err == nil && found {
+		width, err = parseInt(rest)
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("want the side of a square, 224, or height and width, 96x64")
+	}
+	if width == size {
+		width = 0
+	}
+	return size, width, nil
 }
 
 func metaErrorf(key, format string, args ...any) error {

@@ -55,7 +55,7 @@ func (f *File) mayPool(i int) bool {
 	}
 	next := f.features[i+1]
 	if l.block {
-		return l.at[0] != next.at[0]
+		return l.at[0] != next.at[0] && l.at[0] > 0
 	}
 	gap := between(l.end(), next)
 	switch {

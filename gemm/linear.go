@@ -55,13 +55,62 @@ func NewLinear(out, in int, weights, bias []float32, opts ...LinearOption) (*Lin
 	return newLinear(product.Best(), out, in, weights, bias, opts...)
 }
 
+// NewLinearFrom is NewLinear for weights that are read while they are packed: read
+// sets dst to whole rows of them, of which the first is row first. The workers of
+// the team call it, for a few rows at a time. NewLinearFrom returns its first error.
+func NewLinearFrom(out, in int, read func(dst []float32, first int) error, bias []float32, opts ...LinearOption) (*Linear, error) {
+	return newLinearFrom(product.Best(), out, in, read, bias, opts...)
+}
+
 func newLinear(kern *product.Kernel, out, in int, weights, bias []float32, opts ...LinearOption) (*Linear, error) {
+	if out > 0 && in > 0 && len(weights) != shape.Product(out, in) {
+		return nil, shape.Errorf("gemm: %d weights, want %d×%d", len(weights), out, in)
+	}
+	l, o, err := emptyLinear(kern, out, in, bias, opts)
+	if err != nil {
+		return nil, err
+	}
+	// The error is a context's, and this one never ends.
+	_ = o.team.Run(context.Background(), l.panels()*l.chunks(), func(_, item int) {
+		panel := item / l.chunks()
+		l.pack(panel, item%l.chunks(), weights[panel*kern.KB*in:], in, o.columns)
+	})
+	return l, nil
+}
+
+func newLinearFrom(kern *product.Kernel, out, in int, read func(dst []float32, first int) error, bias []float32, opts ...LinearOption) (*Linear, error) {
+	l, o, err := emptyLinear(kern, out, in, bias, opts)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	scratch := make([][]float32, o.team.Workers())
+	_ = o.team.Run(ctx, l.panels(), func(worker, panel int) {
+		first := panel * kern.KB
+		if scratch[worker] == nil {
+			scratch[worker] = make([]float32, min(kern.KB, out)*in)
+		}
+		rows := scratch[worker][:min(kern.KB, out-first)*in]
+		if err := read(rows, first); err != nil {
+			cancel(err)
+			return
+		}
+		for chunk := range l.chunks() {
+			l.pack(panel, chunk, rows, in, o.columns)
+		}
+	})
+	return l, context.Cause(ctx)
+}
+
+// emptyLinear makes a Linear that holds the biases.
+func emptyLinear(kern *product.Kernel, out, in int, bias []float32, opts []LinearOption) (*Linear, linearOptions, error) {
 	var o linearOptions
 	for _, f := range opts {
 		f(&o)
 	}
-	if out < 1 || in < 1 || len(weights) != shape.Product(out, in) || bias != nil && len(bias) != out {
-		return nil, shape.Errorf("gemm: %d weights and %d biases, want %d×%d and %d", len(weights), len(bias), out, in, out)
+	if out < 1 || in < 1 || bias != nil && len(bias) != out {
+		return nil, o, shape.Errorf("gemm: %d biases for weights of %d×%d", len(bias), out, in)
 	}
 	packed := in
 	if o.columns != nil {
@@ -69,14 +118,14 @@ func newLinear(kern *product.Kernel, out, in int, weights, bias []float32, opts 
 	}
 	for i, col := range o.columns {
 		if col < -1 || int(col) >= in {
-			return nil, shape.Errorf("gemm: column %d is taken from %d of %d", i, col, in)
+			return nil, o, shape.Errorf("gemm: column %d is taken from %d of %d", i, col, in)
 		}
 	}
 	if packed == 0 {
-		return nil, shape.Errorf("gemm: no columns")
+		return nil, o, shape.Errorf("gemm: no columns")
 	}
 	if !shape.Fits(layout.Blocks(out), 16, layout.Blocks(packed), 16) {
-		return nil, shape.Errorf("gemm: %d outputs of %d columns", out, packed)
+		return nil, o, shape.Errorf("gemm: %d outputs of %d columns", out, packed)
 	}
 	l := &Linear{out: out, in: packed, blocks: layout.Blocks(packed), kern: kern, relu: o.relu}
 	l.bias = make([]float32, l.outputs())
@@ -86,11 +135,7 @@ func newLinear(kern *product.Kernel, out, in int, weights, bias []float32, opts 
 	} else {
 		l.u = layout.Alloc(l.outputs() * l.blocks * 16)
 	}
-	// The error is a context's, and this one never ends.
-	_ = o.team.Run(context.Background(), l.panels()*l.chunks(), func(_, item int) {
-		l.pack(item/l.chunks(), item%l.chunks(), weights, in, o.columns)
-	})
-	return l, nil
+	return l, o, nil
 }
 
 // chunkBlocks is how many blocks of 16 columns are summed in one chain. The sums
@@ -112,7 +157,8 @@ func (l *Linear) width(panel int) int { return min(l.kern.KB, l.outputs()-panel*
 func (l *Linear) at(panel int) int { return panel * l.kern.KB * l.blocks * 16 }
 
 // pack copies one chunk of the columns of one panel, 16 outputs at a time: whole
-// lines are written, and 16 rows read side by side.
+// lines are written, and 16 rows read side by side. weights begins with the panel's
+// first row.
 func (l *Linear) pack(panel, chunk int, weights []float32, in int, columns []int32) {
 	width := l.width(panel)
 	i0 := chunk * chunkBlocks * 16
@@ -122,7 +168,7 @@ func (l *Linear) pack(panel, chunk int, weights []float32, in int, columns []int
 		var rows [16][]float32
 		n := min(16, l.out-first)
 		for lane := range n {
-			rows[lane] = weights[(first+lane)*in:][:in]
+			rows[lane] = weights[(block+lane)*in:][:in]
 		}
 		var line [16]float32
 		for i := i0; i < i1; i++ {

@@ -2,6 +2,7 @@ package gemm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"testing"
@@ -140,6 +141,39 @@ func TestLinearErrors(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	require.ErrorIs(t, e.Run(ctx, make([]float32, 2), make([]float32, 3), 1), context.Canceled)
+}
+
+// TestLinearFrom reads rows as they are packed: the memory is that of the whole
+// matrix, and an error of the reader is returned.
+func TestLinearFrom(t *testing.T) {
+	forEachProduct(t, func(t *testing.T, kern *product.Kernel) {
+		for _, out := range []int{1, 16, 63, 65, 200} {
+			const in = 37
+			w, bias := testutil.Normal(1, out*in), testutil.Normal(2, out)
+			read := func(dst []float32, first int) error { copy(dst, w[first*in:][:len(dst)]); return nil }
+			perm := []int32{3, -1, 0, 36, 5, 2, 4, -1}
+			for _, opts := range [][]LinearOption{{}, {Half}, {Columns(perm)}} {
+				want, err := newLinear(kern, out, in, w, bias, opts...)
+				require.NoError(t, err)
+				team := parallel.NewTeam(3)
+				team.Begin()
+				got, err := newLinearFrom(kern, out, in, read, bias, append(opts, PackWith(team))...)
+				team.End()
+				require.NoError(t, err)
+				require.Equal(t, want, got)
+			}
+			bad := errors.New("bad")
+			_, err := newLinearFrom(kern, out, in, func(dst []float32, first int) error {
+				if first+len(dst)/in == out { // the last rows
+					return bad
+				}
+				return read(dst, first)
+			}, bias)
+			require.ErrorIs(t, err, bad)
+		}
+	})
+	_, err := NewLinearFrom(2, 3, nil, make([]float32, 3))
+	require.ErrorIs(t, err, ErrShape)
 }
 
 // TestLinearWindows slides a layer over a plane: the bits are those of the same

@@ -11,7 +11,8 @@ import (
 // the ErrShape of every package of this module.
 var ErrShape = shape.Err
 
-// ErrNotFinite is wrapped by errors about results that are NaN or infinite.
+// ErrNotFinite is wrapped by errors about weights of a file, and results,
+// that are NaN or infinite.
 var ErrNotFinite = errors.New("not finite")
 
 // A TensorError says which tensor of which file does not fit the network.

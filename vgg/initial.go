@@ -1,6 +1,7 @@
 package vgg
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -103,8 +104,12 @@ func StartFrom(cfg Config, path string, convs int, rest Source) (Source, error) 
 	}
 	taken := map[string][]float32{}
 	for _, p := range params {
-		if w, err := from.Tensor(p.Name, p.Shape); err == nil {
+		w, err := from.Tensor(p.Name, p.Shape)
+		switch {
+		case err == nil:
 			taken[p.Name] = slices.Clone(w)
+		case !errors.Is(err, ErrShape) && !errors.Is(err, weights.ErrNotFound):
+			return nil, err
 		}
 	}
 	if len(taken) == 0 {

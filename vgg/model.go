@@ -101,6 +101,10 @@ func New(cfg Config, src Source, opts ...Option) (*Model, error) {
 	team := parallel.NewTeam(runtime.GOMAXPROCS(0))
 	team.Begin()
 	defer team.End()
+	if f, ok := src.(*fileSource); ok {
+		f.tensors.Team = team
+		defer func() { f.tensors.Team = nil }()
+	}
 	in, shapes, err := cfg.nominal()
 	if err != nil {
 		return nil, err
@@ -114,7 +118,7 @@ func New(cfg Config, src Source, opts ...Option) (*Model, error) {
 		src.Release()
 		in = shapes[i]
 	}
-	return m, nil
+	return m, unchanged(src)
 }
 
 // pack reads and packs the tensors of layer i with input in.
@@ -131,6 +135,10 @@ func (m *Model) pack(i int, in Shape, src Source, team *parallel.Team) (p packed
 	default:
 		return p, nil
 	}
+	if l.Kind == FC {
+		p.linear, err = m.packLinear(i, in, shape, src, team)
+		return p, err
+	}
 	weight, err := src.Tensor(l.Name+".weight", shape)
 	if err != nil {
 		return p, err
@@ -142,18 +150,6 @@ func (m *Model) pack(i int, in Shape, src Source, team *parallel.Team) (p packed
 	switch {
 	case l.Kind == Scale:
 		p.scale, err = pool.NewScale(in.C, weight, bias, l.ReLU)
-	case l.Kind == FC:
-		opts := []gemm.LinearOption{gemm.PackWith(team)}
-		if i == m.cfg.firstFC() { // reads a blocked activation
-			opts = append(opts, gemm.Columns(blockedColumns(in, m.cfg.HWC)))
-		}
-		if m.opts.half {
-			opts = append(opts, gemm.Half)
-		}
-		if l.ReLU {
-			opts = append(opts, gemm.LinearReLU)
-		}
-		p.linear, err = gemm.NewLinear(l.Out, in.Len(), weight, bias, opts...)
 	case l.Kernel == 1:
 		p.pointwise, err = gemm.NewPointwise(in.C, l.Out, weight, bias)
 	default:
@@ -163,6 +159,31 @@ func (m *Model) pack(i int, in Shape, src Source, team *parallel.Team) (p packed
 		err = fmt.Errorf("vgg: %s: %s: %w", src.Name(), l.Name, err)
 	}
 	return p, err
+}
+
+// packLinear reads and packs the tensors of fully connected layer i, the weights by
+// rows if the source has them.
+func (m *Model) packLinear(i int, in Shape, shape []int, src Source, team *parallel.Team) (*gemm.Linear, error) {
+	l := m.cfg.Layers[i]
+	opts := []gemm.LinearOption{gemm.PackWith(team)}
+	if i == m.cfg.firstFC() { // reads a blocked activation
+		opts = append(opts, gemm.Columns(blockedColumns(in, m.cfg.HWC)))
+	}
+	if m.opts.half {
+		opts = append(opts, gemm.Half)
+	}
+	if l.ReLU {
+		opts = append(opts, gemm.LinearReLU)
+	}
+	read, err := readRows(src, l.Name+".weight", shape)
+	if err != nil {
+		return nil, err
+	}
+	bias, err := src.Tensor(l.Name+".bias", []int{l.Out})
+	if err != nil {
+		return nil, err
+	}
+	return gemm.NewLinearFrom(shape[0], shape[1], read, bias, opts...)
 }
 
 // blockedColumns maps each element of a blocked activation to its place in CHW or HWC

@@ -96,8 +96,11 @@ func fileError(file weights.Source, err error) error {
 		return &TensorError{File: file.Name(), Tensor: tensor.Tensor, Want: slices.Clone(tensor.Want), Got: tensor.Got, Err: is}
 	case errors.As(err, &whole):
 		is := whole.Err
-		if errors.Is(is, netfile.ErrNetwork) {
+		switch {
+		case errors.Is(is, netfile.ErrNetwork):
 			is = ErrConfig
+		case errors.Is(is, netfile.ErrNotFinite):
+			is = ErrNotFinite
 		}
 		return &fileErr{fmt.Sprintf("vgg: %s: %s", file.Name(), whole.Text), []error{is}}
 	}

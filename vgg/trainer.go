@@ -156,6 +156,9 @@ func NewTrainer(cfg Config, src Source, batch int, opts ...TrainerOption) (*Trai
 		t.weights = append(t.weights, own)
 		t.moments = append(t.moments, layout.Alloc(p.Len()))
 	}
+	if err := unchanged(src); err != nil {
+		return nil, err
+	}
 	t.grads = make([][]float32, len(t.params))
 	if err := t.plan(); err != nil {
 		return nil, err
@@ -185,6 +188,13 @@ type filler interface {
 func readTensor(dst []float32, src Source, p Param) error {
 	if f, ok := src.(filler); ok {
 		return f.fill(dst, p.Name, p.Shape)
+	}
+	if len(p.Shape) == 2 {
+		read, err := readRows(src, p.Name, p.Shape)
+		if err != nil {
+			return err
+		}
+		return read(dst, 0)
 	}
 	w, err := src.Tensor(p.Name, p.Shape)
 	copy(dst, w)

@@ -19,6 +19,10 @@
 // graph of an ONNX file must be a chain of VGG's layers, and its first node that is
 // none is named.
 //
+// Another process may cut a file short, or write to it, while it is mapped. The
+// methods that copy elements then return an error, and File.Unchanged tells. To
+// read Tensor.Data or a view faults.
+//
 // # Order of use
 //
 //	f, err := weights.Open("vgg16.safetensors")

@@ -27,6 +27,8 @@ type File struct {
 	closer io.Closer    // or nil
 	path   bool         // name is that of a file, in a folder
 	beside []*File      // that hold elements of tensors, see openExternal
+	disk   *os.File     // or nil; for Unchanged
+	opened fs.FileInfo  // of disk
 	mu     sync.RWMutex // of data, r, mapped, closer, which Close changes
 }
 
@@ -139,6 +141,31 @@ func (f *File) releasePart(b []byte) {
 	release(f.data[first : int(start-base)+len(b)])
 }
 
+// Unchanged returns an error that wraps ErrFormat if another process wrote to the
+// file since it was opened, as its size and time of modification tell: what was
+// read may be part of the old and part of the new. To replace a file by another
+// of its name, as WriteFile does, is no change.
+func (f *File) Unchanged() error {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.disk == nil {
+		return nil
+	}
+	now, err := f.disk.Stat()
+	if err != nil {
+		return inFile(f.name, plain(err))
+	}
+	if now.Size() != f.opened.Size() || !now.ModTime().Equal(f.opened.ModTime()) {
+		return inFile(f.name, formatf("", "the file was written to while it was read"))
+	}
+	for _, b := range f.beside {
+		if err := b.Unchanged(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Close ends the use of the file. Views of its tensors become invalid: reading
 // one afterwards may crash the program. A second call does nothing.
 func (f *File) Close() error {
@@ -154,7 +181,7 @@ func (f *File) Close() error {
 	for _, b := range f.beside {
 		errs = append(errs, b.Close())
 	}
-	f.data, f.mapped, f.r, f.closer = nil, false, closed{}, nil
+	f.data, f.mapped, f.r, f.closer, f.disk = nil, false, closed{}, nil, nil
 	if err := errors.Join(errs...); err != nil {
 		return inFile(f.name, err)
 	}
@@ -229,11 +256,10 @@ func openBy(stat func(string) (fs.FileInfo, error), open func(string) (*os.File,
 		file.Close()
 		return nil, err
 	}
-	f := &File{name: path, size: info.Size(), r: file, closer: file}
+	f := &File{name: path, size: info.Size(), r: file, closer: file, disk: file, opened: info}
 	if f.size > 0 && f.size == int64(int(f.size)) {
 		if data, ok := mapFile(file, int(f.size)); ok {
-			file.Close() // the mapping lives without it
-			f.data, f.mapped, f.r, f.closer = data, true, nil, nil
+			f.data, f.mapped, f.r = data, true, nil
 		}
 	}
 	return f, nil

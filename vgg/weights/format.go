@@ -67,7 +67,11 @@ func Read(name string, r io.ReaderAt, size int64) (*File, error) {
 
 // parsed reads the headers, and closes f if that fails.
 func (f *File) parsed() (*File, error) {
-	err := f.parse()
+	// Headers are read in the mapping, too.
+	var err error
+	if fault := guard(func() { err = f.parse() }); fault != nil {
+		err = fault
+	}
 	if err != nil {
 		f.Close()
 		return nil, inFile(f.name, err)

@@ -60,6 +60,22 @@ func (t Tensor) Float32s(dst []float32) error {
 	return nil
 }
 
+// Float32sAt is Float32s for the part of the elements that begins with element
+// first and fills dst. It panics if there are fewer, and returns an error if the
+// elements are no floats or the file was cut short. Several goroutines may read
+// parts of one tensor.
+func (t Tensor) Float32sAt(dst []float32, first int) error {
+	if !t.DType.IsFloat() {
+		return t.notFloats()
+	}
+	size := t.DType.Size()
+	part := t.Data[first*size : (first+len(dst))*size]
+	if err := guard(func() { float32s(dst, t.DType, part) }); err != nil {
+		return &Error{File: t.fileName(), Tensor: t.Name, Err: err}
+	}
+	return nil
+}
+
 // Float64s is Float32s for float64.
 func (t Tensor) Float64s(dst []float64) error {
 	if err := t.checkDst(len(dst)); err != nil {
@@ -74,13 +90,17 @@ func (t Tensor) Float64s(dst []float64) error {
 func (t Tensor) checkDst(n int) error {
 	switch {
 	case !t.DType.IsFloat():
-		return &Error{File: t.fileName(), Tensor: t.Name, Err: ErrShape,
-			Detail: fmt.Sprintf("elements are %s, want F32, F16, BF16 or F64", t.DType)}
+		return t.notFloats()
 	case n != t.Len() || n*t.DType.Size() != len(t.Data):
 		return &Error{File: t.fileName(), Tensor: t.Name, Err: ErrShape,
 			Detail: fmt.Sprintf("shape is %v, %d elements in %d bytes, want %d elements", t.Shape, t.Len(), len(t.Data), n)}
 	}
 	return nil
+}
+
+func (t Tensor) notFloats() error {
+	return &Error{File: t.fileName(), Tensor: t.Name, Err: ErrShape,
+		Detail: fmt.Sprintf("elements are %s, want F32, F16, BF16 or F64", t.DType)}
 }
 
 // Float32View returns Data itself as float32s, without a copy, or false if the
@@ -192,6 +212,41 @@ func putFloats(dst []byte, d DType, src []float32) {
 			binary.LittleEndian.PutUint64(dst[8*i:], math.Float64bits(float64(x)))
 		}
 	}
+}
+
+// NotFinite returns the index of the first element that is NaN or infinite, or −1.
+func NotFinite(x []float32) int {
+	const run = 1024 // stays in the first-level cache
+	for at := 0; at < len(x); at += run {
+		part := x[at:min(at+run, len(x))]
+		if !anyNotFinite(part) {
+			continue
+		}
+		for i, v := range part {
+			if v-v != 0 {
+				return at + i
+			}
+		}
+	}
+	return -1
+}
+
+// anyNotFinite tests two elements at a time: an exponent of ones, which NaN and
+// infinities have and no others, carries into the bit above it.
+func anyNotFinite(x []float32) bool {
+	const exponents, carry = 0x7f800000_7f800000, 0x00800000_00800000
+	found := uint64(0)
+	b := floatBytes(x)
+	for ; len(b) >= 32; b = b[32:] {
+		found |= binary.NativeEndian.Uint64(b)&exponents + carry
+		found |= binary.NativeEndian.Uint64(b[8:])&exponents + carry
+		found |= binary.NativeEndian.Uint64(b[16:])&exponents + carry
+		found |= binary.NativeEndian.Uint64(b[24:])&exponents + carry
+	}
+	for ; len(b) > 0; b = b[4:] {
+		found |= uint64(binary.NativeEndian.Uint32(b))&exponents + carry
+	}
+	return found&0x80000000_80000000 != 0
 }
 
 // floatBytes returns the memory of f.

@@ -53,6 +53,26 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// TestNotFinite finds each kind of value at each place, and nothing else.
+func TestNotFinite(t *testing.T) {
+	for _, n := range []int{1, 7, 8, 9, 1024, 1025, 2050} {
+		x := make([]float32, n)
+		for i := range x {
+			x[i] = []float32{math.MaxFloat32, -math.MaxFloat32, math.SmallestNonzeroFloat32, 0, -1}[i%5]
+		}
+		require.Equal(t, -1, NotFinite(x))
+		for i := range x {
+			before := x[i]
+			for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), math.Float32frombits(0x7f800001), math.Float32frombits(0xffffffff)} {
+				x[i] = bad
+				require.Equal(t, i, NotFinite(x), "%v at %d of %d", bad, i, n)
+			}
+			x[i] = before
+		}
+	}
+	require.Equal(t, -1, NotFinite(nil))
+}
+
 // TestHostile gives the reader headers that lie. None may be read, panic, or
 // allocate what the header claims.
 func TestHostile(t *testing.T) {

@@ -11,6 +11,8 @@ var (
 	// ErrNetwork is wrapped by errors about files that hold no network of VGG's
 	// shape, or do not tell which.
 	ErrNetwork = errors.New("no network of VGG's shape")
+	// ErrNotFinite is wrapped by errors about weights that are NaN or infinite.
+	ErrNotFinite = errors.New("not finite")
 )
 
 // An Error says why a file is refused. Its text is whole without that of Err.
@@ -24,6 +26,10 @@ func (e *Error) Unwrap() error { return e.Err }
 
 func refusef(format string, args ...any) error {
 	return &Error{fmt.Sprintf(format, args...), ErrNetwork}
+}
+
+func notFinitef(format string, args ...any) error {
+	return &Error{fmt.Sprintf(format, args...) + ": the weights are not finite", ErrNotFinite}
 }
 
 // A TensorError says which tensor does not fit.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nonet-go/nonet/parallel"
 	"github.com/nonet-go/nonet/vgg/weights"
 )
 
@@ -15,6 +16,8 @@ var errNotFound = weights.ErrNotFound
 // and in the form that package vgg has. It reads each tensor of the file at most once
 // if each of its own is asked for once. It is not for concurrent use.
 type Tensors struct {
+	Team *parallel.Team // shares the reading; nil is one worker
+
 	file     *File
 	layers   map[string]*Layer
 	norms    map[string]*affine // of layers of which one of weights and bias was read
@@ -64,8 +67,17 @@ func (t *Tensors) findChannels(wants []Want) {
 }
 
 // Tensor returns the elements of NAME.weight or NAME.bias of a configuration's layer.
+// They are finite.
 func (t *Tensors) Tensor(name string, want []int) ([]float32, error) {
 	layer, kind, _ := strings.Cut(name, ".")
+	w, err := t.tensor(name, layer, kind, want)
+	if _, plain := t.Plain(layer); plain {
+		return w, err
+	}
+	return finite(name, w, err)
+}
+
+func (t *Tensors) tensor(name, layer, kind string, want []int) ([]float32, error) {
 	l := t.layers[layer]
 	switch {
 	case l == nil:
@@ -183,25 +195,6 @@ func (t *Tensors) affine(layer string, norm *Layer) (*affine, error) {
 	}
 	t.norms[layer] = a
 	return a, nil
-}
-
-// read returns the elements of a tensor.
-func (t *Tensors) read(from tensor) ([]float32, error) {
-	x, err := t.file.src.Tensor(from.name)
-	if err == nil && !slices.Equal(x.Shape, from.shape) {
-		return nil, &TensorError{Tensor: from.name, Want: from.shape, Got: x.Shape}
-	}
-	if err != nil {
-		return nil, &TensorError{Tensor: from.name, Want: from.shape, Err: err}
-	}
-	if view, ok := x.Float32View(); ok {
-		return view, nil
-	}
-	w := make([]float32, x.Len())
-	if err := x.Float32s(w); err != nil {
-		return nil, &TensorError{Tensor: from.name, Want: from.shape, Got: x.Shape, Err: err}
-	}
-	return w, nil
 }
 
 // weights returns a layer's weights as they lie in the file, computed from what

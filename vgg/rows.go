@@ -1,0 +1,45 @@
+package vgg
+
+import (
+	"fmt"
+	"strings"
+)
+
+// readRows returns a function that sets dst to whole rows of a matrix of src, from
+// row first on: the largest has hundreds of megabytes, and is needed as a whole
+// nowhere. Several goroutines may call it.
+func readRows(src Source, name string, shape []int) (read func(dst []float32, first int) error, err error) {
+	if s, ok := src.(*fileSource); ok {
+		if read, err := s.rows(name, shape); err != nil || read != nil {
+			return read, err
+		}
+	}
+	w, err := src.Tensor(name, shape)
+	return func(dst []float32, first int) error { copy(dst, w[first*shape[1]:]); return nil }, err
+}
+
+// rows is readRows for weights that the file has just as the network wants them, and
+// else returns nil.
+func (s *fileSource) rows(name string, shape []int) (func(dst []float32, first int) error, error) {
+	layer, _, _ := strings.Cut(name, ".")
+	read, err := s.tensors.Rows(layer, shape)
+	if err != nil || read == nil {
+		return nil, fileError(s.file, err)
+	}
+	return func(dst []float32, first int) error { return fileError(s.file, read(dst, first)) }, nil
+}
+
+// unchanged returns an error if the file of a source was written to while it was
+// read.
+func unchanged(src Source) error {
+	s, ok := src.(*fileSource)
+	if !ok {
+		return nil
+	}
+	if f, ok := s.file.(interface{ Unchanged() error }); ok {
+		if err := f.Unchanged(); err != nil {
+			return fmt.Errorf("vgg: %w", err)
+		}
+	}
+	return nil
+}

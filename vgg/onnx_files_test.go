@@ -39,6 +39,8 @@ func TestONNXFiles(t *testing.T) {
 		{"o_keras.onnx", "8 8 M 16 16 M F24 F24 F10", "06_net.pth"},
 		{"o_bneps.onnx", "8 8 M 16 16 M F24 F24 F10", ""},
 		{"o_ceil.onnx", "8 M F10", ""},
+		{"o_gap.onnx", "8 8 M 16 16 M G F10", "26_gap.pth"},
+		{"o_avg2.onnx", "8 8 M 16 16 M A F24 F24 F10", ""},
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			f, err := weights.Open(filepath.Join(dir, c.file))

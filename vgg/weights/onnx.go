@@ -88,8 +88,12 @@ func (f *File) parseONNX() error {
 // metadata returns the layers and what the graph says of its input.
 func (g *onnxGraph) metadata() (map[string]string, error) {
 	var words []string
+	last := len(g.layers) - 1
+	for last >= 0 && g.layers[last].kind != onnxFC {
+		last--
+	}
 	for i, l := range g.layers {
-		words = append(words, l.word(i == len(g.layers)-1))
+		words = append(words, l.word(i == last))
 	}
 	g.meta.Layers = strings.Join(words, " ")
 	for i, p := range g.padded {

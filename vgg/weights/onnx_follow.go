@@ -173,11 +173,6 @@ func (g *onnxGraph) finish(at string) error {
 	if err := g.checkOutput(at); err != nil {
 		return err
 	}
-	if last := g.last(); last.kind == onnxFC && last.relu { // which the last F has not
-		last.relu = false
-		one := slices.Repeat([]float64{1}, last.out)
-		g.layers = append(g.layers, &onnxLayer{kind: onnxScale, out: last.out, relu: true, affine: onnxAffine{one, make([]float64, last.out)}})
-	}
 	return g.checkUnused()
 }
 

@@ -36,27 +36,30 @@ type onnxLayer struct {
 // linear reports whether what follows a layer can be folded into it.
 func (l *onnxLayer) linear() bool { return l.kind <= onnxScale && !l.relu }
 
-// word is the layer as vgg.ParseLayers reads it; the last fully connected one
-// has no ReLU anyway.
-func (l *onnxLayer) word(last bool) string {
-	s := ""
-	if !l.relu && !(last && l.kind == onnxFC) {
-		s = "="
+// word is the layer as vgg.ParseLayers reads it. The last fully connected layer
+// has no ReLU unless it says so, the others have one unless they say so.
+func (l *onnxLayer) word(lastFC bool) string {
+	relu := ""
+	if l.relu {
+		relu = "+"
 	}
 	switch l.kind {
-	case onnxConv:
-		s += strconv.Itoa(l.out)
-		if l.kernel == 1 {
+	case onnxConv, onnxFC:
+		s := strconv.Itoa(l.out)
+		if l.kind == onnxFC {
+			s = "F" + s
+		} else if l.kernel == 1 {
 			s += "/1"
 		}
-		return s
-	case onnxFC:
-		return s + "F" + strconv.Itoa(l.out)
-	case onnxScale:
-		if l.relu {
-			return "S+"
+		if lastFC {
+			return s + relu
 		}
-		return "S"
+		if !l.relu {
+			s = "=" + s
+		}
+		return s
+	case onnxScale:
+		return "S" + relu
 	}
 	return map[byte]string{onnxMax: "M", onnxAverage: "A", onnxGlobal: "G", onnxLRN: "N"}[l.kind]
 }
@@ -67,8 +70,12 @@ func (g *onnxGraph) names() []string {
 	block, conv, fc, scale := 1, 0, 0, 0
 	for i, l := range g.layers {
 		switch l.kind {
-		case onnxMax, onnxAverage, onnxGlobal:
+		case onnxMax, onnxAverage:
 			block, conv = block+1, 0
+		case onnxGlobal:
+			if conv > 0 {
+				block, conv = block+1, 0
+			}
 		case onnxFC:
 			if conv > 0 && fc == 0 {
 				block++

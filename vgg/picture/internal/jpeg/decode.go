@@ -50,6 +50,8 @@ type component struct {
 	coefs    []int16 // progressive: 64 a block, in natural order
 	quant    [64]int32
 	seen     bool // in a scan; quant is the table of that time
+	group    int  // progressive: block rows in a row of MCUs
+	known    progress
 }
 
 func (c *component) stride() int { return 8 * c.bw }
@@ -79,6 +81,7 @@ type decoder struct {
 	done        bool // the only scan of the picture has been read
 	empty       bool // nothing is left before the next marker
 	short       bool // some scan was
+	lastGood    int  // the row of MCUs up to which the last scan had data
 }
 
 // Limits on what a few bytes can ask for. Encoders write up to a dozen scans; a
@@ -207,6 +210,9 @@ func (d *decoder) segment(marker byte) error {
 	}
 	n = max(n, 2)
 	if d.pos+n > len(d.data) {
+		if !free { // an error even where the end marker may be missing
+			return fmt.Errorf("jpeg: data end in segment %#x: %w", marker, io.ErrUnexpectedEOF)
+		}
 		return errTruncated
 	}
 	b := d.data[d.pos+2 : d.pos+n]
@@ -329,6 +335,10 @@ func (d *decoder) components(b []byte) error {
 		if c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 {
 			return corrupt("component %d with sampling factors %d×%d", c.id, c.h, c.v)
 		}
+		c.group = c.v
+		for k := range c.known.now {
+			c.known.now[k] = -1
+		}
 		d.hmax, d.vmax = max(d.hmax, c.h), max(d.vmax, c.v)
 	}
 	if len(comps) == 1 { // without interleaving the factors mean nothing
@@ -406,10 +416,11 @@ func (d *decoder) picture() (*Picture, error) {
 	case d.scans == 0:
 		return nil, corrupt("no scan")
 	}
+	smooth := d.progressive && d.smoothing()
 	p := &Picture{W: d.w, H: d.h, Space: d.space, Planes: make([]Plane, len(d.comps))}
 	for i := range d.comps {
 		c := &d.comps[i]
-		if err := d.finish(c); err != nil {
+		if err := d.finish(c, smooth); err != nil {
 			return nil, err
 		}
 		p.Planes[i] = Plane{Pix: c.pix, Stride: c.stride(), W: c.w, H: c.rows, SX: d.hmax / c.h, SY: d.vmax / c.v}
@@ -418,14 +429,14 @@ func (d *decoder) picture() (*Picture, error) {
 }
 
 // finish makes the samples of c, unless its scan did.
-func (d *decoder) finish(c *component) error {
+func (d *decoder) finish(c *component, smooth bool) error {
 	switch {
 	case !c.seen:
 		for i := range c.pix {
 			c.pix[i] = 128
 		}
 	case d.progressive:
-		return d.reconstruct(c)
+		return d.reconstruct(c, smooth)
 	}
 	return nil
 }

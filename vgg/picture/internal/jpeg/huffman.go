@@ -2,13 +2,13 @@ package jpeg
 
 // huffman decodes the codes of one table (C.2, F.2.2.3).
 type huffman struct {
-	set  bool
-	bad  string                // why no scan can use the table
-	wide bool                  // values over 15, which no DC table has
-	fast [1 << fastBits]uint16 // code length<<8 | value, by the next bits; 0 where longer
-	max  [17]int32             // max[n] is one more than the last code of n bits, left-justified to 16
-	base [17]int32             // code of n bits + base[n] is its index in values
-	vals [256]uint8
+	set     bool
+	crowded bool                  // more codes than fit: no scan can use the table
+	wide    bool                  // values over 15, which no DC table has
+	fast    [1 << fastBits]uint16 // code length<<8 | value, by the next bits; 0 where longer
+	max     [17]int32             // max[n] is one more than the last code of n bits, left-justified to 16
+	base    [17]int32             // code of n bits + base[n] is its index in values
+	vals    [256]uint8
 }
 
 const fastBits = 9
@@ -47,7 +47,7 @@ func (h *huffman) init(counts, values []byte) {
 	for n := int32(1); n <= 16; n++ {
 		h.base[n] = index - code
 		if code+int32(counts[n-1]) >= 1<<n && counts[n-1] > 0 { // no code is all ones
-			h.bad = "too many codes"
+			h.crowded = true
 			return
 		}
 		for range counts[n-1] {
@@ -63,17 +63,6 @@ func (h *huffman) init(counts, values []byte) {
 		h.max[n] = code << (16 - n)
 		code <<= 1
 	}
-}
-
-// check returns why no scan can use h, table number i of a class.
-func (h *huffman) check(class string, i int) error {
-	switch {
-	case !h.set:
-		return corrupt("no %s Huffman table %d", class, i)
-	case h.bad != "":
-		return corrupt("%s Huffman table %d with %s", class, i, h.bad)
-	}
-	return nil
 }
 
 // bits reads the entropy-coded data of a scan. Past its end it delivers zeros,

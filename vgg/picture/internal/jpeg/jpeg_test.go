@@ -204,7 +204,7 @@ func TestDamaged(t *testing.T) {
 		"table 9":          {change(file, mDQT, 2, 9), "quantisation table 0x9"},
 		"unknown in scan":  {change(file, mSOS, 3, 77), "unknown component 77"},
 		"twice in scan":    {change(file, mSOS, 5, 1), "unknown component 1"},
-		"scan tables":      {change(file, mSOS, 4, 0x44), "Huffman tables 0x44"},
+		"scan tables":      {change(file, mSOS, 4, 0x44), "no DC Huffman table 4"},
 		"scan length":      {change(file, mSOS, 2, 2), "scan header"},
 		"mixed spectrum":   {change(progressive, mSOS, 9, 0, 5), "progressive scan"},
 		"segment length 0": {change(file, mDQT, 0, 0, 0), "length 0"},

@@ -85,12 +85,13 @@ func (d *decoder) scanComponent(sc *scanComponent, i int, id, tables byte, sp sp
 	if d.arithmetic {
 		return nil
 	}
-	if sc.dcT > 3 || sc.acT > 3 {
-		return corrupt("Huffman tables %#x", tables)
-	}
-	sc.dc, sc.ac = &d.huff[0][sc.dcT], &d.huff[1][sc.acT]
+	return d.codes(sc, sp)
+}
+
+// codes gives sc the Huffman tables that scan sp needs.
+func (d *decoder) codes(sc *scanComponent, sp spectrum) (err error) {
 	if sp.first == 0 && sp.high == 0 {
-		if err := sc.dc.check("DC", sc.dcT); err != nil {
+		if sc.dc, err = d.table(0, sc.dcT); err != nil {
 			return err
 		}
 		if sc.dc.wide {
@@ -98,9 +99,22 @@ func (d *decoder) scanComponent(sc *scanComponent, i int, id, tables byte, sp sp
 		}
 	}
 	if sp.last > 0 {
-		return sc.ac.check("AC", sc.acT)
+		sc.ac, err = d.table(1, sc.acT)
 	}
-	return nil
+	return err
+}
+
+// table returns Huffman table i of a class, 0 for DC and 1 for AC.
+func (d *decoder) table(class, i int) (*huffman, error) {
+	name := [2]string{"DC", "AC"}[class]
+	if i > 3 || !d.huff[class][i].set {
+		return nil, corrupt("no %s Huffman table %d", name, i)
+	}
+	h := &d.huff[class][i]
+	if h.crowded {
+		return nil, corrupt("%s Huffman table %d with too many codes", name, i)
+	}
+	return h, nil
 }
 
 // mcus is what a scan consists of: with several components MCUs of h×v blocks of
@@ -129,6 +143,7 @@ func (d *decoder) intervals(s *mcus) error {
 	if s.interleaved && s.blocks > 10 { // B.2.3
 		return corrupt("MCU of %d blocks", s.blocks)
 	}
+	d.noteScan(s)
 	d.bits, d.eobRun, d.empty = bits{}, 0, false
 	step := s.n
 	if d.restart > 0 {
@@ -178,6 +193,10 @@ func (d *decoder) atRestart(want int, s *mcus) error {
 // interval decodes MCUs from to to−1.
 func (d *decoder) interval(s *mcus, from, to int) error {
 	x, y := from%s.w, from/s.w
+	group := 1
+	if !s.interleaved {
+		group = s.comps[0].group
+	}
 	for m := from; m < to; m++ {
 		if d.empty {
 			d.blank(s, m, to)
@@ -187,6 +206,7 @@ func (d *decoder) interval(s *mcus, from, to int) error {
 			x, y = 0, y+1
 		}
 		if x == 0 || m == from {
+			d.lastGood = y / group
 			if err := d.spend(s.blocks * min(s.w-x, to-m)); err != nil {
 				return err
 			}
@@ -413,10 +433,14 @@ func (d *decoder) refine(coefs *[64]int16, k, last, skip int, one int16) int {
 }
 
 // reconstruct turns the coefficients of a progressive picture into samples.
-func (d *decoder) reconstruct(c *component) error {
+func (d *decoder) reconstruct(c *component, smooth bool) error {
 	for y := range c.sh {
 		if err := d.ctx.Err(); err != nil {
 			return err
+		}
+		if smooth {
+			d.smoothRow(c, y)
+			continue
 		}
 		for x := range c.sw {
 			c.samples(x, y, (*[64]int16)(c.coefs[64*(y*c.bw+x):]))

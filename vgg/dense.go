@@ -31,7 +31,7 @@ const denseRows = 64
 // the layers.
 func (s *Session) planDense(first, end int, window Shape) error {
 	oh, ow := s.last.H-window.H+1, s.last.W-window.W+1
-	s.output = Shape{s.outputs(end), oh, ow}
+	s.outputs[s.tap(end)].shape = Shape{s.width(end), oh, ow}
 	plane := oh * ow
 	positions := s.batch * plane
 	widest := s.widest(first, end)
@@ -58,13 +58,13 @@ func (s *Session) planDense(first, end int, window Shape) error {
 		if err != nil {
 			return err
 		}
-		in, out := 0, s.outputs(i)
+		in, out := 0, s.width(i)
 		if i > first {
-			in = s.outputs(i - 1)
+			in = s.width(i - 1)
 		}
-		run := func(ctx context.Context, dst, src []float32) error {
-			for at := 0; at < positions; at += group {
-				n := min(group, positions-at)
+		run := func(ctx context.Context, pictures int, dst, src []float32) error {
+			for at, end := 0, pictures*plane; at < end; at += group {
+				n := min(group, end-at)
 				to := dst[at*out:][:n*out]
 				var err error
 				if in == 0 {
@@ -79,11 +79,11 @@ func (s *Session) planDense(first, end int, window Shape) error {
 			return nil
 		}
 		dst := room(&s.rooms.fc[i%2], positions*widest)[:positions*out]
-		s.fc = append(s.fc, step{layer: i, run: run, dst: dst, src: src})
+		s.fc = append(s.fc, step{layer: i, run: run, dst: dst, src: src, tap: -1})
 		src = dst
 	}
-	s.fc = append(s.fc, step{layer: end, src: src, run: func(ctx context.Context, dst, src []float32) error {
-		transposeEach(dst, src, s.batch, plane, s.outputs(end))
+	s.fc = append(s.fc, step{layer: end, src: src, tap: -1, run: func(ctx context.Context, n int, dst, src []float32) error {
+		transposeEach(dst, src, n, plane, s.width(end))
 		return ctx.Err()
 	}})
 	return nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/nonet-go/nonet/conv3x3"
@@ -24,7 +26,9 @@ const chunk = 4
 // sessions of one Model may run at the same time.
 type Session struct {
 	model    *Model
-	layer    string
+	layers   string // as they were asked for, see Model.borrow
+	outputs  []output
+	single   [1][]float32 // where Run's only result goes
 	batch    int
 	dense    bool
 	team     *parallel.Team
@@ -37,12 +41,17 @@ type Session struct {
 // plan is what depends on the size of the pictures.
 type plan struct {
 	h, w     int
-	output   Shape     // of one picture
-	stack    []stack   // for each number of pictures up to chunk that occurs
+	stack    []stack   // for each number of pictures up to chunk, the largest first
 	features []float32 // the last convolutional activation of the whole batch, blocked
 	featLen  int       // of one picture
 	fc       []step
 	last     Shape // the shape of features
+}
+
+// output is a layer whose activation a run is to give.
+type output struct {
+	layer int   // in Config.Layers
+	shape Shape // of one picture; it depends on the size of the pictures
 }
 
 // rooms is the memory of a session. It grows, and outlives a plan.
@@ -70,20 +79,25 @@ type stack struct {
 // step is one call into a kernel package.
 type step struct {
 	layer    int // in Config.Layers, for the times
-	run      func(ctx context.Context, dst, src []float32) error
+	run      stepFunc
 	dst, src []float32 // nil: the stack's result, the stack's input
+	tap      int       // the output that dst is copied to, or −1
 }
+
+// A stepFunc computes n pictures. The operands of a layer before the first fully
+// connected one hold just these; the others may be longer.
+type stepFunc func(ctx context.Context, n int, dst, src []float32) error
 
 type sessionOptions struct {
 	batch, workers, h, w int
-	layer                string
+	layers               []string
 	dense, profiled      bool
 }
 
 // A SessionOption changes what a Session computes and with what.
 type SessionOption func(*sessionOptions)
 
-// Batch sets the number of pictures of a Run; 1 if not given.
+// Batch sets the number of pictures of a Run, and the most of a RunN; 1 if not given.
 func Batch(n int) SessionOption { return func(o *sessionOptions) { o.batch = n } }
 
 // Workers sets how many goroutines compute; GOMAXPROCS if not given. Results
@@ -100,7 +114,14 @@ func InputSize(h, w int) SessionOption {
 // Output ends the computation with a layer of the configuration: conv3_2,
 // pool5, fc7. The activations of convolutions and fully connected layers are
 // taken after their ReLU, and relu3_2 is another name of conv3_2's.
-func Output(layer string) SessionOption { return func(o *sessionOptions) { o.layer = layer } }
+func Output(layer string) SessionOption { return Outputs(layer) }
+
+// Outputs ends the computation with the last of some layers, whose activations
+// RunOutputs gives in the order of the names. They are those of Output, each once.
+// A dense session has no fully connected layers but the last of them.
+func Outputs(layers ...string) SessionOption {
+	return func(o *sessionOptions) { o.layers = slices.Clone(layers) }
+}
 
 // NewSession plans a computation and allocates its memory. Errors wrap ErrShape
 // or ErrConfig.
@@ -110,16 +131,15 @@ func (m *Model) NewSession(opts ...SessionOption) (*Session, error) {
 	for _, opt := range opts {
 		opt(&o)
 	}
-	if o.layer != "" {
-		if _, err := m.cfg.layerIndex(o.layer); err != nil {
-			return nil, err
-		}
+	outputs, err := m.cfg.outputs(o.layers, o.dense)
+	if err != nil {
+		return nil, err
 	}
 	if err := checkWorkers(o.batch, o.workers); err != nil {
 		return nil, err
 	}
 	s := &Session{
-		model: m, layer: o.layer, batch: o.batch, dense: o.dense,
+		model: m, layers: strings.Join(o.layers, ","), outputs: outputs, batch: o.batch, dense: o.dense,
 		team:  parallel.NewTeam(o.workers),
 		times: make([]time.Duration, len(m.cfg.Layers)),
 	}
@@ -159,8 +179,56 @@ func checkBatch(batch int, shapes ...Shape) error {
 // Workers returns how many goroutines compute.
 func (s *Session) Workers() int { return s.team.Workers() }
 
-// OutputShape returns the shape of one picture's result.
-func (s *Session) OutputShape() Shape { return s.output }
+// OutputShape returns the shape of one picture's result, the first of several.
+func (s *Session) OutputShape() Shape { return s.outputs[0].shape }
+
+// OutputShapes returns the shapes of one picture's results.
+func (s *Session) OutputShapes() []Shape {
+	var list []Shape
+	for _, o := range s.outputs {
+		list = append(list, o.shape)
+	}
+	return list
+}
+
+// outputs finds the layers of a session.
+func (c Config) outputs(names []string, dense bool) ([]output, error) {
+	if len(names) == 0 || len(names) == 1 && names[0] == "" {
+		return []output{{layer: len(c.Layers) - 1}}, nil
+	}
+	var list []output
+	for _, name := range names {
+		i, err := c.layerIndex(name)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(list, func(o output) bool { return o.layer == i }) {
+			return nil, fmt.Errorf("vgg: the output %s is there twice: %w", c.Layers[i].Name, ErrConfig)
+		}
+		list = append(list, output{layer: i})
+	}
+	end := lastLayer(list)
+	for _, o := range list {
+		if dense && o.layer >= c.firstFC() && o.layer < end {
+			return nil, fmt.Errorf("vgg: a dense session gives no %s beside %s: %w", c.Layers[o.layer].Name, c.Layers[end].Name, ErrConfig)
+		}
+	}
+	return list, nil
+}
+
+// lastLayer returns the last layer of outputs.
+func lastLayer(list []output) int {
+	last := 0
+	for _, o := range list {
+		last = max(last, o.layer)
+	}
+	return last
+}
+
+// tap returns the output that a layer's activation is copied to, or −1.
+func (s *Session) tap(layer int) int {
+	return slices.IndexFunc(s.outputs, func(o output) bool { return o.layer == layer })
+}
 
 // Resize plans the session anew for pictures of another size. Memory is kept and
 // grows to what the largest size so far needs, so that one session can take
@@ -168,19 +236,19 @@ func (s *Session) OutputShape() Shape { return s.output }
 // it was. Resize allocates; Run does not, afterwards as before.
 func (s *Session) Resize(h, w int) error {
 	cfg := s.model.cfg
-	end := len(cfg.Layers) - 1
-	if s.layer != "" {
-		end, _ = cfg.layerIndex(s.layer) // NewSession has looked it up
-	}
+	end := lastLayer(s.outputs)
 	cfg.Layers = cfg.Layers[:end+1] // what comes after the output does not matter
 	shapes, err := cfg.Shapes(h, w)
 	if err != nil {
 		return err
 	}
-	before := s.plan
-	s.plan = plan{h: h, w: w, output: shapes[end]}
+	before, outputs := s.plan, s.outputs
+	s.plan, s.outputs = plan{h: h, w: w}, slices.Clone(s.outputs)
+	for i := range s.outputs {
+		s.outputs[i].shape = shapes[s.outputs[i].layer]
+	}
 	if err := s.build(end, shapes); err != nil {
-		s.plan = before
+		s.plan, s.outputs = before, outputs
 		return err
 	}
 	return nil
@@ -218,9 +286,9 @@ func (s *Session) build(end int, shapes []Shape) error {
 	// Large pictures one at a time: they share reads of filters among their own tiles.
 	h, w := cfg.Input()
 	most := min(s.batch, max(1, min(chunk, chunk*h*w/(s.h*s.w))))
-	sizes := []int{most}
-	if rest := s.batch % most; rest > 0 {
-		sizes = append(sizes, rest)
+	var sizes []int
+	for n := most; n > 0; n-- {
+		sizes = append(sizes, n)
 	}
 	if err := b.measure(sizes); err != nil {
 		return err
@@ -266,11 +334,15 @@ func (s *Session) planFC(first, end int) error {
 		if err != nil {
 			return err
 		}
-		st := step{layer: i, src: src, run: func(ctx context.Context, dst, src []float32) error {
-			return run(ctx, dst, src, s.batch)
+		in, out := s.featLen, s.width(i)
+		if i > first {
+			in = s.width(i - 1)
+		}
+		st := step{layer: i, src: src, tap: s.tap(i), run: func(ctx context.Context, n int, dst, src []float32) error {
+			return run(ctx, dst[:n*out], src[:n*in], n)
 		}}
 		if i < end {
-			st.dst = room(&s.rooms.fc[i%2], s.batch*s.widest(first, end))[:s.batch*s.outputs(i)]
+			st.dst = room(&s.rooms.fc[i%2], s.batch*s.widest(first, end))[:s.batch*out]
 		}
 		s.fc = append(s.fc, st)
 		src = st.dst
@@ -296,8 +368,8 @@ func (s *Session) connected(i, n int) (func(ctx context.Context, dst, src []floa
 	return e.Run, nil
 }
 
-// outputs returns how many outputs layer i has, from the first fully connected one on.
-func (s *Session) outputs(i int) int {
+// width returns how many outputs layer i has, from the first fully connected one on.
+func (s *Session) width(i int) int {
 	for s.model.cfg.Layers[i].Kind != FC {
 		i--
 	}
@@ -308,7 +380,7 @@ func (s *Session) outputs(i int) int {
 func (s *Session) widest(first, end int) int {
 	most := 0
 	for i := first; i <= end; i++ {
-		most = max(most, s.outputs(i))
+		most = max(most, s.width(i))
 	}
 	return most
 }
@@ -361,10 +433,10 @@ func (b *builder) measure(sizes []int) error {
 }
 
 // fused reports whether layer i is a convolution that takes the pool after it
-// into its own last step.
+// into its own last step. A layer whose own activation is wanted does not.
 func (b *builder) fused(i int) bool {
 	layers, p := b.s.model.cfg.Layers, b.s.model.layers[i]
-	return p.conv != nil && p.conv.Fuses() && layers[i].ReLU && i+1 < len(b.shapes) && layers[i+1].Kind == Pool
+	return p.conv != nil && p.conv.Fuses() && layers[i].ReLU && i+1 < len(b.shapes) && layers[i+1].Kind == Pool && b.s.tap(i) < 0
 }
 
 // spec describes the 3×3 convolution of layer i. The very first one may read
@@ -382,10 +454,14 @@ func (b *builder) stack(n int) ([]step, error) {
 	in := Shape{b.s.model.cfg.Channels, b.s.h, b.s.w}
 	add := func(layer, done int, out Shape, run func(ctx context.Context, dst, src []float32) error) {
 		var dst []float32 // of the last step: the session's features
+		tap := -1
+		if done > 0 { // of a convolution and its pool: the pool's
+			tap = b.s.tap(done - 1)
+		}
 		if done < len(b.shapes) {
 			dst = room(&b.s.rooms.acts[len(steps)], n*layout.Len(out.C, out.H, out.W))
 		}
-		steps = append(steps, step{layer, run, dst, src})
+		steps = append(steps, step{layer, func(ctx context.Context, _ int, dst, src []float32) error { return run(ctx, dst, src) }, dst, src, tap})
 		src, in = dst, out
 	}
 	if len(b.shapes) == 0 || b.s.model.layers[0].conv == nil || !b.s.model.layers[0].conv.ReadsPlanes() {
@@ -450,47 +526,89 @@ func blockEach(n int, s Shape) func(context.Context, []float32, []float32) error
 // receives [batch] results of OutputShape, in CHW order: logits, without
 // softmax, or the activations of the chosen layer. Both have exactly these
 // lengths, else Run returns an error that wraps ErrShape. dst and src must not
-// overlap.
+// overlap. A session of several outputs has RunOutputs instead.
 //
 // When ctx ends Run returns its error within milliseconds and dst's content is
 // undefined; the session stays usable. Run allocates nothing. A picture's
 // result depends on neither the other pictures nor the number of workers, bit
 // for bit.
 func (s *Session) Run(ctx context.Context, dst, src []float32) error {
-	inLen := s.model.cfg.Channels * s.h * s.w
-	if len(src) != s.batch*inLen {
-		return fmt.Errorf("vgg: input of %d elements, want %d×%d×%d×%d = %d: %w",
-			len(src), s.batch, s.model.cfg.Channels, s.h, s.w, s.batch*inLen, ErrShape)
+	return s.RunN(ctx, s.batch, dst, src)
+}
+
+// RunN is Run for the n pictures of src, from 1 to the batch: the same bits, in the
+// session's memory.
+func (s *Session) RunN(ctx context.Context, n int, dst, src []float32) error {
+	if len(s.outputs) > 1 {
+		return fmt.Errorf("vgg: the session has %d outputs: want RunOutputs: %w", len(s.outputs), ErrConfig)
 	}
-	if len(dst) != s.batch*s.output.Len() {
-		return fmt.Errorf("vgg: output of %d elements, want %d×%v = %d: %w", len(dst), s.batch, s.output, s.batch*s.output.Len(), ErrShape)
+	s.single[0] = dst
+	defer func() { s.single[0] = nil }()
+	return s.run(ctx, n, s.single[:], src)
+}
+
+// RunOutputs computes the outputs of the session in one pass over the pictures of
+// src, from 1 to the batch. dst[i] receives a result of OutputShapes()[i] for each of
+// them. All else is as for Run.
+func (s *Session) RunOutputs(ctx context.Context, dst [][]float32, src []float32) error {
+	return s.run(ctx, len(src)/max(1, s.inputLen()), dst, src)
+}
+
+// inputLen returns the floats of one picture.
+func (s *Session) inputLen() int { return s.model.cfg.Channels * s.h * s.w }
+
+func (s *Session) run(ctx context.Context, n int, dst [][]float32, src []float32) error {
+	if err := s.check(n, dst, src); err != nil {
+		return err
 	}
 	s.profiler.beginRun(ctx)
 	defer s.profiler.endRun()
 	s.team.Begin()
 	defer s.team.End()
 	clear(s.times)
-	for begin := 0; begin < s.batch; {
-		st := &s.stack[0]
-		if left := s.batch - begin; left < st.pictures {
-			st = &s.stack[1]
-		}
-		if err := s.runSteps(ctx, st.steps, s.features[begin*s.featLen:][:st.pictures*s.featLen], src[begin*inLen:][:st.pictures*inLen]); err != nil {
+	in := s.inputLen()
+	for begin := 0; begin < n; {
+		st := &s.stack[max(0, s.stack[0].pictures-(n-begin))]
+		features := s.features[begin*s.featLen:][:st.pictures*s.featLen]
+		if err := s.runSteps(ctx, st.steps, pass{st.pictures, begin, dst}, features, src[begin*in:][:st.pictures*in]); err != nil {
 			return err
 		}
 		begin += st.pictures
 	}
 	if len(s.fc) > 0 {
-		return s.runSteps(ctx, s.fc, dst, nil)
-	}
-	n := len(dst) / s.batch
-	for i := range s.batch {
-		layout.ToNCHW(dst[i*n:][:n], s.features[i*s.featLen:], s.last.C, s.last.H, s.last.W)
+		last := dst[s.tap(s.fc[len(s.fc)-1].layer)]
+		return s.runSteps(ctx, s.fc, pass{n, 0, dst}, last, nil)
 	}
 	return ctx.Err()
 }
 
-func (s *Session) runSteps(ctx context.Context, steps []step, dst, src []float32) error {
+// check checks the lengths of operands for n pictures.
+func (s *Session) check(n int, dst [][]float32, src []float32) error {
+	c, in := s.model.cfg.Channels, s.inputLen()
+	switch {
+	case n < 1 || n > s.batch:
+		return shape.Errorf("vgg: %d pictures, want 1 to %d", n, s.batch)
+	case len(src) != n*in:
+		return shape.Errorf("vgg: input of %d elements, want %d×%d×%d×%d = %d", len(src), n, c, s.h, s.w, n*in)
+	case len(dst) != len(s.outputs):
+		return shape.Errorf("vgg: %d results, want %d", len(dst), len(s.outputs))
+	}
+	for i, o := range s.outputs {
+		if len(dst[i]) != n*o.shape.Len() {
+			return shape.Errorf("vgg: output of %d elements, want %d×%v = %d", len(dst[i]), n, o.shape, n*o.shape.Len())
+		}
+	}
+	return nil
+}
+
+// pass is what steps are computed for: n pictures from begin on, and the results of
+// all pictures.
+type pass struct {
+	n, begin int
+	dst      [][]float32
+}
+
+func (s *Session) runSteps(ctx context.Context, steps []step, p pass, dst, src []float32) error {
 	for i := range steps {
 		st := &steps[i]
 		from, to := st.src, st.dst
@@ -502,14 +620,33 @@ func (s *Session) runSteps(ctx context.Context, steps []step, dst, src []float32
 		}
 		s.profiler.beginLayer(st.layer)
 		start := time.Now()
-		if err := st.run(ctx, to, from); err != nil {
+		if err := st.run(ctx, p.n, to, from); err != nil {
 			return err
 		}
+		s.give(st, p, to)
 		end := time.Now()
 		s.times[st.layer] += end.Sub(start)
 		s.profiler.endLayer(start, end)
 	}
 	return nil
+}
+
+// give copies a step's activation to where the caller wants it.
+func (s *Session) give(st *step, p pass, act []float32) {
+	if st.tap < 0 {
+		return
+	}
+	o, dst := s.outputs[st.tap].shape, p.dst[st.tap]
+	if st.layer >= s.model.cfg.firstFC() {
+		if &dst[0] != &act[0] {
+			copy(dst, act[:len(dst)])
+		}
+		return
+	}
+	blocked := layout.Len(o.C, o.H, o.W)
+	for i := range p.n {
+		layout.ToNCHW(dst[(p.begin+i)*o.Len():][:o.Len()], act[i*blocked:], o.C, o.H, o.W)
+	}
 }
 
 // LayerTime is the time that a layer took.

@@ -81,18 +81,33 @@ func (m *Model) notFinite(ctx context.Context, img image.Image) error {
 // number of goroutines may call it: more than MaxSessions wait for each other, or until
 // ctx ends.
 func (m *Model) Features(ctx context.Context, img image.Image, layer string) (Tensor, error) {
-	h, w := m.cfg.Input()
-	input := make([]float32, m.cfg.Channels*h*w)
-	if err := m.Prepare(input, img); err != nil {
-		return Tensor{}, err
-	}
-	s, err := m.borrow(ctx, layer)
+	list, err := m.FeaturesOf(ctx, img, layer)
 	if err != nil {
 		return Tensor{}, err
 	}
+	return list[0], nil
+}
+
+// FeaturesOf is Features for several layers, each once, in one pass: it takes about the
+// time of the last of them.
+func (m *Model) FeaturesOf(ctx context.Context, img image.Image, layers ...string) ([]Tensor, error) {
+	h, w := m.cfg.Input()
+	input := make([]float32, m.cfg.Channels*h*w)
+	if err := m.Prepare(input, img); err != nil {
+		return nil, err
+	}
+	s, err := m.borrow(ctx, layers...)
+	if err != nil {
+		return nil, err
+	}
 	defer m.giveBack(s)
-	out := Tensor{s.OutputShape(), make([]float32, s.OutputShape().Len())}
-	return out, s.Run(ctx, out.Data, input)
+	var list []Tensor
+	var data [][]float32
+	for _, shape := range s.OutputShapes() {
+		data = append(data, make([]float32, shape.Len()))
+		list = append(list, Tensor{shape, data[len(data)-1]})
+	}
+	return list, s.RunOutputs(ctx, data, input)
 }
 
 // Top returns the n most probable classes for the logits of one picture, best

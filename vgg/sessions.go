@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -33,13 +34,11 @@ func newSessions(o modelOptions) (*sessions, error) {
 	return &sessions{slots: make(chan struct{}, n)}, nil
 }
 
-// borrow waits for a slot, and returns a session for one picture that ends with the
-// named layer.
-func (m *Model) borrow(ctx context.Context, layer string) (*Session, error) {
-	if layer != "" {
-		if _, err := m.cfg.layerIndex(layer); err != nil {
-			return nil, err
-		}
+// borrow waits for a slot, and returns a session for one picture with the named
+// outputs.
+func (m *Model) borrow(ctx context.Context, layers ...string) (*Session, error) {
+	if _, err := m.cfg.outputs(layers, false); err != nil {
+		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -49,24 +48,24 @@ func (m *Model) borrow(ctx context.Context, layer string) (*Session, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if s := m.sessions.take(layer); s != nil {
+	if s := m.sessions.take(strings.Join(layers, ",")); s != nil {
 		return s, nil
 	}
-	s, err := m.NewSession(Output(layer))
+	s, err := m.NewSession(Outputs(layers...))
 	if err != nil {
 		m.giveBack(nil)
 	}
 	return s, err
 }
 
-// take lends an idle session that ends with the layer, or nil for one to be made, for
-// which an idle one of another layer may have to go.
-func (p *sessions) take(layer string) *Session {
+// take lends an idle session with those outputs, or nil for one to be made, for which
+// an idle one with others may have to go.
+func (p *sessions) take(layers string) *Session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.lent++
 	for i := len(p.idle) - 1; i >= 0; i-- {
-		if s := p.idle[i]; s.layer == layer {
+		if s := p.idle[i]; s.layers == layers {
 			p.idle = slices.Delete(p.idle, i, i+1)
 			return s
 		}

@@ -40,6 +40,7 @@ type Trainer struct {
 	layers   []trainLayer // of the configuration, from first on
 	input    []float32    // blocked
 	prob     []float32    // dL/dlogits
+	logits   []float32    // of a network whose last activation is blocked, else nil
 	step     uint64       // counts batches, for dropout
 	training bool         // dropout is on
 	stale    bool         // weights have changed since the kernels' forms were packed
@@ -98,9 +99,11 @@ type TrainerOption func(*trainerOptions)
 // TrainWorkers sets how many goroutines compute; GOMAXPROCS if not given.
 func TrainWorkers(n int) TrainerOption { return func(o *trainerOptions) { o.workers = n } }
 
-// Dropout sets a fraction of the outputs of every fully connected layer but the
-// last to 0 in training, and scales the others by 1/(1−fraction). Which ones
-// depends on the seed, the number of the batch, the layer and the place alone.
+// Dropout sets a fraction of the outputs of every fully connected layer with ReLU but
+// the last to 0 in training, and scales the others by 1/(1−fraction). Where a fully
+// connected layer has its ReLU in the scale behind it, =F64 S+, it does so with the
+// scale's. Which ones depends on the seed, the number of the batch, the layer and the
+// place alone.
 func Dropout(fraction float64, seed uint64) TrainerOption {
 	return func(o *trainerOptions) { o.dropout, o.seed = float32(fraction), seed }
 }
@@ -109,7 +112,7 @@ func Dropout(fraction float64, seed uint64) TrainerOption {
 func Freeze(layer string) TrainerOption { return func(o *trainerOptions) { o.freeze = layer } }
 
 // Features makes a Trainer take that layer's activations, [batch][C][H][W], in place
-// of pictures. The layer, which is no fully connected one, and all before it keep
+// of pictures. The layer, which stands before the fully connected ones, and all before it keep
 // their weights and are not computed: to train a classifier on activations that
 // were computed once, by a Session with Output.
 func Features(layer string) TrainerOption { return func(o *trainerOptions) { o.features = layer } }
@@ -118,8 +121,8 @@ func Features(layer string) TrainerOption { return func(o *trainerOptions) { o.f
 // InputGradient returns.
 func InputGrad() TrainerOption { return func(o *trainerOptions) { o.inputGrad = true } }
 
-// NewTrainer copies the weights of src for the network cfg, which ends with a
-// fully connected layer, and plans training on batches of that size. Errors wrap
+// NewTrainer copies the weights of src for the network cfg, which has classes, see
+// Config.Classes, and plans training on batches of that size. Errors wrap
 // ErrShape or ErrConfig, or are src's.
 func NewTrainer(cfg Config, src Source, batch int, opts ...TrainerOption) (*Trainer, error) {
 	t := &Trainer{cfg: cfg, batch: batch, opts: trainerOptions{workers: runtime.GOMAXPROCS(0)}, stale: true}
@@ -128,11 +131,6 @@ func NewTrainer(cfg Config, src Source, batch int, opts ...TrainerOption) (*Trai
 	}
 	if err := errors.Join(cpu.Err(), cfg.Validate()); err != nil {
 		return nil, err
-	}
-	for _, l := range cfg.Layers {
-		if l.Kind > FC || cfg.HWC {
-			return nil, fmt.Errorf("vgg: %s: layers of kind %v, and columns in HWC order, cannot be trained yet: %w", l.Name, l.Kind, ErrConfig)
-		}
 	}
 	switch {
 	case cfg.Classes() == 0:
@@ -281,7 +279,7 @@ type Result struct {
 }
 
 // Gradients computes the loss of a batch and adds its gradients to those since
-// the last Update. input is [batch][channels][size][size], see also Features, and
+// the last Update. input is [batch][channels][height][width], see also Features, and
 // targets has a class for each picture. The loss is the mean over the batch.
 //
 // It returns an error that wraps ErrShape for wrong lengths or classes, or ctx's
@@ -307,6 +305,7 @@ func (t *Trainer) Gradients(ctx context.Context, input []float32, targets []int)
 	}
 	start := time.Now()
 	r := crossEntropy(t.prob, logits, targets, t.cfg.Classes())
+	t.logitsGrad(logits)
 	t.times.Forward += time.Since(start)
 	for i := len(t.layers) - 1; i >= t.firstTrained()-t.first; i-- {
 		start := time.Now()
@@ -322,7 +321,7 @@ func (t *Trainer) Gradients(ctx context.Context, input []float32, targets []int)
 }
 
 // Logits computes the network without dropout: dst [batch][classes] from input
-// [batch][channels][size][size]. It returns an error that wraps ErrShape for wrong
+// [batch][channels][height][width]. It returns an error that wraps ErrShape for wrong
 // lengths, or ctx's.
 func (t *Trainer) Logits(ctx context.Context, dst, input []float32) error {
 	if n := t.batch * t.in.Len(); len(input) != n || len(dst) != t.batch*t.cfg.Classes() {
@@ -365,7 +364,36 @@ func (t *Trainer) forward(ctx context.Context, input []float32) ([]float32, erro
 		}
 		t.took(&l.base().times.Forward, start)
 	}
-	return t.layers[len(t.layers)-1].base().y, nil
+	y := t.layers[len(t.layers)-1].base().y
+	if t.logits == nil {
+		return y, nil
+	}
+	t.eachPicture(func(row, blocked []float32) { layout.ToNCHW(row, blocked, len(row), 1, 1) }, t.logits, y)
+	return t.logits, nil
+}
+
+// logitsGrad takes the gradient of the logits through the ReLU of the last layer, if
+// it has one, and into the last layer's form.
+func (t *Trainer) logitsGrad(logits []float32) {
+	last := t.layers[len(t.layers)-1].base()
+	if last.relu {
+		for i, v := range logits {
+			if !(v > 0) {
+				t.prob[i] = 0
+			}
+		}
+	}
+	if t.logits != nil {
+		t.eachPicture(func(blocked, row []float32) { layout.FromNCHW(blocked, row, len(row), 1, 1) }, last.dy, t.prob)
+	}
+}
+
+// eachPicture calls convert for every picture's part of two activations.
+func (t *Trainer) eachPicture(convert func(a, b []float32), a, b []float32) {
+	na, nb := len(a)/t.batch, len(b)/t.batch
+	for i := range t.batch {
+		convert(a[i*na:][:na], b[i*nb:][:nb])
+	}
 }
 
 // took adds what has passed since start to a time, and to the profile.
@@ -511,7 +539,7 @@ func (t *Trainer) frozen() int {
 func (t *Trainer) firstParam() int {
 	n := 0
 	for _, l := range t.cfg.Layers[:t.frozen()] {
-		if l.Kind == Conv || l.Kind == FC {
+		if l.weighted() {
 			n += 2
 		}
 	}
@@ -551,18 +579,18 @@ func (t *Trainer) plan() error {
 			return err
 		}
 	}
-	shapes, err := t.cfg.Shapes(t.cfg.Size, t.cfg.Size)
+	in, shapes, err := t.cfg.nominal()
 	if err != nil {
 		return err
 	}
-	t.in = Shape{t.cfg.Channels, t.cfg.Size, t.cfg.Size}
+	t.in = in
 	if t.opts.features != "" {
 		i, err := t.cfg.layerIndex(t.opts.features)
 		if err != nil {
 			return err
 		}
-		if t.cfg.Layers[i].Kind == FC {
-			return fmt.Errorf("vgg: features of %s: want those of a convolution, pool or normalisation: %w", t.opts.features, ErrConfig)
+		if i >= t.cfg.firstFC() || i == len(t.cfg.Layers)-1 {
+			return fmt.Errorf("vgg: features of %s: want those of a layer before the fully connected ones: %w", t.opts.features, ErrConfig)
 		}
 		t.first, t.in = i+1, shapes[i]
 	}
@@ -572,14 +600,17 @@ func (t *Trainer) plan() error {
 	b := trainBuilder{t: t, mult: gemm.NewMultiplier(t.team), scale: 1}
 	t.lazy = make([]*trainFC, len(t.params))
 	for _, l := range t.cfg.Layers[:t.first] {
-		if l.Kind == Conv {
+		if l.weighted() {
 			b.param += 2
 		}
 	}
-	in := t.in
+	in = t.in
 	b.reserve(in, shapes[t.first:])
 	t.input = layout.Alloc(t.batch * layout.Len(in.C, in.H, in.W))
 	t.prob = layout.Alloc(t.batch * t.cfg.Classes())
+	if t.cfg.lastFC() < 0 {
+		t.logits = layout.Alloc(len(t.prob))
+	}
 	b.y = t.input
 	for i := t.first; i < len(t.cfg.Layers); i++ {
 		l := t.cfg.Layers[i]

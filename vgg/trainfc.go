@@ -21,10 +21,8 @@ type trainFC struct {
 	out     int
 	rows    int // the batch
 	mult    *gemm.Multiplier
-	index   int // among the layers, for dropout
-	dropout float32
-	scale   float32 // that x was multiplied by after its ReLU
-	first   bool    // x is blocked
+	first   bool // x is blocked
+	hwc     bool // the columns of the weights of a first one are in HWC order
 	flat    []float32
 	dflat   []float32
 	packed  []float32 // flat as Dots takes it
@@ -32,7 +30,7 @@ type trainFC struct {
 	pending bool      // the gradient of the weights is dYᵀ·X, and not yet computed
 }
 
-// flatten makes room for the activation in CHW order, which the weights have.
+// flatten makes room for the activation in the order of the weights, CHW or HWC.
 func (f *trainFC) flatten(n int) {
 	f.yt, f.dyt = make([]float32, f.out*n), make([]float32, f.out*n)
 	f.packed = layout.Alloc(elementwise.DotsLen(n, f.in.Len()))
@@ -47,7 +45,7 @@ func (f *trainFC) flatten(n int) {
 func (f *trainFC) forward(ctx context.Context, t *Trainer) error {
 	in := f.in.Len()
 	if f.first {
-		f.each(func(flat, blocked []float32) { layout.ToNCHW(flat, blocked, f.in.C, f.in.H, f.in.W) }, f.flat, f.x)
+		t.eachPicture(f.fromBlocks, f.flat, f.x)
 	}
 	elementwise.PackDots(f.packed, f.flat, f.rows, in, in)
 	err := t.team.Run(ctx, (f.out+forwardRows-1)/forwardRows, func(_, item int) {
@@ -64,25 +62,45 @@ func (f *trainFC) forward(ctx context.Context, t *Trainer) error {
 			}
 		}
 	})
-	if f.dropout > 0 && t.training {
-		f.drop(t)
-	}
+	f.drop(t)
 	return err
 }
 
 // forwardRows is how many rows of the weights an item of forward reads.
 const forwardRows = 48
 
-// each calls convert for every picture's part of two activations.
-func (f *trainFC) each(convert func(a, b []float32), a, b []float32) {
-	na, nb := len(a)/f.rows, len(b)/f.rows
-	for i := range f.rows {
-		convert(a[i*na:][:na], b[i*nb:][:nb])
+// fromBlocks brings a picture's activation into the order of the weights.
+func (f *trainFC) fromBlocks(flat, blocked []float32) {
+	if !f.hwc {
+		layout.ToNCHW(flat, blocked, f.in.C, f.in.H, f.in.W)
+		return
+	}
+	for p := range f.in.H * f.in.W {
+		for c := 0; c < f.in.C; c += 16 {
+			copy(flat[p*f.in.C:][:f.in.C][c:], blocked[(c/16*f.in.H*f.in.W+p)*16:][:16])
+		}
 	}
 }
 
-// drop zeroes a fraction of the outputs and scales the others.
-func (f *trainFC) drop(t *Trainer) {
+// toBlocks is the inverse of fromBlocks.
+func (f *trainFC) toBlocks(blocked, flat []float32) {
+	if !f.hwc {
+		layout.FromNCHW(blocked, flat, f.in.C, f.in.H, f.in.W)
+		return
+	}
+	for p := range f.in.H * f.in.W {
+		for c := 0; c < f.in.C; c += 16 {
+			to := blocked[(c/16*f.in.H*f.in.W+p)*16:][:16]
+			clear(to[copy(to, flat[p*f.in.C:][:f.in.C][c:]):])
+		}
+	}
+}
+
+// drop zeroes a fraction of the outputs in training, and scales the others.
+func (f *trainBase) drop(t *Trainer) {
+	if f.dropout == 0 || !t.training {
+		return
+	}
 	keep := 1 / (1 - f.dropout)
 	stream := seeded.NewStream(t.opts.seed, t.step<<8|uint64(f.index))
 	for i, v := range f.y {
@@ -111,7 +129,7 @@ func (f *trainFC) backward(ctx context.Context, t *Trainer) error {
 	in := f.in.Len()
 	err := f.mult.SGEMM(ctx, false, false, f.rows, in, f.out, 1, f.dy, f.out, t.weights[f.param], in, 0, f.dflat, in)
 	if f.first {
-		f.each(func(blocked, flat []float32) { layout.FromNCHW(blocked, flat, f.in.C, f.in.H, f.in.W) }, f.dx, f.dflat)
+		t.eachPicture(f.toBlocks, f.dx, f.dflat)
 		f.maskInput(t)
 	} else {
 		f.maskRows()
@@ -178,8 +196,8 @@ func (f *trainFC) update(t *Trainer, rule SGD) {
 
 // maskRows takes dx through the ReLU and the dropout that made x: what either
 // has zeroed is 0 in x.
-func (f *trainFC) maskRows() {
-	if !f.mask {
+func (f *trainBase) maskRows() {
+	if !f.mask || f.dx == nil {
 		return
 	}
 	for i, v := range f.x {

@@ -48,20 +48,27 @@ func (b *trainBuilder) scratch(n int) []float32 {
 // layer makes layer i, which turns in into out.
 func (b *trainBuilder) layer(i int, l Layer, in, out Shape) (trainLayer, error) {
 	n := b.t.batch
-	base := trainBase{frozen: i < b.t.frozen(), x: b.y, dx: b.dy, mask: b.relu, relu: l.ReLU || l.Kind == Pool && b.relu, param: b.param}
+	cfg := b.t.cfg
+	base := trainBase{frozen: i < b.t.frozen(), x: b.y, dx: b.dy, mask: b.relu, relu: l.ReLU || l.Kind == Pool && b.relu, param: b.param, scale: b.scale, index: i}
+	flat := i >= cfg.firstFC()
 	length := layout.Len(out.C, out.H, out.W)
-	if l.Kind == FC {
-		length = l.Out
+	if flat {
+		length = out.C
 	}
 	base.y = layout.Alloc(n * length)
-	if l.Kind == FC {
+	switch {
+	case flat && i == len(cfg.Layers)-1:
+		base.dy = b.t.prob
+	case flat:
 		base.dy = layout.Alloc(n * length) // its own: it is needed until the update
-	} else {
+	default:
 		base.dy = b.d[b.turn][:n*length]
 		b.turn = 1 - b.turn
 	}
-	before := b.scale
-	b.y, b.relu, b.scale = base.y, base.relu, 1
+	if behind := l.Kind == FC || flat && !cfg.Layers[i-1].ReLU && cfg.Layers[i-1].Kind == FC; behind && l.ReLU && i < cfg.lastFC() {
+		base.dropout = b.t.opts.dropout
+	}
+	b.y, b.relu, b.scale = base.y, base.relu, 1/(1-base.dropout)
 	b.dy = nil
 	if i >= b.t.firstTrained() {
 		b.dy = base.dy
@@ -71,17 +78,15 @@ func (b *trainBuilder) layer(i int, l Layer, in, out Shape) (trainLayer, error) 
 	}
 	switch {
 	case l.Kind == FC:
-		last := i == len(b.t.cfg.Layers)-1
-		f := &trainFC{trainBase: base, in: in, out: l.Out, rows: n, mult: b.mult, index: i, scale: before, first: i == b.t.first || b.t.cfg.Layers[i-1].Kind != FC}
-		if last {
-			f.dy = b.t.prob
-		} else if l.ReLU {
-			f.dropout = b.t.opts.dropout
-			b.scale = 1 / (1 - f.dropout)
-		}
+		f := &trainFC{trainBase: base, in: in, out: l.Out, rows: n, mult: b.mult, first: i == cfg.firstFC(), hwc: cfg.HWC}
 		f.flatten(n)
 		b.param += 2
 		return f, nil
+	case l.Kind == Scale:
+		b.param += 2
+		return b.scaled(base, l, in, flat)
+	case l.Kind == AvgPool, l.Kind == GlobalPool:
+		return b.mean(base, l, in)
 	case l.Kind == Pool:
 		return b.pool(base, in)
 	case l.Kind == LRN:
@@ -108,6 +113,10 @@ type trainBase struct {
 	param  int // the layer's weight, followed by its bias
 	frozen bool
 	times  StepTimes
+
+	index   int     // among the layers, for dropout
+	dropout float32 // of y; behind fully connected layers alone
+	scale   float32 // that x was multiplied by after its ReLU
 }
 
 func (l *trainBase) base() *trainBase { return l }
@@ -313,4 +322,140 @@ func (l *trainLRN) backward(ctx context.Context, t *Trainer) error {
 	l.maskInput(t)
 	l.times.BackwardData += time.Since(start)
 	return err
+}
+
+// trainMean is a 2×2 mean or that of each channel.
+type trainMean struct {
+	trainBase
+	fwd, bwd interface {
+		Run(ctx context.Context, dst, src []float32) error
+	}
+}
+
+func (b *trainBuilder) mean(base trainBase, l Layer, in Shape) (trainLayer, error) {
+	n, team := b.t.batch, b.t.team
+	m := &trainMean{trainBase: base}
+	var err error
+	if l.Kind == GlobalPool {
+		if m.fwd, err = pool.NewGlobalPool(n, in.C, in.H, in.W, team); err == nil {
+			m.bwd, err = pool.NewGlobalPoolGrad(n, in.C, in.H, in.W, team)
+		}
+		return m, err
+	}
+	if m.fwd, err = pool.NewAvgPool(n, in.C, in.H, in.W, team); err == nil {
+		m.bwd, err = pool.NewAvgPoolGrad(n, in.C, in.H, in.W, team)
+	}
+	return m, err
+}
+
+func (m *trainMean) forward(ctx context.Context, _ *Trainer) error { return m.fwd.Run(ctx, m.y, m.x) }
+
+func (m *trainMean) backward(ctx context.Context, t *Trainer) error {
+	if m.dx == nil {
+		return nil
+	}
+	start := time.Now()
+	err := m.bwd.Run(ctx, m.dx, m.dy)
+	m.maskInput(t)
+	m.times.BackwardData += time.Since(start)
+	return err
+}
+
+// trainScale is a scale and shift of each channel of a blocked activation.
+type trainScale struct {
+	trainBase
+	scale *pool.Scale
+	fwd   *pool.ScaleExec
+	bwd   *pool.ScaleGradExec
+}
+
+func (b *trainBuilder) scaled(base trainBase, l Layer, in Shape, flat bool) (trainLayer, error) {
+	n, t := b.t.batch, b.t
+	s, err := pool.NewScale(in.C, t.weights[base.param], t.weights[base.param+1], l.ReLU)
+	if err != nil {
+		return nil, err
+	}
+	if flat {
+		return &trainScaleRows{base, s, n}, nil
+	}
+	f, err := s.NewExec(n, in.H, in.W, t.team)
+	if err != nil {
+		return nil, err
+	}
+	g, err := pool.NewScaleGrad(n, in.C, in.H, in.W, t.team)
+	return &trainScale{base, s, f, g}, err
+}
+
+func (s *trainScale) repack(t *Trainer) error {
+	s.scale.Set(t.weights[s.param], t.weights[s.param+1])
+	return nil
+}
+
+func (s *trainScale) forward(ctx context.Context, _ *Trainer) error { return s.fwd.Run(ctx, s.y, s.x) }
+
+func (s *trainScale) backward(ctx context.Context, t *Trainer) error {
+	start := time.Now()
+	var dw, db []float32
+	if !s.frozen {
+		dw, db = t.gradient(s.param), t.gradient(s.param+1)
+	}
+	if err := s.bwd.Run(ctx, s.dx, dw, db, t.weights[s.param], s.x, s.dy); err != nil {
+		return err
+	}
+	if !s.frozen {
+		t.add(s.param)
+		t.add(s.param + 1)
+	}
+	s.maskInput(t)
+	s.times.BackwardData += time.Since(start)
+	return nil
+}
+
+// trainScaleRows is a scale and shift behind a fully connected layer.
+type trainScaleRows struct {
+	trainBase
+	scale *pool.Scale
+	rows  int
+}
+
+func (s *trainScaleRows) repack(t *Trainer) error {
+	s.scale.Set(t.weights[s.param], t.weights[s.param+1])
+	return nil
+}
+
+func (s *trainScaleRows) forward(ctx context.Context, t *Trainer) error {
+	err := s.scale.Rows(s.rows, s.y, s.x)
+	s.drop(t)
+	if err == nil {
+		err = ctx.Err()
+	}
+	return err
+}
+
+func (s *trainScaleRows) backward(_ context.Context, t *Trainer) error {
+	start := time.Now()
+	weight := t.weights[s.param]
+	if !s.frozen {
+		s.grads(t.gradient(s.param), t.gradient(s.param+1))
+		t.add(s.param)
+		t.add(s.param + 1)
+	}
+	for i := range s.dx {
+		s.dx[i] = weight[i%len(weight)] * s.dy[i]
+	}
+	s.maskRows()
+	s.times.BackwardData += time.Since(start)
+	return nil
+}
+
+// grads sets dw and db to sums over the rows, in float64 and in their order.
+func (s *trainScaleRows) grads(dw, db []float32) {
+	for c := range dw {
+		w, b := 0.0, 0.0
+		for i := c; i < len(s.dy); i += len(dw) {
+			w += float64(s.dy[i]) * float64(s.x[i])
+			b += float64(s.dy[i])
+		}
+		dw[c], db[c] = float32(w), float32(b)
+	}
 }

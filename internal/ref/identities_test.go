@@ -373,3 +373,51 @@ func BenchmarkConv2D(b *testing.B) {
 		run("weight", func() { ref.Conv2DWeightGrad(s, x, dy) })
 	}
 }
+
+// TestGradientsOfMeansAndScales differentiates a network with means, scales and columns
+// in HWC order, odd sizes among them.
+func TestGradientsOfMeansAndScales(t *testing.T) {
+	t.Parallel()
+	layers := []ref.Layer[float64]{
+		{Kind: ref.KindScale, Name: "scale1", Weight: uniform(1, 2), Bias: uniform(2, 2)},
+		{Kind: ref.KindConv, Name: "conv1_1", Out: 4, Kernel: 3, Pad: 1, ReLU: true, Weight: uniform(3, 4*2*9), Bias: uniform(4, 4)},
+		{Kind: ref.KindScale, Name: "scale2", ReLU: true, Weight: uniform(5, 4), Bias: uniform(6, 4)},
+		{Kind: ref.KindAvgPool, Name: "pool1"},
+		{Kind: ref.KindLinear, Name: "fc2", Out: 5, HWC: true, Weight: uniform(7, 5*4*4*3), Bias: uniform(8, 5)},
+		{Kind: ref.KindScale, Name: "scale3", ReLU: true, Weight: uniform(9, 5), Bias: uniform(10, 5)},
+		{Kind: ref.KindLinear, Name: "fc3", Out: 3, Weight: uniform(11, 3*5), Bias: uniform(12, 3)},
+	}
+	mean := append(layers[:4:4], ref.Layer[float64]{Kind: ref.KindGlobalPool, Name: "gap"},
+		ref.Layer[float64]{Kind: ref.KindLinear, Name: "fc2", Out: 3, Weight: uniform(13, 3*4), Bias: uniform(14, 3)})
+	for _, layers := range [][]ref.Layer[float64]{layers, mean} {
+		net := &ref.Net[float64]{C: 2, H: 9, W: 7, Layers: layers}
+		input, target := uniform(15, 2*2*9*7), []int{2, 0}
+		loss := func() float64 {
+			l, _ := ref.SoftmaxCrossEntropy(2, 3, net.Forward(2, input).Output(), target)
+			return l
+		}
+		run := net.Forward(2, input)
+		require.Equal(t, [4]int{2, 4, 4, 3}, run.Shape["pool1"])
+		_, dLogits := ref.SoftmaxCrossEntropy(2, 3, run.Output(), target)
+		grads := run.Backward(dLogits)
+		checkGradient(t, "input", input, grads["act.input"], loss)
+		for _, l := range net.Layers {
+			if l.Weight != nil {
+				checkGradient(t, l.Name+".weight", l.Weight, grads[l.Name+".weight"], loss)
+				checkGradient(t, l.Name+".bias", l.Bias, grads[l.Name+".bias"], loss)
+			}
+		}
+	}
+}
+
+// TestHWC lists one activation of 2 channels and 2×3 pixels.
+func TestHWC(t *testing.T) {
+	t.Parallel()
+	columns := []float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
+	net := &ref.Net[float64]{C: 2, H: 2, W: 3, Layers: []ref.Layer[float64]{{Kind: ref.KindLinear, Name: "fc1", Out: 1, HWC: true, Weight: columns, Bias: []float64{0}}}}
+	for i, want := range []float64{1, 3, 5, 7, 9, 11, 2, 4, 6, 8, 10, 12} { // channel 0 has the odd columns
+		x := make([]float64, 12)
+		x[i] = 1
+		require.Equal(t, []float64{want}, net.Forward(1, x).Output())
+	}
+}

@@ -6,10 +6,13 @@ import "fmt"
 type Kind uint8
 
 const (
-	KindConv    Kind = iota // stride 1
-	KindLRN                 // Layer.LRN
-	KindMaxPool             // 2×2, stride 2
-	KindLinear              // flattens CHW
+	KindConv       Kind = iota // stride 1
+	KindLRN                    // Layer.LRN
+	KindMaxPool                // 2×2, stride 2
+	KindLinear                 // flattens CHW, or HWC
+	KindAvgPool                // 2×2, stride 2
+	KindGlobalPool             // mean of each channel
+	KindScale                  // y = Weight[c]·x + Bias[c]
 )
 
 // Layer is one layer of a Net.
@@ -20,8 +23,9 @@ type Layer[T Float] struct {
 	Kernel int // KindConv: side of the filter
 	Pad    int // KindConv
 	ReLU   bool
-	Weight []T       // KindConv: Out×C×Kernel×Kernel; KindLinear: Out×in
-	Bias   []T       // Out, or none
+	HWC    bool      // KindLinear: the columns of Weight are in HWC order
+	Weight []T       // KindConv: Out×C×Kernel×Kernel; KindLinear: Out×in; KindScale: C
+	Bias   []T       // Out or, for KindScale, C; or none
 	LRN    LRNParams // KindLRN
 }
 
@@ -58,8 +62,16 @@ func (net *Net[T]) Forward(n int, input []T) *Run[T] {
 		case KindMaxPool:
 			x, r.argmax[l.Name] = MaxPool2x2(n*c, h, w, x)
 			in = [4]int{n, c, h / 2, w / 2}
+		case KindAvgPool:
+			x, _ = AveragePool(n*c, h, w, 2, 2, 0, x)
+			in = [4]int{n, c, h / 2, w / 2}
+		case KindGlobalPool:
+			x, _ = GlobalPool(n*c, h*w, x)
+			in = [4]int{n, c, 1, 1}
+		case KindScale:
+			x = Scale(n, c, h*w, x, l.Weight, l.Bias)
 		case KindLinear:
-			x = linear(n, c*h*w, l.Out, x, l.Weight, l.Bias)
+			x = linear(n, c*h*w, l.Out, l.flatten(in, x), l.Weight, l.Bias)
 			in = [4]int{n, l.Out, 1, 1}
 		}
 		if l.ReLU {
@@ -75,6 +87,33 @@ func (r *Run[T]) keep(name string, x []float64, shape [4]int) {
 		panic(fmt.Sprintf("ref: two layers are called %q", name))
 	}
 	r.Act[name], r.Shape[name] = x, shape
+}
+
+// flatten returns x, in CHW order, in the order of the columns of the weights.
+func (l Layer[T]) flatten(in [4]int, x []float64) []float64 {
+	if l.HWC {
+		return transposeEach(in[0], in[1], in[2]*in[3], x)
+	}
+	return x
+}
+
+// unflatten is the inverse of flatten.
+func (l Layer[T]) unflatten(in [4]int, x []float64) []float64 {
+	if l.HWC {
+		return transposeEach(in[0], in[2]*in[3], in[1], x)
+	}
+	return x
+}
+
+// transposeEach returns the transposes of n matrices of rows×cols.
+func transposeEach(n, rows, cols int, x []float64) []float64 {
+	mustLen("x", len(x), n*rows*cols)
+	y := make([]float64, len(x))
+	for i, v := range x {
+		m, r, c := i/(rows*cols), i/cols%rows, i%cols
+		y[m*rows*cols+c*rows+r] = v
+	}
+	return y
 }
 
 func (l Layer[T]) convShape(in [4]int) ConvShape {
@@ -116,10 +155,16 @@ func (r *Run[T]) Backward(dOutput []float64) Grads {
 			dy, _ = LRNGrad(l.LRN, n, c, h*w, x, dy)
 		case KindMaxPool:
 			dy = MaxPool2x2Grad(n*c, h, w, r.argmax[l.Name], dy)
+		case KindAvgPool:
+			dy = AveragePool2x2Grad(n*c, h, w, dy)
+		case KindGlobalPool:
+			dy = GlobalPoolGrad(n*c, h*w, dy)
+		case KindScale:
+			dy, g[l.Name+".weight"], g[l.Name+".bias"] = ScaleGrad(n, c, h*w, x, dy, l.Weight)
 		case KindLinear:
-			g[l.Name+".weight"] = linearWeightGrad(n, c*h*w, l.Out, x, dy)
+			g[l.Name+".weight"] = linearWeightGrad(n, c*h*w, l.Out, l.flatten(in, x), dy)
 			g[l.Name+".bias"], _ = LinearBiasGrad(n, l.Out, dy)
-			dy = linearInputGrad(n, c*h*w, l.Out, dy, l.Weight)
+			dy = l.unflatten(in, linearInputGrad(n, c*h*w, l.Out, dy, l.Weight))
 		}
 	}
 	g["act.input"] = dy

@@ -108,6 +108,32 @@ func LRNGrad[X, Y Float](p LRNParams, n, c, plane int, x []X, dy []Y) (da, mag [
 	return da, mag
 }
 
+// Scale returns weight[c]·x + bias[c] for n pictures of c planes.
+func Scale[X, W Float](n, c, plane int, x []X, weight, bias []W) []float64 {
+	mustLen("x", len(x), n*c*plane)
+	mustLen("weight", len(weight), c)
+	mustLen("bias", len(bias), c)
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = float64(weight[i/plane%c])*float64(v) + float64(bias[i/plane%c])
+	}
+	return y
+}
+
+// ScaleGrad returns the gradients of Scale: dX, dW and dB.
+func ScaleGrad[X, Y, W Float](n, c, plane int, x []X, dy []Y, weight []W) (dx, dw, db []float64) {
+	mustLen("x", len(x), n*c*plane)
+	mustLen("dy", len(dy), len(x))
+	dx, dw, db = make([]float64, len(x)), make([]float64, c), make([]float64, c)
+	for i, v := range dy {
+		k := i / plane % c
+		dx[i] = float64(weight[k]) * float64(v)
+		dw[k] += float64(v) * float64(x[i])
+		db[k] += float64(v)
+	}
+	return dx, dw, db
+}
+
 // SGD does one step of stochastic gradient descent in place, with momentum mu and
 // weight decay wd, by the rule of PyTorch:
 //

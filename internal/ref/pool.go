@@ -61,3 +61,43 @@ func AveragePool[T Float](planes, h, w, k, stride, pad int, x []T) (y, mag []flo
 	}
 	return y, mag
 }
+
+// AveragePool2x2Grad returns dX, planes×h×w, of the 2×2 mean with stride 2: a quarter
+// of each dy to its four elements, and 0 to an odd last row or column.
+func AveragePool2x2Grad[Y Float](planes, h, w int, dy []Y) []float64 {
+	oh, ow := h/2, w/2
+	mustLen("dy", len(dy), planes*oh*ow)
+	dx := make([]float64, planes*h*w)
+	for i, v := range dy {
+		p, oy, ox := i/(oh*ow), i/ow%oh, i%ow
+		for j := range 4 {
+			dx[(p*h+2*oy+j/2)*w+2*ox+j%2] = float64(v) / 4
+		}
+	}
+	return dx
+}
+
+// GlobalPool returns the mean of each plane, and the mean of the absolute values.
+func GlobalPool[T Float](planes, plane int, x []T) (y, mag []float64) {
+	mustLen("x", len(x), planes*plane)
+	y, mag = make([]float64, planes), make([]float64, planes)
+	for i, v := range x {
+		y[i/plane] += float64(v)
+		mag[i/plane] += abs(float64(v))
+	}
+	for i := range y {
+		y[i] /= float64(plane)
+		mag[i] /= float64(plane)
+	}
+	return y, mag
+}
+
+// GlobalPoolGrad returns dX, planes×plane: dy divided by the elements of a plane.
+func GlobalPoolGrad[Y Float](planes, plane int, dy []Y) []float64 {
+	mustLen("dy", len(dy), planes)
+	dx := make([]float64, planes*plane)
+	for i := range dx {
+		dx[i] = float64(dy[i/plane]) / float64(plane)
+	}
+	return dx
+}

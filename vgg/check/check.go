@@ -107,26 +107,33 @@ func Small(name string) (vgg.Config, error) {
 // if full, the paper's own size. That takes the reference some ten seconds a
 // network.
 func Networks(ctx context.Context, name string, full bool) ([]Row, error) {
+	if full {
+		cfg, err := vgg.Lookup(name)
+		if err != nil {
+			return nil, err
+		}
+		return network(ctx, cfg, 1)
+	}
+	cfg, err := Small(name)
+	if err != nil {
+		return nil, err
+	}
+	return network(ctx, cfg, 3)
+}
+
+// network compares every layer of a network on some pictures.
+func network(ctx context.Context, cfg vgg.Config, pictures int) ([]Row, error) {
 	const seed = 1
+	name := cfg.Name
 	variants := []struct {
 		name string
 		opts []vgg.Option
 	}{{"default", nil}, {"F(2×2,3×3)", []vgg.Option{vgg.Winograd(2)}}, {"direct", []vgg.Option{vgg.Direct()}}}
-	cfg, err := Small(name)
-	pictures := 3
-	if full {
-		cfg, err = vgg.Lookup(name)
-		pictures = 1
-	}
-	if err != nil {
-		return nil, err
-	}
 	src, err := vgg.Seeded(cfg, seed)
 	if err != nil {
 		return nil, err
 	}
-	input := make([]float32, pictures*cfg.Channels*cfg.Size*cfg.Size)
-	seeded.Fill(input, seed, inputTensor, 1)
+	input := pictureInput(cfg, pictures, seed)
 	net, err := reference(cfg, src)
 	if err != nil {
 		return nil, err
@@ -154,6 +161,14 @@ func Networks(ctx context.Context, name string, full bool) ([]Row, error) {
 	return rows, nil
 }
 
+// pictureInput returns random pictures.
+func pictureInput(cfg vgg.Config, pictures int, seed uint64) []float32 {
+	h, w := cfg.Input()
+	input := make([]float32, pictures*cfg.Channels*h*w)
+	seeded.Fill(input, seed, inputTensor, 1)
+	return input
+}
+
 // inputTensor is the number of the tensor in the stream of a seed that pictures
 // are made from.
 const inputTensor = 1000
@@ -174,7 +189,9 @@ func reference(cfg vgg.Config, src vgg.Source) (*ref.Net[float32], error) {
 	if err != nil {
 		return nil, err
 	}
-	net := &ref.Net[float32]{C: cfg.Channels, H: cfg.Size, W: cfg.Size}
+	net := &ref.Net[float32]{C: cfg.Channels}
+	net.H, net.W = cfg.Input()
+	first := true
 	for _, l := range cfg.Layers {
 		r := ref.Layer[float32]{Name: l.Name, Out: l.Out, ReLU: l.ReLU}
 		switch l.Kind {
@@ -183,14 +200,21 @@ func reference(cfg vgg.Config, src vgg.Source) (*ref.Net[float32], error) {
 		case vgg.LRN:
 			r.Kind, r.LRN = ref.KindLRN, ref.VGGLRN
 		case vgg.FC:
-			r.Kind = ref.KindLinear
+			r.Kind, r.HWC = ref.KindLinear, cfg.HWC && first
+			first = false
+		case vgg.AvgPool:
+			r.Kind = ref.KindAvgPool
+		case vgg.GlobalPool:
+			r.Kind = ref.KindGlobalPool
+		case vgg.Scale:
+			r.Kind = ref.KindScale
 		case vgg.Conv:
 			r.Kind, r.Kernel = ref.KindConv, l.Kernel
 			if l.Kernel == 3 {
 				r.Pad = cfg.Pad
 			}
 		}
-		if l.Kind == vgg.FC || l.Kind == vgg.Conv {
+		if l.Kind == vgg.FC || l.Kind == vgg.Conv || l.Kind == vgg.Scale {
 			if r.Weight, err = src.Tensor(params[0].Name, params[0].Shape); err == nil {
 				r.Bias, err = src.Tensor(params[1].Name, params[1].Shape)
 			}

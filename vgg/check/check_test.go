@@ -65,3 +65,11 @@ func TestTraining(t *testing.T) {
 		requirePassed(t, rows, err)
 	}
 }
+
+// TestKinds compares networks of every kind of layer with the reference, forward and
+// in training.
+func TestKinds(t *testing.T) {
+	rows, err := Kinds(context.Background())
+	requirePassed(t, rows, err)
+	require.Greater(t, len(rows), 300)
+}

@@ -5,19 +5,23 @@ import (
 	"fmt"
 
 	"github.com/nonet-go/nonet/internal/ref"
-	"github.com/nonet-go/nonet/internal/seeded"
 	"github.com/nonet-go/nonet/vgg"
 )
 
 // Training compares the loss, every gradient and two steps of gradient descent of
 // the small form of a configuration with the reference.
 func Training(ctx context.Context, name string) ([]Row, error) {
-	const seed, pictures = 1, 3
-	rule := vgg.SGD{Rate: 0.01, Momentum: 0.9, Decay: 5e-4}
 	cfg, err := Small(name)
 	if err != nil {
 		return nil, err
 	}
+	return training(ctx, cfg)
+}
+
+// training compares two steps of a network with at least 8 classes.
+func training(ctx context.Context, cfg vgg.Config) ([]Row, error) {
+	const seed, pictures = 1, 3
+	name, rule := cfg.Name, vgg.SGD{Rate: 0.01, Momentum: 0.9, Decay: 5e-4}
 	src, err := vgg.Seeded(cfg, seed)
 	if err != nil {
 		return nil, err
@@ -30,8 +34,7 @@ func Training(ctx context.Context, name string) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	input := make([]float32, pictures*cfg.Channels*cfg.Size*cfg.Size)
-	seeded.Fill(input, seed, inputTensor, 1)
+	input := pictureInput(cfg, pictures, seed)
 	targets := []int{2, 0, 7}
 	momentum := map[string][]float64{}
 	var rows []Row
@@ -86,7 +89,7 @@ func reference64(cfg vgg.Config, src vgg.Source) (*ref.Net[float64], error) {
 	wide := &ref.Net[float64]{C: net.C, H: net.H, W: net.W}
 	for _, l := range net.Layers {
 		wide.Layers = append(wide.Layers, ref.Layer[float64]{Kind: l.Kind, Name: l.Name, Out: l.Out, Kernel: l.Kernel, Pad: l.Pad,
-			ReLU: l.ReLU, Weight: ref.Float64(l.Weight), Bias: ref.Float64(l.Bias), LRN: l.LRN})
+			ReLU: l.ReLU, HWC: l.HWC, Weight: ref.Float64(l.Weight), Bias: ref.Float64(l.Bias), LRN: l.LRN})
 	}
 	return wide, nil
 }

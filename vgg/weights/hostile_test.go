@@ -163,7 +163,7 @@ func TestONNXGraphs(t *testing.T) {
 		{"the Conv", []node{{"Conv", []string{"w", "b"}, m{"pads": []int{1, 1, 0, 0}}}}},
 		{"the Conv", []node{{"Conv", []string{"w1", "b"}, pads}}},
 		{"5×5", []node{{"Conv", []string{"w5", "b"}, pads}}},
-		{"is no constant", []node{{"Conv", []string{"unknown", "b"}, pads}}},
+		{`reads "unknown", which nothing gives`, []node{{"Conv", []string{"unknown", "b"}, pads}}},
 		{"goes to 2 nodes", []node{{"Conv", []string{"x", "b"}, pads}}},
 		{"one more", []node{{"Conv", nil, pads}}},
 		{`tensor "b": shape is [2] of type 1, want 4 dimensions`, []node{{"Conv", []string{"b", "b"}, pads}}},

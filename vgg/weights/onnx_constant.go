@@ -350,8 +350,14 @@ func (n *onnxNode) computeInts(in [][]int64) ([]int64, bool) {
 		return nil, false
 	}
 	switch n.op {
-	case "Shape", "Identity", "Cast", "Unsqueeze", "Squeeze":
+	case "Shape", "Identity", "Cast":
 		return in[0], true
+	case "Unsqueeze", "Squeeze": // of a number or a list of one
+		axes := n.attributes["axes"].ints
+		if len(in) > 1 {
+			axes = in[1]
+		}
+		return in[0], len(in[0]) == 1 && (len(axes) == 0 || len(axes) == 1 && (axes[0] == 0 || axes[0] == -1))
 	case "Concat":
 		return slices.Concat(in...), true
 	case "Gather":

@@ -27,15 +27,27 @@ func (g *onnxGraph) link() error {
 		if err := g.nodeConstant(n); err != nil {
 			return err
 		}
-		for _, in := range n.inputs {
-			if in != "" && n.op != "Shape" {
-				g.readers[in] = append(g.readers[in], n)
-			}
+		if err := g.linkInputs(n, known); err != nil {
+			return err
 		}
 	}
 	g.budget = 4*g.file.size + 1<<20
 	for _, f := range g.file.beside {
 		g.budget += 4 * f.size
+	}
+	return nil
+}
+
+// linkInputs adds a node to the readers of its inputs, which must be there.
+func (g *onnxGraph) linkInputs(n *onnxNode, known map[string]bool) error {
+	for _, in := range n.inputs {
+		switch {
+		case in == "":
+		case g.makers[in] == nil && !known[in] && g.tensors[in] == nil:
+			return n.failf("reads %s, which nothing gives", quote(in))
+		case n.op != "Shape":
+			g.readers[in] = append(g.readers[in], n)
+		}
 	}
 	return nil
 }

@@ -294,6 +294,9 @@ func (g *onnxGraph) squeezed(n *onnxNode, shape []int64) (to []int64, stay []int
 	if err != nil {
 		return nil, nil, err
 	}
+	if len(axes) == 0 && slices.ContainsFunc(shape, func(d int64) bool { return d < 0 }) {
+		return nil, nil, n.failf("drops all axes of one element of %s, of which not all are known", printed(shape))
+	}
 	drop := map[int]bool{}
 	for _, a := range axes {
 		if a < 0 {

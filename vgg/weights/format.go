@@ -6,17 +6,22 @@ import (
 	"io"
 )
 
-// formats are told by how a file begins, not by its name:
+// formats are told by how a file begins, not by its name. An index of several files
+// is JSON; the others are:
 //
 //	safetensors   a length, and "{"
 //	torch         a zip archive, or the magic number of older files
 //	ONNX          a protocol buffer whose first field is the version
 //	Caffe         a protocol buffer whose first field is the network's name or a layer
 //	HDF5          Keras's .h5, which is refused with the way out
+//
+// What stands in the place of a file that was not fetched is called what it is.
 var formats = []struct {
 	begins func(head []byte) bool
 	parse  func(*File) error
 }{
+	{isPointer, (*File).errPointer},
+	{isPage, func(*File) error { return errPage() }},
 	{func(h []byte) bool { return bytes.HasPrefix(h, zipMagic) }, (*File).parseTorchZip},
 	{func(h []byte) bool { return bytes.HasPrefix(h, legacyMagic) }, (*File).parseTorchLegacy},
 	{func(h []byte) bool { return bytes.HasPrefix(h, []byte("\x89HDF\r\n\x1a\n")) }, func(*File) error { return errHDF5() }},
@@ -40,10 +45,14 @@ func errHDF5() error {
 func hasLength(h []byte) bool { return len(h) < 9 || binary.LittleEndian.Uint64(h) < 1<<32 }
 
 // Open opens a file of weights: safetensors, torch.save's two formats, ONNX or
-// Caffe, told by its content. Headers alone are read; the tensors are mapped into
+// Caffe, or the index of a network in several files of these, told by its content.
+// The files that an index names are in its folder. Headers alone are read; the tensors are mapped into
 // memory on Linux and macOS, and read on demand elsewhere. Errors wrap ErrFormat
 // or ErrUnsupported, or are the file system's.
 func Open(path string) (*File, error) {
+	if err := checkShard(path); err != nil {
+		return nil, inFile(path, err)
+	}
 	f, err := openFile(path)
 	if err != nil {
 		return nil, err
@@ -80,9 +89,12 @@ func (f *File) parsed() (*File, error) {
 }
 
 func (f *File) parse() error {
-	head, err := f.section(0, min(f.size, 16))
+	head, err := f.section(0, min(f.size, 64))
 	if err != nil {
 		return err
+	}
+	if len(head) > 0 && head[0] == '{' { // opens others, and stands in no table of its own readers
+		return f.parseIndex()
 	}
 	for _, format := range formats {
 		if format.begins(head) {

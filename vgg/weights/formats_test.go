@@ -209,16 +209,21 @@ func picklesOf(t testing.TB) [][]byte {
 // FuzzTorchZip reads archives of damaged pickles, whose checksums are right.
 func FuzzTorchZip(f *testing.F) {
 	for _, pickle := range picklesOf(f) {
-		f.Add(pickle, []byte{0, 0, 128, 63}, "0", "archive/")
+		f.Add(pickle, []byte{0, 0, 128, 63}, "0", "archive/", false)
+		f.Add(pickle, []byte{0, 0, 128, 63}, "0", "archive/", true)
 	}
-	f.Fuzz(func(t *testing.T, pickle, storage []byte, key, root string) {
+	f.Fuzz(func(t *testing.T, pickle, storage []byte, key, root string, deflated bool) {
 		var b bytes.Buffer
+		method := zip.Store
+		if deflated {
+			method = zip.Deflate
+		}
 		z := zip.NewWriter(&b)
 		for _, m := range []struct {
 			name   string
 			data   []byte
 			method uint16
-		}{{"data.pkl", pickle, zip.Deflate}, {"data/" + key, storage, zip.Store}} {
+		}{{"data.pkl", pickle, zip.Deflate}, {"data/" + key, storage, method}} {
 			w, err := z.CreateHeader(&zip.FileHeader{Name: root + m.name, Method: m.method})
 			if err != nil {
 				return

@@ -17,8 +17,7 @@ func parseHeader(text []byte) (*header, error) {
 	if len(text) == 0 || text[0] != '{' {
 		return nil, formatf("", "header does not begin with {")
 	}
-	p := &parser{dec: json.NewDecoder(bytes.NewReader(text))}
-	p.dec.UseNumber()
+	p := newParser(text)
 	h := &header{metadata: map[string]string{}}
 	p.object(func(key string) {
 		if key == metadataKey {
@@ -41,6 +40,12 @@ type parser struct {
 	dec    *json.Decoder
 	tensor string // being read, for errors
 	err    error
+}
+
+func newParser(text []byte) *parser {
+	p := &parser{dec: json.NewDecoder(bytes.NewReader(text))}
+	p.dec.UseNumber()
+	return p
 }
 
 func (p *parser) failf(format string, args ...any) {

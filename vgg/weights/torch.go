@@ -37,7 +37,8 @@ type torchStorage struct {
 	dtype  DType
 	key    string
 	numel  int64
-	offset int64 // in the file, once it is known
+	offset int64          // in the file, once it is known
+	packed *packedStorage // instead: it is deflated
 }
 
 // torchTensor is a view of a storage.
@@ -52,6 +53,7 @@ type torchReader struct {
 	f        *File
 	storages map[string]*torchStorage
 	copied   int64 // bytes of tensors that are not views of the file
+	inflated int64 // bytes of deflated storages
 }
 
 // torchGlobals is all that a pickle may call.
@@ -216,7 +218,8 @@ func (r *torchReader) persist(id any) (any, error) {
 }
 
 // parseTorchZip reads what torch.save writes since version 1.6: a zip archive of
-// NAME/data.pkl and the storages NAME/data/KEY, not compressed.
+// NAME/data.pkl and the storages NAME/data/KEY, as they are or deflated by another
+// program.
 func (f *File) parseTorchZip() error {
 	z, err := zip.NewReader(f.reader(), f.size)
 	if err != nil {
@@ -258,17 +261,36 @@ func (f *File) parseTorchZip() error {
 		if m == nil {
 			return formatf("", "the archive has no storage %s", quote(key))
 		}
-		if m.Method != zip.Store {
-			return &Error{Detail: "storage " + quote(key) + " is compressed", Err: ErrUnsupported}
-		}
-		if s.offset, err = m.DataOffset(); err != nil {
-			return formatf("", "storage %s: %v", quote(key), err)
-		}
-		if want := s.numel * int64(s.dtype.Size()); m.UncompressedSize64 != uint64(want) || s.offset > f.size-want {
-			return formatf("", "storage %s has %d bytes, want %d", quote(key), m.UncompressedSize64, want)
+		if err := r.place(s, m); err != nil {
+			return err
 		}
 	}
 	return r.finish(object)
+}
+
+// place notes where the elements of a storage are: in the file, or to be inflated.
+func (r *torchReader) place(s *torchStorage, m *zip.File) (err error) {
+	want := s.numel * int64(s.dtype.Size())
+	switch {
+	case m.UncompressedSize64 != uint64(want):
+		return formatf("", "storage %s has %d bytes, want %d", quote(s.key), m.UncompressedSize64, want)
+	case m.Method == zip.Deflate:
+		s.packed, s.offset = &packedStorage{member: m, size: want}, 0
+		if want > maxInflated*r.f.size-r.inflated {
+			return formatf("", "the deflated storages up to %s take more than %d times the %d bytes of the file", quote(s.key), maxInflated, r.f.size)
+		}
+		r.inflated += want
+		return nil
+	case m.Method != zip.Store:
+		return &Error{Detail: fmt.Sprintf("storage %s is compressed by method %d, want 8, deflate", quote(s.key), m.Method), Err: ErrUnsupported}
+	}
+	if s.offset, err = m.DataOffset(); err != nil {
+		return formatf("", "storage %s: %v", quote(s.key), err)
+	}
+	if s.offset > r.f.size-want {
+		return formatf("", "storage %s has %d bytes at byte %d of %d", quote(s.key), want, s.offset, r.f.size)
+	}
+	return nil
 }
 
 // readMember reads a member of an archive of at most most bytes.
@@ -460,7 +482,7 @@ func (w *torchWalk) tensor(name string, t *torchTensor) error {
 	if err != nil {
 		return err
 	}
-	if w.bytes += e.length; w.bytes > maxShared*w.r.f.size {
+	if w.bytes += e.length; w.bytes > maxShared*(w.r.f.size+w.r.inflated) {
 		return formatf(name, "the tensors up to here take %d bytes, the file has %d: they are the same ones many times over", w.bytes, w.r.f.size)
 	}
 	w.convolution = w.convolution || len(t.shape) == 4
@@ -503,6 +525,11 @@ func (r *torchReader) entry(name string, t *torchTensor) (entry, error) {
 	switch {
 	case last >= s.numel:
 		return e, formatf(name, "shape %v with strides %v from element %d is larger than its storage of %d", t.shape, t.stride, t.offset, s.numel)
+	case contiguous && s.packed != nil:
+		s.packed.users++
+		at := t.offset * size
+		e.compute = func() ([]byte, error) { return s.packed.section(at, length) }
+		return e, nil
 	case contiguous:
 		e.offset = s.offset + t.offset*size
 		return e, nil
@@ -510,10 +537,10 @@ func (r *torchReader) entry(name string, t *torchTensor) (entry, error) {
 		return e, &Error{Tensor: name, Detail: fmt.Sprintf("shape %v repeats elements of its storage of %d", t.shape, s.numel), Err: ErrUnsupported}
 	}
 	// Many names of one such tensor would be as many copies.
-	if r.copied += length; r.copied > r.f.size {
+	if r.copied += length; r.copied > r.f.size+r.inflated {
 		return e, formatf(name, "shape %v with strides %v: the tensors that are to be reordered are larger than the file", t.shape, t.stride)
 	}
-	from, err := r.f.section(s.offset, s.numel*size)
+	from, err := r.elements(s)
 	if err != nil {
 		return e, err
 	}

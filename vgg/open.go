@@ -142,7 +142,7 @@ func (o *modelOptions) choose(meta weights.Meta, layers *netfile.File) (Config, 
 	if err != nil {
 		return Config{}, err
 	}
-	cfg := Config{Name: "custom", Channels: found.Channels, Size: found.Size, Pad: 1}
+	cfg := Config{Name: "custom", Channels: found.Channels, Size: found.Size, Width: found.Width, HWC: found.HWC, Pad: 1}
 	if cfg.Layers, err = ParseLayers(found.Layers); err == nil {
 		cfg.Name = knownName(cfg)
 	}

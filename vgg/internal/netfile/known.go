@@ -11,8 +11,9 @@ import (
 type Network struct {
 	Layers   string // as vgg.ParseLayers reads them
 	Channels int    // of the input
-	Size     int    // side of the input, or 0 if the layers take any
-	Keras    bool   // the names are Keras's, whose VGGs take pictures as Caffe's do
+	Size     int    // side of the input, or its height
+	Width    int    // of the input, or 0 if it is a square
+	HWC      bool   // the columns of the first fully connected layer are in the order HWC
 }
 
 // maxSize bounds the side of the input that is taken from the shape of a fully
@@ -34,7 +35,9 @@ var (
 //     are exactly torchvision's, with or without batch normalisation;
 //   - fully connected layers with ReLU and dropout between, as their indices show, or of
 //     the names that the paper's have in Caffe, Keras and timm. A last one of any name;
-//   - as many columns as the pools leave pixels of a square of at most 1024.
+//   - as many columns as the pools leave pixels of a square of at most 1024;
+//   - or VGGish as torchvggish has it: six convolutions of one channel of 96×64, and
+//     embeddings whose columns are in the order HWC, with a ReLU at the end.
 //
 // Where 1×1 pixels are left, as of 32×32 by five pools, a network that was made for
 // larger pictures and takes the mean of all pixels looks the same. Of those only the
@@ -45,6 +48,9 @@ var (
 // Else the error says what is open and has what the network looks like as flags of
 // the command.
 func (f *File) Network() (Network, error) {
+	if f.isVGGish() {
+		return f.vggish(), nil
+	}
 	blocks, why := f.blocks()
 	if why == "" {
 		why = f.openDense()
@@ -73,7 +79,7 @@ func (f *File) Network() (Network, error) {
 	for _, l := range f.dense {
 		words = append(words, l.word())
 	}
-	return Network{strings.Join(words, " "), f.features[0].In, size, f.Keras()}, nil
+	return Network{Layers: strings.Join(words, " "), Channels: f.features[0].In, Size: size}, nil
 }
 
 // Keras reports whether the names are Keras's.
@@ -211,7 +217,7 @@ func (f *File) isKnown(blocks []int) bool {
 	index, i := 0, 0
 	for b, n := range blocks {
 		for range n {
-			if i == len(f.features) {
+			if i == len(f.features) || len(f.features[i].at) == 0 {
 				return false
 			}
 			l, first := f.features[i], f.features[0]
@@ -233,6 +239,23 @@ func (f *File) isKnown(blocks []int) bool {
 		index++
 	}
 	return i == len(f.features)
+}
+
+// vggishBlocks are the convolutions of VGGish.
+var vggishBlocks = []int{1, 1, 2, 2}
+
+func (f *File) isVGGish() bool {
+	if len(f.features) == 0 || !f.isKnown(vggishBlocks) || f.features[0].norm != nil || f.features[0].style != "N" || f.features[0].In != 1 || !f.denseAt(0, 2, 4) {
+		return false
+	}
+	path := f.dense[0].path
+	return len(path) > 1 && path[len(path)-2] == "embeddings" && f.dense[0].In == f.last().Out*6*4
+}
+
+func (f *File) vggish() Network {
+	c, d := f.features, f.dense
+	layers := fmt.Sprintf("%d M %d M %d %d M %d %d M F%d F%d F%d+", c[0].Out, c[1].Out, c[2].Out, c[3].Out, c[4].Out, c[5].Out, d[0].Out, d[1].Out, d[2].Out)
+	return Network{Layers: layers, Channels: 1, Size: 96, Width: 64, HWC: true}
 }
 
 // openDense says what the names of the fully connected layers leave open, or nothing.

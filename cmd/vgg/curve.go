@@ -1,12 +1,27 @@
 package main
 
 import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/nonet-go/nonet/internal/outfile"
 	"github.com/nonet-go/nonet/vgg/train"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/plotutil"
 	"gonum.org/v1/plot/vg"
 )
+
+// checkCurve refuses a name whose ending is no format of pictures.
+func checkCurve(path string) error {
+	if !slices.Contains([]string{"svg", "png", "pdf"}, strings.ToLower(imageFormat(path))) {
+		return fmt.Errorf("--curve %s: want a file that ends in .svg, .png or .pdf", path)
+	}
+	return nil
+}
 
 // drawCurve draws accuracy and loss over the epochs.
 func drawCurve(path string, history []train.Epoch) error {
@@ -18,7 +33,9 @@ func drawCurve(path string, history []train.Epoch) error {
 	line := func(f func(train.Epoch) float64) plotter.XYs {
 		var xy plotter.XYs
 		for _, e := range history {
-			xy = append(xy, plotter.XY{X: float64(e.Epoch), Y: f(e)})
+			if y := f(e); !math.IsNaN(y) && !math.IsInf(y, 0) {
+				xy = append(xy, plotter.XY{X: float64(e.Epoch), Y: y})
+			}
 		}
 		return xy
 	}
@@ -30,5 +47,12 @@ func drawCurve(path string, history []train.Epoch) error {
 	if err != nil {
 		return err
 	}
-	return p.Save(16*vg.Centimeter, 10*vg.Centimeter, path)
+	picture, err := p.WriterTo(16*vg.Centimeter, 10*vg.Centimeter, strings.ToLower(imageFormat(path)))
+	if err != nil {
+		return err
+	}
+	return outfile.Write(path, func(w io.Writer) error {
+		_, err := picture.WriteTo(w)
+		return err
+	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/internal/outfile"
+	"github.com/nonet-go/nonet/vgg/train"
 )
 
 type cli struct {
@@ -99,9 +100,18 @@ func runCommand(ctx context.Context, args []string, s streams) (status int, mess
 func failure(ctx context.Context, err error) (status int, message string) {
 	status, message = 1, sentence(err)
 	var stop stopError
-	stopped := errors.As(context.Cause(ctx), &stop) && errors.Is(err, context.Canceled)
-	if stopped {
-		status, message = stop.status, stopMessage(stop.Error(), howToGoOn(ctx))
+	if errors.As(context.Cause(ctx), &stop) && errors.Is(err, context.Canceled) {
+		status, message = stop.status, stop.Error()
+	}
+	var training *train.Stopped
+	if errors.As(err, &training) {
+		if status != 1 {
+			message += fmt.Sprintf(": the checkpoint %s was written and holds %s", training.Checkpoint, training.Holds)
+		}
+		return status, stopMessage(message, resumeLine(ctx))
+	}
+	if status != 1 {
+		message = stopMessage(message, howToGoOn(ctx))
 	}
 	return status, message
 }

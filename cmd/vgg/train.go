@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/nonet-go/nonet/vgg"
@@ -18,45 +16,52 @@ type trainCmd struct {
 	networkFlags `embed:""`
 	Data         string        `required:"" placeholder:"PATH" help:"Directory with one directory of pictures for each class, a tar file of one, or a text file whose lines are a picture's path, a tab or spaces, and its class."`
 	Val          string        `placeholder:"PATH" help:"Pictures to validate with; without it, a part of --data."`
-	Validation   float64       `default:"0.1" help:"That part."`
+	Validation   float64       `default:"0.1" min:"0" max:"0.999" help:"That part."`
 	Out          string        `short:"o" required:"" placeholder:"FILE" help:"File of weights to write at the end."`
 	Half         bool          `help:"Write them in half precision."`
 	Checkpoint   string        `placeholder:"FILE" help:"File that is replaced after each epoch; OUT.checkpoint if not given."`
-	Save         time.Duration `default:"10m" help:"Replace it this often as well."`
+	Save         time.Duration `default:"10m" min:"0" help:"Replace it this often as well."`
 	Resume       bool          `help:"Go on from the checkpoint, if there is one."`
+	Overwrite    bool          `help:"Begin anew although there is a checkpoint, and replace it."`
 	Log          string        `placeholder:"FILE" help:"Append a line for each epoch to this file: a JSON object, or a row of a table if its name ends in .csv."`
 	Curve        string        `placeholder:"FILE" help:"Draw loss and accuracy: .svg, .png or .pdf."`
-	Epochs       int           `default:"74" help:"Epochs at most."`
-	Batch        int           `default:"256" help:"Pictures of a step."`
-	Micro        int           `help:"Pictures that are computed together, a divisor of --batch."`
-	Rate         float64       `default:"0.01" help:"Learning rate at the beginning."`
+	Epochs       int           `default:"74" min:"1" max:"1000000000" help:"Epochs at most."`
+	Batch        int           `default:"256" min:"1" max:"1048576" help:"Pictures of a step."`
+	Micro        int           `min:"0" max:"1048576" help:"Pictures that are computed together, a divisor of --batch."`
+	Rate         float64       `default:"0.01" min:"1e-30" max:"1e30" help:"Learning rate at the beginning."`
 	Schedule     string        `default:"plateau" enum:"plateau,step,cosine,constant" help:"How the rate falls: plateau, step, cosine or constant."`
-	Factor       float64       `default:"10" help:"What plateau and step divide the rate by."`
-	Patience     int           `default:"3" help:"Epochs without a better validation error before plateau does."`
-	Every        int           `default:"30" help:"Epochs between two divisions of step."`
-	Warmup       float64       `help:"Epochs over which the rate rises from 0."`
-	Momentum     float64       `default:"0.9" help:"Momentum."`
-	Decay        float64       `default:"0.0005" help:"Weight decay."`
-	Dropout      float64       `default:"0.5" help:"Fraction of the outputs of fully connected layers that a step leaves out."`
+	Factor       float64       `default:"10" min:"1.000001" max:"1e30" help:"What plateau and step divide the rate by."`
+	Patience     int           `default:"3" min:"0" help:"Epochs in a row without a better validation error that plateau lets pass before it does."`
+	Every        int           `default:"30" min:"1" help:"Epochs between two divisions of step."`
+	Warmup       float64       `min:"0" max:"1e9" help:"Epochs over which the rate rises from 0."`
+	Momentum     float64       `default:"0.9" min:"0" max:"0.999999" help:"Momentum."`
+	Decay        float64       `default:"0.0005" min:"0" max:"1e30" help:"Weight decay."`
+	Dropout      float64       `default:"0.5" min:"0" max:"0.999999" help:"Fraction of the outputs of fully connected layers that a step leaves out."`
 	Init         string        `default:"he" enum:"paper,glorot,he" help:"Initial weights: paper, glorot or he."`
 	Start        string        `placeholder:"FILE" help:"Weights to begin with, as far as names and shapes agree."`
-	StartConvs   int           `default:"4" help:"Of its convolutions take the first of this number, as the paper does; -1 for all."`
+	StartConvs   int           `default:"4" min:"-1" help:"Of its convolutions take the first of this number, as the paper does; -1 for all."`
 	Freeze       string        `placeholder:"LAYER" help:"Keep the weights of this layer and of all before it."`
-	Cache        int64         `default:"2048" placeholder:"MIB" help:"Memory for activations of frozen convolutions, MiB: if nothing is random about the pictures, they are computed once. 0 for none."`
-	ScaleMin     int           `help:"Shorter side of training pictures at least (the paper's 256); 0 for no change of scale."`
-	ScaleMax     int           `help:"And at most (256, 384 or 512)."`
-	Pad          int           `help:"Move small pictures by up to this many pixels."`
+	Cache        int64         `default:"2048" min:"0" max:"1e9" placeholder:"MIB" help:"Memory for activations of frozen convolutions, MiB: if nothing is random about the pictures, they are computed once. 0 for none."`
+	ScaleMin     int           `min:"0" max:"32768" help:"Shorter side of training pictures at least (the paper's 256); 0 for no change of scale."`
+	ScaleMax     int           `min:"0" max:"32768" help:"And at most (256, 384 or 512)."`
+	Pad          int           `min:"0" max:"32768" help:"Move small pictures by up to this many pixels."`
 	Flip         bool          `help:"Mirror one half of the pictures; --scale-min and --pad imply it."`
-	Cutout       int           `help:"Side of a square that is painted over at a random place, pixels."`
-	Colour       float64       `help:"Deviation of the shift of colours along their principal components (the paper's 0.1)."`
+	Cutout       int           `min:"0" max:"32768" help:"Side of a square that is painted over at a random place, pixels."`
+	Colour       float64       `min:"0" max:"1000" help:"Deviation of the shift of colours along their principal components (the paper's 0.1)."`
 	Preset       string        `default:"torch" help:"Preparation of pictures: torch, caffe, unit or none."`
-	Side         int           `help:"Shorter side of a picture before the centre crop of the validation; 8/7 of the size if not given."`
+	Side         int           `min:"0" max:"32768" help:"Shorter side of a picture before the centre crop of the validation; 8/7 of the size if not given."`
 	Seed         uint64        `default:"1" help:"Seed of everything random."`
-	Threads      int           `help:"Threads; all cores if not given."`
+	Threads      int           `min:"0" max:"65536" help:"Threads; all cores if not given."`
 	JSON         bool          `help:"Print one JSON object for each epoch."`
 }
 
 func (c *trainCmd) Run(ctx context.Context, s streams) error {
+	if c.Checkpoint == "" {
+		c.Checkpoint = c.Out + ".checkpoint"
+	}
+	if err := c.checkFiles(); err != nil {
+		return err
+	}
 	d, err := train.Open(c.Data)
 	if err != nil {
 		return err
@@ -72,11 +77,51 @@ func (c *trainCmd) Run(ctx context.Context, s streams) error {
 		}
 		defer run.Validate.Close()
 	}
-	log, err := c.openLog()
+	log := &trainLog{path: c.Log}
+	defer log.close()
+	release := c.observe(ctx, s, &run, log)
+	t, history, err := train.Train(ctx, run)
+	release()
 	if err != nil {
+		return explainTraining(err)
+	}
+	// The weights first: nothing that a picture may meet costs them.
+	if err := vgg.Save(c.Out, run.Config, t.Source(), c.Half, vgg.Labels(d.Classes), vgg.Pictures(run.Picture)); err != nil {
 		return err
 	}
-	defer log.Close()
+	if c.Curve == "" {
+		return nil
+	}
+	if err := drawCurve(c.Curve, history); err != nil {
+		return fmt.Errorf("%s holds the weights, but the curve was not drawn: %w", c.Out, err)
+	}
+	return nil
+}
+
+// checkFiles refuses what would fail after the training.
+func (c *trainCmd) checkFiles() error {
+	if c.Resume && c.Overwrite {
+		return errors.New("--resume and --overwrite exclude each other")
+	}
+	if c.Curve != "" {
+		if err := checkCurve(c.Curve); err != nil {
+			return err
+		}
+	}
+	return checkOutputs([]string{c.Data, c.Val, c.Start}, output{"--out", c.Out}, output{"--checkpoint", c.Checkpoint}, output{"--log", c.Log}, output{"--curve", c.Curve})
+}
+
+// observe makes a run tell what it does. From its first step on, when it has something
+// to save, until release is called, a signal lets it do so.
+func (c *trainCmd) observe(ctx context.Context, s streams, run *train.Run, log *trainLog) (release func()) {
+	if c.Resume {
+		c.sayHowToGoOn(ctx)
+	}
+	release = func() {}
+	run.OnBegin = func(history []train.Epoch) error {
+		release = hold(ctx)
+		return log.open(history)
+	}
 	shown := time.Now()
 	run.OnProgress = func(p train.Progress) {
 		if time.Since(shown) > 5*time.Second {
@@ -87,10 +132,11 @@ func (c *trainCmd) Run(ctx context.Context, s streams) error {
 	}
 	run.OnNote = func(note string) { fmt.Fprintln(s.err, "vgg:", note) }
 	run.OnEpoch = func(e train.Epoch) error {
-		if warning := train.Stuck(e, len(d.Classes)); warning != "" {
+		c.sayHowToGoOn(ctx)
+		if warning := train.Stuck(e, len(run.Data.Classes)); warning != "" {
 			fmt.Fprintln(s.err, "vgg:", warning)
 		}
-		if err := c.logEpoch(log, e); err != nil {
+		if err := log.append(e); err != nil {
 			return err
 		}
 		if c.JSON {
@@ -100,40 +146,25 @@ func (c *trainCmd) Run(ctx context.Context, s streams) error {
 			e.Epoch, e.Loss, e.Accuracy, e.ValLoss, e.Validation, e.Seconds)
 		return err
 	}
-	t, history, err := train.Train(ctx, run)
-	if err != nil {
-		return err
-	}
-	if c.Curve != "" {
-		if err := drawCurve(c.Curve, history); err != nil {
-			return err
-		}
-	}
-	return vgg.Save(c.Out, run.Config, t.Source(), c.Half, vgg.Labels(d.Classes), vgg.Pictures(run.Picture))
+	return func() { release() }
 }
 
-// openLog opens the log, or nothing. A new table gets its head.
-func (c *trainCmd) openLog() (*os.File, error) {
-	if c.Log == "" {
-		return os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+// sayHowToGoOn does so if there is a checkpoint.
+func (c *trainCmd) sayHowToGoOn(ctx context.Context) {
+	if info, err := os.Stat(c.Checkpoint); err == nil && info.Mode().IsRegular() {
+		sayHowToGoOn(ctx)
 	}
-	f, err := os.OpenFile(c.Log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
-	if err != nil || filepath.Ext(c.Log) != ".csv" {
-		return f, err
-	}
-	if info, err := f.Stat(); err == nil && info.Size() == 0 {
-		_, err = fmt.Fprintln(f, "epoch,rate,loss,accuracy,validation_loss,validation_accuracy,seconds,pictures_per_second")
-		return f, err
-	}
-	return f, nil
 }
 
-// logEpoch appends an epoch to the log.
-func (c *trainCmd) logEpoch(log io.Writer, e train.Epoch) error {
-	if filepath.Ext(c.Log) != ".csv" {
-		return json.NewEncoder(log).Encode(e)
+// explainTraining adds the flags that help.
+func explainTraining(err error) error {
+	var exists *train.ExistsError
+	switch {
+	case errors.As(err, &exists) && exists.Holds != "":
+		return fmt.Errorf("%w: --resume goes on with it, --overwrite begins anew and replaces it", err)
+	case errors.As(err, &exists):
+		return fmt.Errorf("%w: --overwrite replaces it, --checkpoint names another file", err)
 	}
-	_, err := fmt.Fprintf(log, "%d,%g,%g,%g,%g,%g,%.1f,%.1f\n", e.Epoch, e.Rate, e.Loss, e.Accuracy, e.ValLoss, e.Validation, e.Seconds, e.PerSecond)
 	return err
 }
 
@@ -155,9 +186,6 @@ func (c *trainCmd) recipe(d *train.Dataset) (train.Run, error) {
 	if c.Side != 0 {
 		pic.Side = c.Side
 	}
-	if c.Checkpoint == "" {
-		c.Checkpoint = c.Out + ".checkpoint"
-	}
 	return train.Run{
 		Recipe: train.Recipe{
 			Config: cfg, Picture: pic, Init: vgg.Init(c.Init), Start: c.Start, StartConvs: c.StartConvs, Freeze: c.Freeze,
@@ -166,6 +194,6 @@ func (c *trainCmd) recipe(d *train.Dataset) (train.Run, error) {
 			Augment:    train.Augment{Min: c.ScaleMin, Max: c.ScaleMax, Pad: c.Pad, Flip: c.Flip, Cutout: c.Cutout, Colour: c.Colour},
 			Validation: c.Validation, Seed: c.Seed,
 		},
-		Data: d, Workers: c.Threads, Checkpoint: c.Checkpoint, Save: c.Save, Resume: c.Resume, Cache: c.Cache << 20,
+		Data: d, Workers: c.Threads, Checkpoint: c.Checkpoint, Save: c.Save, Resume: c.Resume, Overwrite: c.Overwrite, Cache: c.Cache << 20,
 	}, nil
 }

@@ -137,7 +137,7 @@ func (p *preparer) fill(b *Batch, i int) {
 	for j := i * l.batch; j < min((i+1)*l.batch, len(l.order)); j++ {
 		example := l.order[j]
 		if err := p.input(b.Input[(j-i*l.batch)*n:][:n], example); err != nil {
-			b.err = pictureError{err}
+			b.err = pictureError{err, l.data, example}
 			return
 		}
 		b.Targets = append(b.Targets, l.data.Examples[example].Class)

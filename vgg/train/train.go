@@ -1,18 +1,16 @@
 package train
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
+	"github.com/nonet-go/nonet/internal/outfile"
 	"github.com/nonet-go/nonet/vgg"
 	"github.com/nonet-go/nonet/vgg/picture"
 )
@@ -68,12 +66,14 @@ type Run struct {
 	Checkpoint string   // file that is replaced after each epoch, and every Save; empty for none
 	Save       time.Duration
 	Resume     bool // go on from Checkpoint if it exists
+	Overwrite  bool // else begin anew even if it exists
 	// Cache is the memory, in bytes, for activations that never change: where all
 	// layers before the fully connected ones are frozen and nothing is random about
 	// the pictures, they are computed once, if they fit. The weights become the
 	// same bits. 0 for none.
 	Cache      int64
-	OnEpoch    func(Epoch) error
+	OnBegin    func(history []Epoch) error // before the first step, with the epochs that the checkpoint holds
+	OnEpoch    func(Epoch) error           // when the checkpoint holds it
 	OnProgress func(Progress)
 	OnNote     func(string) // what the user should know about the run
 }
@@ -88,43 +88,102 @@ type trainer struct {
 	colours *picture.ColourPCA
 	begun   time.Time
 	saved   time.Time
+	lock    *outfile.Lock
+	onDisk  string // what the checkpoint holds, if it is this run's
 
 	cached                     string // layer whose activations are kept, if any
 	features                   int    // of a picture
 	trainFeatures, valFeatures []float32
 }
 
+// A Stopped error says why a run ended before it was done, and that a checkpoint holds
+// it. Err is the context's error, or that of a picture.
+type Stopped struct {
+	Checkpoint string
+	Holds      string // "2 epochs and 17 steps"
+	Err        error
+}
+
+func (e *Stopped) Error() string {
+	return fmt.Sprintf("%v; %s holds %s", e.Err, e.Checkpoint, e.Holds)
+}
+
+func (e *Stopped) Unwrap() error { return e.Err }
+
 // Train trains a network and returns the Trainer with the final weights and the
-// history of its epochs. When ctx ends it writes a checkpoint of the last whole step
-// and returns ctx's error. So it does for an unreadable picture, with an error that
-// names it. What else ends a run leaves the last checkpoint as it is.
+// history of its epochs.
+//
+// It begins anew, and then refuses with an *ExistsError to replace a checkpoint that
+// is there already, unless Overwrite says so; or it goes on from the checkpoint, which
+// must have been made by the same recipe, but for fewer epochs, with the same data.
+// One run at a time may use a checkpoint: another gets an *outfile.HeldError, which
+// names the process.
+//
+// When ctx ends Train writes a checkpoint of the last whole step and returns ctx's
+// error in a *Stopped. So it does for an unreadable picture, with an error that names
+// it. What else ends a run leaves the last checkpoint as it is.
 func Train(ctx context.Context, run Run) (*vgg.Trainer, []Epoch, error) {
 	r := &trainer{Run: run}
-	if err := r.prepare(); err != nil {
+	defer func() { r.lock.Release() }()
+	if err := r.prepare(ctx); err != nil {
 		return nil, nil, err
 	}
 	if r.cached != "" && !r.state.Done {
 		if err := r.fillCache(ctx, r.cached); err != nil {
+			return r.t, r.state.History, r.stopped(ctx, err)
+		}
+	}
+	if r.OnBegin != nil {
+		if err := r.OnBegin(r.state.History); err != nil {
 			return r.t, r.state.History, err
 		}
 	}
 	for !r.state.Done {
 		if err := r.epoch(ctx); err != nil {
-			if ctx.Err() != nil || errors.As(err, new(pictureError)) {
-				err = errors.Join(err, r.save())
-			}
-			return r.t, r.state.History, err
+			return r.t, r.state.History, r.stopped(ctx, err)
 		}
 	}
 	return r.t, r.state.History, nil
 }
 
+// stopped saves what an error would lose of the run, if the error is not about the
+// network, and says so.
+func (r *trainer) stopped(ctx context.Context, err error) error {
+	var p pictureError
+	switch {
+	case errors.As(err, &p):
+		r.state.Unreadable = append(r.state.Unreadable, p.data.unreadable(p.example, p.data == r.Validate))
+	case ctx.Err() == nil:
+		return err
+	}
+	if r.Checkpoint == "" || r.onDisk == "" && r.state.Epoch == 0 && r.state.Step == 0 {
+		return err // there is nothing to save
+	}
+	if len(r.state.Unreadable) > 0 {
+		// The picture may have changed since the run began.
+		if failed := r.identify(context.WithoutCancel(ctx)); failed != nil {
+			return errors.Join(err, failed)
+		}
+	}
+	if r.onDisk != r.state.holds() || len(r.state.Unreadable) > 0 {
+		if failed := r.save(); failed != nil {
+			return errors.Join(err, failed)
+		}
+	}
+	return &Stopped{r.Checkpoint, r.state.holds(), err}
+}
+
 // pictureError is about a picture, and not about the network.
-type pictureError struct{ error }
+type pictureError struct {
+	error
+	data    *Dataset
+	example int
+}
 
 func (e pictureError) Unwrap() error { return e.error }
 
-func (r *trainer) prepare() error {
+// validateRecipe refuses recipes that make no sense, and data that do not fit.
+func (r *trainer) validateRecipe() error {
 	if r.Micro == 0 {
 		r.Micro = r.Batch
 	}
@@ -135,19 +194,52 @@ func (r *trainer) prepare() error {
 	switch {
 	case r.Epochs < 1 || r.Batch < 1 || r.Micro < 1 || r.Batch%r.Micro != 0:
 		return fmt.Errorf("train: %d epochs of batches of %d in parts of %d: want positive numbers, the parts of one size", r.Epochs, r.Batch, r.Micro)
+	case !(r.Momentum >= 0 && r.Momentum < 1):
+		return fmt.Errorf("train: momentum %v: want at least 0 and less than 1", r.Momentum)
+	case !(r.Decay >= 0 && r.Decay <= math.MaxFloat32):
+		return fmt.Errorf("train: weight decay %v: want a number that is not negative", r.Decay)
+	case !(r.Dropout >= 0 && r.Dropout < 1):
+		return fmt.Errorf("train: dropout %v: want at least 0 and less than 1", r.Dropout)
+	case !(r.Validation >= 0 && r.Validation < 1):
+		return fmt.Errorf("train: %v of the pictures set apart for the validation: want at least 0 and less than 1", r.Validation)
+	case !(a.Colour >= 0 && a.Colour <= math.MaxFloat32):
+		return fmt.Errorf("train: shift of colours %v: want a number that is not negative", a.Colour)
 	case r.Config.Classes() != len(r.Data.Classes):
 		return fmt.Errorf("train: the network has %d classes, %s has %d: %w", r.Config.Classes(), r.Data.Name, len(r.Data.Classes), vgg.ErrShape)
-	case a.Max > 0 && (a.Min < r.Config.Size || a.Max < a.Min), a.Pad < 0, a.Cutout < 0:
+	case a.Max > 0 && (a.Min < r.Config.Size || a.Max < a.Min), a.Max == 0 && a.Min > 0, a.Pad < 0, a.Cutout < 0:
 		return fmt.Errorf("train: augmentation %+v does not fit a network of %d×%d pictures: %w", a, r.Config.Size, r.Config.Size, vgg.ErrShape)
 	}
+	// What cannot be written is an error now, and not at the first checkpoint.
+	_, err := vgg.Metadata(r.Config, vgg.Labels(r.Data.Classes), vgg.Pictures(r.Picture))
+	return err
+}
+
+// splitData finds the pictures to train on and those to validate with.
+func (r *trainer) splitData() error {
 	r.train, r.val = r.Data, r.Validate
 	if r.val == nil {
 		r.val, r.train = r.Data.Split(r.Validation)
 	} else if !slices.Equal(r.val.Classes, r.Data.Classes) {
 		return fmt.Errorf("train: %s and %s have different classes: %w", r.Data.Name, r.val.Name, ErrData)
 	}
-	if len(r.train.Examples) < r.Batch {
+	switch {
+	case len(r.train.Examples) < r.Batch:
 		return fmt.Errorf("train: %d pictures to train on fill no batch of %d: %w", len(r.train.Examples), r.Batch, ErrData)
+	case len(r.val.Examples) == 0 && r.Schedule.Kind == "plateau":
+		return fmt.Errorf("train: no picture of %s is set apart for the validation, whose error schedule plateau follows: %w", r.Data.Name, ErrData)
+	}
+	return nil
+}
+
+func (r *trainer) prepare(ctx context.Context) error {
+	if err := r.validateRecipe(); err != nil {
+		return err
+	}
+	if err := r.splitData(); err != nil {
+		return err
+	}
+	if err := r.begin(ctx); err != nil {
+		return err
 	}
 	src, err := vgg.Initial(r.Config, r.Init, r.Seed)
 	if err == nil && r.Start != "" {
@@ -166,31 +258,13 @@ func (r *trainer) prepare() error {
 	if r.t, err = vgg.NewTrainer(r.Config, src, r.Micro, opts...); err != nil {
 		return err
 	}
-	return r.begin()
-}
-
-// begin makes the state of a new run, or reads that of an interrupted one.
-func (r *trainer) begin() error {
-	recipe, err := json.Marshal(r.Recipe)
-	if err != nil {
-		return err
-	}
-	r.sweep()
-	r.state = &state{Recipe: recipe, Classes: r.Data.Classes, Plateau: plateau{Best: 2}}
-	if r.Resume && r.Checkpoint != "" {
-		s, err := load(r.Checkpoint, r.t)
-		switch {
-		case errors.Is(err, fs.ErrNotExist): // begin anew
-		case err != nil:
+	if r.onDisk != "" {
+		if err := r.state.load(r.Checkpoint, r.t); err != nil {
 			return err
-		case !bytes.Equal(s.Recipe, recipe) || !slices.Equal(s.Classes, r.Data.Classes):
-			return fmt.Errorf("train: %s was made by another recipe or for other classes, and cannot be resumed by this one", r.Checkpoint)
-		default:
-			r.state = s
 		}
 	}
 	if r.Augment.Colour > 0 {
-		if err := r.colour(); err != nil {
+		if err := r.colour(ctx); err != nil {
 			return err
 		}
 	}
@@ -199,23 +273,66 @@ func (r *trainer) begin() error {
 	return nil
 }
 
-// sweep removes what killed runs have left of checkpoints that they were writing.
-func (r *trainer) sweep() {
+// begin locks the checkpoint and makes the state of a new run, or reads that of an
+// interrupted one.
+func (r *trainer) begin(ctx context.Context) error {
+	recipe, err := json.Marshal(r.Recipe)
+	if err != nil {
+		return err
+	}
+	r.state = &state{Version: stateVersion, Recipe: recipe, Classes: r.Data.Classes, Plateau: plateau{Best: 2}}
+	if err := r.openCheckpoint(); err != nil || r.Checkpoint == "" {
+		return err
+	}
+	if err := r.identify(ctx); err != nil {
+		return err
+	}
+	s, err := r.inspect(r.state)
+	if err != nil || s == nil {
+		return err
+	}
+	s.Done = s.Epoch >= r.Epochs || s.Plateau.over(r.Schedule)
+	r.state, r.onDisk = s, s.holds()
+	return nil
+}
+
+// identify sets what the state knows of the data.
+func (r *trainer) identify(ctx context.Context) (err error) {
+	if r.state.Data, err = r.Data.identify(ctx); err == nil && r.Validate != nil {
+		r.state.Validate, err = r.Validate.identify(ctx)
+	}
+	return err
+}
+
+// openCheckpoint makes sure that the checkpoint can be written, and by this run alone.
+// A device, such as the one that drops everything, keeps no checkpoint.
+func (r *trainer) openCheckpoint() error {
 	if r.Checkpoint == "" {
-		return
+		return nil
 	}
-	left, _ := filepath.Glob(filepath.Join(filepath.Dir(r.Checkpoint), "."+filepath.Base(r.Checkpoint)+".????????????????.tmp"))
-	for _, name := range left {
-		_ = os.Remove(name) // it only takes room
+	if err := outfile.Check(r.Checkpoint); err != nil {
+		return fmt.Errorf("train: checkpoint: %w", err)
 	}
+	if info, err := os.Stat(r.Checkpoint); err == nil && !info.Mode().IsRegular() {
+		r.Checkpoint = ""
+		return nil
+	}
+	var err error
+	if r.lock, err = outfile.Acquire(r.Checkpoint); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	return nil
 }
 
 // colour computes the principal components of the training pixels' colours.
-func (r *trainer) colour() error {
+func (r *trainer) colour(ctx context.Context) error {
 	var stats picture.ColourStats
 	var rgb picture.RGB
 	// Some ten thousand pictures give them to three digits.
 	for i := 0; i < len(r.train.Examples); i += max(1, len(r.train.Examples)/10000) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		img, err := r.train.Picture(i)
 		if err != nil {
 			return err
@@ -235,7 +352,11 @@ func (r *trainer) save() error {
 	if r.Checkpoint == "" {
 		return nil
 	}
-	return r.state.save(r.Checkpoint, r.t, vgg.Labels(r.Data.Classes), vgg.Pictures(r.Picture))
+	if err := r.state.save(r.Checkpoint, r.t, vgg.Labels(r.Data.Classes), vgg.Pictures(r.Picture)); err != nil {
+		return err
+	}
+	r.onDisk = r.state.holds()
+	return nil
 }
 
 // epoch trains what is left of the epoch that is under way, validates and saves.
@@ -249,7 +370,7 @@ func (r *trainer) epoch(ctx context.Context) error {
 	next, giveBack := l.batches(ctx, s.Step*parts, (steps-s.Step)*parts)
 	start, from := time.Now(), s.Seen
 	for ; s.Step < steps; s.Step++ {
-		rate := r.Schedule.rate(float64(s.Epoch)+float64(s.Step+1)/float64(steps), r.Epochs, s.Plateau)
+		rate := r.Schedule.rate(s.Epoch, float64(s.Step+1)/float64(steps), r.Epochs, s.Plateau)
 		if err := r.step(ctx, parts, rate, next, giveBack); err != nil {
 			return err
 		}
@@ -300,7 +421,7 @@ func (r *trainer) step(ctx context.Context, parts int, rate float64, next func()
 // finish validates and closes an epoch.
 func (r *trainer) finish(ctx context.Context, perSecond float64) error {
 	s := r.state
-	e := Epoch{Epoch: s.Epoch + 1, Rate: r.Schedule.rate(float64(s.Epoch+1), r.Epochs, s.Plateau), Loss: s.Loss / float64(s.Seen), Accuracy: float64(s.Correct) / float64(s.Seen), PerSecond: perSecond}
+	e := Epoch{Epoch: s.Epoch + 1, Rate: r.Schedule.rate(s.Epoch, 1, r.Epochs, s.Plateau), Loss: s.Loss / float64(s.Seen), Accuracy: float64(s.Correct) / float64(s.Seen), PerSecond: perSecond}
 	var err error
 	if len(r.val.Examples) > 0 {
 		if e.ValLoss, e.Validation, err = r.validate(ctx); err != nil {

@@ -249,29 +249,6 @@ func TestRecipeErrors(t *testing.T) {
 	}
 }
 
-// TestSchedules lists some rates by hand.
-func TestSchedules(t *testing.T) {
-	s := Schedule{Kind: "cosine", Rate: 1, Warmup: 2}
-	require.InDelta(t, 0.5, s.rate(1, 10, plateau{}), 1e-12)
-	require.InDelta(t, 1, s.rate(2, 10, plateau{}), 1e-12)
-	require.InDelta(t, 0.5, s.rate(6, 10, plateau{}), 1e-12)
-	require.InDelta(t, 0, s.rate(10, 10, plateau{}), 1e-12)
-	s = Schedule{Kind: "step", Rate: 1, Factor: 10, Every: 3}
-	require.InDelta(t, 1, s.rate(2.9, 10, plateau{}), 1e-12)
-	require.InDelta(t, 0.1, s.rate(3, 10, plateau{}), 1e-12)
-
-	// The paper's: three falls, and the end where the fourth would be.
-	p, rates, done := plateau{Best: 2}, []float64{}, false
-	for !done {
-		done = p.after(Paper, 0.5)
-		rates = append(rates, Paper.rate(0, 0, p))
-	}
-	require.Len(t, rates, 13)
-	require.InDelta(t, 1e-2, rates[2], 1e-12)
-	require.InDelta(t, 1e-3, rates[3], 1e-12)
-	require.InDelta(t, 1e-5, rates[11], 1e-12)
-}
-
 // TestDeeperFromShallower starts configuration D from A, as the paper does.
 func TestDeeperFromShallower(t *testing.T) {
 	small := func(name string) vgg.Config {

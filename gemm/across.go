@@ -50,7 +50,7 @@ func (g *Multiplier) dotsItem(worker, item int) {
 	}
 }
 
-// gathered copies k elements that are step apart, and multiplies them by alpha.
+// gathered copies k elements that are step apart, and multiplies them by alpha, 1 or −1.
 func (g *Multiplier) gathered(alpha float32, x []float32, step, k int) []float32 {
 	grow(&g.x, k)
 	for i := range k {

@@ -21,8 +21,10 @@ import (
 //
 // C must not overlap A or B. If beta is 0, C is not read: it may hold NaN. If k or
 // alpha is 0, C = beta·C. If m or n is 0 nothing happens. Each element of the
-// product is within Gamma(k+k/512+3)·|alpha|·|A|·|B| of the exact value; its bits
-// do not depend on m or the leading dimensions, nor on n where n·k exceeds 16.
+// product is within Gamma(k+k/512+3)·|alpha|·|A|·|B| of the exact value, as long as
+// the terms and sums of A·B and the result are in the range of normal float32s: alpha
+// is multiplied by the sum. Its bits do not depend on m or the leading dimensions, nor
+// on n where n·k exceeds 16.
 //
 // SGEMM panics if a size is negative, if a leading dimension is too small, or if
 // a slice is shorter than its matrix. It uses one core; see Multiplier for more.
@@ -52,27 +54,28 @@ type Multiplier struct {
 	dots    func(worker, item int)
 	ctx     context.Context // of the items of stream and dots
 	// Of few rows whose inner blocks are computed at once.
-	innerBlock func(worker, part int)
-	parts      int
-	sums       []float32
-	x          []float32 // the only row of op(A), where it is a column
-	tap        int       // distance of the inner elements of op(A)
-	transB     bool
-	m, n, k    int
-	next       int // elements from B to that of a following product; 0: none
-	alpha      float32
-	bias       []float32 // of the rows of C, with beta 0; or nil
-	relu       bool
-	beta       float32
-	a, bm      []float32
-	row        int // distance of the rows of op(A)
-	copied     bool
-	ldb        int
-	c          []float32
-	ldc        int
-	each       []*Multiplier // of each worker, for batches
-	batch      batch
-	product    func(worker, item int)
+	innerBlock   func(worker, part int)
+	parts        int
+	sums         []float32
+	x            []float32 // the only row of op(A), where it is a column
+	tap          int       // distance of the inner elements of op(A)
+	transB       bool
+	m, n, k      int
+	next         int       // elements from B to that of a following product; 0: none
+	alpha        float32   // 1 or −1, unless the product is tiny
+	unmultiplied []float32 // sums that alpha is to come to
+	bias         []float32 // of the rows of C, with beta 0; or nil
+	relu         bool
+	beta         float32
+	a, bm        []float32
+	row          int // distance of the rows of op(A)
+	copied       bool
+	ldb          int
+	c            []float32
+	ldc          int
+	each         []*Multiplier // of each worker, for batches
+	batch        batch
+	product      func(worker, item int)
 	// The block that is being computed: columns jc … jc+nb, inner pc … pc+kb.
 	jc, nb, pc, kb int
 	mb, kstep      int // rows and inner elements of a block
@@ -124,11 +127,51 @@ func (g *Multiplier) SGEMM(ctx context.Context, transA, transB bool, m, n, k int
 	check(transA, transB, m, n, k, a, lda, b, ldb, c, ldc)
 	rb, cb := dims(transB, k, n)
 	ldb = leading(rb, cb, ldb)
+	if alpha != 0 && alpha != 1 && alpha != -1 && n*k > tiny && m > 0 {
+		return g.scaled(ctx, transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, leading(m, n, ldc))
+	}
+	return g.unscaled(ctx, transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+}
+
+// unscaled is SGEMM for operands that are in order, and an alpha of 0, 1 or −1 unless
+// the product is tiny: the sign goes to an operand.
+func (g *Multiplier) unscaled(ctx context.Context, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) error {
 	if n == 1 && ldc == 1 && m > 1 && k > tiny && alpha != 0 { // a row as well
 		return g.column(ctx, transA, transB, m, k, alpha, a, lda, b, ldb, beta, c)
 	}
 	g.transB, g.alpha, g.bm, g.ldb, g.packed = transB, alpha, b, ldb, nil
 	return g.multiply(ctx, transA, m, n, k, a, lda, beta, c, ldc)
+}
+
+// scaled is SGEMM for other alphas, by which the sums are multiplied: an operand that
+// was multiplied by alpha might overflow where alpha·A·B does not. Where C is read, the
+// sums stand in memory of their own, for some columns at a time.
+func (g *Multiplier) scaled(ctx context.Context, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) error {
+	if beta == 0 {
+		err := g.unscaled(ctx, transA, transB, m, n, k, 1, a, lda, b, ldb, 0, c, ldc)
+		scale(m, n, alpha, c, ldc)
+		return err
+	}
+	right := 1 // distance of the columns of op(B)
+	if transB {
+		right = ldb
+	}
+	for j, cols := 0, 0; j < n; j += cols {
+		if cols = min(g.blocks.nc, n-j); n-j-cols <= tiny { // which has bits of its own
+			cols = n - j
+		}
+		grow(&g.unmultiplied, m*cols)
+		if err := g.unscaled(ctx, transA, transB, m, cols, k, 1, a, lda, b[j*right:], ldb, 0, g.unmultiplied[:m*cols], cols); err != nil {
+			return err
+		}
+		for i := range m {
+			sums, row := g.unmultiplied[i*cols:][:cols], c[i*ldc+j:][:cols]
+			for l, sum := range sums {
+				row[l] = float32(beta*row[l]) + float32(alpha*sum) // two products, on every machine
+			}
+		}
+	}
+	return nil
 }
 
 // multiply computes all blocks; the right operand is set.
@@ -448,7 +491,7 @@ func (g *Multiplier) packSpan(worker, span int) {
 	g.packTo(&g.work[worker], g.right[span*g.span*g.kb:], span)
 }
 
-// packTo copies alpha·op(B) to the panels of a span, one behind the other.
+// packTo copies ±op(B) to the panels of a span, one behind the other.
 func (g *Multiplier) packTo(w *multiplierScratch, out []float32, span int) {
 	j, end := span*g.span, min((span+1)*g.span, (g.nb+15)/16*16)
 	if whole := (min(end, g.nb) - j) / 16; !g.transB && g.kern.KB == 16 {

@@ -29,14 +29,14 @@ func elementwiseKernels(c *build.Context) {
 	}
 }
 
-// keepPositive sets d to d where x > 0 and to 0 elsewhere; zero holds zeros.
-func keepPositive(c *build.Context, isa vecISA, d, x, zero, mask reg.VecPhysical) {
+// keepOpen sets d to 0 where x ≤ 0, which no NaN is; zero holds zeros.
+func keepOpen(c *build.Context, isa vecISA, d, x, zero, mask reg.VecPhysical) {
 	if isa.lanes == 16 {
-		c.VCMPPS(Imm(30), zero, x, reg.K1) // x > 0, ordered, quiet
+		c.VCMPPS(Imm(22), zero, x, reg.K1) // not x ≤ 0, unordered, quiet
 		c.VMOVAPS_Z(d, reg.K1, d)
 		return
 	}
-	c.VCMPPS(Imm(30), zero, x, mask)
+	c.VCMPPS(Imm(22), zero, x, mask)
 	c.VANDPS(mask, d, d)
 }
 
@@ -263,10 +263,10 @@ func addDots(c *build.Context, isa vecISA) {
 	c.RET()
 }
 
-// reluGrad emits dx = dx where x > 0, else 0. Its Go form is reluGradGeneric.
+// reluGrad emits dx = 0 where x ≤ 0. Its Go form is reluGradGeneric.
 func reluGrad(c *build.Context, isa vecISA) {
 	c.Function("reluGrad" + isa.suffix)
-	c.Doc("reluGrad" + isa.suffix + " zeroes dx where x is not positive, n blocks of 16; see kernel.reluGrad.")
+	c.Doc("reluGrad" + isa.suffix + " zeroes dx where x ≤ 0, n blocks of 16; see kernel.reluGrad.")
 	c.Pragma("noescape")
 	c.SignatureExpr("func(n int, dx, x *float32)")
 	n := c.Load(c.Param("n"), reg.RCX)
@@ -278,7 +278,7 @@ func reluGrad(c *build.Context, isa vecISA) {
 	isa.each(func(off int) {
 		c.VMOVUPS(Mem{Base: x, Disp: off}, r[1])
 		c.VMOVUPS(Mem{Base: dx, Disp: off}, r[2])
-		keepPositive(c, isa, r[2], r[1], r[0], r[3])
+		keepOpen(c, isa, r[2], r[1], r[0], r[3])
 		c.VMOVUPS(r[2], Mem{Base: dx, Disp: off})
 	})
 	c.ADDQ(Imm(64), dx)

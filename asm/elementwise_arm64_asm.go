@@ -250,15 +250,16 @@ func (c loopsNEON) addDots() {
 }
 
 func (c loopsNEON) reluGrad() {
-	c.begin("reluGradNEON", "zeroes dx where x is not positive, n blocks of 16; see kernel.reluGrad.", "func(n int, dx, x *float32)")
+	c.begin("reluGradNEON", "zeroes dx where x ≤ 0, n blocks of 16; see kernel.reluGrad.", "func(n int, dx, x *float32)")
 	c.Load("dx", loopX)
 	c.Load("x", loopY)
+	c.Zero(2)
 	c.Label("block")
 	for off := 0; off < 64; off += 16 {
 		c.FMOVQ(neon.Mem{Base: loopX, Off: off}, 0)
 		c.FMOVQ(neon.Mem{Base: loopY, Off: off}, 1)
-		c.VFCMGTZero(1, 1)
-		c.VAND(1, 0, 0)
+		c.VFCMLEZero(1, 1)
+		c.VBIT(1, 2, 0)
 		c.FMOVQStore(0, neon.Mem{Base: loopX, Off: off})
 	}
 	c.end(loopX, loopY)

@@ -271,8 +271,8 @@ func (e *Exec) Run(ctx context.Context, dst, src []float32) error {
 	return e.run(ctx, dst, src, nil)
 }
 
-// RunMasked is Run, and then sets dst to 0 where mask, which is as long, is not
-// positive: an input gradient is taken through the ReLU that made the input.
+// RunMasked is Run, and then sets dst to 0 where mask, which is as long, is at most 0:
+// an input gradient is taken through the ReLU that made the input. A NaN lets it pass.
 func (e *Exec) RunMasked(ctx context.Context, dst, src, mask []float32) error {
 	if len(dst) != e.dstLen || len(src) != e.srcLen || len(mask) != e.dstLen {
 		return shape.Errorf("conv3x3: operands of %d and %d floats and a mask of %d, want %d, %d and %d",

@@ -155,8 +155,8 @@ func (p *GradPlan) BiasGrad(db, dy []float32) error {
 	return nil
 }
 
-// ReLUGrad sets dy[i] to 0 where y[i] is not positive: the gradient of the ReLU
-// that made y. It panics if the lengths differ, and does not allocate.
+// ReLUGrad sets dy[i] to 0 where y[i] ≤ 0: the gradient of the ReLU that made y. A
+// NaN lets the gradient pass, as it does in PyTorch. It panics if the lengths differ, and does not allocate.
 func ReLUGrad(dy, y []float32) {
 	if len(dy) != len(y) {
 		panic("conv3x3: lengths of dy and y differ")
@@ -164,7 +164,7 @@ func ReLUGrad(dy, y []float32) {
 	whole := len(dy) &^ 15
 	elementwise.ReLUGrad(dy[:whole], y[:whole])
 	for i := whole; i < len(y); i++ {
-		if !(y[i] > 0) {
+		if y[i] <= 0 {
 			dy[i] = 0
 		}
 	}

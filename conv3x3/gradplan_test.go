@@ -80,11 +80,10 @@ func TestReLUGrad(t *testing.T) {
 	nan := float32(math.NaN())
 	y := append(testutil.Ints(1, 33, -2, 2), nan, 0, float32(math.Inf(1)))
 	dy := testutil.Normal(2, len(y))
-	want := ref.ReLUGrad(y[:33], dy[:33])
-	last := dy[35]
+	y[3] = nan
+	want := ref.ReLUGrad(y, dy)
 	ReLUGrad(dy, y)
-	testutil.CheckExact(t, "dy", len(y), dy[:33], want)
-	require.Equal(t, []float32{0, 0, last}, dy[33:])
+	testutil.CheckExact(t, "dy", len(y), dy, want)
 }
 
 func TestGradPlanAllocates(t *testing.T) {

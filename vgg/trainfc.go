@@ -201,7 +201,7 @@ func (f *trainBase) maskRows() {
 		return
 	}
 	for i, v := range f.x {
-		if !(v > 0) {
+		if v <= 0 { // not NaN
 			f.dx[i] = 0
 		} else {
 			f.dx[i] *= f.scale

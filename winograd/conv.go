@@ -195,9 +195,9 @@ func (e *Exec) Run(ctx context.Context, dst, src []float32) error {
 	return e.RunMasked(ctx, dst, src, nil)
 }
 
-// RunMasked is Run, and then sets dst to 0 where mask is not positive: an input
-// gradient is taken through the ReLU that made the input. mask is as long as dst,
-// or nil for Run.
+// RunMasked is Run, and then sets dst to 0 where mask is at most 0: an input gradient
+// is taken through the ReLU that made the input. A NaN lets it pass. mask is as long as
+// dst, or nil for Run.
 func (e *Exec) RunMasked(ctx context.Context, dst, src, mask []float32) error {
 	c := e.c
 	if mask != nil && len(mask) != c.dstLen() {

@@ -37,7 +37,7 @@ const (
 	vfmulElem
 	vfneg
 	vfsqrt
-	vfcmgtZero
+	vfcmleZero
 	vfcvtl
 	vfcvtl2
 	vfcvtlS
@@ -72,7 +72,7 @@ var encodings = [...]encoding{
 	vfmulElem:  {"VFMUL", 0x4f809000, element},
 	vfneg:      {"VFNEG", 0x6ea0f800, two},
 	vfsqrt:     {"VFSQRT", 0x6ea1f800, two},
-	vfcmgtZero: {"VFCMGT", 0x4ea0c800, zero},
+	vfcmleZero: {"VFCMLE", 0x6ea0d800, zero},
 	vfcvtl:     {"VFCVTL", 0x0e217800, widen},
 	vfcvtl2:    {"VFCVTL2", 0x4e217800, widen2},
 	vfcvtlS:    {"VFCVTL", 0x0e617800, widenS},

@@ -53,8 +53,8 @@ func (c *Context) VFNEG(n, d V) { c.word(vfneg, 0, 0, n, d) }
 // VFSQRT: d = √n.
 func (c *Context) VFSQRT(n, d V) { c.word(vfsqrt, 0, 0, n, d) }
 
-// VFCMGTZero: d = n > 0 ? all ones : 0.
-func (c *Context) VFCMGTZero(n, d V) { c.word(vfcmgtZero, 0, 0, n, d) }
+// VFCMLEZero: d = n <= 0 ? all ones : 0.
+func (c *Context) VFCMLEZero(n, d V) { c.word(vfcmleZero, 0, 0, n, d) }
 
 // VFCVTL: d = the lower four halves of n.
 func (c *Context) VFCVTL(n, d V) { c.word(vfcvtl, 0, 0, n, d) }
@@ -94,6 +94,9 @@ func (c *Context) VEOR(m, n, d V) { c.Op("VEOR", b16(m), b16(n), b16(d)) }
 
 // VAND: d = n & m.
 func (c *Context) VAND(m, n, d V) { c.Op("VAND", b16(m), b16(n), b16(d)) }
+
+// VBIT: the bits of d that m has set become those of n.
+func (c *Context) VBIT(m, n, d V) { c.Op("VBIT", b16(m), b16(n), b16(d)) }
 
 // VMOV: d = n.
 func (c *Context) VMOV(n, d V) { c.Op("VMOV", b16(n), b16(d)) }

@@ -51,6 +51,7 @@ var native = []struct {
 	{func(c *Context) { c.VFMLAD(1, 2, 3) }, "fmla v3.2d, v2.2d, v1.2d"},
 	{func(c *Context) { c.VEOR(1, 2, 3) }, "eor v3.16b, v2.16b, v1.16b"},
 	{func(c *Context) { c.VAND(1, 2, 3) }, "and v3.16b, v2.16b, v1.16b"},
+	{func(c *Context) { c.VBIT(1, 2, 3) }, "bit v3.16b, v2.16b, v1.16b"},
 	{func(c *Context) { c.VEXT(4, 1, 2, 3) }, "ext v3.16b, v2.16b, v1.16b, #4"},
 	{func(c *Context) { c.VMOV(1, 2) }, "mov v2.16b, v1.16b"},
 	{func(c *Context) { c.VDUP(1, 3, 2) }, "dup v2.4s, v1.s[3]"},

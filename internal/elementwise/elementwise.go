@@ -35,7 +35,7 @@ type kernel struct {
 	// addDots adds Σ_k x[k]·b[j*ldb+k] to y[j] for 16 rows of n blocks, one chain of fused
 	// multiply-adds in the order of k.
 	addDots addRowsFunc
-	// reluGrad keeps dx[i] where x[i] > 0, and sets the others to 0.
+	// reluGrad sets dx[i] to 0 where x[i] ≤ 0, which no NaN is.
 	reluGrad func(n int, dx, x *float32)
 	// sumPixels sets sum[l] = Σ_p x[p*16+l] for 16 lanes, in the order of p.
 	sumPixels func(n int, sum, x *float32)
@@ -210,7 +210,7 @@ func CopyPanels(rows, blocks int, dst, src []float32, srcStride int) {
 	}
 }
 
-// ReLUGrad sets dx[i] to 0 where x[i] is not positive. The slices have the same
+// ReLUGrad sets dx[i] to 0 where x[i] ≤ 0, which no NaN is. The slices have the same
 // length, a multiple of 16.
 func ReLUGrad(dx, x []float32) {
 	if len(x) < len(dx) || len(dx)%16 != 0 {
@@ -458,7 +458,7 @@ func addDotsGeneric(n int, y, x, b *float32, ldb int) {
 func reluGradGeneric(n int, dx, x *float32) {
 	d, s := unsafe.Slice(dx, n*16), unsafe.Slice(x, n*16)
 	for i, v := range s {
-		if !(v > 0) {
+		if v <= 0 {
 			d[i] = 0
 		}
 	}

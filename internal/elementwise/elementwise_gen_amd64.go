@@ -44,7 +44,7 @@ func addRows8xAVX2(n int, y *float32, x *float32, b *float32, ldb int)
 //go:noescape
 func addDotsAVX2(n int, y *float32, x *float32, b *float32, ldb int)
 
-// reluGradAVX2 zeroes dx where x is not positive, n blocks of 16; see kernel.reluGrad.
+// reluGradAVX2 zeroes dx where x ≤ 0, n blocks of 16; see kernel.reluGrad.
 //
 //go:noescape
 func reluGradAVX2(n int, dx *float32, x *float32)
@@ -114,7 +114,7 @@ func addRows8xAVX512(n int, y *float32, x *float32, b *float32, ldb int)
 //go:noescape
 func addDotsAVX512(n int, y *float32, x *float32, b *float32, ldb int)
 
-// reluGradAVX512 zeroes dx where x is not positive, n blocks of 16; see kernel.reluGrad.
+// reluGradAVX512 zeroes dx where x ≤ 0, n blocks of 16; see kernel.reluGrad.
 //
 //go:noescape
 func reluGradAVX512(n int, dx *float32, x *float32)

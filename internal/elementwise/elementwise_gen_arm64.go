@@ -44,7 +44,7 @@ func addRows8xNEON(n int, y *float32, x *float32, b *float32, ldb int)
 //go:noescape
 func addDotsNEON(n int, y *float32, x *float32, b *float32, ldb int)
 
-// reluGradNEON zeroes dx where x is not positive, n blocks of 16; see kernel.reluGrad.
+// reluGradNEON zeroes dx where x ≤ 0, n blocks of 16; see kernel.reluGrad.
 //
 //go:noescape
 func reluGradNEON(n int, dx *float32, x *float32)

@@ -258,24 +258,12 @@ func addOf(x, y []float32) []float32 {
 	return want
 }
 
-// reluGradOf is the loop that kernel.reluGrad's comment tells. Unlike the
-// reference's, nothing passes a NaN.
-func reluGradOf(x, dx []float32) []float32 {
-	want := make([]float32, len(x))
-	for i, v := range x {
-		if v > 0 {
-			want[i] = dx[i]
-		}
-	}
-	return want
-}
-
 func TestReLUGrad(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, k *kernel) {
 		for n := 1; n <= 5; n++ {
 			x, dx := testutil.Ints(uint64(n), n*16, -2, 2), testutil.Normal(2, n*16)
 			x[3], x[4], x[5] = float32(math.NaN()), float32(math.Inf(1)), float32(math.Copysign(0, -1))
-			want := reluGradOf(x, dx)
+			want := ref.ReLUGrad(x, dx)
 			for _, tail := range []bool{true, false} {
 				got := guarded(t, tail, dx)
 				k.reluGrad(n, &got[0], &guarded(t, tail, x)[0])
@@ -550,7 +538,7 @@ func TestSpecials(t *testing.T) {
 
 		grad := append([]float32(nil), y...)
 		k.reluGrad(n, &grad[0], &x[0])
-		testutil.CheckExact(t, "relu gradient", n, grad, reluGradOf(x, y))
+		testutil.CheckExact(t, "relu gradient", n, grad, ref.ReLUGrad(x, y))
 
 		// One lane sums what stands in it: the lanes of a pixel are apart.
 		for i, v := range s {
@@ -629,7 +617,7 @@ func FuzzReLU(f *testing.F) {
 			got := testutil.NaNGuarded(t, len(x))
 			copy(got, dx)
 			k.reluGrad(blocks, &got[0], &x[0])
-			testutil.CheckExact(t, "gradient", blocks, got, reluGradOf(x, dx))
+			testutil.CheckExact(t, "gradient", blocks, got, ref.ReLUGrad(x, dx))
 			copy(got, x)
 			k.relu(blocks, &got[0])
 			testutil.CheckExact(t, "relu", blocks, got, ref.ReLU(x))

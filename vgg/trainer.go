@@ -378,7 +378,7 @@ func (t *Trainer) logitsGrad(logits []float32) {
 	last := t.layers[len(t.layers)-1].base()
 	if last.relu {
 		for i, v := range logits {
-			if !(v > 0) {
+			if v <= 0 { // not NaN
 				t.prob[i] = 0
 			}
 		}

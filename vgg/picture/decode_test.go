@@ -12,8 +12,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/image/bmp"
@@ -331,13 +333,23 @@ func FuzzDecode(f *testing.F) {
 	f.Add(withPNGExif(pngFile(f, p), exif))
 	f.Add(tiffFile(f, p))
 	f.Add(webpFile)
-	lossy, err := os.ReadFile(filepath.Join("testdata", "alpha.webp"))
+	files, err := filepath.Glob(filepath.Join("testdata", "*.*"))
 	require.NoError(f, err)
-	f.Add(lossy)
+	for _, path := range files {
+		file, err := os.ReadFile(path)
+		require.NoError(f, err)
+		f.Add(file)
+	}
 	f.Add([]byte(pngHeader(30000, 30000)))
 	f.Add([]byte("text"))
 	f.Fuzz(func(t *testing.T, file []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		start := time.Now()
 		m, err := Decode("fuzz", bytes.NewReader(file), MaxPixels(1<<16))
+		require.Less(t, time.Since(start), 5*time.Second)
+		runtime.ReadMemStats(&after)
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(128<<20))
 		if err != nil {
 			require.ErrorContains(t, err, "picture: fuzz: ")
 			return

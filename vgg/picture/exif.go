@@ -12,23 +12,30 @@ const Upright = 1
 
 // Orientation returns the EXIF orientation, 1 to 8, in the data of a JPEG, PNG,
 // WebP or TIFF file, and Upright where there is none or where it makes no
-// sense. It reads the segments in front of the pixels, never fails and does not
-// allocate.
+// sense. In PNG files it is also read from the profile that older ImageMagick writes
+// as text and, where there is no other, from XMP. It reads the segments around the
+// pixels and never fails.
 //
 // Value n says where row 0 and column 0 of the stored picture are to be seen:
 //
 //	1 top left    2 top right    3 bottom right    4 bottom left
 //	5 left top    6 right top    7 right bottom    8 left bottom
 func Orientation(file []byte) int {
+	n := 0
 	switch {
 	case bytes.HasPrefix(file, []byte("\xff\xd8")):
-		return tiffOrientation(jpegExif(file))
-	case bytes.HasPrefix(file, []byte("\x89PNG\r\n\x1a\n")):
-		return tiffOrientation(pngExif(file))
+		n = tiffOrientation(jpegExif(file))
+	case bytes.HasPrefix(file, []byte(pngMagic)):
+		n = pngOrientation(file)
 	case len(file) >= 12 && string(file[:4]) == "RIFF" && string(file[8:12]) == "WEBP":
-		return tiffOrientation(webpExif(file))
+		n = tiffOrientation(webpExif(file))
+	default:
+		n = tiffOrientation(file)
 	}
-	return tiffOrientation(file)
+	if n < 1 || n > 8 {
+		return Upright
+	}
+	return n
 }
 
 var exifHeader = []byte("Exif\x00\x00")
@@ -57,21 +64,6 @@ func jpegExif(b []byte) []byte {
 	return nil
 }
 
-// pngExif returns the body of the eXIf chunk.
-func pngExif(b []byte) []byte {
-	for b = b[8:]; len(b) >= 12; {
-		n := uint64(binary.BigEndian.Uint32(b))
-		if n > uint64(len(b)-12) {
-			return nil
-		}
-		if string(b[4:8]) == "eXIf" {
-			return b[8 : 8+n]
-		}
-		b = b[12+n:] // length, type, body, checksum
-	}
-	return nil
-}
-
 // webpExif returns the body of the EXIF chunk, which some writers begin as in JPEG.
 func webpExif(b []byte) []byte {
 	for b = b[12:]; len(b) >= 8; {
@@ -88,36 +80,45 @@ func webpExif(b []byte) []byte {
 }
 
 // tiffOrientation looks up tag 0x0112 in the first directory of a TIFF structure.
+// It returns 0 if the tag is absent, and −1 if its value is no integer.
 func tiffOrientation(b []byte) int {
-	if len(b) < 8 {
-		return Upright
+	if !isTIFF(b) {
+		return 0
 	}
-	var order binary.ByteOrder
-	switch string(b[:4]) {
-	case "II*\x00":
-		order = binary.LittleEndian
-	case "MM\x00*":
-		order = binary.BigEndian
-	default:
-		return Upright
+	order, big, at, err := tiffHeader(b)
+	head, size, value := uint64(2), uint64(12), 8
+	if big {
+		head, size, value = 8, 20, 12
 	}
-	at := uint64(order.Uint32(b[4:]))
-	if at+2 > uint64(len(b)) {
-		return Upright
+	if err != nil || at > uint64(len(b)) || head > uint64(len(b))-at {
+		return 0
 	}
-	b = b[at:]
-	n := int(order.Uint16(b))
-	for b = b[2:]; n > 0 && len(b) >= 12; n, b = n-1, b[12:] {
-		const tagOrientation, typeShort = 0x0112, 3
+	n := uint64(order.Uint16(b[at:]))
+	if big {
+		n = order.Uint64(b[at:])
+	}
+	for b = b[at+head:]; n > 0 && uint64(len(b)) >= size; n, b = n-1, b[size:] {
 		if order.Uint16(b) != tagOrientation {
 			continue
 		}
-		if v := int(order.Uint16(b[8:])); order.Uint16(b[2:]) == typeShort && 1 <= v && v <= 8 {
-			return v
+		count := uint64(order.Uint32(b[4:]))
+		if big {
+			count = order.Uint64(b[4:])
 		}
-		return Upright
+		room := size - uint64(value) // where values stand in the entry itself
+		const short, long, signedByte, signedShort, signedLong = 3, 4, 6, 8, 9
+		switch kind := order.Uint16(b[2:]); {
+		case count == 0 || count > room:
+		case kind == signedByte:
+			return int(int8(b[value]))
+		case (kind == short || kind == signedShort) && count <= room/2:
+			return int(int16(order.Uint16(b[value:])))
+		case (kind == long || kind == signedLong) && count <= room/4:
+			return int(int32(order.Uint32(b[value:])))
+		}
+		return -1
 	}
-	return Upright
+	return 0
 }
 
 // oriented shows Image as its EXIF orientation (2 to 8) asks for.

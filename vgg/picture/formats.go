@@ -7,8 +7,6 @@ import (
 	"image/png"
 	"io"
 
-	"golang.org/x/image/tiff"
-
 	"github.com/nonet-go/nonet/vgg/picture/internal/bmp"
 	"github.com/nonet-go/nonet/vgg/picture/internal/gif"
 	"github.com/nonet-go/nonet/vgg/picture/internal/jpeg"
@@ -25,11 +23,11 @@ type format struct {
 // formats are those that this package reads itself.
 var formats = []format{
 	{"jpeg", isJPEG, jpeg.Size, decodeJPEG},
-	{"png", begins("\x89PNG\r\n\x1a\n"), sizeOf(png.DecodeConfig), whole(reader(png.Decode))},
+	{"png", begins(pngMagic), sizeOf(png.DecodeConfig), whole(decodePNG)},
 	{"gif", gif.Is, gif.Size, whole(func(data []byte) (image.Image, error) { return gif.Decode(data) })},
 	{"webp", begins("RIFF????WEBP"), webpSize, whole(decodeWebP)},
 	{"bmp", begins("BM"), bmp.Size, whole(bmp.Decode)},
-	{"tiff", begins("II*\x00", "MM\x00*"), sizeOf(tiff.DecodeConfig), whole(reader(tiff.Decode))},
+	{"tiff", isTIFF, tiffSize, decodeTIFF},
 }
 
 // formatOf returns the format of data, or one that asks package image.

@@ -1,9 +1,11 @@
 package vgg
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/nonet-go/nonet/vgg/internal/netfile"
 	"github.com/nonet-go/nonet/vgg/labels"
@@ -137,6 +139,8 @@ func (o *modelOptions) choose(meta weights.Meta, layers *netfile.File) (Config, 
 		return *o.config, nil
 	case meta.Layers != "" || meta.Config != "":
 		return metaConfig(meta, layers)
+	case meta.Architecture != "":
+		return architectureConfig(meta, layers)
 	}
 	found, err := layers.Network()
 	if err != nil {
@@ -146,7 +150,85 @@ func (o *modelOptions) choose(meta weights.Meta, layers *netfile.File) (Config, 
 	if cfg.Layers, err = ParseLayers(found.Layers); err == nil {
 		cfg.Name = knownName(cfg)
 	}
+	if err == nil {
+		err = cfg.takeSize(meta)
+	}
 	return cfg, err
+}
+
+// takeSize sets the size of the input to what the metadata say, which must be that
+// of the tensors, if these have one, as the number of classes.
+func (c *Config) takeSize(meta weights.Meta) error {
+	switch {
+	case meta.Classes != 0 && c.Classes() != 0 && meta.Classes != c.Classes():
+		return fmt.Errorf("the metadata say %d classes, and the tensors %d: %w", meta.Classes, c.Classes(), ErrShape)
+	case meta.Labels != nil && c.Classes() != 0 && len(meta.Labels) != c.Classes():
+		return fmt.Errorf("the metadata name %d classes, and the tensors have %d: %w", len(meta.Labels), c.Classes(), ErrShape)
+	case meta.Size == 0:
+	case max(meta.Size, meta.Width) > maxFileSize:
+		return fmt.Errorf("pictures of %d×%d, want at most %d: %w", meta.Size, max(meta.Size, meta.Width), maxFileSize, weights.ErrFormat)
+	case c.Size != 0 && (meta.Size != c.Size || meta.Width != 0):
+		return fmt.Errorf("the metadata say pictures of %d×%d, and the tensors %d×%d: %w", meta.Size, cmp.Or(meta.Width, meta.Size), c.Size, c.Size, ErrShape)
+	default:
+		c.Size, c.Width = meta.Size, meta.Width
+	}
+	return nil
+}
+
+// architectureConfig is the configuration of the paper that an architecture of timm's
+// or torchvision's is, with the widths of the tensors.
+func architectureConfig(meta weights.Meta, layers *netfile.File) (Config, error) {
+	letter := weights.Architectures[strings.TrimSuffix(meta.Architecture, "_bn")]
+	cfg, err := Lookup(letter)
+	if err != nil {
+		return cfg, err
+	}
+	convs, fcs := layers.Widths()
+	wrong := func(what string, have, want int) (Config, error) {
+		return cfg, fmt.Errorf("%s has %d %s, and the file %d: %w", meta.Architecture, want, what, have, ErrConfig)
+	}
+	all, pools := cfg.Layers, 0
+	cfg.Layers = nil
+	for _, l := range all {
+		switch {
+		case l.Kind == Pool:
+			pools++
+		case l.Kind == Conv && len(convs) == 0:
+			n, _ := layers.Widths()
+			return wrong("convolutions", len(n), countKind(all, Conv))
+		case l.Kind == Conv:
+			l.Out, convs = convs[0], convs[1:]
+		case l.Kind == FC && len(fcs) == 0: // saved without its classifier
+			continue
+		case l.Kind == FC:
+			l.Out, fcs = fcs[0], fcs[1:]
+		}
+		cfg.Layers = append(cfg.Layers, l)
+	}
+	if len(convs) > 0 {
+		return wrong("convolutions", len(convs)+countKind(all, Conv), countKind(all, Conv))
+	}
+	if len(fcs) > 0 {
+		return wrong("fully connected layers", len(fcs)+countKind(all, FC), countKind(all, FC))
+	}
+	if c := layers.Channels(); c > 0 {
+		cfg.Channels = c
+	}
+	cfg.Size = layers.Size(pools)
+	if err := cfg.takeSize(meta); err != nil {
+		return cfg, err
+	}
+	cfg.Size = cmp.Or(cfg.Size, 224)
+	return cfg, nil
+}
+
+func countKind(layers []Layer, kind Kind) (n int) {
+	for _, l := range layers {
+		if l.Kind == kind {
+			n++
+		}
+	}
+	return n
 }
 
 // present fills in labels and the preparation of pictures.

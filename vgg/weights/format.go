@@ -46,18 +46,37 @@ func hasLength(h []byte) bool { return len(h) < 9 || binary.LittleEndian.Uint64(
 
 // Open opens a file of weights: safetensors, torch.save's two formats, ONNX or
 // Caffe, or the index of a network in several files of these, told by its content.
-// The files that an index names are in its folder. Headers alone are read; the tensors are mapped into
+// The files that an index names are in its folder.
+//
+// A folder, as Hugging Face's and timm's programs save it, is opened by its
+// model.safetensors, model.safetensors.index.json, pytorch_model.bin or
+// pytorch_model.bin.index.json. For files of these names config.json and
+// preprocessor_config.json beside them are read, whose architecture, labels and
+// preparation of pictures become metadata.
+//
+// Headers alone are read; the tensors are mapped into
 // memory on Linux and macOS, and read on demand elsewhere. Errors wrap ErrFormat
 // or ErrUnsupported, or are the file system's.
 func Open(path string) (*File, error) {
-	if err := checkShard(path); err != nil {
+	file, configured, err := snapshot(path)
+	if err == nil {
+		err = checkShard(file)
+	}
+	if err != nil {
 		return nil, inFile(path, err)
 	}
-	f, err := openFile(path)
+	f, err := openFile(file)
 	if err != nil {
 		return nil, err
 	}
-	return f.parsed()
+	if f, err = f.parsed(); err != nil || !configured {
+		return f, err
+	}
+	if err := f.readBeside(); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // FromBytes reads a file that is in memory, for instance embedded in the program.

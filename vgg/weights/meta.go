@@ -13,18 +13,19 @@ import (
 // Keys of the metadata of our own files. All are optional; their values are
 // read by ParseMeta.
 const (
-	KeyConfig  = "nonet.config"  // A, A-LRN, B, C, D, E, or a free name
-	KeyLayers  = "nonet.layers"  // the layers, as vgg.ParseLayers reads them
-	KeyWidths  = "nonet.widths"  // output channels of each layer: 64,64,128
-	KeyClasses = "nonet.classes" // number of classes
-	KeyLabels  = "nonet.labels"  // their names: a JSON array of strings, or one a line
-	KeyPreset  = "nonet.preset"  // how pictures are prepared: torch, caffe, unit or none
-	KeySize    = "nonet.size"    // side of the crop, pixels; or its height and width: 96x64
-	KeyResize  = "nonet.resize"  // shorter side before the crop, pixels
-	KeyMean    = "nonet.mean"    // instead of the preset's: 0.485,0.456,0.406
-	KeyStd     = "nonet.std"     // likewise
-	KeyPad     = "nonet.pad"     // zero padding of the 3×3 convolutions: 1, or 0 for none
-	KeyFlatten = "nonet.flatten" // order of the columns of the first fully connected layer: chw, or hwc
+	KeyConfig       = "nonet.config"       // A, A-LRN, B, C, D, E, or a free name
+	KeyLayers       = "nonet.layers"       // the layers, as vgg.ParseLayers reads them
+	KeyWidths       = "nonet.widths"       // output channels of each layer: 64,64,128
+	KeyClasses      = "nonet.classes"      // number of classes
+	KeyLabels       = "nonet.labels"       // their names: a JSON array of strings, or one a line
+	KeyPreset       = "nonet.preset"       // how pictures are prepared: torch, caffe, unit or none
+	KeySize         = "nonet.size"         // side of the crop, pixels; or its height and width: 96x64
+	KeyResize       = "nonet.resize"       // shorter side before the crop, pixels
+	KeyMean         = "nonet.mean"         // instead of the preset's: 0.485,0.456,0.406
+	KeyStd          = "nonet.std"          // likewise
+	KeyPad          = "nonet.pad"          // zero padding of the 3×3 convolutions: 1, or 0 for none
+	KeyArchitecture = "nonet.architecture" // vgg11, vgg13, vgg16 or vgg19, with or without _bn: the layers, whose widths are the tensors'
+	KeyFlatten      = "nonet.flatten"      // order of the columns of the first fully connected layer: chw, or hwc
 )
 
 // The values of Meta.Preset.
@@ -38,19 +39,20 @@ const (
 // Meta is what our own files say about the network that their tensors belong
 // to. A zero field stands for a key that is absent.
 type Meta struct {
-	Config   string
-	Layers   string
-	Widths   []int
-	Classes  int
-	Labels   []string // Classes many, if both are given
-	Preset   string
-	Size     int
-	Width    int // of the crop; 0: as Size, a square
-	Resize   int // of the picture's shorter side; not less than the shorter of Size and Width
-	Mean     []float64
-	Std      []float64 // positive
-	Unpadded bool      // nonet.pad is 0
-	Flatten  string    // chw or hwc
+	Config       string
+	Layers       string
+	Widths       []int
+	Classes      int
+	Labels       []string // Classes many, if both are given
+	Preset       string
+	Size         int
+	Width        int // of the crop; 0: as Size, a square
+	Resize       int // of the picture's shorter side; not less than the shorter of Size and Width
+	Mean         []float64
+	Std          []float64 // positive
+	Unpadded     bool      // nonet.pad is 0
+	Flatten      string    // chw or hwc
+	Architecture string    // one of Architectures, with or without _bn
 }
 
 // The values of Meta.Flatten.
@@ -87,6 +89,7 @@ func ParseMeta(metadata map[string]string) (Meta, error) {
 		{KeyStd, func(v string) (err error) { m.Std, err = parseList(v, maxChannels, parseFloat); return }},
 		{KeyPad, func(v string) (err error) { m.Unpadded, err = parsePad(v); return }},
 		{KeyFlatten, func(v string) error { m.Flatten = v; return nil }},
+		{KeyArchitecture, func(v string) (err error) { m.Architecture, err = architecture(v, nil); return }},
 	} {
 		value, ok := metadata[key.name]
 		if !ok {
@@ -110,7 +113,7 @@ func (m Meta) Encode() (map[string]string, error) {
 	}
 	metadata := map[string]string{}
 	for key, value := range map[string]string{
-		KeyConfig: m.Config, KeyLayers: m.Layers, KeyPreset: m.Preset, KeyFlatten: m.Flatten,
+		KeyConfig: m.Config, KeyLayers: m.Layers, KeyPreset: m.Preset, KeyFlatten: m.Flatten, KeyArchitecture: m.Architecture,
 		KeyWidths: formatList(m.Widths), KeyMean: formatList(m.Mean), KeyStd: formatList(m.Std),
 	} {
 		if value != "" {

@@ -110,6 +110,20 @@ func (f *File) side() (int, bool) {
 	return s, s >= 1 && s <= maxSize && c*s*s == in
 }
 
+// Widths returns the outputs of the convolutions and of the fully connected layers,
+// in their order.
+func (f *File) Widths() (convs, dense []int) {
+	for _, l := range f.layers() {
+		switch l.Kind {
+		case Conv:
+			convs = append(convs, l.Out)
+		case FC:
+			dense = append(dense, l.Out)
+		}
+	}
+	return convs, dense
+}
+
 // Channels returns the channels of the input, or 0 if there is no convolution.
 func (f *File) Channels() int {
 	if len(f.features) == 0 {

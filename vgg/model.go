@@ -87,7 +87,7 @@ func New(cfg Config, src Source, opts ...Option) (*Model, error) {
 	if err := errors.Join(cpu.Err(), cfg.Validate()); err != nil {
 		return nil, err
 	}
-	m := &Model{cfg: cfg, opts: modelOptions{picture: DefaultPicture(cfg.Size)}}
+	m := &Model{cfg: cfg, opts: modelOptions{picture: cfg.DefaultPicture()}}
 	for _, o := range opts {
 		o(&m.opts)
 	}

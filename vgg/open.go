@@ -238,7 +238,7 @@ func (n *Network) present(file weights.Source, meta weights.Meta, layers *netfil
 	}
 	o := modelOptions{}
 	var err error
-	if o.picture, err = metaPicture(meta, n.Config.Size); err != nil {
+	if o.picture, err = metaPicture(meta, n.Config); err != nil {
 		return fileError(file, err)
 	}
 	switch {
@@ -325,8 +325,8 @@ func knownName(cfg Config) string {
 }
 
 // metaPicture reads how a file wants its pictures.
-func metaPicture(meta weights.Meta, size int) (Picture, error) {
-	pic := DefaultPicture(size)
+func metaPicture(meta weights.Meta, cfg Config) (Picture, error) {
+	pic := cfg.DefaultPicture()
 	if meta.Resize != 0 {
 		pic.Side = meta.Resize
 	}
@@ -383,7 +383,7 @@ func pictureMeta(meta *weights.Meta, pic Picture) error {
 // Metadata returns what a file of weights says of a network so that Open needs
 // no options. Of the options, Labels and Pictures count.
 func Metadata(cfg Config, opts ...Option) (map[string]string, error) {
-	o := modelOptions{picture: DefaultPicture(cfg.Size)}
+	o := modelOptions{picture: cfg.DefaultPicture()}
 	for _, f := range opts {
 		f(&o)
 	}

@@ -133,7 +133,8 @@ const (
 
 // inputs returns the elements of a batch.
 func (c *benchCmd) inputs(cfg vgg.Config) int {
-	return shape.Product(c.Batch, cfg.Channels, cfg.Size, cfg.Size)
+	h, w := cfg.Input()
+	return shape.Product(c.Batch, cfg.Channels, h, w)
 }
 
 // checkWork refuses a run that the flags of some name have made too large: by its
@@ -234,7 +235,7 @@ func (c *benchCmd) forward(ctx context.Context, r *benchResult) error {
 		return err
 	}
 	cfg := m.Config()
-	input := make([]float32, c.Batch*cfg.Channels*cfg.Size*cfg.Size)
+	input := make([]float32, c.inputs(cfg))
 	seeded.Fill(input, 1, 1000, 1)
 	out := make([]float32, c.Batch*session.OutputShape().Len())
 	times := map[string][]float64{}
@@ -257,7 +258,8 @@ func (c *benchCmd) forward(ctx context.Context, r *benchResult) error {
 	sum := m.Summary()
 	r.GFLOPS = 2 * float64(sum.MACs) * float64(c.Batch) / median(r.MS) / 1e6
 	if c.Layers {
-		in := vgg.Shape{C: cfg.Channels, H: cfg.Size, W: cfg.Size}
+		in := vgg.Shape{C: cfg.Channels}
+		in.H, in.W = cfg.Input()
 		for _, l := range sum.Layers {
 			if ms := times[l.Name]; ms != nil {
 				t := median(ms[2:])
@@ -294,7 +296,7 @@ func (c *benchCmd) train(ctx context.Context, r *benchResult) error {
 	if err != nil {
 		return err
 	}
-	input := make([]float32, c.Batch*cfg.Channels*cfg.Size*cfg.Size)
+	input := make([]float32, c.inputs(cfg))
 	seeded.Fill(input, 1, 1000, 1)
 	targets := make([]int, c.Batch)
 	for i := range targets {

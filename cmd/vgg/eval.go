@@ -226,6 +226,9 @@ func (c *evalCmd) runName(members []evaluate.Member) (string, error) {
 		cfg := m.Model.Config()
 		cfg.Name = "" // a name changes nothing
 		fmt.Fprintln(h, cfg.LayerString(), cfg.Size, cfg.Pad, m.Model.Picture(), m.Protocol.Views, m.Protocol.Scales, m.Model.Labels())
+		if cfg.Width != 0 || cfg.HWC {
+			fmt.Fprintln(h, cfg.Width, cfg.HWC)
+		}
 		path := c.Weights
 		if i > 0 {
 			path, _ = cutScale(c.Fuse[i-1])

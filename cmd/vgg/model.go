@@ -13,12 +13,26 @@ import (
 
 // networkFlags describe a network where the weights do not.
 type networkFlags struct {
-	Config  string `placeholder:"NAME" help:"Configuration of the paper: A, A-LRN, B, C, D or E. Without it, what the weights say."`
-	Net     string `placeholder:"LAYERS" help:"Layers of another network, such as '64 64 M 128 F10': channels of 3×3 convolutions (64/1 for 1×1, =64 without ReLU), M for a pool, N for normalisation, F for fully connected."`
-	Size    int    `placeholder:"PIXELS" help:"Side of the network's input."`
-	Classes int    `placeholder:"N" min:"0" help:"Number of classes."`
-	Divide  int    `placeholder:"N" default:"1" min:"1" help:"Take 1/N of the channels."`
-	NoPad   bool   `help:"Convolutions without padding."`
+	Config   string    `placeholder:"NAME" help:"Configuration of the paper: A, A-LRN, B, C, D or E. Without it, what the weights say."`
+	Net      string    `placeholder:"LAYERS" help:"Layers of another network, such as '64 64 M 128 F10': channels of 3×3 convolutions (64/1 for 1×1, =64 without ReLU), M for a pool, A for a 2×2 mean, G for the mean of each channel, N for normalisation, S for a scale and shift of each channel (S+ with ReLU), F for fully connected (=F64 without ReLU, as the last is)."`
+	Size     inputSize `placeholder:"PIXELS" help:"Side of the network's input, or its height and width: 96x64."`
+	Channels int       `placeholder:"N" min:"0" help:"Channels of the network's input; 3 if not given."`
+	Flatten  string    `placeholder:"ORDER" enum:",chw,hwc" default:"" help:"Order of the columns of the first fully connected layer in the weights: chw if not given, or hwc."`
+	Classes  int       `placeholder:"N" min:"0" help:"Number of classes."`
+	Divide   int       `placeholder:"N" default:"1" min:"1" help:"Take 1/N of the channels."`
+	NoPad    bool      `help:"Convolutions without padding."`
+}
+
+// inputSize is the height and width of a network's input: 224, or 96x64. It is 0, 0 if
+// not given.
+type inputSize struct{ h, w int }
+
+// UnmarshalText reads a flag.
+func (s *inputSize) UnmarshalText(text []byte) (err error) {
+	if s.h, s.w, err = weights.ParseSize(string(text)); err == nil && s.w == 0 {
+		s.w = s.h
+	}
+	return err
 }
 
 func (f networkFlags) given() bool { return f.Config != "" || f.Net != "" }
@@ -39,9 +53,13 @@ func (f networkFlags) network() (vgg.Config, error) {
 		return cfg, fmt.Errorf("--divide %d: want at least 1", f.Divide)
 	}
 	cfg = cfg.Divide(f.Divide)
-	if f.Size != 0 {
-		cfg = cfg.WithSize(f.Size)
+	if f.Size.h != 0 {
+		cfg = cfg.WithInput(f.Size.h, f.Size.w)
 	}
+	if f.Channels != 0 {
+		cfg.Channels = f.Channels
+	}
+	cfg.HWC = f.Flatten == weights.FlattenHWC
 	if f.Classes != 0 {
 		cfg = cfg.WithClasses(f.Classes)
 	}
@@ -83,7 +101,7 @@ func (f modelFlags) open(s streams) (*vgg.Model, error) {
 			return nil, err
 		}
 		if f.Preset != "" || f.Side != 0 {
-			opts = append(opts, vgg.Pictures(f.pictures(vgg.DefaultPicture(cfg.Size))))
+			opts = append(opts, vgg.Pictures(f.pictures(cfg.DefaultPicture())))
 		}
 		return vgg.New(cfg, src, opts...)
 	}

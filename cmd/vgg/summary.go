@@ -138,6 +138,13 @@ func (c *checkCmd) Run(ctx context.Context, s streams) error {
 				}
 				rows = append(rows, r...)
 			}
+			if len(c.Config) == 0 {
+				r, err := check.Kinds(ctx)
+				if err != nil {
+					return err
+				}
+				rows = append(rows, r...)
+			}
 		}
 	}
 	for _, path := range files {

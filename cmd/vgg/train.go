@@ -179,7 +179,7 @@ func (c *trainCmd) recipe(d *train.Dataset) (train.Run, error) {
 	if err != nil {
 		return train.Run{}, err
 	}
-	pic := vgg.DefaultPicture(cfg.Size)
+	pic := cfg.DefaultPicture()
 	if pic.Preset, err = picture.ParsePreset(c.Preset); err != nil {
 		return train.Run{}, err
 	}

@@ -105,7 +105,7 @@ func FindPaper(members []Member) (PaperRow, bool) {
 // size.
 func isPapers(cfg vgg.Config) bool {
 	known, err := vgg.Lookup(cfg.Name)
-	return err == nil && known.LayerString() == cfg.LayerString() && known.Size == cfg.Size && known.Pad == cfg.Pad
+	return err == nil && known.LayerString() == cfg.LayerString() && known.Size == cfg.Size && known.Pad == cfg.Pad && cfg.Width == 0 && !cfg.HWC
 }
 
 func findPaper(views Views, units []PaperUnit) (PaperRow, bool) {

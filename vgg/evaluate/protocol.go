@@ -142,6 +142,8 @@ func NewMember(m *vgg.Model, protocol string, t Training) (Member, error) {
 func (m Member) check() error {
 	cfg, p := m.Model.Config(), m.Protocol
 	switch {
+	case cfg.Width != 0:
+		return fmt.Errorf("evaluate: the views of a protocol are squares, and the network takes %d×%d: %w", cfg.Size, cfg.Width, vgg.ErrShape)
 	case cfg.Classes() == 0:
 		return fmt.Errorf("evaluate: configuration %s ends without classes: %w", cfg.Name, vgg.ErrConfig)
 	case cfg.Channels != 3:

@@ -40,22 +40,40 @@ func (t *Transform) Apply(dst []float32, img image.Image) error {
 		src.SetImage(img)
 	}
 	t.resizer.Filter = t.Filter
-	if width == t.Size {
-		t.resizer.ResizeShortCrop(&t.crop, src, t.Side, t.Size)
-	} else {
-		w, h := coverSize(src.W, src.H, width*t.Side/min(width, t.Size), t.Size*t.Side/min(width, t.Size))
-		if w > DefaultMaxPixels/h || w < width || h < t.Size {
-			return fmt.Errorf("picture: %d×%d pixels scaled to %d×%d for a crop of %d×%d: %w", src.W, src.H, w, h, width, t.Size, ErrSize)
-		}
-		t.resizer.ResizeCrop(&t.crop, src, w, h, CenterOffset(w, width), CenterOffset(h, t.Size), width, t.Size)
+	if err := t.resizer.CoverCrop(&t.crop, src, t.Side, width, t.Size); err != nil {
+		return err
 	}
 	t.Preset.Tensor(dst, &t.crop)
 	return nil
 }
 
+// CoverCrop sets dst to the w×h pixels in the middle of src, which is scaled so that it
+// just covers a rectangle of the shape w×h and a short side of side. For a square that
+// is ResizeShortCrop. It returns an error that wraps ErrSize where the rectangle is
+// smaller than the crop, or the scaled picture larger than [DefaultMaxPixels]; and
+// panics as ResizeShortCrop does.
+func (z *Resizer) CoverCrop(dst, src *RGB, side, w, h int) error {
+	if w == h {
+		z.ResizeShortCrop(dst, src, side, w)
+		return nil
+	}
+	if side <= 0 || w <= 0 || h <= 0 || src.W <= 0 || src.H <= 0 {
+		panic("picture: resize to a size that is not positive")
+	}
+	short := min(w, h)
+	cover := func(n int) int64 { return int64(n) * int64(side) / int64(short) }
+	rw64, rh64 := coverSize(int64(src.W), int64(src.H), cover(w), cover(h))
+	rw, rh := int(rw64), int(rh64)
+	if rw64 < int64(w) || rh64 < int64(h) || rw64 > int64(DefaultMaxPixels)/rh64 {
+		return fmt.Errorf("picture: %d×%d pixels scaled to %d×%d for a crop of %d×%d: %w", src.W, src.H, rw64, rh64, w, h, ErrSize)
+	}
+	z.ResizeCrop(dst, src, rw, rh, CenterOffset(rw, w), CenterOffset(rh, h), w, h)
+	return nil
+}
+
 // coverSize returns the smallest size of a w×h picture, sides in proportion and rounded
 // down, that covers cw×ch.
-func coverSize(w, h, cw, ch int) (rw, rh int) {
+func coverSize(w, h, cw, ch int64) (rw, rh int64) {
 	if cw*h >= ch*w {
 		return cw, max(cw*h/w, ch)
 	}

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nonet-go/nonet/vgg"
@@ -12,15 +13,8 @@ import (
 // one before the fully connected ones, if it is frozen. If they cannot be kept
 // nonetheless, why says so.
 func (r *Run) cachedLayer() (layer, why string) {
-	frozen, last := -1, -1
-	for i, l := range r.Config.Layers {
-		if l.Name == r.Freeze {
-			frozen = i
-		}
-		if l.Kind != vgg.FC {
-			last = i
-		}
-	}
+	frozen := slices.IndexFunc(r.Config.Layers, func(l vgg.Layer) bool { return l.Name == r.Freeze })
+	last := slices.IndexFunc(r.Config.Layers, func(l vgg.Layer) bool { return l.Kind == vgg.FC }) - 1
 	if last < 0 || frozen < last {
 		return "", ""
 	}
@@ -48,7 +42,7 @@ func (r *trainer) planCache() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		shapes, err := cfg.Shapes(cfg.Size, cfg.Size)
+		shapes, err := cfg.Shapes(cfg.Input())
 		if err != nil {
 			return "", err
 		}

@@ -58,7 +58,8 @@ func (l *loader) size() int {
 	if l.features != nil {
 		return len(l.features) / len(l.data.Examples)
 	}
-	return 3 * l.cfg.Size * l.cfg.Size
+	h, w := l.cfg.Input()
+	return 3 * h * w
 }
 
 // batches delivers count batches of the epoch from the first on, until ctx ends;
@@ -125,7 +126,7 @@ type preparer struct {
 }
 
 func newPreparer(l *loader) *preparer {
-	return &preparer{l: l, transform: picture.Transform{Side: l.pic.Side, Size: l.cfg.Size, Preset: l.pic.Preset}}
+	return &preparer{l: l, transform: picture.Transform{Side: l.pic.Side, Size: l.cfg.Size, Width: l.cfg.Width, Preset: l.pic.Preset}}
 }
 
 // fill prepares batch i.
@@ -175,18 +176,22 @@ func (p *preparer) prepare(dst []float32, img image.Image, example int) error {
 		view := picture.Jitter{Min: a.Min, Max: a.Max, Size: l.cfg.Size}.Sample(rng, p.rgb.W, p.rgb.H)
 		p.resizer.View(&p.crop, &p.rgb, view)
 	case a.Pad > 0:
-		p.resizer.ResizeShortCrop(&p.crop, &p.rgb, l.pic.Side, l.cfg.Size)
+		if err := p.centre(); err != nil {
+			return err
+		}
 		x, y, flip := picture.SamplePadCrop(rng, a.Pad)
 		picture.PadCrop(&p.rgb, &p.crop, a.Pad, x, y, picture.Zero, flip)
 		p.rgb, p.crop = p.crop, p.rgb
 	default:
-		p.resizer.ResizeShortCrop(&p.crop, &p.rgb, l.pic.Side, l.cfg.Size)
+		if err := p.centre(); err != nil {
+			return err
+		}
 		if a.Flip && rng.Uint64()>>63 == 1 {
 			picture.FlipHorizontal(&p.crop)
 		}
 	}
 	if a.Cutout > 0 {
-		picture.Cutout(&p.crop, rng.IntN(l.cfg.Size), rng.IntN(l.cfg.Size), a.Cutout, [3]uint8{128, 128, 128})
+		picture.Cutout(&p.crop, rng.IntN(p.crop.W), rng.IntN(p.crop.H), a.Cutout, [3]uint8{128, 128, 128})
 	}
 	var shift [3]float32
 	if a.Colour > 0 && l.colours != nil {
@@ -194,6 +199,12 @@ func (p *preparer) prepare(dst []float32, img image.Image, example int) error {
 	}
 	l.pic.Preset.TensorShift(dst, &p.crop, shift)
 	return nil
+}
+
+// centre sets crop to the network's own view of rgb.
+func (p *preparer) centre() error {
+	h, w := p.l.cfg.Input()
+	return p.resizer.CoverCrop(&p.crop, &p.rgb, p.l.pic.Side, w, h)
 }
 
 // shuffled returns 0 … n−1 in the order of an epoch.

@@ -206,6 +206,8 @@ func (r *trainer) validateRecipe() error {
 		return fmt.Errorf("train: shift of colours %v: want a number that is not negative", a.Colour)
 	case r.Config.Classes() != len(r.Data.Classes):
 		return fmt.Errorf("train: the network has %d classes, %s has %d: %w", r.Config.Classes(), r.Data.Name, len(r.Data.Classes), vgg.ErrShape)
+	case a.Max > 0 && r.Config.Width != 0:
+		return fmt.Errorf("train: pictures of random scales are cut to squares, the network takes %d×%d: %w", r.Config.Size, r.Config.Width, vgg.ErrShape)
 	case a.Max > 0 && (a.Min < r.Config.Size || a.Max < a.Min), a.Max == 0 && a.Min > 0, a.Pad < 0, a.Cutout < 0:
 		return fmt.Errorf("train: augmentation %+v does not fit a network of %d×%d pictures: %w", a, r.Config.Size, r.Config.Size, vgg.ErrShape)
 	}

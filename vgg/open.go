@@ -14,7 +14,8 @@ import (
 )
 
 // Configuration says what network a file holds, instead of what the file says
-// or shows of itself.
+// or shows of itself. Its Channels may be 0: as many as the file's first convolution
+// takes.
 func Configuration(cfg Config) Option { return func(o *modelOptions) { o.config = &cfg } }
 
 // Key chooses one of several networks in a file: the tensors whose names begin with
@@ -136,7 +137,11 @@ func evidence(file weights.Source) (weights.Meta, error) {
 func (o *modelOptions) choose(meta weights.Meta, layers *netfile.File) (Config, error) {
 	switch {
 	case o.config != nil:
-		return *o.config, nil
+		cfg := *o.config
+		if cfg.Channels == 0 {
+			cfg.Channels = max(layers.Channels(), 1)
+		}
+		return cfg, nil
 	case meta.Layers != "" || meta.Config != "":
 		return metaConfig(meta, layers)
 	case meta.Architecture != "":

@@ -131,6 +131,7 @@ func (f modelFlags) options() ([]vgg.Option, error) {
 		if err != nil {
 			return nil, err
 		}
+		cfg.Channels = 0 // the file's
 		opts = append(opts, vgg.Configuration(cfg))
 	}
 	if f.Labels != "" {

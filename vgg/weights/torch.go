@@ -380,9 +380,7 @@ func (r *torchReader) finish(root any) error {
 		return err
 	}
 	if w.module != "" && !w.convolution {
-		return &Error{Detail: "the file holds a whole model, of class " + quote(w.module) + ", whose code is not run. " +
-			"What can be read is its state_dict, which Python writes where that class is defined: " +
-			"torch.save(torch.load(OLD, weights_only=False).state_dict(), NEW)", Err: ErrUnsupported}
+		return wholeModel(w.module, w.moduleAt)
 	}
 	if len(w.entries) == 0 {
 		return formatf("", "the file holds no dictionary of tensors")
@@ -392,15 +390,31 @@ func (r *torchReader) finish(root any) error {
 	return nil
 }
 
+// wholeModel is the error of a file with an object of a class instead of tensors. at
+// is where it is among dictionaries and lists, as Python says it.
+func wholeModel(class, at string) error {
+	what, load := "a whole model, of class "+quote(class)+", whose code is not run", "torch.load(OLD, weights_only=False)"
+	if strings.HasPrefix(class, scriptClass) {
+		what, load, at = "a program of TorchScript, which is not run", "torch.jit.load(OLD)", ""
+	}
+	return &Error{Detail: "the file holds " + what + ". What can be read is its state_dict, which Python writes: " +
+		"torch.save(" + load + at + ".state_dict(), NEW)", Err: ErrUnsupported}
+}
+
+// scriptClass begins the classes of TorchScript's modules.
+const scriptClass = "__torch__."
+
 // torchWalk collects tensors.
 type torchWalk struct {
 	r           *torchReader
 	entries     map[string]entry
 	nameBytes   int
-	bytes       int64  // of all tensors
-	steps       int    // values visited: those that are shared count each time
-	convolution bool   // a tensor has four dimensions
-	module      string // the class of a whole model that was met, or empty
+	bytes       int64    // of all tensors
+	steps       int      // values visited: those that are shared count each time
+	convolution bool     // a tensor has four dimensions
+	module      string   // the class of a whole model that was met, or empty
+	moduleAt    string   // where
+	at          []string // keys that lead to what is visited, as Python says them
 }
 
 func (w *torchWalk) walk(name string, v any, depth int) error {
@@ -417,8 +431,8 @@ func (w *torchWalk) walk(name string, v any, depth int) error {
 	case pyTuple:
 		return w.list(name, v, depth)
 	case *pyObject:
-		if state, ok := v.state.(*pyDict); ok && w.module == "" && state.get("_modules") != nil {
-			w.module = v.class
+		if w.module == "" && v.isModule() {
+			w.module, w.moduleAt = v.class, strings.Join(w.at, "")
 		}
 		if strings.HasPrefix(v.class, rebuilds) { // a tensor that cannot be read
 			return w.add(name, entry{dtype: DType(v.class)})
@@ -428,6 +442,12 @@ func (w *torchWalk) walk(name string, v any, depth int) error {
 		}
 	}
 	return nil
+}
+
+// isModule reports whether an object is a whole model.
+func (o *pyObject) isModule() bool {
+	state, ok := o.state.(*pyDict)
+	return ok && (state.get("_modules") != nil || strings.HasPrefix(o.class, scriptClass))
 }
 
 func (w *torchWalk) dict(name string, d *pyDict, depth int) error {
@@ -441,7 +461,14 @@ func (w *torchWalk) dict(name string, d *pyDict, depth int) error {
 		default:
 			key = fmt.Sprintf("[%d]", i)
 		}
-		if err := w.enter(name, key, d.values[i], depth); err != nil {
+		if _, isName := k.(string); isName {
+			w.at = append(w.at, "["+quote(key)+"]")
+		} else {
+			w.at = append(w.at, "["+key+"]")
+		}
+		err := w.enter(name, key, d.values[i], depth)
+		w.at = w.at[:len(w.at)-1]
+		if err != nil {
 			return err
 		}
 	}
@@ -450,7 +477,10 @@ func (w *torchWalk) dict(name string, d *pyDict, depth int) error {
 
 func (w *torchWalk) list(name string, items []any, depth int) error {
 	for i, v := range items {
-		if err := w.enter(name, strconv.Itoa(i), v, depth); err != nil {
+		w.at = append(w.at, "["+strconv.Itoa(i)+"]")
+		err := w.enter(name, strconv.Itoa(i), v, depth)
+		w.at = w.at[:len(w.at)-1]
+		if err != nil {
 			return err
 		}
 	}

@@ -27,13 +27,48 @@ func (f *File) guesses() (lines []string) {
 	if f.allAlike() {
 		slices.Reverse(places)
 	}
-	if slices.Equal(every, wider) || f.features[0].block {
+	if f.features[0].block {
 		places = [][]bool{every}
 	}
-	for _, pools := range places {
-		lines = append(lines, f.lines(pools)...)
+	if paper := f.paperPools(); paper != nil {
+		places = append([][]bool{paper}, places...)
+	}
+	for i, pools := range places {
+		if !slices.ContainsFunc(places[:i], func(p []bool) bool { return slices.Equal(p, pools) }) {
+			lines = append(lines, f.lines(pools)...)
+		}
 	}
 	return lines
+}
+
+// paperPools marks the features that end a block in the configuration of the paper that
+// has as many convolutions, of widths in the same proportion. It is nil if there is
+// none, or no pool may stand there.
+func (f *File) paperPools() []bool {
+	for _, blocks := range known {
+		marks, i := make([]bool, len(f.features)), 0
+		fits := true
+		for b, n := range blocks {
+			for range n {
+				for i < len(f.features) && f.features[i].Kind != Conv {
+					i++
+				}
+				fits = fits && i < len(f.features) && f.features[i].Out*knownWidths[0] == f.features[0].Out*knownWidths[b]
+				i++
+			}
+			for i < len(f.features) && f.features[i].Kind == Scale {
+				i++
+			}
+			if fits = fits && i <= len(f.features) && f.mayPool(i-1); !fits {
+				break
+			}
+			marks[i-1] = true
+		}
+		if fits && i == len(f.features) {
+			return marks
+		}
+	}
+	return nil
 }
 
 // pools marks the features that a pool follows. The last one has one if fully
@@ -99,10 +134,15 @@ func (f *File) lines(pools []bool) []string {
 		if l.Kind == Conv && (linear || l.block && l.at[0] == 0) {
 			word = "=" + word
 		}
-		words = append(words, word)
+		if l.Kind != Scale || between(f.features[i-1].end(), l) >= 0 { // else it is folded
+			words = append(words, word)
+		}
 		if pools[i] {
 			words, n = append(words, "M"), n+1
 		}
+	}
+	if n > 7 { // nothing would be left of 224×224
+		return nil
 	}
 	if len(f.dense) == 0 {
 		return []string{"--net '" + strings.Join(words[:len(words)-1], " ") + "' (perhaps with a last M)"}

@@ -14,6 +14,9 @@ func (f *File) arrange(all []*Layer, left []string) error {
 	convs, dense, norms := map[string][]*Layer{}, map[string][]*Layer{}, map[string][]*Layer{}
 	for _, l := range all {
 		l.place()
+	}
+	renumber(all)
+	for _, l := range all {
 		switch {
 		case l.Kind == Conv:
 			convs[l.group] = append(convs[l.group], l)
@@ -34,6 +37,7 @@ func (f *File) arrange(all []*Layer, left []string) error {
 	for group, list := range convs {
 		f.features = append(list, norms[group]...)
 		delete(norms, group)
+		f.addNumbered(norms)
 	}
 	if err := sortGroup(f.features); err != nil {
 		return err
@@ -52,6 +56,47 @@ func (f *File) arrange(all []*Layer, left []string) error {
 	}
 	f.features, f.dense = foldNorms(f.features), foldNorms(f.dense)
 	return checkBiases(f.layers())
+}
+
+// renumber takes conv11 for the eleventh convolution, not the first of block 1, if there
+// is a conv1.
+func renumber(all []*Layer) {
+	single := map[string]bool{}
+	for _, l := range all {
+		if l.Kind == Conv && l.style == "conv" {
+			single[l.group] = true
+		}
+	}
+	for _, l := range all {
+		if !l.block || l.Kind != Conv || l.at[0] == 0 {
+			continue
+		}
+		m := numbered.FindStringSubmatch(l.path[len(l.path)-1])
+		group := strings.Join(append(slices.Clone(l.path[:len(l.path)-1]), "conv"), ".")
+		if m != nil && m[1] == "conv" && single[group] {
+			l.at, l.block, l.style, l.group = []int{atoi(m[2])}, false, "conv", group
+		}
+	}
+}
+
+// addNumbered takes bn1, bn2, … for the normalisations of conv1, conv2, …
+func (f *File) addNumbered(norms map[string][]*Layer) {
+	number := map[string]bool{}
+	for _, l := range f.features {
+		if l.style == "conv" && len(l.at) == 1 {
+			number[fmt.Sprint(strings.Join(l.path[:len(l.path)-1], "."), l.at)] = true
+		}
+	}
+	for _, group := range slices.Sorted(maps.Keys(norms)) {
+		others := slices.ContainsFunc(norms[group], func(l *Layer) bool {
+			named := l.style == "bn" || l.style == "norm" || l.style == "batchnorm"
+			return !named || !number[fmt.Sprint(strings.Join(l.path[:len(l.path)-1], "."), l.at)]
+		})
+		if !others {
+			f.features = append(f.features, norms[group]...)
+			delete(norms, group)
+		}
+	}
 }
 
 func list0(list []*Layer) string { return Quote(list[0].Name) }

@@ -19,7 +19,8 @@ const onnx = "ONNX"
 //
 //	onnx_proto.go     messages: nodes, attributes, tensors
 //	onnx_external.go  tensors whose elements are in files beside
-//	onnx_constant.go  what is known without the input: views of tensors, lists of integers
+//	onnx_constant.go  what is known without the input: views of tensors
+//	onnx_integers.go  shapes, as nodes compute them
 //	onnx_view.go      which axis of an activation is which
 //	onnx_follow.go    the way from the input to the output
 //	onnx_ops.go       what each operator does to the chain
@@ -41,7 +42,7 @@ type onnxGraph struct {
 	makers    map[string]*onnxNode   // of each value the node that gives it
 	readers   map[string][]*onnxNode // Shape is none: it reads no elements
 	constants map[string]*onnxConstant
-	lists     map[string][]int64 // of integers
+	integer   map[string]onnxInts
 	shapes    map[string][]int64 // of activations passed
 	budget    int64              // bytes that layers may still take
 
@@ -55,6 +56,7 @@ type onnxGraph struct {
 
 	layers []*onnxLayer
 	pad    [4]int64   // by a Pad, to be taken by a convolution: top, left, bottom, right
+	meaned byte       // H or W, of which a ReduceMean took the mean, the other to follow
 	before onnxAffine // of a flattened activation, to be taken by a fully connected layer
 	fc     bool
 	padded []bool
@@ -68,7 +70,7 @@ func (f *File) parseONNX() error {
 	}
 	g := &onnxGraph{
 		file: f, tensors: map[string]*onnxTensor{}, makers: map[string]*onnxNode{}, readers: map[string][]*onnxNode{},
-		constants: map[string]*onnxConstant{}, lists: map[string][]int64{}, shapes: map[string][]int64{},
+		constants: map[string]*onnxConstant{}, integer: map[string]onnxInts{}, shapes: map[string][]int64{},
 	}
 	for _, step := range []func() error{func() error { return g.readModel(m) }, g.openExternal, g.link, g.follow} {
 		if err := step(); err != nil {

@@ -57,7 +57,9 @@ func (g *onnxGraph) makeConstant(name string, depth int) (*onnxConstant, error) 
 	case "Transpose":
 		err = c.transpose(n)
 	case "Cast":
-		err = c.cast(n)
+		if err = c.cast(n); err == nil && !c.values.dtype.IsFloat() {
+			return g.castIntegers(n, name)
+		}
 	case "Reshape", "Squeeze", "Unsqueeze":
 		err = g.reshapeConstant(n, &c)
 	}
@@ -142,12 +144,34 @@ func (c *onnxConstant) cast(n *onnxNode) error {
 	to := onnxTypes[n.int("to", 0)]
 	from := c.values.dtype
 	switch {
-	case to == from, to == I64 && from == I32, from == I64 && to == I32:
+	case from == I64 || from == I32:
 	case to.IsFloat() && from.IsFloat() && (to == F64 || to == F32 && from != F64):
 	default:
 		return n.failf("turns the constant %s from type %d to %d", quote(c.name), c.dataType, n.int("to", 0))
 	}
 	return nil
+}
+
+// castIntegers makes floats of integers that can be computed: a number that an
+// exporter wrote as an integer.
+func (g *onnxGraph) castIntegers(n *onnxNode, name string) (*onnxConstant, error) {
+	list, ok := g.integers(n.inputs[0])
+	if to := onnxTypes[n.int("to", 0)]; !ok || !to.IsFloat() {
+		return nil, nil
+	}
+	t := &onnxTensor{name: name, dataType: 1, values: values{entry: entry{dtype: F32}, parts: 1}}
+	for _, d := range list.shape {
+		t.dims = append(t.dims, int64(d))
+	}
+	for _, v := range list.list {
+		if v != int64(float32(v)) {
+			return nil, n.failf("turns %d into a float, which is another number", v)
+		}
+		b := make([]byte, 4)
+		putFloats(b, F32, []float32{float32(v)})
+		t.values.own = append(t.values.own, b...)
+	}
+	return t.constant()
 }
 
 // reshapeConstant gives a tensor without gaps other dimensions.
@@ -269,177 +293,4 @@ func element(d DType, data []byte) func(i int) float64 {
 		float64s(one, d, data[2*i:2*i+2])
 		return one[0]
 	}
-}
-
-// Sizes of an activation that the file leaves open, in lists of integers.
-const (
-	anyBatch int64 = math.MinInt64 + iota // the number of pictures
-	anySize                               // another
-)
-
-// integers returns a list of int64, as shapes are: an initializer, or what nodes
-// make of the shape of an activation.
-func (g *onnxGraph) integers(name string) ([]int64, bool) { return g.integersAt(name, 0) }
-
-// maxInts bounds lists of integers: they are shapes.
-const maxInts = 4 * maxRank
-
-func (g *onnxGraph) integersAt(name string, depth int) ([]int64, bool) {
-	if list, ok := g.lists[name]; ok || depth > maxDepth {
-		return list, ok
-	}
-	if t := g.tensors[name]; t != nil {
-		return g.listed(t)
-	}
-	n := g.makers[name]
-	if n == nil || n.domain != "" && n.domain != "ai.onnx" || len(n.outputs) != 1 {
-		return nil, false
-	}
-	var in [][]int64
-	if n.op == "Shape" {
-		shape, ok := g.shapes[n.input(0)]
-		if !ok || len(n.attributes) > 0 {
-			return nil, false
-		}
-		in = [][]int64{shape}
-	} else {
-		for _, name := range n.inputs {
-			list, ok := g.integersAt(name, depth+1)
-			if !ok {
-				return nil, false
-			}
-			in = append(in, list)
-		}
-	}
-	list, ok := n.computeInts(in)
-	if !ok || len(list) > maxInts {
-		return nil, false
-	}
-	n.used = true
-	g.lists[name] = list
-	return list, true
-}
-
-// listed returns the elements of a tensor of integers.
-func (g *onnxGraph) listed(t *onnxTensor) ([]int64, bool) {
-	if len(t.ints) > 0 && t.dataType == 7 && t.values.parts == 0 {
-		return t.ints, len(t.ints) <= maxInts
-	}
-	e, err := t.place()
-	if err != nil || e.dtype != I64 && e.dtype != I32 || e.length > 8*maxInts {
-		return nil, err == nil && e.length == 0
-	}
-	b, err := g.file.entryData(e)
-	if err != nil {
-		return nil, false
-	}
-	var list []int64
-	for size := e.dtype.Size(); len(b) >= size; b = b[size:] {
-		if size == 8 {
-			list = append(list, int64(binary.LittleEndian.Uint64(b)))
-		} else {
-			list = append(list, int64(int32(binary.LittleEndian.Uint32(b))))
-		}
-	}
-	return list, true
-}
-
-// computeInts computes a node of lists of integers.
-func (n *onnxNode) computeInts(in [][]int64) ([]int64, bool) {
-	if len(in) == 0 {
-		return nil, false
-	}
-	switch n.op {
-	case "Shape", "Identity", "Cast":
-		return in[0], true
-	case "Unsqueeze", "Squeeze": // of a number or a list of one
-		axes := n.attributes["axes"].ints
-		if len(in) > 1 {
-			axes = in[1]
-		}
-		return in[0], len(in[0]) == 1 && (len(axes) == 0 || len(axes) == 1 && (axes[0] == 0 || axes[0] == -1))
-	case "Concat":
-		return slices.Concat(in...), true
-	case "Gather":
-		return n.gather(in)
-	case "Slice":
-		return n.slice(in)
-	case "Mul":
-		return multiply(in)
-	case "ReduceProd":
-		product := []int64{1}
-		for _, v := range in[0] {
-			product, _ = multiply([][]int64{product, {v}})
-		}
-		return product, len(in) == 1
-	}
-	return nil, false
-}
-
-func (n *onnxNode) gather(in [][]int64) ([]int64, bool) {
-	if len(in) != 2 || n.int("axis", 0) != 0 {
-		return nil, false
-	}
-	var list []int64
-	for _, i := range in[1] {
-		if i < 0 {
-			i += int64(len(in[0]))
-		}
-		if i < 0 || i >= int64(len(in[0])) {
-			return nil, false
-		}
-		list = append(list, in[0][i])
-	}
-	return list, true
-}
-
-// slice does Slice of a list, by attributes or by inputs.
-func (n *onnxNode) slice(in [][]int64) ([]int64, bool) {
-	starts, ends, axes, steps := n.attributes["starts"].ints, n.attributes["ends"].ints, n.attributes["axes"].ints, []int64(nil)
-	for i, p := range []*[]int64{&starts, &ends, &axes, &steps} {
-		if i+1 < len(in) {
-			*p = in[i+1]
-		}
-	}
-	if len(starts) != 1 || len(ends) != 1 || len(axes) > 0 && axes[0] != 0 || len(steps) > 0 && steps[0] != 1 {
-		return nil, false
-	}
-	size := int64(len(in[0]))
-	at := func(i int64) int64 {
-		if i < 0 {
-			i = max(i+size, 0)
-		}
-		return min(i, size)
-	}
-	from, to := at(starts[0]), at(ends[0])
-	return in[0][from:max(from, to)], true
-}
-
-// multiply multiplies two lists, of which one may be a single number.
-func multiply(in [][]int64) ([]int64, bool) {
-	if len(in) != 2 || len(in[0]) == 0 || len(in[1]) == 0 {
-		return nil, false
-	}
-	a, b := in[0], in[1]
-	if len(a) < len(b) {
-		a, b = b, a
-	}
-	if len(b) > 1 && len(a) != len(b) {
-		return nil, false
-	}
-	list := make([]int64, len(a))
-	for i, x := range a {
-		y := b[i%len(b)]
-		switch {
-		case x == 1:
-			list[i] = y
-		case y == 1:
-			list[i] = x
-		case x < 0 || y < 0 || y > 0 && x > math.MaxInt64/y:
-			list[i] = anySize
-		default:
-			list[i] = x * y
-		}
-	}
-	return list, true
 }

@@ -146,6 +146,8 @@ func (g *onnxGraph) step(n *onnxNode, at string) error {
 		return n.failf("has %d inputs, want at most %d", len(n.inputs), op.inputs)
 	case g.pad != [4]int64{} && n.op != "Conv" && n.op != "Pad" && !op.passes:
 		return n.failf("stands behind a Pad, want a convolution there")
+	case g.meaned != 0 && n.op != "ReduceMean":
+		return n.failf("stands behind a mean of rows or columns alone")
 	}
 	if err := n.checkAttributes(); err != nil {
 		return err
@@ -179,6 +181,8 @@ func (g *onnxGraph) finish(at string) error {
 		return &Error{Detail: "the graph has no layers", Err: ErrUnsupported}
 	case g.pad != [4]int64{}:
 		return &Error{Detail: "the graph ends with a Pad", Err: ErrUnsupported}
+	case g.meaned != 0:
+		return &Error{Detail: "the graph ends with a mean of rows or columns alone", Err: ErrUnsupported}
 	case !g.before.identity():
 		return &Error{Detail: "the graph ends with constants for each element of an activation", Err: ErrUnsupported}
 	}

@@ -191,9 +191,6 @@ func (g *onnxGraph) batchNorm(n *onnxNode) error {
 	if n.int("training_mode", 0) != 0 || len(outputs) > 1 {
 		return n.failf("training_mode %d with %d outputs, want 0 and 1: its results depend on the batch", n.int("training_mode", 0), len(outputs))
 	}
-	if n.int("spatial", 1) != 1 {
-		return n.failf("spatial 0, want 1")
-	}
 	var p [4][]float64
 	for i := range p {
 		c, err := g.need(n, i+1)
@@ -559,12 +556,27 @@ func (g *onnxGraph) reduceMean(n *onnxNode) error {
 		}
 		drop[g.view.axes[at]] = true
 	}
-	if len(drop) != 2 || !drop['H'] || !drop['W'] {
+	both := len(drop) == 2 && drop['H'] && drop['W'] || len(drop) == 1 && drop['P']
+	second := len(drop) == 1 && (drop['H'] && g.meaned == 'W' || drop['W'] && g.meaned == 'H')
+	first := len(drop) == 1 && (drop['H'] || drop['W']) && g.meaned == 0
+	if !both && !second && !first {
 		return n.failf("over axes %s of %s, want rows and columns", brief(axes), g.view.order())
 	}
 	if n.int("keepdims", 1) == 0 {
-		g.view.axes = strings.NewReplacer("H", "", "W", "").Replace(g.view.axes)
+		g.view.axes = strings.Map(func(r rune) rune {
+			if drop[byte(r)] {
+				return -1
+			}
+			return r
+		}, g.view.axes)
 	}
+	if first {
+		for letter := range drop {
+			g.meaned = letter
+		}
+		return nil
+	}
+	g.meaned, g.view.dims['P'] = 0, 1
 	return g.global(n)
 }
 
@@ -590,11 +602,11 @@ func (g *onnxGraph) padding(n *onnxNode) error {
 	mode, ok := n.attributes["mode"]
 	pads := append(slices.Clone(n.attributes["pads"].ints), n.attributes["paddings"].ints...)
 	if name := n.input(1); name != "" {
-		list, ok := g.integers(name)
+		v, ok := g.integers(name)
 		if !ok {
 			return n.failf("its pads, %s, cannot be computed", quote(name))
 		}
-		pads = list
+		pads = v.list
 	}
 	value := n.float("value", 0)
 	if n.input(2) != "" {

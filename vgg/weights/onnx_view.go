@@ -9,6 +9,7 @@ import (
 //
 //	N C H W   pictures, channels, rows, columns
 //	F         what was flattened, or the outputs of a fully connected layer
+//	P         rows and columns in one
 //	1         of one element
 //	a b c d   those of the input, until an operator wants one of the others
 type onnxView struct {
@@ -124,7 +125,7 @@ func (g *onnxGraph) setFlat(n *onnxNode, axes string) error {
 	}
 	switch order {
 	case "NF":
-	case "NC", "NCH", "NCW", "NCHW":
+	case "NC", "NCH", "NCW", "NCHW", "NCP":
 		v.dims['F'], v.hwc = size, false
 	case "NHC", "NWC", "NHWC":
 		v.dims['F'], v.hwc = size, true
@@ -159,6 +160,10 @@ func (g *onnxGraph) reshape(n *onnxNode) error {
 	if len(rest) == 1 {
 		return g.reshapeFlat(n, to, rest[0])
 	}
+	if v := &g.view; v.axes == "NCHW" && len(to) == 3 && to[1] == v.dims['C'] && (to[2] == v.dims['H']*v.dims['W'] || to[2] == -1 && to[0] != -1) {
+		v.axes, v.dims['P'] = "NCP", v.dims['H']*v.dims['W']
+		return nil
+	}
 	return g.reshapeSame(n, to, rest)
 }
 
@@ -183,7 +188,9 @@ func (g *onnxGraph) reshapedTo(n *onnxNode) ([]int64, error) {
 	a, ok := n.attributes["shape"]
 	to := a.ints
 	if len(n.inputs) > 1 {
-		to, ok = g.integers(n.inputs[1])
+		var v onnxInts
+		v, ok = g.integers(n.inputs[1])
+		to, ok = v.list, ok && len(v.shape) == 1
 	}
 	if !ok {
 		return nil, n.failf("its shape, %s, cannot be computed", quote(n.input(1)))
@@ -266,7 +273,7 @@ func (g *onnxGraph) reshaped(n *onnxNode, shape []int64) ([]int64, error) {
 		} else if to[i] < 1 || to[i] > total {
 			return nil, n.failf("to %s, from %s", printed(to), printed(shape))
 		} else {
-			product, _ := multiply([][]int64{{rest}, {to[i]}})
+			product, _ := multiply([]int64{rest}, []int64{to[i]})
 			rest = product[0]
 		}
 	}
@@ -280,10 +287,11 @@ func (g *onnxGraph) reshaped(n *onnxNode, shape []int64) ([]int64, error) {
 func (g *onnxGraph) axesOf(n *onnxNode) ([]int64, error) {
 	axes := n.attributes["axes"].ints
 	if name := n.input(1); name != "" {
-		var ok bool
-		if axes, ok = g.integers(name); !ok {
+		v, ok := g.integers(name)
+		if !ok {
 			return nil, n.failf("its axes, %s, cannot be computed", quote(name))
 		}
+		axes = v.list
 	}
 	return axes, nil
 }

@@ -117,9 +117,9 @@ func (c *trainCmd) observe(ctx context.Context, s streams, run *train.Run, log *
 	if c.Resume {
 		c.sayHowToGoOn(ctx)
 	}
-	release = func() {}
+	letGo := func() {}
 	run.OnBegin = func(history []train.Epoch) error {
-		release = hold(ctx)
+		letGo = hold(ctx)
 		return log.open(history)
 	}
 	shown := time.Now()
@@ -146,7 +146,7 @@ func (c *trainCmd) observe(ctx context.Context, s streams, run *train.Run, log *
 			e.Epoch, e.Loss, e.Accuracy, e.ValLoss, e.Validation, e.Seconds)
 		return err
 	}
-	return func() { release() }
+	return func() { letGo() }
 }
 
 // sayHowToGoOn does so if there is a checkpoint.

@@ -25,9 +25,9 @@ const module = "github.com/nonet-go/nonet"
 // longest entry that is its path or a folder above it, and imports nothing from a
 // higher level.
 var levels = [][]string{
-	{"internal", "vgg/labels", "vgg/picture", "vgg/weights", "vgg/internal/netfile"},
+	{"internal", "vgg/labels", "vgg/picture", "vgg/weights"},
 	{"layout", "parallel"},
-	{"gemm"},
+	{"gemm", "vgg/internal/netfile"},
 	{"winograd"},
 	{"pool"},
 	{"conv3x3"},

@@ -8,52 +8,69 @@ import (
 	"strings"
 
 	"github.com/nonet-go/nonet/vgg"
-	"github.com/nonet-go/nonet/vgg/picture"
 	"github.com/nonet-go/nonet/vgg/weights"
 )
 
 type classifyCmd struct {
 	modelFlags `embed:""`
-	Photos     []string `arg:"" help:"Pictures: JPEG, PNG, GIF, BMP, TIFF, WebP."`
+	photoFlags `embed:""`
+	Photos     []string `arg:"" help:"Pictures: JPEG, PNG, GIF, BMP, TIFF, WebP. Of a directory, all in it and below; - is the standard input."`
 	Top        int      `default:"5" min:"1" help:"How many classes to name."`
 	JSON       bool     `help:"Print one JSON object for each picture."`
 }
 
+// Run goes on after a picture that cannot be read, and fails in the end.
 func (c *classifyCmd) Run(ctx context.Context, s streams) error {
 	m, err := c.open(s)
 	if err != nil {
 		return err
 	}
-	for _, path := range c.Photos {
-		img, err := picture.Open(path)
-		if err != nil {
+	n, failed := 0, 0
+	for path, err := range photos(c.Photos) {
+		n++
+		if err == nil {
+			err = c.classify(ctx, s, m, path)
+		}
+		if ctx.Err() != nil || len(c.Photos) == 1 && path == c.Photos[0] && err != nil {
 			return err
 		}
-		list, err := m.Classify(ctx, img, c.Top)
 		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+			failed++
+			fmt.Fprintln(s.err, "vgg:", printable(sentence(err)))
 		}
-		if c.JSON {
-			err = s.printJSON(struct {
-				Picture string           `json:"picture"`
-				Classes []vgg.Prediction `json:"classes"`
-			}{path, list})
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		fmt.Fprintln(s.out, path)
-		for _, p := range list {
-			fmt.Fprintf(s.out, "  %5.1f %%  %s\n", 100*p.Probability, strings.TrimSpace(p.ID+" "+p.Label))
-		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d pictures could not be classified", failed, n)
+	}
+	return nil
+}
+
+func (c *classifyCmd) classify(ctx context.Context, s streams, m *vgg.Model, path string) error {
+	img, err := c.read(ctx, path)
+	if err != nil {
+		return err
+	}
+	list, err := m.Classify(ctx, img, c.Top)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if c.JSON {
+		return s.printJSON(struct {
+			Picture string           `json:"picture"`
+			Classes []vgg.Prediction `json:"classes"`
+		}{path, list})
+	}
+	fmt.Fprintln(s.out, printable(path))
+	for _, p := range list {
+		fmt.Fprintf(s.out, "  %5.1f %%  %s\n", 100*p.Probability, strings.TrimSpace(p.ID+" "+p.Label))
 	}
 	return nil
 }
 
 type featuresCmd struct {
 	modelFlags `embed:""`
-	Photo      string `arg:"" help:"Picture."`
+	photoFlags `embed:""`
+	Photo      string `arg:"" help:"Picture; - is the standard input."`
 	Layer      string `default:"" help:"Layer: conv3_2, relu5_1, pool5, fc7, … Without it, the network's result."`
 	Output     string `short:"o" placeholder:"FILE" help:"Write the activation as tensor 'output' [1][C][H][W] of a safetensors file."`
 	JSON       bool   `help:"Print a JSON object, with the whole activation."`
@@ -67,7 +84,7 @@ func (c *featuresCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	img, err := picture.Open(c.Photo)
+	img, err := c.read(ctx, c.Photo)
 	if err != nil {
 		return err
 	}
@@ -99,7 +116,7 @@ func (c *featuresCmd) Run(ctx context.Context, s streams) error {
 		}
 	}
 	n := float64(len(f.Data))
-	fmt.Fprintf(s.out, "%s %s: %v, mean %.6g, rms %.6g, %.1f %% zeros\n", c.Photo, c.Layer, f.Shape, sum/n, math.Sqrt(squares/n), 100*float64(zeros)/n)
+	fmt.Fprintf(s.out, "%s %s: %v, mean %.6g, rms %.6g, %.1f %% zeros\n", printable(c.Photo), c.Layer, f.Shape, sum/n, math.Sqrt(squares/n), 100*float64(zeros)/n)
 	return nil
 }
 

@@ -21,6 +21,7 @@ import (
 
 type evalCmd struct {
 	modelFlags `embed:""`
+	photoFlags `embed:""`
 	Data       string   `required:"" placeholder:"PATH" help:"Directory with one directory of pictures for each class, a tar file of one, or a text file whose lines are a picture's path, a tab or spaces, and its class."`
 	Protocol   string   `default:"center" placeholder:"NAME" help:"What the network sees of a picture: center, single, multi-scale, dense, multi-crop, multi-crop+dense. See above."`
 	TrainScale string   `placeholder:"S" help:"Shorter side that the pictures of the network's training were scaled to: 256, or a range such as 256-512. Without it, the side of the network's preparation (--side)."`
@@ -78,7 +79,7 @@ func (c *evalCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	d, err := evaluate.Open(c.Data)
+	d, err := evaluate.Open(c.Data, c.pictureOptions()...)
 	if err != nil {
 		return err
 	}
@@ -195,7 +196,7 @@ func (c *evalCmd) evaluate(ctx context.Context, s streams, d *evaluate.Data, mem
 	o.OnPicture = func(o evaluate.Outcome) error {
 		done++
 		if o.Err != "" {
-			fmt.Fprintln(s.err, "vgg:", o.Err)
+			fmt.Fprintln(s.err, "vgg:", printable(o.Err))
 		}
 		if time.Since(shown) > 5*time.Second {
 			shown = time.Now()
@@ -212,7 +213,7 @@ func (c *evalCmd) evaluate(ctx context.Context, s streams, d *evaluate.Data, mem
 		case c.Verbose && c.JSON:
 			return s.printJSON(o)
 		case c.Verbose && o.Err == "":
-			fmt.Fprintf(s.out, "%s: %s %.3f\n", o.Path, o.Top[0].Label, o.Top[0].Probability)
+			fmt.Fprintf(s.out, "%s: %s %.3f\n", printable(o.Path), o.Top[0].Label, o.Top[0].Probability)
 		}
 		return nil
 	}

@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, s streams) int {
 		status, message = 1, sentence(out.err) // whatever else came of it
 	}
 	if message != "" {
-		fmt.Fprintln(s.err, "vgg:", message)
+		fmt.Fprintln(s.err, "vgg:", printable(message))
 	}
 	return status
 }

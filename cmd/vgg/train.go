@@ -14,6 +14,7 @@ import (
 
 type trainCmd struct {
 	networkFlags `embed:""`
+	photoFlags   `embed:""`
 	Data         string        `required:"" placeholder:"PATH" help:"Directory with one directory of pictures for each class, a tar file of one, or a text file whose lines are a picture's path, a tab or spaces, and its class."`
 	Val          string        `placeholder:"PATH" help:"Pictures to validate with; without it, a part of --data."`
 	Validation   float64       `default:"0.1" min:"0" max:"0.999" help:"That part."`
@@ -62,7 +63,7 @@ func (c *trainCmd) Run(ctx context.Context, s streams) error {
 	if err := c.checkFiles(); err != nil {
 		return err
 	}
-	d, err := train.Open(c.Data)
+	d, err := train.Open(c.Data, c.pictureOptions()...)
 	if err != nil {
 		return err
 	}
@@ -72,7 +73,7 @@ func (c *trainCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if c.Val != "" {
-		if run.Validate, err = train.Open(c.Val); err != nil {
+		if run.Validate, err = train.Open(c.Val, c.pictureOptions()...); err != nil {
 			return err
 		}
 		defer run.Validate.Close()

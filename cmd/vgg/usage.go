@@ -13,6 +13,7 @@ import (
 	"github.com/nonet-go/nonet/vgg"
 	"github.com/nonet-go/nonet/vgg/evaluate"
 	"github.com/nonet-go/nonet/vgg/labels"
+	"github.com/nonet-go/nonet/vgg/picture"
 	"github.com/nonet-go/nonet/vgg/weights"
 )
 
@@ -103,7 +104,7 @@ func checkRange(f *kong.Flag, x float64, text string) error {
 
 // sentinels are errors for programs to test for. Behind a sentence they tell a
 // person nothing more.
-var sentinels = []error{vgg.ErrShape, vgg.ErrConfig, vgg.ErrNotFinite, weights.ErrFormat, weights.ErrShape, evaluate.ErrData, labels.ErrFormat}
+var sentinels = []error{vgg.ErrShape, vgg.ErrConfig, vgg.ErrNotFinite, weights.ErrFormat, weights.ErrShape, evaluate.ErrData, labels.ErrFormat, picture.ErrFormat, picture.ErrSize}
 
 // sentence returns an error's text for a person.
 func sentence(err error) string {

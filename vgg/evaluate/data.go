@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/nonet-go/nonet/vgg/internal/collection"
+	"github.com/nonet-go/nonet/vgg/picture"
 	"github.com/nonet-go/nonet/vgg/train"
 )
 
@@ -37,9 +38,10 @@ type Example struct {
 // of a picture, relative to the list, a tab or spaces, and the name of its class.
 // The pictures are counted now and listed again when they are used, one at a time:
 // memory does not depend on their number, but for the names within one directory
-// and those of the classes. Errors wrap ErrData or those of the file system.
-func Open(name string) (*Data, error) {
-	c, err := collection.Open(name)
+// and those of the classes. Pictures are decoded
+// with the options. Errors wrap ErrData or those of the file system.
+func Open(name string, opts ...picture.Option) (*Data, error) {
+	c, err := collection.Open(name, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("evaluate: %w", err)
 	}

@@ -39,9 +39,9 @@ func MaxPixels(n int) Option { return func(o *options) { o.maxPixels = n } }
 // say. Pillow's Image.open, and so torchvision's data sets, do the same.
 func IgnoreOrientation() Option { return func(o *options) { o.orient = false } }
 
-// Open decodes the picture file at path; see [Decode].
+// Open decodes the picture file at path; see [Decode]. It opens no pipes and devices.
 func Open(path string, opts ...Option) (image.Image, error) {
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if err != nil {
 		return nil, fmt.Errorf("picture: %w", err)
 	}
@@ -56,7 +56,7 @@ func Open(path string, opts ...Option) (image.Image, error) {
 //
 // A picture that is empty or has more pixels than the limit is refused with
 // [ErrSize] from its header alone; other data that are no picture with
-// [ErrFormat]; a truncated or damaged file with the decoder's error. All messages
+// [ErrFormat], and with the name of the format where it is known; a truncated or damaged file with the decoder's error. All messages
 // name the file. Decode reads r to its end, and at most 8 bytes for each pixel of
 // the limit plus 64 MiB.
 func Decode(name string, r io.Reader, opts ...Option) (image.Image, error) {
@@ -157,6 +157,8 @@ func explain(data []byte, err error) error {
 		return fmt.Errorf("empty file: %w", ErrFormat)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return fmt.Errorf("truncated after %d bytes: %w", len(data), err)
+	case errors.Is(err, image.ErrFormat) && stray(data) != "":
+		return fmt.Errorf("%s: %w", stray(data), err)
 	case errors.Is(err, image.ErrFormat):
 		return fmt.Errorf("no picture in a known format (it begins with %q): %w", data[:min(len(data), 16)], err)
 	}

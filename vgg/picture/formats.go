@@ -30,8 +30,16 @@ var formats = []format{
 	{"tiff", isTIFF, tiffSize, decodeTIFF},
 }
 
+// Extensions lists the endings of the names of files that this package reads, in lower case.
+func Extensions() []string {
+	return []string{".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
+}
+
 // formatOf returns the format of data, or one that asks package image.
 func formatOf(data []byte) *format {
+	if isRaw(data) {
+		return &unread
+	}
 	for i := range formats {
 		if formats[i].is(data) {
 			return &formats[i]
@@ -39,6 +47,12 @@ func formatOf(data []byte) *format {
 	}
 	return &registered
 }
+
+// isRaw reports whether data are a camera's raw file that looks like TIFF.
+func isRaw(data []byte) bool { return len(data) >= 10 && isTIFF(data) && string(data[8:10]) == "CR" }
+
+// unread is the format of what would be mistaken for another.
+var unread = format{size: func([]byte) (w, h int, err error) { return 0, 0, ErrFormat }}
 
 // registered stands for the formats that a program registers with package image.
 var registered = format{

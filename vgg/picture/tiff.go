@@ -109,6 +109,9 @@ func decodeTIFF(ctx context.Context, data []byte) (image.Image, error) {
 
 // layout reads what pixels consist of.
 func (f *tiffPicture) layout() error {
+	if f.tags[tagDNGVersion] != nil || f.one(tagSubfileType, 0)&1 != 0 && f.tags[tagSubIFDs] != nil {
+		return fmt.Errorf("tiff: camera raw is not read; to convert it: %s", rawCommand)
+	}
 	f.photometric, f.compression = f.one(tagPhotometric, whiteIsZero), f.one(tagCompression, compressionNone)
 	f.format, f.extra = f.one(tagSampleFormat, 1), f.tags[tagExtraSamples]
 	if name := otherCompressions[f.compression]; name != "" {

@@ -9,6 +9,7 @@ import (
 
 // Tags of a TIFF directory.
 const (
+	tagSubfileType  = 254
 	tagWidth        = 256
 	tagHeight       = 257
 	tagBits         = 258
@@ -28,9 +29,11 @@ const (
 	tagTileHeight   = 323
 	tagTileOffsets  = 324
 	tagTileCounts   = 325
+	tagSubIFDs      = 330
 	tagExtraSamples = 338
 	tagSampleFormat = 339
 	tagJPEGTables   = 347
+	tagDNGVersion   = 50706
 )
 
 // readTags are those whose values directory keeps.
@@ -38,7 +41,7 @@ var readTags = map[uint16]bool{
 	tagWidth: true, tagHeight: true, tagBits: true, tagCompression: true, tagPhotometric: true, tagFillOrder: true, tagStripOffsets: true,
 	tagOrientation: true, tagSamples: true, tagRowsPerStrip: true, tagStripCounts: true, tagPlanar: true, tagT4Options: true, tagPredictor: true,
 	tagColorMap: true, tagTileWidth: true, tagTileHeight: true, tagTileOffsets: true, tagTileCounts: true, tagExtraSamples: true,
-	tagSampleFormat: true, tagJPEGTables: true,
+	tagSampleFormat: true, tagJPEGTables: true, tagSubfileType: true, tagSubIFDs: true, tagDNGVersion: true,
 }
 
 var errTIFFTruncated = fmt.Errorf("tiff: data end too early: %w", io.ErrUnexpectedEOF)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/nonet-go/nonet/vgg/internal/collection"
+	"github.com/nonet-go/nonet/vgg/picture"
 )
 
 // ErrData is wrapped by errors about a collection of pictures.
@@ -36,9 +37,10 @@ type Example struct {
 // Open lists the pictures of a directory, a tar file, or a text file of lines of a
 // path and a class with a tab or a space between them, in ascending order of their
 // paths. In the first two a picture's class is the directory that it lies in.
-// Errors wrap ErrData or those of the file system.
-func Open(name string) (*Dataset, error) {
-	c, err := collection.Open(name)
+// Pictures are decoded
+// with the options. Errors wrap ErrData or those of the file system.
+func Open(name string, opts ...picture.Option) (*Dataset, error) {
+	c, err := collection.Open(name, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}

@@ -37,18 +37,19 @@ type Collection struct {
 	dir  string   // that paths are relative to
 	tar  *os.File // nil for others
 	each func(yield func(Item) error) error
+	opts []picture.Option
 }
 
 // Open finds out what name is: a directory with a directory of pictures for each
 // class (an "ImageFolder"), a tar file of one, or a text file whose lines are the
 // path of a picture, relative to the text file, a tab or spaces, and its class.
-// Errors wrap ErrData or those of the file system.
-func Open(name string) (*Collection, error) {
+// Pictures are decoded with the options. Errors wrap ErrData or those of the file system.
+func Open(name string, opts ...picture.Option) (*Collection, error) {
 	info, err := os.Stat(name)
 	if err != nil {
 		return nil, err
 	}
-	c := &Collection{Name: name, dir: filepath.Dir(name)}
+	c := &Collection{Name: name, dir: filepath.Dir(name), opts: opts}
 	if info.IsDir() {
 		c.dir, c.each = name, c.eachInDir
 		return c, nil
@@ -96,21 +97,18 @@ func (c *Collection) Items() iter.Seq2[Item, error] {
 func (c *Collection) Decode(it Item) (image.Image, error) {
 	switch {
 	case c.tar != nil:
-		return picture.Decode(c.Name+": "+it.Path, io.NewSectionReader(c.tar, it.Offset, it.Size))
+		return picture.Decode(c.Name+": "+it.Path, io.NewSectionReader(c.tar, it.Offset, it.Size), c.opts...)
 	case filepath.IsAbs(it.Path):
-		return picture.Open(it.Path)
+		return picture.Open(it.Path, c.opts...)
 	}
-	return picture.Open(filepath.Join(c.dir, filepath.FromSlash(it.Path)))
+	return picture.Open(filepath.Join(c.dir, filepath.FromSlash(it.Path)), c.opts...)
 }
 
-// extensions are those of the formats that package picture reads.
-var extensions = []string{".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
-
 // Extensions says what names pictures in a directory or a tar file have.
-func Extensions() string { return strings.Join(extensions, " ") }
+func Extensions() string { return strings.Join(picture.Extensions(), " ") }
 
 func isPicture(name string) bool {
-	return slices.Contains(extensions, strings.ToLower(path.Ext(name))) && !strings.HasPrefix(path.Base(name), ".")
+	return slices.Contains(picture.Extensions(), strings.ToLower(path.Ext(name))) && !strings.HasPrefix(path.Base(name), ".")
 }
 
 // inFolder makes the item of a picture whose class is its directory.

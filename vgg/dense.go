@@ -12,7 +12,9 @@ import (
 // trained on, 7×7 for the paper's networks, without padding, and the others are
 // 1×1 convolutions. The result is a class map: OutputShape gives its size, 1×1 for
 // a picture of the configuration's own size, whose bits are those of a session
-// without Dense. The weights are the model's own; there is no second copy.
+// without Dense. The weights are the model's own; there is no second copy. A global
+// pool before the fully connected layers is that of the whole picture, so that the
+// map is 1×1 for any size.
 //
 // Use InputSize or Session.Resize for the size of the pictures. Memory grows with
 // their area: some 550 bytes a pixel for the paper's networks.

@@ -1,10 +1,13 @@
 // Package vgg computes and trains the convolutional networks of Simonyan &
 // Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition
 // (ICLR 2015, arXiv:1409.1556), and others of their shape: 3×3 convolutions with
-// ReLU, 2×2 pools, and fully connected layers.
+// ReLU, 2×2 pools, and fully connected layers; global pools and batch normalisation
+// of today's variants too. [ParseLayers] has the notation of all of them.
 //
 //	Y[k] = max(0, b[k] + Σ_c W[k][c] ∗ X[c])        conv, 3×3 or 1×1
 //	Y[c] = max of 2×2                               pool
+//	Y[c] = mean of 2×2, or of all                   avgpool, globalpool
+//	Y[c] = w[c]·X[c] + b[c]                         scale: batch normalisation, with ReLU or not
 //	y[o] = b[o] + Σ_i w[o][i]·x[i]                  fc; max(0, y) but for the last
 //	p[o] = exp(y[o]) / Σ exp(y)                     what Classify makes of the last
 //
@@ -22,7 +25,7 @@
 //	          └──────────────── Classify, Features ────────────────────┘
 //
 // What one holds is NCHW, OIHW and out×in, row-major float32, everywhere in this
-// package; a [Session] keeps activations in blocks of 16 channels inside, see
+// package, and height stands before width; a [Session] keeps activations in blocks of 16 channels inside, see
 // package layout.
 //
 // # What to use

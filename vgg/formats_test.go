@@ -67,6 +67,19 @@ func TestFormats(t *testing.T) {
 	}
 }
 
+// TestKerasHWC: to say that Keras's columns are in HWC order, as they are, changes nothing.
+func TestKerasHWC(t *testing.T) {
+	path := filepath.Join("testdata", "formats", "keras.safetensors")
+	m, err := vgg.Open(path)
+	require.NoError(t, err)
+	cfg := m.Config()
+	cfg.HWC = true
+	told, err := vgg.Open(path, vgg.Configuration(cfg))
+	require.NoError(t, err)
+	require.False(t, told.Config().HWC)
+	testutil.CheckBits(t, "logits", "HWC", logitsOf(t, told), logitsOf(t, m))
+}
+
 // TestFoldedNormalization compares a network with batch normalisation with
 // PyTorch's own answer in float64.
 func TestFoldedNormalization(t *testing.T) {

@@ -43,10 +43,16 @@ func FuzzFromFile(f *testing.F) {
 	f.Add("=3/1 2 N M F5 F2", "", uint8(6), uint8(6), true)
 	f.Add("16 16/1 M 17", "16 16 M 17", uint8(5), uint8(7), false)
 	f.Add("3 F7 F9 F1", "3 F7 F9 F1", uint8(3), uint8(2), false)
+	f.Add("S 4 S+ A =3 G F5 S F2", "S 4 S+ A =3 G F5 S F2", uint8(0x58), uint8(0x58), true)
+	f.Add("3 A F7+ S", "3 M F7 S", uint8(0x97), uint8(0x96), false)
+	f.Add("4 3/1 G", "4 3/1 G S", uint8(0x97), uint8(0x97), true)
 	f.Fuzz(func(t *testing.T, layers, claimed string, size, claimedSize uint8, padded bool) {
 		config := func(text string, size uint8) (vgg.Config, bool) {
 			list, err := vgg.ParseLayers(text)
-			cfg := vgg.Config{Name: "fuzz", Channels: 3, Size: 1 + int(size)%16, Layers: list}
+			cfg := vgg.Config{Name: "fuzz", Channels: 3, Size: 1 + int(size)%16, HWC: size >= 128, Layers: list}
+			if size&16 != 0 {
+				cfg = cfg.WithInput(cfg.Size, 1+int(size>>5)%8)
+			}
 			if padded {
 				cfg.Pad = 1
 			}
@@ -80,7 +86,8 @@ func FuzzFromFile(f *testing.F) {
 			return
 		}
 		cfg = m.Config()
-		if cfg.Size > 64 {
+		h, w := cfg.Input()
+		if max(h, w) > 64 {
 			return
 		}
 		s, err := m.NewSession(vgg.Workers(1))
@@ -88,6 +95,6 @@ func FuzzFromFile(f *testing.F) {
 			return
 		}
 		result := make([]float32, s.OutputShape().Len())
-		require.NoError(t, s.Run(context.Background(), result, make([]float32, cfg.Channels*cfg.Size*cfg.Size)), "%s", cfg.LayerString())
+		require.NoError(t, s.Run(context.Background(), result, make([]float32, cfg.Channels*h*w)), "%s", cfg.LayerString())
 	})
 }

@@ -114,6 +114,8 @@ func TestGlobalAnySize(t *testing.T) {
 	s, err := m.NewSession(InputSize(40, 24))
 	require.NoError(t, err)
 	require.Equal(t, Shape{10, 1, 1}, s.OutputShape())
+	x := testutil.Normal(1, 3*40*24)
+	testutil.CheckBits(t, "dense", "40×24", runSession(t, m, x, Dense(), InputSize(40, 24)), runSession(t, m, x, InputSize(40, 24)))
 	_, err = kindModel(t, kindNets[1]).NewSession(InputSize(8, 12))
 	require.ErrorIs(t, err, ErrShape, "height and width are not exchanged")
 	require.ErrorContains(t, err, "12×8")

@@ -109,6 +109,9 @@ func Describe(file weights.Source, opts ...Option) (*Network, error) {
 	if err != nil {
 		return nil, fileError(file, err)
 	}
+	if layers.Keras() {
+		cfg.HWC = false // columns are brought into the order CHW as they are read
+	}
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("%w (in %s)", err, file.Name())
 	}

@@ -106,7 +106,7 @@ func Workers(n int) SessionOption { return func(o *sessionOptions) { o.workers =
 
 // InputSize sets the size of the input pictures; the configuration's if not
 // given. A network that ends with a fully connected layer takes no other, unless
-// it is Dense.
+// it is Dense or has a global pool before.
 func InputSize(h, w int) SessionOption {
 	return func(o *sessionOptions) { o.h, o.w = h, w }
 }

@@ -134,8 +134,26 @@ func TestMeta(t *testing.T) {
 	back, err := ParseMeta(text)
 	require.NoError(t, err)
 	require.Equal(t, m, back)
+	wide := Meta{Layers: "64 M F2", Size: 96, Width: 64, Resize: 73, Flatten: FlattenHWC}
+	text, err = wide.Encode()
+	require.NoError(t, err)
+	require.Equal(t, "96x64", text[KeySize])
+	back, err = ParseMeta(text)
+	require.NoError(t, err)
+	require.Equal(t, wide, back)
+	back, err = ParseMeta(map[string]string{KeySize: "32X32"})
+	require.NoError(t, err)
+	require.Equal(t, Meta{Size: 32}, back, "a square")
+	for _, size := range []string{"96x", "x64", "96x64x3", "0x5", "96x-1", "96×64", "96x99999"} {
+		_, err := ParseMeta(map[string]string{KeySize: size})
+		require.ErrorIs(t, err, ErrFormat, size)
+	}
+	for _, bad := range []Meta{{Width: 3}, {Size: 96, Width: 64, Resize: 63}, {Flatten: "CHW"}, {Size: 3, Width: -1}} {
+		_, err := bad.Encode()
+		require.ErrorIs(t, err, ErrFormat, "%+v", bad)
+	}
 	for key, value := range map[string]string{
-		KeyClasses: "-1", KeySize: "x", KeyResize: "", KeyPreset: "jpeg", KeyMean: "1,NaN,2", KeyStd: "0,1,1", KeyPad: "2", KeyLabels: "[1]",
+		KeyFlatten: "nhwc", KeyClasses: "-1", KeySize: "x", KeyResize: "", KeyPreset: "jpeg", KeyMean: "1,NaN,2", KeyStd: "0,1,1", KeyPad: "2", KeyLabels: "[1]",
 	} {
 		_, err := ParseMeta(map[string]string{key: value})
 		require.ErrorIs(t, err, ErrFormat, key)

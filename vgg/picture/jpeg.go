@@ -78,11 +78,12 @@ func rgbRow(dst []uint8, rows [][]uint8, space jpeg.Space) {
 	}
 	for x, k := range rows[3] {
 		d, white := dst[3*x:3*x+3], uint32(k)
+		r, g, b := d[0], d[1], d[2]
 		if space == jpeg.YCCK {
-			d[0], d[1], d[2] = 255-d[0], 255-d[1], 255-d[2]
+			r, g, b = 255-r, 255-g, 255-b
 		}
-		for i, v := range d {
-			d[i] = uint8(white - divide255(uint32(255-v)*white))
-		}
+		d[0] = uint8(white - divide255(uint32(255-r)*white))
+		d[1] = uint8(white - divide255(uint32(255-g)*white))
+		d[2] = uint8(white - divide255(uint32(255-b)*white))
 	}
 }

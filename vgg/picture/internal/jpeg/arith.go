@@ -7,6 +7,7 @@ type arithmetic struct {
 	ct      int    // shifts until the next byte is due
 	stopped bool   // an impossible value came: what follows until the next restart is zero
 	ended   bool   // data were asked for behind their end
+	made    int    // decisions
 	even    uint8  // the state of decisions that are not modelled
 	dc      [16][64]uint8
 	ac      [16][256]uint8
@@ -84,6 +85,7 @@ func (d *decoder) decide(st *uint8) bool {
 		}
 		a.a, a.c, a.ct = a.a<<1, a.c<<1, a.ct-1
 	}
+	a.made++
 	state := *st & 127
 	mps := *st >> 7
 	e := &estimates[state]
@@ -232,37 +234,39 @@ func (d *decoder) sequentialArithmetic(c *scanComponent, coefs *[64]int32) (last
 	return last, size
 }
 
-// progressiveArithmetic decodes what scan sp adds to a block (G.1.3).
-func (d *decoder) progressiveArithmetic(c *scanComponent, coefs *[64]int16, sp spectrum) {
+// progressiveArithmetic decodes what scan sp adds to block i (G.1.3).
+func (d *decoder) progressiveArithmetic(c *scanComponent, i int, sp spectrum) {
 	switch {
 	case sp.first == 0 && sp.high > 0:
 		if d.decide(&d.arith.even) {
-			coefs[0] |= 1 << sp.low
+			c.dc[i] |= 1 << sp.low
 		}
 	case d.arith.stopped:
 	case sp.first == 0:
 		if v := d.dcDifference(c); !d.arith.stopped {
-			coefs[0] = int16(v << sp.low)
+			c.dc[i] = int16(v << sp.low)
 		}
 	case sp.high == 0:
-		d.acValues(c, sp.first, sp.last, func(k int, v int32) { coefs[zigzag[k]&63] = int16(v << sp.low) })
+		d.acValues(c, sp.first, sp.last, func(k int, v int32) { c.set(i, k, int16(v<<sp.low)) })
 	default:
-		d.refineArithmetic(c, coefs, sp)
+		d.refineArithmetic(c, i, sp)
 	}
 }
 
-func (d *decoder) refineArithmetic(c *scanComponent, coefs *[64]int16, sp spectrum) {
-	stats := &d.arith.ac[c.acT]
+func (d *decoder) refineArithmetic(c *scanComponent, i int, sp spectrum) {
+	stats, coefs := &d.arith.ac[c.acT], c.block(i)
 	one := int16(1) << sp.low
-	end := sp.last // of the block in the scans before
-	for end > 0 && coefs[zigzag[end]] == 0 {
-		end--
+	end := 0 // of the block in the scans before
+	if c.some[i]&band(1, sp.last) != 0 {
+		for end = sp.last; end > 0 && coefs[zigzag[end]] == 0; {
+			end--
+		}
 	}
 	for k := sp.first; k <= sp.last; k++ {
 		if k > end && d.decide(&stats[3*(k-1)]) {
 			return
 		}
-		for !d.refineOne(&coefs[zigzag[k]&63], stats, 3*(k-1), one) {
+		for !d.refineOne(c, i, k, one) {
 			if k++; k > sp.last {
 				d.arith.stopped = true
 				return
@@ -271,23 +275,25 @@ func (d *decoder) refineArithmetic(c *scanComponent, coefs *[64]int16, sp spectr
 	}
 }
 
-// refineOne decodes the correction of a coefficient, or whether it is no longer
-// zero. It reports whether the run of zeros ends with it.
-func (d *decoder) refineOne(v *int16, stats *[256]uint8, st int, one int16) bool {
+// refineOne decodes the correction of coefficient k of block i, or whether it is no
+// longer zero. It reports whether the run of zeros ends with it.
+func (d *decoder) refineOne(c *scanComponent, i, k int, one int16) bool {
+	st := d.arith.ac[c.acT][3*(k-1):]
+	v := &c.block(i)[zigzag[k]&63]
 	switch {
 	case *v != 0:
-		if d.decide(&stats[st+2]) {
+		if d.decide(&st[2]) {
 			if *v < 0 {
 				one = -one
 			}
 			*v += one
 		}
-	case !d.decide(&stats[st+1]):
+	case !d.decide(&st[1]):
 		return false
 	case d.decide(&d.arith.even):
-		*v = -one
+		c.set(i, k, -one)
 	default:
-		*v = one
+		c.set(i, k, one)
 	}
 	return true
 }

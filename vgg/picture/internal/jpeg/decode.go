@@ -47,11 +47,18 @@ type component struct {
 	bw, bh   int // blocks stored: whole MCUs
 	sw, sh   int // blocks of a scan of this component alone
 	pix      []uint8
-	coefs    []int16 // progressive: 64 a block, in natural order
-	quant    [64]int32
-	seen     bool // in a scan; quant is the table of that time
-	group    int  // progressive: block rows in a row of MCUs
-	known    progress
+	progressive
+	quant [64]int32
+	seen  bool // in a scan; quant is the table of that time
+}
+
+// progressive holds the coefficients of a component until the last scan.
+type progressive struct {
+	dc    []int16  // of each block
+	ac    []int16  // 64 a block, in natural order, without the first
+	some  []uint64 // of each block, bit k: coefficient k of the zigzag may differ from zero
+	group int      // block rows in a row of MCUs
+	known progress
 }
 
 func (c *component) stride() int { return 8 * c.bw }
@@ -84,13 +91,15 @@ type decoder struct {
 	lastGood    int  // the row of MCUs up to which the last scan had data
 }
 
-// Limits on what a few bytes can ask for. Encoders write up to a dozen scans; a
-// block without a bit of its own is one of few, so that the work is within a
-// constant of the length of the data and of a second.
+// Limits on what a few bytes can ask for. Encoders write up to a dozen scans. A block
+// takes some bits of a scan or is one of many without any, as of a plain sky. A
+// decision takes a tenth of a bit or is one of many sure ones.
 const (
-	maxScans      = 500
-	freeBlocks    = 32 << 20
-	blocksPerByte = 8
+	maxScans         = 500
+	freeBlocks       = 32 << 20 // visited in scans of a progressive picture of any length
+	blocksPerByte    = 8        // and for each byte
+	freeDecisions    = 16 << 20 // of arithmetic coding
+	decisionsPerByte = 64
 )
 
 // Space says what the components of a picture are.
@@ -370,9 +379,11 @@ func (d *decoder) firstScan(n int) {
 	}
 	for i := range d.comps {
 		c := &d.comps[i]
-		c.pix = make([]uint8, 64*c.bw*c.bh)
+		blocks := c.bw * c.bh
 		if d.progressive {
-			c.coefs = make([]int16, 64*c.bw*c.bh)
+			c.dc, c.ac, c.some = make([]int16, blocks), make([]int16, 64*blocks), make([]uint64, blocks)
+		} else {
+			c.pix = make([]uint8, 64*blocks)
 		}
 	}
 }
@@ -430,13 +441,13 @@ func (d *decoder) picture() (*Picture, error) {
 
 // finish makes the samples of c, unless its scan did.
 func (d *decoder) finish(c *component, smooth bool) error {
-	switch {
-	case !c.seen:
+	if d.progressive {
+		return d.reconstruct(c, smooth)
+	}
+	if !c.seen {
 		for i := range c.pix {
 			c.pix[i] = 128
 		}
-	case d.progressive:
-		return d.reconstruct(c, smooth)
 	}
 	return nil
 }

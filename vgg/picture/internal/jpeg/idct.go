@@ -31,7 +31,7 @@ const (
 // No coefficient after position last of the zigzag may differ from zero.
 func inverse(dst []uint8, stride int, in *[64]int32, last int) {
 	if last == 0 {
-		flat(dst, stride, wrap(in[0]))
+		flat(dst, stride, in[0])
 		return
 	}
 	for x := range 8 {

@@ -3,10 +3,10 @@ package jpeg
 // scanComponent is a component with its tables and predictions in one scan.
 type scanComponent struct {
 	*component
-	dc, ac   *huffman
-	pred     int32
-	dcT, acT int // arithmetic: numbers of the tables
-	context  int // arithmetic: of the next DC difference
+	dcTable, acTable *huffman
+	dcT, acT         int // numbers of the tables
+	pred             int32
+	context          int // arithmetic: of the next DC difference
 }
 
 // spectrum is what a scan carries (B.2.3): coefficients first to last, from bit
@@ -91,15 +91,15 @@ func (d *decoder) scanComponent(sc *scanComponent, i int, id, tables byte, sp sp
 // codes gives sc the Huffman tables that scan sp needs.
 func (d *decoder) codes(sc *scanComponent, sp spectrum) (err error) {
 	if sp.first == 0 && sp.high == 0 {
-		if sc.dc, err = d.table(0, sc.dcT); err != nil {
+		if sc.dcTable, err = d.table(0, sc.dcT); err != nil {
 			return err
 		}
-		if sc.dc.wide {
+		if sc.dcTable.wide {
 			return corrupt("DC Huffman table %d with values over 15", sc.dcT)
 		}
 	}
 	if sp.last > 0 {
-		sc.ac, err = d.table(1, sc.acT)
+		sc.acTable, err = d.table(1, sc.acT)
 	}
 	return err
 }
@@ -213,15 +213,22 @@ func (d *decoder) interval(s *mcus, from, to int) error {
 		}
 		d.mcu(s, x, y)
 		x++
-		if d.arith.ended {
-			return errTruncated
+		if err := d.supplied(); err != nil {
+			return err
 		}
-		if d.bits.overrun() {
-			if d.atEnd() {
-				return errTruncated
-			}
-			d.empty, d.short = true, true
-		}
+	}
+	return nil
+}
+
+// supplied looks whether the MCU before took more than the data hold.
+func (d *decoder) supplied() error {
+	switch {
+	case d.arith.ended, d.bits.overrun() && d.atEnd():
+		return errTruncated
+	case d.arith.made > freeDecisions+decisionsPerByte*len(d.data):
+		return corrupt("%d bytes of arithmetic coding for %d×%d pixels", len(d.data), d.w, d.h)
+	case d.bits.overrun():
+		d.empty, d.short = true, true
 	}
 	return nil
 }
@@ -230,7 +237,7 @@ func (d *decoder) interval(s *mcus, from, to int) error {
 func (d *decoder) spend(blocks int) error {
 	d.work += blocks
 	if d.work > freeBlocks+blocksPerByte*len(d.data) && d.progressive {
-		return corrupt("%d scans with too little in them for %d×%d pixels", d.scans, d.w, d.h)
+		return corrupt("%d scans of %d×%d pixels in %d bytes", d.scans, d.w, d.h, len(d.data))
 	}
 	return d.ctx.Err()
 }
@@ -283,18 +290,18 @@ func (d *decoder) block(c *scanComponent, sp spectrum, x, y int) {
 		}
 		return
 	}
-	coefs := (*[64]int16)(c.coefs[64*(y*c.bw+x):])
+	i := y*c.bw + x
 	switch {
 	case d.arithmetic:
-		d.progressiveArithmetic(c, coefs, sp)
+		d.progressiveArithmetic(c, i, sp)
 	case sp.first == 0 && sp.high == 0:
-		d.firstDC(c, coefs, sp.low)
+		d.firstDC(c, i, sp.low)
 	case sp.first == 0:
-		d.refineDC(coefs, sp.low)
+		d.refineDC(c, i, sp.low)
 	case sp.high == 0:
-		d.firstAC(c.ac, coefs, sp)
+		d.firstAC(c, i, sp)
 	default:
-		d.refineAC(c.ac, coefs, sp)
+		d.refineAC(c, i, sp)
 	}
 }
 
@@ -309,11 +316,11 @@ func (d *decoder) codedBlock(c *scanComponent, coefs *[64]int32) (last int, size
 // the index, in zigzag order, of the last coefficient that is not zero, and
 // the sum of the magnitudes.
 func (d *decoder) sequential(c *scanComponent, coefs *[64]int32) (last int, size int64) {
-	c.pred += d.bits.extend(d.symbol(c.dc))
+	c.pred += d.bits.extend(d.symbol(c.dcTable))
 	coefs[0] = wrap(c.pred) * c.quant[0]
 	size = magnitude(coefs[0])
 	for k := 1; k < 64; k++ {
-		rs := d.symbol(c.ac)
+		rs := d.symbol(c.acTable)
 		n := rs & 15
 		if n == 0 {
 			if rs != 0xf0 {
@@ -334,142 +341,3 @@ func (d *decoder) sequential(c *scanComponent, coefs *[64]int32) (last int, size
 
 // magnitude is |v|, or |v|−1 if v is negative.
 func magnitude(v int32) int64 { return int64(v ^ v>>31) }
-
-// firstDC and the following are the procedures of annex G.
-func (d *decoder) firstDC(c *scanComponent, coefs *[64]int16, low int) {
-	c.pred += d.bits.extend(d.symbol(c.dc))
-	coefs[0] = int16(c.pred << low)
-}
-
-func (d *decoder) refineDC(coefs *[64]int16, low int) {
-	if d.bit() {
-		coefs[0] |= 1 << low
-	}
-}
-
-func (d *decoder) bit() bool {
-	if d.bits.n < 32 {
-		d.fill()
-	}
-	return d.bits.take(1) != 0
-}
-
-// run sets the number of blocks that end here and now, from a symbol's high
-// half, 0 to 14: 2ʳ plus r more bits.
-func (d *decoder) run(r int) { d.eobRun = 1<<r + int(d.bits.take(r)) }
-
-func (d *decoder) firstAC(h *huffman, coefs *[64]int16, sp spectrum) {
-	if d.eobRun > 0 {
-		d.eobRun--
-		return
-	}
-	for k := sp.first; k <= sp.last; k++ {
-		rs := d.symbol(h)
-		r, size := rs>>4, rs&15
-		switch {
-		case size > 0:
-			k += r
-			coefs[zigzag[k]&63] = int16(d.bits.extend(size) << sp.low)
-		case r < 15:
-			d.run(r)
-			d.eobRun--
-			return
-		default:
-			k += 15
-		}
-	}
-}
-
-func (d *decoder) refineAC(h *huffman, coefs *[64]int16, sp spectrum) {
-	k := sp.first
-	one := int16(1) << sp.low
-	for d.eobRun == 0 && k <= sp.last {
-		rs := d.symbol(h)
-		r, size := rs>>4, rs&15
-		var fresh int16
-		switch {
-		case size > 0: // 1, if the data are sound
-			fresh = -one
-			if d.bits.take(1) != 0 {
-				fresh = one
-			}
-		case r < 15:
-			d.run(r)
-			continue
-		}
-		k = d.refine(coefs, k, sp.last, r, one)
-		if fresh != 0 {
-			coefs[zigzag[k]] = fresh
-		}
-		k++
-	}
-	if d.eobRun > 0 {
-		d.refine(coefs, k, sp.last, 64, one)
-		d.eobRun--
-	}
-}
-
-// refine reads a correction bit for every coefficient from k on that is not zero, until
-// it meets zero number skip+1 of them or passes last. It returns where it stopped.
-func (d *decoder) refine(coefs *[64]int16, k, last, skip int, one int16) int {
-	for ; k <= last; k++ {
-		c := &coefs[zigzag[k]]
-		if *c == 0 {
-			if skip == 0 {
-				return k
-			}
-			skip--
-			continue
-		}
-		if d.bit() && *c&one == 0 {
-			if *c > 0 {
-				*c += one
-			} else {
-				*c -= one
-			}
-		}
-	}
-	return k
-}
-
-// reconstruct turns the coefficients of a progressive picture into samples.
-func (d *decoder) reconstruct(c *component, smooth bool) error {
-	for y := range c.sh {
-		if err := d.ctx.Err(); err != nil {
-			return err
-		}
-		if smooth {
-			d.smoothRow(c, y)
-			continue
-		}
-		for x := range c.sw {
-			c.samples(x, y, (*[64]int16)(c.coefs[64*(y*c.bw+x):]))
-		}
-	}
-	c.coefs = nil
-	return nil
-}
-
-// samples makes those of block (x, y) from its coefficients.
-func (c *component) samples(x, y int, in *[64]int16) {
-	dst := c.pix[8*(y*c.stride()+x):]
-	rest := int16(0)
-	for _, v := range in[1:] {
-		rest |= v
-	}
-	if rest == 0 {
-		flat(dst, c.stride(), wrap(int32(in[0])*c.quant[0]))
-		return
-	}
-	var coefs [64]int32
-	size := int64(0)
-	for i, v := range in {
-		coefs[i] = int32(v) * c.quant[i]
-		size += magnitude(coefs[i])
-	}
-	if size > tame {
-		inverse16(dst, c.stride(), &coefs)
-	} else {
-		inverse(dst, c.stride(), &coefs, 63)
-	}
-}

@@ -67,8 +67,8 @@ func (d *decoder) smoothing() bool {
 	return useful
 }
 
-// smoothRow makes the samples of block row y of c.
-func (d *decoder) smoothRow(c *component, y int) {
+// smoothRow makes the samples of block row y of c, whose coefficients are row.
+func (d *decoder) smoothRow(c *component, y int, row []int16) {
 	known := c.known.now
 	if y/c.group > d.lastGood { // the last scan did not come so far
 		known = c.known.before
@@ -76,20 +76,40 @@ func (d *decoder) smoothRow(c *component, y int) {
 			known = [10]int{-1, -1, -1, -1, -1, -1, -1, -1, -1, -1}
 		}
 	}
-	e := newEstimator(c, known)
-	rows := c.around(y)
+	var dc [5][]int16
+	for i, r := range c.around(y) {
+		dc[i] = c.dc[r*c.bw:][:c.sw]
+	}
+	e, even := newEstimator(c, known), same(dc)
 	for x := range c.sw {
+		if even && c.some[y*c.bw+x] == 0 {
+			flat(c.pix[8*(y*c.stride()+x):], c.stride(), int32(dc[2][x])*c.quant[0])
+			continue
+		}
 		var means kernel
 		columns := c.beside(x)
-		for i, r := range rows {
+		for i, r := range dc {
 			for j, q := range columns {
-				means[5*i+j] = int32(c.coefs[64*(r*c.bw+q)])
+				means[5*i+j] = int32(r[q])
 			}
 		}
-		block := *(*[64]int16)(c.coefs[64*(y*c.bw+x):])
-		e.apply(&block, &means)
-		c.samples(x, y, &block)
+		block := (*[64]int16)(row[64*x:])
+		block[0] = dc[2][x]
+		e.apply(block, &means)
+		c.samples(x, y, block)
 	}
+}
+
+// same reports whether all means are the same.
+func same(rows [5][]int16) bool {
+	for _, row := range rows {
+		for _, v := range row {
+			if v != rows[0][0] {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // around returns the numbers of the five block rows about y. Near the edges, which

@@ -11,8 +11,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -241,29 +243,78 @@ func TestStrangeMarker(t *testing.T) {
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 }
 
-// A picture of few bytes does not take more work than a constant.
-func TestTooManyScans(t *testing.T) {
-	const dc, refine = "\xff\xda\x00\x08\x01\x01\x00\x00\x00\x01\x00", "\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x10\x00"
-	table := "\x01" + strings.Repeat("\x00", 15) + "\x00" // one code of one bit
-	file := func(size, scan string, n int) []byte {
-		return []byte("\xff\xd8\xff\xdb\x00\x43\x00" + strings.Repeat("\x01", 64) +
-			"\xff\xc2\x00\x0b\x08" + size + "\x01\x01\x11\x00" +
-			"\xff\xc4\x00\x26\x00" + table + "\x10" + table + strings.Repeat(scan, n) + "\xff\xd9")
-	}
-	_, err := Decode(t.Context(), file("\x00\x08\x00\x08", dc, maxScans))
-	require.NoError(t, err)
-	_, err = Decode(t.Context(), file("\x00\x08\x00\x08", dc, maxScans+1))
-	require.ErrorContains(t, err, "more than 500 scans")
-	// A run of blocks without coefficients: 32767 of them for a few bits.
-	table = strings.Repeat("\x00", 1) + "\x01" + strings.Repeat("\x00", 14) + "\xe0"
-	_, err = Decode(t.Context(), file("\x20\x00\x20\x00", dc+refine+strings.Repeat("\x3f\xff", 1), 60))
-	require.Error(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err = Decode(ctx, testFiles(t)["420.jpg"])
-	require.ErrorIs(t, err, context.Canceled)
+// header is a file of one component of size×size pixels up to its scans. Its AC codes are 0
+// for the end of 16384 blocks and more, which 14 bits tell, and 10 for the value ±1 next.
+func header(marker byte, size int) []byte {
+	b := []byte("\xff\xd8\xff\xdb\x00\x43\x00" + strings.Repeat("\x01", 64))
+	b = append(b, 0xff, marker, 0, 11, 8, byte(size>>8), byte(size), byte(size>>8), byte(size), 1, 1, 0x11, 0)
+	b = append(b, "\xff\xc4\x00\x14\x00\x01"+strings.Repeat("\x00", 15)+"\x00"...)
+	return append(b, "\xff\xc4\x00\x15\x10\x01\x01"+strings.Repeat("\x00", 14)+"\xe0\x01"...)
 }
 
+// scanOf is a scan of it with spectrum and data.
+func scanOf(first, last, bits byte, data string) string {
+	return "\xff\xda\x00\x08\x01\x01\x00" + string([]byte{first, last, bits}) + data
+}
+
+// TestManyScans: libjpeg's users set the limit of 500.
+func TestManyScans(t *testing.T) {
+	file := append(header(mSOF2, 8), strings.Repeat(scanOf(0, 0, 0, ""), maxScans)...)
+	_, err := Decode(t.Context(), append(bytes.Clone(file), 0xff, mEOI))
+	require.NoError(t, err)
+	_, err = Decode(t.Context(), append(file, scanOf(0, 0, 0, "")+"\xff\xd9"...))
+	require.ErrorContains(t, err, "more than 500 scans")
+}
+
+// TestWork: a picture of few bytes asks for a constant work at most.
+func TestWork(t *testing.T) {
+	if testing.Short() {
+		t.Skip("decodes pictures of 64 million pixels: needs a run without -short")
+	}
+	run := strings.Repeat("\x7f\xfc\xff\x00\xf9\xff\x00\xf3\xff\x00\xe7\xff\x00\xcf\xff\x00\x9f\xff\x00\x3f\xfe", 8) // 8 times 32766 blocks each
+	refine := append(header(mSOF2, 8000), scanOf(0, 0, 0, "")+strings.Repeat(scanOf(1, 63, 0x10, run), 40)+"\xff\xd9"...)
+	arith := append(header(mSOF10, 8000), scanOf(0, 0, 0, "")+strings.Repeat(scanOf(1, 63, 0x10, ""), 30)+"\xff\xd9"...)
+	for text, file := range map[string][]byte{
+		"scans of 8000×8000 pixels in":                   refine,
+		"bytes of arithmetic coding for 8000×8000 pixel": arith,
+	} {
+		begin := time.Now()
+		_, err := Decode(t.Context(), file)
+		require.ErrorContains(t, err, text)
+		require.Less(t, time.Since(begin), 10*time.Second)
+	}
+}
+
+func TestContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, file := range testFiles(t) {
+		_, err := Decode(ctx, file)
+		require.ErrorIs(t, err, context.Canceled, name)
+	}
+}
+
+// The two inverse transforms agree on blocks that need no more than 16 bits, and that is
+// so of all that are called tame.
+func TestInverse16(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 3))
+	for range 20000 {
+		var in [64]int32
+		left := int32(tame)
+		for left > 0 {
+			v := min(1+rng.Int32N(tame), left)
+			in[rng.IntN(64)] += v * (1 - 2*rng.Int32N(2))
+			left -= v
+		}
+		a, b, copied := make([]uint8, 64), make([]uint8, 64), in
+		inverse(a, 8, &in, 63)
+		inverse16(b, 8, &copied)
+		require.Equal(t, a, b)
+	}
+}
+
+// FuzzDecode also holds the documented bounds: memory in proportion to the size in the
+// header, and a time that only grows with the size and the length.
 func FuzzDecode(f *testing.F) {
 	for _, file := range testFiles(f) {
 		f.Add(file)
@@ -273,7 +324,13 @@ func FuzzDecode(f *testing.F) {
 		if err != nil || w*h > 1<<20 {
 			return // the caller's check
 		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		begin := time.Now()
 		m, err := Decode(t.Context(), file)
+		require.Less(t, time.Since(begin), 10*time.Second)
+		runtime.ReadMemStats(&after)
+		require.LessOrEqual(t, after.TotalAlloc-before.TotalAlloc, uint64(16*(w+32)*(h+32)+1<<20))
 		if err != nil {
 			require.Nil(t, m)
 			return

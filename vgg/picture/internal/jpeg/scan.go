@@ -213,8 +213,10 @@ func (d *decoder) interval(s *mcus, from, to int) error {
 		}
 		d.mcu(s, x, y)
 		x++
-		if err := d.supplied(); err != nil {
-			return err
+		if d.bits.overrun() || d.arithmetic {
+			if err := d.supplied(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -281,7 +283,13 @@ func (d *decoder) blank(s *mcus, from, to int) {
 func (d *decoder) block(c *scanComponent, sp spectrum, x, y int) {
 	if !d.progressive {
 		var coefs [64]int32
-		last, size := d.codedBlock(c, &coefs)
+		var last int
+		var size int64
+		if d.arithmetic {
+			last, size = d.sequentialArithmetic(c, &coefs)
+		} else {
+			last, size = d.sequential(c, &coefs)
+		}
 		dst := c.pix[8*(y*c.stride()+x):]
 		if size > tame {
 			inverse16(dst, c.stride(), &coefs)
@@ -303,13 +311,6 @@ func (d *decoder) block(c *scanComponent, sp spectrum, x, y int) {
 	default:
 		d.refineAC(c, i, sp)
 	}
-}
-
-func (d *decoder) codedBlock(c *scanComponent, coefs *[64]int32) (last int, size int64) {
-	if d.arithmetic {
-		return d.sequentialArithmetic(c, coefs)
-	}
-	return d.sequential(c, coefs)
 }
 
 // sequential decodes a block (F.2.2) and multiplies by the quantisation table. It returns

@@ -436,5 +436,8 @@ func Save(path string, cfg Config, src Source, half bool, opts ...Option) error 
 		}
 		out = append(out, t)
 	}
+	if err := unchanged(src); err != nil {
+		return err
+	}
 	return weights.WriteFile(path, out, meta)
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/nonet-go/nonet/vgg"
 	"github.com/nonet-go/nonet/vgg/check"
+	"github.com/nonet-go/nonet/vgg/picture"
 	"github.com/nonet-go/nonet/vgg/weights"
 	"github.com/stretchr/testify/require"
 )
@@ -352,6 +353,28 @@ func TestMistakes(t *testing.T) {
 
 	writePhoto(t, filepath.Join(dir, "one.png"), 1, 1, color.White)
 	requireOK(t, "classify", filepath.Join(dir, "one.png"))
+}
+
+// TestMeanAndStd: the numbers of a preset, given as flags, are that preset.
+func TestMeanAndStd(t *testing.T) {
+	dir := t.TempDir()
+	photo, w, out := filepath.Join(dir, "p.png"), smallWeights(t, dir), filepath.Join(dir, "out.safetensors")
+	writePhoto(t, photo, 40, 40, color.RGBA{200, 100, 50, 255})
+	const mean, std = "--mean=0.485,0.456,0.406", "--std=0.229,0.224,0.225"
+	for _, from := range [][]string{{"--weights", w}, {"--config", "A", "--divide", "16", "--size", "32"}, nil} {
+		result := func(flags ...string) string {
+			return requireOK(t, append(append([]string{"classify", "--json", photo}, from...), flags...)...)
+		}
+		require.Equal(t, result("--preset", "torch"), result("--preset", "unit", mean, std))
+		require.NotEqual(t, result("--preset", "unit"), result("--preset", "unit", "--mean", "0.5"))
+	}
+	requireOK(t, "convert", w, out, "--preset", "none", "--mean", "1,2,3", "--std", "4")
+	m, err := vgg.Open(out)
+	require.NoError(t, err)
+	require.Equal(t, picture.Preset{Mean: [3]float32{1, 2, 3}, Std: [3]float32{4, 4, 4}}, m.Picture().Preset)
+	requireFails(t, []string{"--mean", "2 numbers"}, "classify", photo, "--mean", "1,2")
+	requireFails(t, []string{"--std 0"}, "classify", photo, "--std", "1,0,1")
+	requireFails(t, []string{"--std -1"}, "classify", photo, "--std=-1")
 }
 
 // hugePNG is a PNG file that promises w×h pixels.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 
 	"github.com/nonet-go/nonet/vgg"
@@ -72,13 +73,15 @@ func (f networkFlags) network() (vgg.Config, error) {
 // modelFlags choose a network, its weights and how it is computed.
 type modelFlags struct {
 	networkFlags `embed:""`
-	Weights      string `short:"w" placeholder:"FILE" help:"File of weights: safetensors, PyTorch .pth, Caffe .caffemodel or ONNX. Without it, the small model that comes with nonet, or random weights for --config."`
-	Key          string `placeholder:"PREFIX" help:"Of a file with several networks, the one whose tensors' names begin so."`
-	Labels       string `placeholder:"FILE" help:"Names of the classes: one a line, with or without WordNet ids in front, a list, or numbers and names, as JSON or Python write them; or a config.json."`
-	Preset       string `placeholder:"NAME" help:"Preparation of pictures: torch, caffe, unit or none. Without it, what the weights say, else caffe for files of Caffe and Keras and torch for others."`
-	Side         int    `placeholder:"PIXELS" min:"0" help:"Shorter side that pictures are scaled to before the crop."`
-	Algorithm    string `default:"auto" enum:"auto,direct,winograd2,winograd4" help:"How 3×3 convolutions are computed: ${enum}."`
-	HalfFC       bool   `name:"half-fc" help:"Keep the weights of fully connected layers in half precision."`
+	Weights      string    `short:"w" placeholder:"FILE" help:"File of weights: safetensors, PyTorch .pth, Caffe .caffemodel or ONNX; an index of several files, or a folder with config.json. Without it, the small model that comes with nonet, or random weights for --config."`
+	Key          string    `placeholder:"PREFIX" help:"Of a file with several networks, the one whose tensors' names begin so."`
+	Labels       string    `placeholder:"FILE" help:"Names of the classes: one a line, with or without WordNet ids in front, a list, or numbers and names, as JSON or Python write them; or a config.json."`
+	Preset       string    `placeholder:"NAME" help:"Preparation of pictures: torch, caffe, unit or none. Without it, what the weights say, else caffe for files of Caffe and Keras and torch for others."`
+	Mean         []float64 `placeholder:"R,G,B" help:"Mean of each channel that is subtracted from pictures, instead of the preset's and after its division by 255: 0.485,0.456,0.406, or one number for all. B,G,R if the preset is caffe."`
+	Std          []float64 `placeholder:"R,G,B" help:"Deviation of each channel that pictures are divided by, likewise."`
+	Side         int       `placeholder:"PIXELS" min:"0" help:"Shorter side that pictures are scaled to before the crop."`
+	Algorithm    string    `default:"auto" enum:"auto,direct,winograd2,winograd4" help:"How 3×3 convolutions are computed: ${enum}."`
+	HalfFC       bool      `name:"half-fc" help:"Keep the weights of fully connected layers in half precision."`
 }
 
 // open reads the model, or makes one of random weights and says so.
@@ -100,12 +103,16 @@ func (f modelFlags) open(s streams) (*vgg.Model, error) {
 		if err != nil {
 			return nil, err
 		}
-		if f.Preset != "" || f.Side != 0 {
-			opts = append(opts, vgg.Pictures(f.pictures(cfg.DefaultPicture())))
-		}
-		return vgg.New(cfg, src, opts...)
+		return vgg.New(cfg, src, append(opts, vgg.Pictures(f.pictures(cfg.DefaultPicture())))...)
 	}
-	return pretrained.CIFAR10(opts...)
+	m, err := pretrained.CIFAR10(opts...)
+	if err != nil {
+		return nil, err
+	}
+	if pic := f.pictures(m.Picture()); pic != m.Picture() {
+		return pretrained.CIFAR10(append(opts, vgg.Pictures(pic))...)
+	}
+	return m, nil
 }
 
 // openWeights reads the model of the file of weights.
@@ -146,6 +153,9 @@ func (f modelFlags) options() ([]vgg.Option, error) {
 			return nil, err
 		}
 	}
+	if err := f.checkChannels(); err != nil {
+		return nil, err
+	}
 	if f.Key != "" {
 		opts = append(opts, vgg.Key(f.Key))
 	}
@@ -168,10 +178,40 @@ func (f modelFlags) pictures(pic vgg.Picture) vgg.Picture {
 	if f.Preset != "" {
 		pic.Preset, _ = picture.ParsePreset(f.Preset) // checked by options
 	}
+	setChannels(&pic.Preset, &pic.Preset.Mean, f.Mean)
+	setChannels(&pic.Preset, &pic.Preset.Std, f.Std)
 	if f.Side != 0 {
 		pic.Side = f.Side
 	}
 	return pic
+}
+
+// setChannels replaces the numbers of a preset by those of a flag, if it was given.
+func setChannels(p *picture.Preset, to *[3]float32, numbers []float64) {
+	for c := range to {
+		if len(numbers) > 0 {
+			to[c] = float32(numbers[c%len(numbers)])
+			p.Name = ""
+		}
+	}
+}
+
+func (f modelFlags) checkChannels() error {
+	for _, flag := range []struct {
+		name    string
+		numbers []float64
+		least   float64
+	}{{"mean", f.Mean, -math.MaxFloat32}, {"std", f.Std, math.SmallestNonzeroFloat32}} {
+		if n := len(flag.numbers); n != 0 && n != 1 && n != 3 {
+			return fmt.Errorf("--%s: %d numbers, want three, or one for all channels", flag.name, n)
+		}
+		for _, v := range flag.numbers {
+			if !(v >= flag.least && v <= math.MaxFloat32) {
+				return fmt.Errorf("--%s %v: want a finite number, for --std more than 0", flag.name, v)
+			}
+		}
+	}
+	return nil
 }
 
 // readLabels reads a file of labels.

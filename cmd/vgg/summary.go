@@ -65,13 +65,15 @@ func (c *summaryCmd) describe(s streams) (vgg.Config, error) {
 
 type convertCmd struct {
 	networkFlags `embed:""`
-	In           string `arg:"" help:"File of weights: safetensors (names of nonet, torchvision, timm or Keras), PyTorch .pth, Caffe .caffemodel or ONNX, told by its content."`
-	Out          string `arg:"" help:"safetensors file to write."`
-	Key          string `placeholder:"PREFIX" help:"Of a file with several networks, the one whose tensors' names begin so."`
-	Labels       string `placeholder:"FILE" help:"Names of the classes: one a line, with or without WordNet ids in front, or JSON."`
-	Preset       string `placeholder:"NAME" help:"Preparation of pictures: torch, caffe, unit or none. Without it, what the file says, else caffe for files of Caffe and Keras and torch for others."`
-	Half         bool   `help:"Store weights in half precision: half the size, 11 bits of precision."`
-	JSON         bool   `help:"Print a JSON object."`
+	In           string    `arg:"" help:"File of weights: safetensors (names of nonet, torchvision, timm or Keras), PyTorch .pth, Caffe .caffemodel or ONNX, told by its content; an index of several files, or a folder with config.json."`
+	Out          string    `arg:"" help:"safetensors file to write."`
+	Key          string    `placeholder:"PREFIX" help:"Of a file with several networks, the one whose tensors' names begin so."`
+	Labels       string    `placeholder:"FILE" help:"Names of the classes: one a line, with or without WordNet ids in front, a list, or numbers and names, as JSON or Python write them; or a config.json."`
+	Preset       string    `placeholder:"NAME" help:"Preparation of pictures: torch, caffe, unit or none. Without it, what the file says, else caffe for files of Caffe and Keras and torch for others."`
+	Mean         []float64 `placeholder:"R,G,B" help:"Mean of each channel that is subtracted from pictures, instead of the preset's: three numbers, or one for all."`
+	Std          []float64 `placeholder:"R,G,B" help:"Deviation of each channel that pictures are divided by, likewise."`
+	Half         bool      `help:"Store weights in half precision: half the size, 11 bits of precision."`
+	JSON         bool      `help:"Print a JSON object."`
 }
 
 func (c *convertCmd) Run(s streams) error {
@@ -84,7 +86,7 @@ func (c *convertCmd) Run(s streams) error {
 		return err
 	}
 	defer f.Close()
-	flags := modelFlags{networkFlags: c.networkFlags, Key: c.Key, Labels: c.Labels, Preset: c.Preset}
+	flags := modelFlags{networkFlags: c.networkFlags, Key: c.Key, Labels: c.Labels, Preset: c.Preset, Mean: c.Mean, Std: c.Std}
 	opts, err := flags.options()
 	if err != nil {
 		return err

@@ -31,6 +31,7 @@ var levels = [][]string{
 	{"winograd"},
 	{"pool"},
 	{"conv3x3"},
+	{"vgg/internal/netfile"},
 	{"vgg"},
 	{"vgg/"}, // the other packages below
 	{"bench", "cmd"},

@@ -2,6 +2,7 @@ package conv3x3
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"github.com/nonet-go/nonet/internal/ref"
@@ -43,7 +44,7 @@ func TestPlan(t *testing.T) {
 
 func TestPlanErrors(t *testing.T) {
 	w := make([]float32, 2*3*9)
-	for _, s := range []Shape{{}, {1, 3, 2, 2, 2, 0}, {1, 3, 4, 4, 2, 2}, {1, 3, 1 << 40, 1 << 40, 2, 1}, {1, -3, 4, 4, 2, 1}, {1, 4, 4, 4, 2, 1}} {
+	for _, s := range []Shape{{}, {1, 3, 2, 2, 2, 0}, {1, 3, 4, 4, 2, 2}, {1, 3, math.MaxInt / 2, math.MaxInt / 2, 2, 1}, {1, -3, 4, 4, 2, 1}, {1, 4, 4, 4, 2, 1}} {
 		_, err := NewPlan(s, w, nil)
 		require.ErrorIs(t, err, ErrShape, "%+v", s)
 	}

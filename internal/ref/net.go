@@ -120,6 +120,22 @@ func (l Layer[T]) convShape(in [4]int) ConvShape {
 	return ConvShape{N: in[0], C: in[1], H: in[2], W: in[3], K: l.Out, KH: l.Kernel, KW: l.Kernel, Pad: l.Pad}
 }
 
+// Replace makes Backward take the gradient at other activations, of all layers by
+// name: those of another computation of the same network, whose ReLUs and pools may
+// have gone the other way where two values are equal but for rounding.
+func (r *Run[T]) Replace(act map[string][]float64) {
+	below := ""
+	for _, l := range r.net.Layers {
+		mustLen(l.Name, len(act[l.Name]), len(r.Act[l.Name]))
+		r.Act[l.Name] = act[l.Name]
+		if l.Kind == KindMaxPool && below != "" {
+			s := r.Shape[below]
+			_, r.argmax[l.Name] = MaxPool2x2(s[0]*s[1], s[2], s[3], r.Act[below])
+		}
+		below = l.Name
+	}
+}
+
 // Output returns the output of the last layer: the logits.
 func (r *Run[T]) Output() []float64 {
 	return r.Act[r.net.Layers[len(r.net.Layers)-1].Name]

@@ -35,6 +35,10 @@ const (
 	maxBound    = 3e-5
 	rmsBound    = 5e-6
 	logitsBound = 1e-4 // of the largest logit
+
+	// A gradient of weights is a sum of products of activations and their gradients:
+	// it has the errors of both, and its own.
+	gradientBound = 3 * maxBound
 )
 
 func newRow(config, variant, what string, got []float32, want []float64) Row {
@@ -45,11 +49,22 @@ func newRow(config, variant, what string, got []float32, want []float64) Row {
 }
 
 // gradientRow compares a gradient: many of its sums cancel, so that only the
-// largest error is bounded.
-func gradientRow(config, variant, what string, got []float32, want []float64) Row {
+// largest error is bounded. What slack explains of each element's error, if it is not
+// nil, does not count.
+func gradientRow(config, variant, what string, got []float32, want, slack []float64) Row {
+	if slack != nil && len(slack) == len(want) && len(got) == len(want) {
+		got = append([]float32(nil), got...)
+		for i, v := range want {
+			if e := float64(got[i]) - v; math.Abs(e) <= slack[i] {
+				got[i] = float32(v)
+			} else {
+				got[i] = float32(v + e - math.Copysign(slack[i], e))
+			}
+		}
+	}
 	r := newRow(config, variant, what, got, want)
-	r.RMSBound = maxBound
-	r.OK = r.Max <= maxBound
+	r.MaxBound, r.RMSBound = gradientBound, maxBound
+	r.OK = r.Max <= r.MaxBound && r.RMS <= r.RMSBound
 	return r
 }
 

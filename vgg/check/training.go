@@ -49,7 +49,7 @@ func training(ctx context.Context, cfg vgg.Config) ([]Row, error) {
 		if step == 1 {
 			rows = append(rows, newRow(name, "training", "loss", []float32{float32(r.Loss)}, []float64{loss}))
 			for i, p := range t.Params() {
-				rows = append(rows, gradientRow(name, "training", "gradient of "+p.Name, t.Grads()[i], grads[p.Name]))
+				rows = append(rows, gradientRow(name, "training", "gradient of "+p.Name, t.Grads()[i], grads[p.Name], nil))
 			}
 		}
 		t.Update(rule)

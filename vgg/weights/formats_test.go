@@ -3,6 +3,7 @@ package weights
 import (
 	"archive/zip"
 	"bytes"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -118,8 +119,8 @@ func TestHostileTensors(t *testing.T) {
 	s := &torchStorage{dtype: F32, numel: 10}
 	for _, v := range []*torchTensor{
 		{s, 0, []int{11}, []int{1}}, {s, 8, []int{3}, []int{1}}, {s, 0, []int{2, 3}, []int{8, 1}}, {s, 11, []int{1}, []int{1}},
-		{s, 0, []int{1 << 40, 1 << 40}, []int{0, 0}}, {s, 0, []int{1 << 30}, []int{0}}, {s, 0, []int{3, 3}, []int{1 << 62, 1}},
-		{s, 1 << 62, []int{2}, []int{1}}, {s, 0, []int{2, 1 << 62}, []int{1, 4}},
+		{s, 0, []int{math.MaxInt/2 + 1, 4}, []int{0, 0}}, {s, 0, []int{1 << 30}, []int{0}}, {s, 0, []int{3, 3}, []int{math.MaxInt/2 + 1, 1}},
+		{s, math.MaxInt/2 + 1, []int{2}, []int{1}}, {s, 0, []int{2, math.MaxInt/2 + 1}, []int{1, 4}},
 	} {
 		_, err := r.entry("x", v)
 		require.Error(t, err, "%+v", v)

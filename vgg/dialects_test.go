@@ -107,6 +107,18 @@ func weightNormed(g, v string) func(w weights.Out) []weights.Out {
 	}
 }
 
+// weightNormedWhole keeps all weights of another length beside the one length.
+func weightNormedWhole(w weights.Out) []weights.Out {
+	sum := 0.0
+	for _, x := range w.Floats {
+		sum += float64(x) * float64(x)
+	}
+	return []weights.Out{
+		like(w, "weight_g", []int{}, func(int) float32 { return float32(math.Sqrt(sum)) }),
+		like(w, "weight_v", w.Shape, func(i int) float32 { return w.Floats[i] / 8 }),
+	}
+}
+
 // spectralNormed keeps three times the weights, whose norm by u and v is 3.
 func spectralNormed(orig, u, v string) func(w weights.Out) []weights.Out {
 	return func(w weights.Out) []weights.Out {
@@ -165,6 +177,8 @@ func TestDialects(t *testing.T) {
 		"spectral norm, new":    replaced(plain, "features.8.weight", spectralNormed("parametrizations.weight.original", "parametrizations.weight.0._u", "parametrizations.weight.0._v")),
 		"an optimizer's state":  append(slices.Clone(plain), renamed(plain, func(s string) string { return "optimizer.state." + s + ".exp_avg" })...),
 		"numbers beside it":     append(slices.Clone(plain), scalar("best_acc1"), scalar("n_averaged"), scalar("features.0.total_ops")),
+		"weight norm of all":    replaced(plain, "classifier.3.weight", weightNormedWhole),
+		"counters beside it":    append(slices.Clone(plain), weights.Out{Name: "states.rng", DType: weights.U8, Shape: []int{2}, Data: []byte{1, 2}}, weights.Out{Name: "seen", DType: weights.I64, Shape: []int{1}, Data: make([]byte, 8)}),
 		"a random generator":    append(slices.Clone(plain), weights.Out{Name: "rng_state", DType: weights.U8, Shape: []int{3}, Data: []byte{1, 2, 3}}),
 		"the weights of a loss": append(slices.Clone(plain), weights.Out{Name: "criterion.weight", DType: weights.F32, Shape: []int{2}, Floats: []float32{1, 2}}),
 	} {
@@ -300,6 +314,10 @@ func TestGuesses(t *testing.T) {
 			fc("classifier.0", 10, 16)...), "--net '" + d + " F10' --size 32"},
 		"layers with numbers": {slices.Concat(deep(func(i int) string { return fmt.Sprintf("layer%d.0", i+1) }, func(i int) string { return fmt.Sprintf("layer%d.1", i+1) }),
 			fc("fc.1", 20, 16*49), fc("fc1.1", 20, 20), fc("fc2.0", 10, 20)), "--net '" + d + " F20 F20 F10' --size 224"},
+		"a norm before all": {slices.Concat(norm("features.0", 3), conv("features.1", 4, 3), conv("features.4", 8, 4), fc("classifier", 3, 8*49)),
+			"--net 'S 4 M 8 M F3' --size 28"},
+		"a mean or 32×32": {slices.Concat(deepest(conv, widths), fc("classifier", 10, 16)),
+			"--net '" + d + " F10' --size 32, or --net '" + d + " G F10' --size 224"},
 		"conv1 to conv13": {slices.Concat(deep(func(i int) string { return fmt.Sprint("conv", i+1) }, func(i int) string { return fmt.Sprint("bn", i+1) }),
 			fc("fc1", 20, 16*49), fc("fc2", 10, 20)), "--net '" + d + " F20 F10' --size 224"},
 		"stages": {slices.Concat(conv("stage1.0", 4, 3), conv("stage1.2", 4, 4), conv("stage2.0", 8, 4), conv("stage2.2", 8, 8), fc("classifier.fc1", 6, 8*49), fc("classifier.fc2", 3, 6)),
@@ -320,6 +338,16 @@ func TestGuesses(t *testing.T) {
 			assertNoError(t, err, what)
 		}
 	}
+}
+
+// deepest has the indices of torchvision's configuration D.
+func deepest(conv func(name string, out, in int) []weights.Out, widths []int) (list []weights.Out) {
+	in := 3
+	for i, at := range []int{0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28} {
+		list = append(list, conv(fmt.Sprint("features.", at), widths[i], in)...)
+		in = widths[i]
+	}
+	return list
 }
 
 // TestKey chooses one of two networks in a file; the other is listed as not used.

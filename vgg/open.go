@@ -30,19 +30,29 @@ func Key(prefix string) Option { return func(o *modelOptions) { o.key = prefix }
 //	                          torchvision's: features.0.weight            torch
 //	                          timm's: pre_logits.fc1.weight, head.fc      torch
 //	                          Keras's: block1_conv1/kernel                caffe
-//	PyTorch .pth, of a        torchvision's or timm's                     torch
-//	state_dict, both kinds
+//	PyTorch .pth, of tensors  as those of safetensors; keys of            torch
+//	in dictionaries or lists  dictionaries become prefixes
 //	Caffe .caffemodel         the paper's: conv1_1 … fc8                  caffe
 //	ONNX                      any: the graph is followed                  torch
 //
-// Batch normalisation is folded into the convolutions before it: in float64, rounded
-// once. Keras's convolutions [3][3][in][out] become [out][in][3][3], and the columns
-// of its fc1 go from the order HWC to CHW. The last fully connected layer may have
-// any name.
+// What stands before the names of a network, and what wrappers such as DataParallel
+// put between, is left out. Of several networks in a file one is chosen by Key. Every
+// tensor belongs to a layer, or is of a kind that does not matter (see Describe);
+// else the file is refused with its name.
 //
 // The configuration comes from the option Configuration, from the file's metadata or
-// graph, or from the tensors' names and shapes; labels and the way of preparing
-// pictures come from options or metadata, or by the table above.
+// graph, or from the tensors: if their names tell the blocks of a configuration of
+// the paper, or if indices and widths are exactly those that torchvision gives it.
+// Pools, dropout and ReLU have no tensors: for other networks the error wraps
+// ErrConfig and has what the file looks like, as flags of the command. Labels and
+// the way of preparing pictures come from options or metadata, or by the table above.
+//
+// Batch normalisation is folded into the layer right before it: in float64, rounded
+// once; behind a ReLU it is a Scale of the configuration. Pruned layers, weight
+// normalisation and spectral normalisation are computed. Layers without bias are
+// read if all of their kind have none. Keras's convolutions [3][3][in][out] become
+// [out][in][3][3], and the columns of its fc1 go from the order HWC to CHW. The last
+// fully connected layer may have any name.
 //
 // Errors name the file, the tensor and both shapes; they wrap ErrShape,
 // ErrConfig, or those of package weights. The file is not needed afterwards.

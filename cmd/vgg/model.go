@@ -138,7 +138,9 @@ func (f modelFlags) options() ([]vgg.Option, error) {
 		if err != nil {
 			return nil, err
 		}
-		cfg.Channels = 0 // the file's
+		if f.Channels == 0 {
+			cfg.Channels = 0 // the file's
+		}
 		opts = append(opts, vgg.Configuration(cfg))
 	}
 	if f.Labels != "" {

@@ -32,6 +32,9 @@ func (f *File) guesses() (lines []string) {
 	}
 	if paper := f.paperPools(); paper != nil {
 		places = append([][]bool{paper}, places...)
+		if _, why := f.blocks(); why == "" { // the fully connected layers alone are open
+			places = places[:1]
+		}
 	}
 	for i, pools := range places {
 		if !slices.ContainsFunc(places[:i], func(p []bool) bool { return slices.Equal(p, pools) }) {
@@ -45,6 +48,7 @@ func (f *File) guesses() (lines []string) {
 // has as many convolutions, of widths in the same proportion. It is nil if there is
 // none, or no pool may stand there.
 func (f *File) paperPools() []bool {
+	first := slices.IndexFunc(f.features, func(l *Layer) bool { return l.Kind == Conv })
 	for _, blocks := range known {
 		marks, i := make([]bool, len(f.features)), 0
 		fits := true
@@ -53,7 +57,7 @@ func (f *File) paperPools() []bool {
 				for i < len(f.features) && f.features[i].Kind != Conv {
 					i++
 				}
-				fits = fits && i < len(f.features) && f.features[i].Out*knownWidths[0] == f.features[0].Out*knownWidths[b]
+				fits = fits && i < len(f.features) && first >= 0 && f.features[i].Out*knownWidths[0] == f.features[first].Out*knownWidths[b]
 				i++
 			}
 			for i < len(f.features) && f.features[i].Kind == Scale {
@@ -134,7 +138,7 @@ func (f *File) lines(pools []bool) []string {
 		if l.Kind == Conv && (linear || l.block && l.at[0] == 0) {
 			word = "=" + word
 		}
-		if l.Kind != Scale || between(f.features[i-1].end(), l) >= 0 { // else it is folded
+		if l.Kind != Scale || i == 0 || between(f.features[i-1].end(), l) >= 0 { // else it is folded
 			words = append(words, word)
 		}
 		if pools[i] {

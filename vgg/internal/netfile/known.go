@@ -43,7 +43,8 @@ var (
 // larger pictures and takes the mean of all pixels looks the same. Of those only the
 // networks are taken that are known for pictures of 32×32: with torchvision's
 // classifier (0, 3, 6), that of the networks for CIFAR (1, 4, 6, or one layer called
-// classifier), or with the paper's names. At that size both compute the same.
+// classifier and batch normalisation), or with the paper's names. At that size both
+// compute the same.
 //
 // Else the error says what is open and has what the network looks like as flags of
 // the command.
@@ -305,8 +306,11 @@ func (f *File) openDense() string {
 // cifarHead reports whether the fully connected layers are those of the networks for
 // CIFAR-10 that are most used.
 func (f *File) cifarHead() bool {
-	one := len(f.dense) == 1 && f.dense[0].path[len(f.dense[0].path)-1] == "classifier"
-	return one && f.dense[0].norm == nil || f.denseAt(1, 4, 6)
+	if f.denseAt(1, 4, 6) {
+		return true
+	}
+	l := f.dense[0]
+	return len(f.dense) == 1 && f.features[0].norm != nil && len(l.at) == 0 && l.norm == nil && len(l.path) > 0 && l.path[len(l.path)-1] == "classifier"
 }
 
 // denseAt reports whether the fully connected layers are modules of these indices.

@@ -68,14 +68,20 @@ func Read(src weights.Source, key string) (*File, error) {
 	}
 	var all []*Layer
 	var left []string
+	known := prefixes(modules)
 	for _, name := range slices.Sorted(maps.Keys(modules)) {
 		m := modules[name]
+		if m.outside(known) {
+			f.ignored = append(f.ignored, Ignored{name, "integers, of no module of a network"})
+			continue
+		}
 		if why := m.classify(src.Format()); why != "" {
 			left = append(left, why)
 			continue
 		}
 		all = append(all, m)
 	}
+	slices.SortFunc(f.ignored, func(a, b Ignored) int { return strings.Compare(a.Name, b.Name) })
 	if len(left) > 0 && hasConv(all) {
 		return nil, refusef("beside the network, %s", leftover(left))
 	}
@@ -83,6 +89,45 @@ func Read(src weights.Source, key string) (*File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// prefixes are the beginnings of the names of modules that are known, as their
+// components divide them. A module's own name has the value true.
+func prefixes(modules map[string]*Layer) map[string]bool {
+	set := map[string]bool{}
+	for name, m := range modules {
+		if _, unknown := m.parts[255]; unknown {
+			continue
+		}
+		set[name] = true
+		for at := parent(name); at != "" && len(set) < maxPrefixes; at = parent(at) {
+			set[at] = set[at]
+		}
+	}
+	return set
+}
+
+const maxPrefixes = 1 << 20
+
+func parent(name string) string { return name[:max(0, strings.LastIndexAny(name, "./"))] }
+
+// outside reports whether l is one tensor of integers beside all modules: the state
+// of a random generator, a counter.
+func (l *Layer) outside(known map[string]bool) bool {
+	t, single := l.parts[255]
+	if !single || t.dtype.IsFloat() || t.dtype.Size() == 0 {
+		return false
+	}
+	beside := parent(l.Name)
+	if _, holds := known[beside]; holds && beside != "" {
+		return false
+	}
+	for at := beside; at != ""; at = parent(at) {
+		if known[at] { // of a part of a module
+			return false
+		}
+	}
+	return true
 }
 
 func leftover(left []string) string {

@@ -180,14 +180,8 @@ func flatten(list []*Layer) {
 
 // chainFeatures checks that each layer takes what the one before it gives.
 func (f *File) chainFeatures() error {
-	for i, l := range f.features {
-		if i == 0 {
-			if l.Kind != Conv {
-				return refusef("the batch normalisation %s stands before all convolutions", Quote(l.Name))
-			}
-			continue
-		}
-		if err := l.takes(f.features[i-1].Out); err != nil {
+	for i, l := range f.features[min(1, len(f.features)):] {
+		if err := l.takes(f.features[i].Out); err != nil {
 			return err
 		}
 	}

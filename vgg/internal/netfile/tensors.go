@@ -232,11 +232,14 @@ func (t *Tensors) product(orig, mask tensor) ([]float32, error) {
 	return out, nil
 }
 
-// normalized returns the weights of weight normalisation: each row of v, scaled to
-// the length g.
+// normalized returns the weights of weight normalisation: each row of v scaled to its
+// length in g, or all of v to the one length g.
 func (t *Tensors) normalized(l *Layer) ([]float32, error) {
 	length := l.parts[weightG]
-	if want := append([]int{l.Out}, slices.Repeat([]int{1}, len(l.shape())-1)...); !slices.Equal(length.shape, want) {
+	rows := l.Out
+	if len(length.shape) == 0 {
+		rows = 1
+	} else if want := append([]int{l.Out}, slices.Repeat([]int{1}, len(l.shape())-1)...); !slices.Equal(length.shape, want) {
 		return nil, &TensorError{Tensor: length.name, Want: want, Got: length.shape}
 	}
 	g, err := t.read(length)
@@ -248,8 +251,8 @@ func (t *Tensors) normalized(l *Layer) ([]float32, error) {
 		return nil, err
 	}
 	out := make([]float32, len(v))
-	each := len(v) / l.Out
-	for k := range l.Out {
+	each := len(v) / rows
+	for k := range rows {
 		row, sum := v[k*each:][:each], 0.0
 		for _, x := range row {
 			sum += float64(float64(x) * float64(x))

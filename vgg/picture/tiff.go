@@ -311,55 +311,10 @@ func (f *tiffPicture) fax(b []byte, rows int) (io.Reader, error) {
 		return ccitt.NewReader(bytes.NewReader(b), ccitt.MSB, ccitt.Group4, f.chunkW, rows, &ccitt.Options{Invert: true}), nil
 	}
 	const twoDimensional, endsAligned = 1, 4
-	switch options := f.one(tagT4Options, 0); {
-	case options&twoDimensional != 0:
-		return nil, errors.New("tiff: two-dimensional Group 3 fax is not read")
-	case options&endsAligned == 0:
-		return ccitt.NewReader(bytes.NewReader(b), ccitt.MSB, ccitt.Group3, f.chunkW, rows, &ccitt.Options{Invert: true}), nil
+	if options := f.one(tagT4Options, 0); options&(twoDimensional|endsAligned) != 0 {
+		return newFaxLines(b, f.chunkW, options&twoDimensional != 0), nil
 	}
-	return &faxLines{data: b, width: f.chunkW}, nil
-}
-
-// faxLines reads rows of Group 3 whose ends are filled up to whole bytes. Package ccitt
-// takes fill bits after the end of a row, not before.
-type faxLines struct {
-	data  []byte
-	width int
-	row   []byte // rest of the current row
-}
-
-// Read is part of [io.Reader].
-func (l *faxLines) Read(p []byte) (int, error) {
-	if len(l.row) == 0 {
-		code := nextEOL(l.data)
-		if len(code) == 0 {
-			return 0, io.EOF
-		}
-		l.data = code
-		if next := nextEOL(code); next != nil {
-			code = code[:len(code)-len(next)-1]
-		}
-		line := io.MultiReader(bytes.NewReader([]byte{0x00, 0x10}), bytes.NewReader(code))
-		l.row = make([]byte, (l.width+7)/8)
-		r := ccitt.NewReader(line, ccitt.MSB, ccitt.Group3, l.width, 1, &ccitt.Options{Invert: true, Align: true})
-		if _, err := io.ReadFull(r, l.row); err != nil {
-			return 0, err
-		}
-	}
-	n := copy(p, l.row)
-	l.row = l.row[n:]
-	return n, nil
-}
-
-// nextEOL returns what follows the next code for the end of a line, eleven zeros and a
-// one, that ends with a byte; nil if there is none.
-func nextEOL(b []byte) []byte {
-	for i := 1; i < len(b); i++ {
-		if b[i] == 1 && b[i-1]&15 == 0 {
-			return b[i+1:]
-		}
-	}
-	return nil
+	return ccitt.NewReader(bytes.NewReader(b), ccitt.MSB, ccitt.Group3, f.chunkW, rows, &ccitt.Options{Invert: true}), nil
 }
 
 // tiffError makes an early end of compressed data one of the file.

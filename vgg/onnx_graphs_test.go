@@ -14,6 +14,7 @@ import (
 
 	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/nonet-go/nonet/vgg"
+	"github.com/nonet-go/nonet/vgg/picture"
 	"github.com/nonet-go/nonet/vgg/weights"
 )
 
@@ -211,6 +212,12 @@ func graphForms() map[string]struct {
 	g.node("Pad", nil, g.list(0, 0, 1, 1, 0, 0, 1, 1))
 	add("Pad and Conv", "3 M", g.node("Conv", nil, g.tensor(0, 3, 3, 3, 3)).relu().max())
 	g = nchw()
+	add("pads of nodes", "3 M", func() *graphs {
+		g := nchw()
+		half := g.apart("Concat", attrs{"axis": 0}, g.list(0, 0), g.list(1, 1)).at
+		pads := g.apart("Concat", attrs{"axis": 0}, half, half).at
+		return g.apart("Pad", nil, "x", pads).node("Conv", nil, g.tensor(0, 3, 3, 3, 3)).relu().max()
+	}())
 	add("auto_pad", "3 M", g.node("Conv", attrs{"auto_pad": "SAME_UPPER"}, g.tensor(0, 3, 3, 3, 3)).relu().node("MaxPool", attrs{"auto_pad": "SAME_LOWER", "kernel_shape": []int{2, 2}, "strides": []int{2, 2}}))
 	g = nchw()
 	add("no padding", "3 M", g.node("Conv", attrs{"auto_pad": "VALID"}, g.tensor(0, 3, 3, 3, 3)).relu().max())
@@ -287,6 +294,11 @@ func graphForms() map[string]struct {
 	add("global average", "3 M 4 M G F5 F6", nchw().body().node("GlobalAveragePool", nil).head(4))
 	add("average of all", "3 M 4 G F5 F6", nchw().conv(3, 3).relu().max().conv(3, 4).relu().node("AveragePool", attrs{"kernel_shape": []int{4, 4}}).head(4))
 	add("mean", "3 M 4 M G F5 F6", nchw().body().node("ReduceMean", attrs{"axes": []int{-1, -2}}).head(4))
+	add("mean of rows in one", "3 M 4 M G F6", func() *graphs {
+		g := nchw().body()
+		return g.node("Reshape", nil, g.list(0, 4, -1)).node("ReduceMean", attrs{"axes": []int{2}, "keepdims": 0}).dense(4, 6)
+	}())
+	add("mean of columns, then of rows", "3 M 4 M G F6", nchw().body().node("ReduceMean", attrs{"axes": []int{3}, "keepdims": 0}).node("ReduceMean", attrs{"axes": []int{2}, "keepdims": 0}).dense(4, 6))
 	add("mean without axes", "3 M 4 M G F6", nchw().body().node("ReduceMean", attrs{"axes": []int{2, 3}, "keepdims": 0}).dense(4, 6))
 	g = nchw().body()
 	add("mean of an input", "3 M 4 M G F6", g.node("ReduceMean", attrs{"keepdims": 0}, g.list(2, 3)).dense(4, 6))
@@ -357,6 +369,37 @@ func TestONNXForms(t *testing.T) {
 			require.Equal(t, c.layers, m.Config().LayerString())
 			require.Empty(t, differs(got, want))
 		})
+	}
+}
+
+// TestONNXPreset: constants before the first layer say how pictures are prepared,
+// and so do bytes as input, and Keras's names.
+func TestONNXPreset(t *testing.T) {
+	for name, c := range map[string]struct {
+		front func(g *graphs)
+		want  picture.Preset
+	}{
+		"nothing": {func(*graphs) {}, picture.Torch},
+		"unit": {func(g *graphs) {
+			g.node("Sub", nil, g.numbers("", []int{1, 3, 1, 1}, 0.485, 0.456, 0.406)).node("Div", nil, g.numbers("", []int{3, 1, 1}, 0.229, 0.224, 0.225))
+		}, picture.Preset{Unit: true, Mean: [3]float32{0.485, 0.456, 0.406}, Std: [3]float32{0.229, 0.224, 0.225}}},
+		"255": {func(g *graphs) { g.node("Div", nil, g.numbers("", nil, 255)) },
+			picture.Preset{Std: [3]float32{255, 255, 255}}},
+		"255, then unit": {func(g *graphs) {
+			g.node("Div", nil, g.numbers("", nil, 255)).node("Sub", nil, g.numbers("", nil, 0.5)).node("Div", nil, g.numbers("", nil, 0.5))
+		}, picture.Preset{Mean: [3]float32{127.5, 127.5, 127.5}, Std: [3]float32{127.5, 127.5, 127.5}}},
+		"bytes": {func(g *graphs) { g.Type = 2; g.node("Cast", attrs{"to": 1}) }, picture.None},
+		"Keras": {func(*graphs) {}, picture.Caffe},
+	} {
+		g := newGraph(0, 3, 8, 8)
+		c.front(g)
+		g.body().head(16)
+		if name == "Keras" {
+			g.Nodes[0].Name = "vgg16/block1_conv1/BiasAdd"
+		}
+		m, _, err := openGraph(t, &g.graph, make([]float32, 3*64))
+		require.NoError(t, err, name)
+		require.Equal(t, c.want, m.Picture().Preset, name)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -174,7 +175,55 @@ func FuzzONNX(f *testing.F) {
 	f.Add(onnxFile("d", onnxTensorOf("w", 1, 1, 1, 1), onnxTensorOf("b", 1), onnxTensorOf("f", 1, 1), onnxNodeOf("Identity", "w", "v", nil, nil),
 		onnxNodeOf("Conv", "x", "a", []string{"v"}, nil), onnxNodeOf("MaxPool", "a", "b1", nil, map[string]any{"kernel_shape": []int{2, 2}, "strides": []int{2, 2}}),
 		onnxNodeOf("MatMul", "b1", "c", []string{"f"}, nil), onnxNodeOf("Add", "c", "d", []string{"b"}, nil)))
+	for _, parts := range onnxSeeds() {
+		f.Add(parts)
+	}
 	f.Fuzz(fuzzFile)
+}
+
+// onnxSeeds are small graphs of the forms that exporters write.
+func onnxSeeds() [][]byte {
+	type m = map[string]any
+	ints := func(name string, v ...int) []byte {
+		body := slices.Concat(pb(1, len(v)), pb(2, 7), pb(8, name))
+		for _, x := range v {
+			body = append(body, pb(7, x)...)
+		}
+		return pb(5, body)
+	}
+	op := func(op, from, to string, a m, constants ...string) []byte {
+		return onnxNodeOf(op, from, to, constants, a)
+	}
+	w, b, f := onnxTensorOf("w", 1, 1, 3, 3), onnxTensorOf("b", 1), onnxTensorOf("f", 1, 1)
+	first := op("Conv", "x", "a", m{"auto_pad": "SAME_UPPER"}, "w", "b")
+	return [][]byte{
+		onnxFile("e", w, b, f, op("Transpose", "x", "t", m{"perm": []int{0, 3, 1, 2}}), op("Conv", "t", "a", m{"auto_pad": "SAME_LOWER"}, "w"),
+			op("Add", "a", "a1", nil, "b"), op("Transpose", "a1", "c", m{"perm": []int{0, 2, 3, 1}}), ints("to", -1, 4), op("Reshape", "c", "d", nil, "to"),
+			onnxTensorOf("f4", 4, 1), op("MatMul", "d", "e", nil, "f4")),
+		onnxFile("e", w, b, f, first, op("Relu", "a", "r", nil), op("BatchNormalization", "r", "n", m{"epsilon": 0.5}, "b", "b", "b", "b"),
+			op("AveragePool", "n", "p", m{"kernel_shape": []int{2, 2}, "strides": []int{2, 2}}), op("GlobalAveragePool", "p", "g", nil),
+			op("Flatten", "g", "d", nil), op("Gemm", "d", "e", m{"alpha": 0.5, "beta": 2.0, "transB": 1}, "f", "b")),
+		onnxFile("e", w, b, f, op("Sub", "x", "s", nil, "b"), op("Mul", "s", "s1", nil, "b"), ints("pads", 0, 0, 1, 1, 0, 0, 1, 1), op("Pad", "s1", "p", nil, "pads"),
+			op("Conv", "p", "a", nil, "w"), op("Clip", "a", "r", m{"min": 0.0}), op("ReduceMean", "r", "g", m{"axes": []int{2, 3}, "keepdims": 0}),
+			op("Transpose", "f", "ft", nil), op("MatMul", "g", "d", nil, "ft"), op("LogSoftmax", "d", "e", m{"axis": 1})),
+		onnxFile("e", w, b, f, first, op("Shape", "a", "s", nil), ints("zero", 0), op("Gather", "s", "n", nil, "zero"), ints("rest", -1),
+			op("Concat", "n", "to", m{"axis": 0}, "rest"), op("Reshape", "a", "d", nil, "to"), op("Gemm", "d", "y", nil, "f"), op("Sigmoid", "y", "e", nil)),
+	}
+}
+
+// TestONNXSeeds: what the fuzzer starts from is read.
+func TestONNXSeeds(t *testing.T) {
+	var lines []string
+	for _, data := range onnxSeeds() {
+		f, err := FromBytes("seed", data)
+		if err != nil {
+			lines = append(lines, err.Error())
+			continue
+		}
+		require.NoError(t, readAll(f))
+		lines = append(lines, f.Metadata()[KeyLayers])
+	}
+	require.Equal(t, []string{"=1 F1", "1 S A G F1", "S 1 G F1", "=1 F1"}, lines)
 }
 
 // FuzzCaffe is FuzzONNX for Caffe's two versions.

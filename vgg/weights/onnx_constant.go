@@ -255,6 +255,9 @@ func (g *onnxGraph) floats(c *onnxConstant) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
+	if g.budget -= 8 * int64(c.len()); g.budget < 0 {
+		return nil, &Error{Tensor: c.name, Detail: "is used by too many nodes", Err: ErrUnsupported}
+	}
 	data, err := g.file.entryData(e)
 	if err != nil {
 		return nil, err
@@ -282,15 +285,35 @@ func (g *onnxGraph) floats(c *onnxConstant) ([]float64, error) {
 
 // element returns the function that reads an element of data as a float64.
 func element(d DType, data []byte) func(i int) float64 {
-	one := make([]float64, 1)
+	read, one := elements(d, data), make([]float64, 1)
+	return func(i int) float64 {
+		read(one, i, 0)
+		return one[0]
+	}
+}
+
+// elements returns the function that reads elements i, i+stride, … of data.
+func elements(d DType, data []byte) func(dst []float64, i, stride int) {
 	switch d {
 	case F32:
-		return func(i int) float64 { return float64(math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))) }
+		return func(dst []float64, i, stride int) {
+			for k := range dst {
+				dst[k] = float64(math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:])))
+				i += stride
+			}
+		}
 	case F64:
-		return func(i int) float64 { return math.Float64frombits(binary.LittleEndian.Uint64(data[8*i:])) }
+		return func(dst []float64, i, stride int) {
+			for k := range dst {
+				dst[k] = math.Float64frombits(binary.LittleEndian.Uint64(data[8*i:]))
+				i += stride
+			}
+		}
 	}
-	return func(i int) float64 {
-		float64s(one, d, data[2*i:2*i+2])
-		return one[0]
+	return func(dst []float64, i, stride int) { // of 16 bits
+		for k := range dst {
+			float64s(dst[k:k+1], d, data[2*i:2*i+2])
+			i += stride
+		}
 	}
 }

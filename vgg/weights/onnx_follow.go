@@ -31,9 +31,9 @@ func (g *onnxGraph) link() error {
 			return err
 		}
 	}
-	g.budget = 4*g.file.size + 1<<20
+	g.budget = 8*g.file.size + 1<<20
 	for _, f := range g.file.beside {
-		g.budget += 4 * f.size
+		g.budget += 8 * f.size
 	}
 	return nil
 }

@@ -41,6 +41,9 @@ func (g *onnxGraph) integersAt(name string, depth int) (onnxInts, bool) {
 	var in []onnxInts
 	if n.op == "Shape" {
 		shape, ok := g.shapes[n.inputs[0]]
+		if t := g.tensors[n.inputs[0]]; t != nil {
+			shape, ok = t.dims, true
+		}
 		if !ok || len(n.attributes) > 0 {
 			return onnxInts{}, false
 		}
@@ -106,6 +109,7 @@ var onnxIntegerOps = map[string]func(n *onnxNode, in []onnxInts) (onnxInts, bool
 	"Gather":          gatherInts,
 	"Slice":           sliceInts,
 	"Mul":             multiplyInts,
+	"Sub":             subtractInts,
 	"ReduceProd":      productOfInts,
 	"Reshape":         reshapeInts,
 	"Transpose":       transposeInts,
@@ -213,6 +217,18 @@ func multiplyInts(_ *onnxNode, in []onnxInts) (onnxInts, bool) {
 		v.shape = []int{len(list)}
 	}
 	return v, ok
+}
+
+// subtractInts does numbers and lists of one, which are known.
+func subtractInts(_ *onnxNode, in []onnxInts) (onnxInts, bool) {
+	if len(in) != 2 || len(in[0].list) != 1 || len(in[1].list) != 1 || min(in[0].list[0], in[1].list[0]) < 0 {
+		return onnxInts{}, false
+	}
+	v := onnxInts{list: []int64{in[0].list[0] - in[1].list[0]}, shape: in[0].shape}
+	if len(in[1].shape) > len(v.shape) {
+		v.shape = in[1].shape
+	}
+	return v, true
 }
 
 // multiply multiplies two lists, of which one may be a single number.

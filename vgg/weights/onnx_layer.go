@@ -277,7 +277,7 @@ func (l *onnxLayer) weightEntry(f *File) (entry, error) {
 			return nil, err
 		}
 		out := make([]float32, w.len())
-		if err := guard(func() { l.fold(out, element(source.dtype, data)) }); err != nil {
+		if err := guard(func() { l.fold(out, elements(source.dtype, data)) }); err != nil {
 			return nil, err
 		}
 		if littleEndian {
@@ -291,27 +291,43 @@ func (l *onnxLayer) weightEntry(f *File) (entry, error) {
 }
 
 // fold computes the weights in the order [out][in][rows][columns], each rounded
-// once. Some outputs are done together: those of a transposed matrix are neighbours.
-func (l *onnxLayer) fold(dst []float32, elem func(int) float64) {
-	const together = 16
+// once, in tiles: the outputs of a transposed matrix are neighbours in the file, and
+// the inputs are in dst.
+func (l *onnxLayer) fold(dst []float32, read func(dst []float64, i, stride int)) {
 	w := &l.weight
 	each := w.shape[1] * w.shape[2] * w.shape[3]
-	for from := 0; from < w.shape[0]; from += together {
-		to := min(from+together, w.shape[0])
+	var tile [16][16]float64
+	for from := 0; from < w.shape[0]; from += len(tile[0]) {
+		outputs := min(len(tile[0]), w.shape[0]-from)
 		k := 0
 		for i := range w.shape[1] {
 			for y := range w.shape[2] {
-				before := at(l.before.scale, i*w.column[0]+y*w.column[1], 1)
 				for x := range w.shape[3] {
-					base := i*w.strides[1] + y*w.strides[2] + x*w.strides[3]
-					for o := from; o < to; o++ {
-						v := elem(base+o*w.strides[0]) * before
-						dst[o*each+k] = float32(v * at(l.affine.scale, o, 1))
+					row := tile[k%len(tile)][:outputs]
+					read(row, from*w.strides[0]+i*w.strides[1]+y*w.strides[2]+x*w.strides[3], w.strides[0])
+					if l.before.scale != nil || l.affine.scale != nil {
+						l.scaleRow(row, from, i*w.column[0]+y*w.column[1])
 					}
-					k++
+					if k++; k%len(tile) > 0 && k < each {
+						continue
+					}
+					first := (k - 1) / len(tile) * len(tile)
+					for o := range outputs {
+						for j := range dst[(from+o)*each+first : (from+o)*each+k] {
+							dst[(from+o)*each+first+j] = float32(tile[j][o])
+						}
+					}
 				}
 			}
 		}
+	}
+}
+
+// scaleRow scales weights of some outputs for one input.
+func (l *onnxLayer) scaleRow(row []float64, from, column int) {
+	before := at(l.before.scale, column, 1)
+	for o := range row {
+		row[o] *= before * at(l.affine.scale, from+o, 1)
 	}
 }
 

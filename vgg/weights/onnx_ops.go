@@ -117,7 +117,7 @@ func (g *onnxGraph) convLayer(n *onnxNode, w onnxWeight, pads [4]int64) error {
 	for _, letter := range []byte("HW") {
 		if d := v.dims[letter]; d > 0 && three && !padded {
 			if d < 3 {
-				return n.failf("a convolution of 3×3 without padding of %d×%d", v.dims['H'], v.dims['W'])
+				return n.failf("a convolution of 3×3 without padding of %s", v.sides())
 			}
 			v.dims[letter] = d - 2
 		}
@@ -440,7 +440,7 @@ func (g *onnxGraph) pool(n *onnxNode) (two, whole, none bool, about string, err 
 		return
 	}
 	k, s, pads, auto := n.attributes["kernel_shape"].ints, n.attributes["strides"].ints, n.attributes["pads"].ints, n.attributes["auto_pad"].s
-	about = fmt.Sprintf("a pool of %s, strides %s, pads %s, auto_pad %s, ceil_mode %d, of an input of %d×%d", brief(k), brief(s), brief(pads), quote(auto), n.int("ceil_mode", 0), g.view.dims['H'], g.view.dims['W'])
+	about = fmt.Sprintf("a pool of %s, strides %s, pads %s, auto_pad %s, ceil_mode %d, of an input of %s", brief(k), brief(s), brief(pads), quote(auto), n.int("ceil_mode", 0), g.view.sides())
 	if len(s) == 0 {
 		s = []int64{1, 1}
 	}
@@ -463,7 +463,7 @@ func (g *onnxGraph) halve(n *onnxNode, kind byte) error {
 	}
 	for _, letter := range []byte("HW") {
 		if d := g.view.dims[letter]; d == 1 {
-			return n.failf("a pool of 2×2 of an input of %d×%d", g.view.dims['H'], g.view.dims['W'])
+			return n.failf("a pool of 2×2 of an input of %s", g.view.sides())
 		} else if d > 1 {
 			g.view.dims[letter] = d / 2
 		}
@@ -525,7 +525,7 @@ func (g *onnxGraph) globalMax(n *onnxNode) error {
 		return err
 	}
 	if !g.view.pixel() {
-		return n.failf("of an input of %d×%d", g.view.dims['H'], g.view.dims['W'])
+		return n.failf("of an input of %s, want 1×1", g.view.sides())
 	}
 	return nil
 }

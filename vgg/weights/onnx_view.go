@@ -67,6 +67,17 @@ func (v *onnxView) channels() byte {
 	return 'C'
 }
 
+// sides prints rows and columns, which the file may leave open.
+func (v *onnxView) sides() string {
+	list := []int64{v.dims['H'], v.dims['W']}
+	for i, d := range list {
+		if d == 0 {
+			list[i] = anySize
+		}
+	}
+	return printed(list)
+}
+
 // pixel reports whether a picture has one row and one column.
 func (v *onnxView) pixel() bool { return v.dims['H'] == 1 && v.dims['W'] == 1 }
 

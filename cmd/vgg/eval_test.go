@@ -111,13 +111,11 @@ func TestEvalClasses(t *testing.T) {
 	require.Equal(t, []int{2, 1}, class("--class-names", names))
 }
 
-// TestEvalKill kills an evaluation at twenty random moments. In the end each
+// TestEvalKill kills an evaluation at random moments. In the end each
 // picture is counted once, and result and file are those of a run that nobody
 // disturbed.
 func TestEvalKill(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts twenty processes: needs a run without -short")
-	}
+	wanted := killCount(t)
 	const n = 100 // pictures of each class
 	data, dir := numbered(t, n), t.TempDir()
 	w, calm, killed := smallWeights(t, dir), filepath.Join(dir, "calm.jsonl"), filepath.Join(dir, "killed.jsonl")
@@ -128,17 +126,27 @@ func TestEvalKill(t *testing.T) {
 	exe, err := os.Executable()
 	require.NoError(t, err)
 	rng := rand.New(rand.NewPCG(1, 2))
-	kills, moments := 0, map[int]bool{}
-	for kills < 20 {
+	kills, ended, moments := 0, 0, map[int]bool{}
+	var begin time.Duration // until the first picture of a new evaluation
+	for kills < wanted {
 		cmd := exec.Command(exe, args(killed)...)
 		cmd.Env = append(os.Environ(), asCommand+"=1")
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
+		start := time.Now()
 		require.NoError(t, cmd.Start())
-		time.Sleep(time.Duration(5+rng.IntN(150)) * time.Millisecond)
+		if begin == 0 {
+			require.Eventually(t, func() bool { info, err := os.Stat(killed); return err == nil && info.Size() > 0 }, 30*time.Second, time.Millisecond)
+			begin = time.Since(start)
+		}
+		time.Sleep(time.Duration(rng.Int64N(int64(2*begin + 50*time.Millisecond))))
 		_ = cmd.Process.Kill() // SIGKILL, where there are signals
 		if err := cmd.Wait(); err == nil {
-			break
+			require.Equal(t, readFile(t, calm), readFile(t, killed))
+			require.NoError(t, os.Remove(killed))
+			ended++
+			require.Less(t, ended, 10+wanted, "evaluations end before they are killed")
+			continue
 		}
 		require.Empty(t, stderr.String(), "the file can always be read")
 		kills++
@@ -147,7 +155,7 @@ func TestEvalKill(t *testing.T) {
 			moments[bytes.Count(b, []byte("\n"))] = true
 		}
 	}
-	t.Logf("killed %d times, at %d different pictures", kills, len(moments))
+	t.Logf("killed %d times, at %d different pictures; %d evaluations ended between", kills, len(moments), ended)
 	require.Greater(t, len(moments), 3, "the kills came while pictures were computed")
 	require.Equal(t, want, requireOK(t, args(killed)...))
 	require.Equal(t, 2*n, lastLine(t, want).N)

@@ -97,6 +97,54 @@ func TestSignals(t *testing.T) {
 	require.NoFileExists(t, out)
 }
 
+// TestStoppedTraining stops a training: it says what goes on, and that does, with the
+// weights of one that nobody stopped.
+func TestStoppedTraining(t *testing.T) {
+	data, dir := dataFolder(t, 24), t.TempDir()
+	out, calm := filepath.Join(dir, "it's w"), filepath.Join(dir, "calm")
+	args := func(out string) []string { return append(shortTraining(data, out), "--epochs", "30") }
+	requireOK(t, args(calm)...)
+	c := startCommand(t, append(args(out), "--epochs", "100000")...)
+	require.Eventually(t, func() bool { _, err := os.Stat(out + ".checkpoint"); return err == nil }, 30*time.Second, time.Millisecond)
+	status, took := c.stop(t, syscall.SIGTERM)
+	require.Equal(t, 143, status)
+	require.Less(t, took, soon)
+	said := c.err.String()
+	require.Contains(t, said, "stopped by SIGTERM: the checkpoint "+out+".checkpoint was written and holds ")
+	_, line, ok := strings.Cut(said, "; to go on:\n  vgg ")
+	require.True(t, ok, said)
+	require.True(t, strings.HasSuffix(line, " --resume\n"))
+	require.NoFileExists(t, out+".checkpoint.lock")
+
+	// The line is one for a shell. The command stands for vgg.
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	again := start(t, "/bin/sh", "-c", "exec "+shellWord(exe)+" "+line)
+	time.Sleep(200 * time.Millisecond)
+	status, _ = again.stop(t, syscall.SIGKILL)
+	require.Equal(t, -1, status, "it goes on: %s", &again.err)
+	require.Empty(t, again.err.String())
+}
+
+// TestStoppedColours stops a training while it decodes pictures for their colours.
+func TestStoppedColours(t *testing.T) {
+	data, dir := t.TempDir(), t.TempDir()
+	for _, class := range []string{"a", "b"} {
+		require.NoError(t, os.Mkdir(filepath.Join(data, class), 0o700))
+		first := filepath.Join(data, class, "00.png")
+		writePhoto(t, first, 1500, 1500, color.White)
+		for i := range 40 {
+			require.NoError(t, os.Link(first, filepath.Join(data, class, fmt.Sprintf("%02d.png", i+1))))
+		}
+	}
+	c := startCommand(t, "train", "--data", data, "--net", "8 M F2", "--size", "16", "--side", "16", "--batch", "8", "--epochs", "1", "--colour", "0.1", "-o", filepath.Join(dir, "w"))
+	time.Sleep(300 * time.Millisecond)
+	status, took := c.stop(t, syscall.SIGINT)
+	require.Equal(t, 130, status, c.err.String())
+	require.Less(t, took, soon)
+	require.Empty(t, names(t, dir))
+}
+
 // TestNohup: a program that was started to ignore SIGHUP does.
 func TestNohup(t *testing.T) {
 	exe, err := os.Executable()

@@ -253,6 +253,7 @@ func TestUnclear(t *testing.T) {
 		"two networks":          {append(swap(plain, "features.", "model.features.", "classifier.", "model.classifier."), swap(plain, "features.", "model_ema.features.", "classifier.", "model_ema.classifier.")...), []string{"--key model (", "--key model_ema ("}},
 		"LoRA":                  {add("classifier.3.lora_A.weight", 4, 24), []string{"classifier.3.lora_A.weight"}},
 		"an unknown tensor":     {add("features.0.alpha", 2), []string{"features.0.alpha (F32 [2]) is not understood"}},
+		"a long name":           {add(strings.Repeat("a.", 600)+"weight", 2), []string{"has 1206 bytes, want at most 1024"}},
 		"an input's mean":       {add("normalize.mean", 1, 3, 1, 1), []string{"normalize.mean (F32 [1 3 1 1]) is not understood"}},
 		"layer norm":            {append(add("norm.weight", 16), add("norm.bias", 16)[len(plain)]), []string{"norm"}},
 		"a bias is missing":     {slices.DeleteFunc(slices.Clone(plain), func(o weights.Out) bool { return o.Name == "features.8.bias" }), []string{"features.8.bias"}},

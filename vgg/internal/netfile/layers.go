@@ -100,14 +100,14 @@ func prefixes(modules map[string]*Layer) map[string]bool {
 			continue
 		}
 		set[name] = true
-		for at := parent(name); at != "" && len(set) < maxPrefixes; at = parent(at) {
-			set[at] = set[at]
+		for at := parent(name); at != ""; at = parent(at) {
+			if _, has := set[at]; !has {
+				set[at] = false
+			}
 		}
 	}
 	return set
 }
-
-const maxPrefixes = 1 << 20
 
 func parent(name string) string { return name[:max(0, strings.LastIndexAny(name, "./"))] }
 
@@ -143,12 +143,25 @@ func hasConv(list []*Layer) bool {
 	return slices.ContainsFunc(list, func(l *Layer) bool { return l.Kind == Conv })
 }
 
+// Checkpoints of VGG-19 with their optimizer have some hundred tensors.
+const (
+	maxTensors = 1 << 15
+	maxName    = 1 << 10 // bytes
+)
+
 // modules collects the tensors of a file by their modules. What does not matter, or
 // is outside key, is put aside.
 func (f *File) modules(key string) (map[string]*Layer, error) {
 	modules := map[string]*Layer{}
 	inside := 0
-	for _, name := range f.src.Names() {
+	names := f.src.Names()
+	if len(names) > maxTensors {
+		return nil, refusef("the file has %d tensors, want at most %d", len(names), maxTensors)
+	}
+	for _, name := range names {
+		if len(name) > maxName {
+			return nil, refusef("the name %s has %d bytes, want at most %d", Quote(name), len(name), maxName)
+		}
 		dtype, shape, err := f.src.Info(name)
 		if err != nil {
 			return nil, err

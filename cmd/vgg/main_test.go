@@ -541,3 +541,31 @@ func TestConvertFormats(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, cfg, m.Config())
 }
+
+// TestOtherNetworks describes and converts a network with means, scales, pictures that
+// are no squares and columns in HWC order.
+func TestOtherNetworks(t *testing.T) {
+	net := []string{"--net", "S 8 A 12 S+ M F24 S F10", "--size", "32x48", "--channels", "1", "--flatten", "hwc"}
+	var sum vgg.Summary
+	require.NoError(t, json.Unmarshal([]byte(requireOK(t, append([]string{"summary", "--json"}, net...)...)), &sum))
+	require.Equal(t, [2]int{32, 48}, [2]int{sum.Size, sum.Width})
+	require.Equal(t, vgg.Shape{C: 12, H: 8, W: 12}, sum.Layers[5].Output)
+	require.Equal(t, "scale", sum.Layers[0].Kind)
+	require.Contains(t, requireOK(t, append([]string{"bench", "--rounds", "1"}, net...)...), "ms")
+
+	flags := networkFlags{Net: net[1], Size: inputSize{32, 48}, Channels: 1, Flatten: "hwc", Divide: 1}
+	cfg, err := flags.network()
+	require.NoError(t, err)
+	src, err := vgg.Seeded(cfg, 1)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "in.safetensors"), filepath.Join(dir, "out.safetensors")
+	require.NoError(t, vgg.Save(in, cfg, src, false))
+	requireOK(t, "convert", in, out)
+	m, err := vgg.Open(out)
+	require.NoError(t, err)
+	require.Equal(t, cfg, m.Config())
+	for _, flag := range []string{"--size=32", "--channels=3", "--flatten=chw", "--classes=10", "--no-pad", "--divide=2"} {
+		requireFails(t, []string{"--net", flag[:6]}, "summary", "-w", out, flag)
+	}
+}

@@ -38,6 +38,21 @@ func (s *inputSize) UnmarshalText(text []byte) (err error) {
 
 func (f networkFlags) given() bool { return f.Config != "" || f.Net != "" }
 
+// alone refuses flags that describe a part of a network where neither --net nor
+// --config gives the rest: what a file or the small model holds is not changed by them.
+func (f networkFlags) alone() error {
+	for _, flag := range []struct {
+		name string
+		set  bool
+	}{{"--size", f.Size.h != 0}, {"--channels", f.Channels != 0}, {"--flatten", f.Flatten != ""}, {"--classes", f.Classes != 0},
+		{"--divide", f.Divide > 1}, {"--no-pad", f.NoPad}} {
+		if flag.set && !f.given() {
+			return fmt.Errorf("%s goes with --net or --config, and neither is given", flag.name)
+		}
+	}
+	return nil
+}
+
 // network returns the configuration that the flags describe.
 func (f networkFlags) network() (vgg.Config, error) {
 	cfg := vgg.Config{Name: "custom", Channels: 3, Size: 224, Pad: 1}
@@ -87,6 +102,9 @@ type modelFlags struct {
 // open reads the model, or makes one of random weights and says so.
 func (f modelFlags) open(s streams) (*vgg.Model, error) {
 	opts, err := f.options()
+	if err == nil {
+		err = f.alone()
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -48,6 +48,9 @@ func (c *summaryCmd) describe(s streams) (vgg.Config, error) {
 	defer f.Close()
 	flags := modelFlags{networkFlags: c.networkFlags, Key: c.Key}
 	opts, err := flags.options()
+	if err == nil {
+		err = flags.alone()
+	}
 	if err != nil {
 		return vgg.Config{}, err
 	}
@@ -88,6 +91,9 @@ func (c *convertCmd) Run(s streams) error {
 	defer f.Close()
 	flags := modelFlags{networkFlags: c.networkFlags, Key: c.Key, Labels: c.Labels, Preset: c.Preset, Mean: c.Mean, Std: c.Std}
 	opts, err := flags.options()
+	if err == nil {
+		err = flags.alone()
+	}
 	if err != nil {
 		return err
 	}

@@ -303,3 +303,25 @@ func TestFullDisk(t *testing.T) {
 	require.ErrorContains(t, err, run.Checkpoint)
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
+
+// TestNoSquare trains on pictures that are cut to 8×12, by the network's own preparation
+// and moved; random scales are refused. The head is a global pool, with a scale.
+func TestNoSquare(t *testing.T) {
+	run := smallRun(t, openFolder(t, 12))
+	layers, err := vgg.ParseLayers("8 S+ A 3/1 G")
+	require.NoError(t, err)
+	run.Config = vgg.Config{Name: "custom", Channels: 3, Pad: 1, Layers: layers}.WithInput(8, 12)
+	run.Picture = run.Config.DefaultPicture()
+	for _, a := range []Augment{{}, {Pad: 2, Flip: true, Cutout: 3}} {
+		run.Augment = a
+		tr, history, err := Train(context.Background(), run)
+		require.NoError(t, err)
+		require.Len(t, history, run.Epochs)
+		require.Less(t, history[len(history)-1].Loss, history[0].Loss)
+		require.NotEqual(t, float32(1), tr.Weights()[2][0], "the scale is trained")
+	}
+	run.Augment = Augment{Min: 8, Max: 12}
+	_, _, err = Train(context.Background(), run)
+	require.ErrorIs(t, err, vgg.ErrShape)
+	require.ErrorContains(t, err, "8×12")
+}

@@ -236,3 +236,29 @@ func BenchmarkPool(b *testing.B) {
 		})
 	}
 }
+
+// TestLRNRange: the bound holds up to the documented magnitude; beyond it, results are 0
+// on every instruction set.
+func TestLRNRange(t *testing.T) {
+	forEachKernel(t, func(t *testing.T, kern *kernel) {
+		s := size{1, 16, 1, 1}
+		for _, v := range []float32{1e-30, 1e-3, 1, 1e6, 1e15, -1e18, 8e18} {
+			x := make([]float32, 16)
+			for i := range x {
+				x[i] = v
+			}
+			got, want := lrnRunOn(t, kern, s, x, 1), ref.LRN(ref.VGGLRN, 1, 16, 1, ref.Float64(x))
+			for i, w := range want {
+				require.InDelta(t, 1, float64(got[i])/w, 9*0x1p-23, "%v", v)
+			}
+		}
+		for _, v := range []float32{1e20, -1e20, 3e38} {
+			x := make([]float32, 16)
+			x[5], x[6], x[12] = v, 1, 1
+			got := lrnRunOn(t, kern, s, x, 1)
+			require.Zero(t, got[5])
+			require.Zero(t, got[6])
+			require.NotZero(t, got[12], "out of its window")
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/vgg"
 	"github.com/stretchr/testify/require"
@@ -53,6 +54,9 @@ func passes(params []vgg.Param, got [][]float32, want, slack map[string][]float6
 // float32 and float64 fall on different sides of it. The gradients are then far apart,
 // and kinks explains all of that; of one changed element it explains nothing.
 func TestKinksExplain(t *testing.T) {
+	if cpu.Best() == cpu.Generic {
+		t.Skip("the portable kernels sum in float64, which keeps the sign")
+	}
 	cfg, err := Small("A")
 	require.NoError(t, err)
 	seeds, err := vgg.Seeded(cfg, 1)

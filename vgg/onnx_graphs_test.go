@@ -372,6 +372,54 @@ func TestONNXForms(t *testing.T) {
 	}
 }
 
+// TestONNXRefused: what is no network of VGG's shape is refused by its node.
+func TestONNXRefused(t *testing.T) {
+	nchw := func() *graphs { return newGraph(0, 3, 8, 8) }
+	two := func(g *graphs) *graphs { g.Outputs = append(g.Outputs, "v0"); return g }
+	residual := nchw().conv(3, 3).relu()
+	from := residual.at
+	residual.conv(3, 3).apart("Add", nil, residual.at, from)
+	for want, g := range map[string]*graphs{
+		`node "n3" (Add): "v1" goes to 2 nodes`:                             residual,
+		"1 inputs and 2 outputs":                                            two(nchw().body()),
+		`node "n1" (LeakyRelu): no network of VGG's shape`:                  nchw().conv(3, 3).node("LeakyRelu", attrs{"alpha": 0.1}),
+		`node "n1" (Clip): from 0 to 6, want 0 to infinity`:                 nchw().conv(3, 3).node("Clip", attrs{"min": 0.0, "max": 6.0}),
+		`node "n1" (MaxPool): a pool of [2 2]`:                              newGraph(0, 3, 9, 9).conv(3, 3).node("MaxPool", attrs{"kernel_shape": []int{2, 2}, "strides": []int{2, 2}, "ceil_mode": 1}),
+		`ceil_mode 1, of an input of ?×?; want 2×2`:                         newGraph(0, 3, 0, 0).conv(3, 3).node("MaxPool", attrs{"kernel_shape": []int{2, 2}, "strides": []int{2, 2}, "ceil_mode": 1}),
+		`node "n1" (AveragePool): a pool of [3 3]`:                          nchw().conv(3, 3).node("AveragePool", attrs{"kernel_shape": []int{3, 3}}),
+		`node "n1" (Conv): takes the input's axes in the order 0321`:        newGraph(0, 8, 8, 3).node("Transpose", attrs{"perm": []int{0, 3, 2, 1}}).conv(3, 3),
+		`node "n7" (Flatten): flattens axes in the order NWHC`:              nchw().body().node("Transpose", attrs{"perm": []int{0, 3, 2, 1}}).node("Flatten", nil),
+		`node "n1" (Add): its constant of shape [8] is not one for each`:    func() *graphs { g := nchw().conv(3, 3); return g.node("Add", nil, g.tensor(0, 8)) }(),
+		`node "n1" (Div): divides a constant by its input`:                  func() *graphs { g := nchw().conv(3, 3); return g.node("Div", nil, g.numbers("", nil, 1), "@") }(),
+		`node "n1" (Div): has a constant that is not finite, or divides by`: func() *graphs { g := nchw().conv(3, 3); return g.node("Div", nil, g.numbers("", nil, 0)) }(),
+		`node "n1" (Pad): mode "reflect", value 0, pads [0 0 1 1 0 0 1 1]`:  nchw().conv(3, 3).node("Pad", attrs{"mode": "reflect", "pads": []int{0, 0, 1, 1, 0, 0, 1, 1}}),
+		"the graph ends with a Pad":                                         nchw().conv(3, 3).node("Pad", attrs{"pads": []int{0, 0, 1, 1, 0, 0, 1, 1}}),
+		`node "n2" (Relu): stands behind a Pad`:                             nchw().conv(3, 3).node("Pad", attrs{"pads": []int{0, 0, 1, 1, 0, 0, 1, 1}}).relu(),
+		`node "n1" (Transpose): perm is [0 1], want an order of 4`:          nchw().conv(3, 3).node("Transpose", attrs{"perm": []int{0, 1}}),
+		`node "n1" (Sigmoid): no network`: func() *graphs {
+			g := nchw().conv(3, 3).node("Sigmoid", nil)
+			g.Nodes[1].Domain = "com.example"
+			return g
+		}(),
+		"the axes of the output \"v6\" are NHWC, want NCHW":                  nchw().body().node("Transpose", attrs{"perm": []int{0, 2, 3, 1}}),
+		`node "n1" (ReduceMean): over axes [1] of NCHW, want rows`:           nchw().conv(3, 3).node("ReduceMean", attrs{"axes": []int{1}}),
+		"ends with a mean of rows or columns alone":                          nchw().conv(3, 3).node("ReduceMean", attrs{"axes": []int{2}}),
+		`node "n0" (Conv): a convolution of 5×5`:                             func() *graphs { g := nchw(); return g.node("Conv", nil, g.tensor(0, 3, 3, 5, 5)) }(),
+		`node "n7" (Gemm): its weights have shape [5 17], its input 16 elem`: nchw().body().node("Flatten", nil).dense(17, 5),
+	} {
+		_, _, err := openGraph(t, &g.graph, nil)
+		require.ErrorContains(t, err, want)
+		require.ErrorIs(t, err, weights.ErrUnsupported)
+		require.Less(t, len(err.Error()), 400)
+	}
+	// Names as long as a file.
+	g := nchw().conv(3, 3).node(strings.Repeat("\xff", 1<<20), nil)
+	g.Nodes[1].Name = strings.Repeat("n", 1<<20)
+	_, _, err := openGraph(t, &g.graph, nil)
+	require.Error(t, err)
+	require.Less(t, len(err.Error()), 1000)
+}
+
 // TestONNXPreset: constants before the first layer say how pictures are prepared,
 // and so do bytes as input, and Keras's names.
 func TestONNXPreset(t *testing.T) {

@@ -17,7 +17,26 @@
 // a file of PyTorch is a program: it may build dictionaries, lists and tensors, and
 // call the few functions of a table; all others are refused by their names. The
 // graph of an ONNX file must be a chain of VGG's layers, and its first node that is
-// none is named.
+// none is named. Its elements may be in files of its folder, out of which no path and
+// no link may lead.
+//
+// # ONNX
+//
+// The tensors of a graph have the names of vgg.ParseLayers, whatever the file calls
+// them, and the metadata hold the layers and the size of the input. A node is one of
+//
+//	Conv                                3×3 or 1×1, stride 1, maybe behind a Pad; as large as its input, a fully connected layer
+//	Gemm, MatMul                        a fully connected layer, with its operands in either order
+//	BatchNormalization, Add, Sub,       folded into the layer before, or a scale of each channel;
+//	Mul, Div by constants               before the first layer, means and deviations of pictures
+//	Relu, Clip and Max from 0 on        ReLU
+//	MaxPool, AveragePool                2×2, stride 2, without partial windows
+//	GlobalAveragePool, ReduceMean       mean of each channel, as an AveragePool of the whole input is
+//	LRN                                 over 5 channels, with Krizhevsky's constants
+//	Flatten, Reshape, Transpose,        of which only the order of the columns of the first fully
+//	Squeeze, Unsqueeze                  connected layer remains
+//	Cast, Dropout, Identity             leave no trace
+//	Softmax, LogSoftmax, Sigmoid        at the end: the network gives what goes in
 //
 // Another process may cut a file short, or write to it, while it is mapped. The
 // methods that copy elements then return an error, and File.Unchanged tells. To

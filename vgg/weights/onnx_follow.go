@@ -104,7 +104,7 @@ func (g *onnxGraph) follow() error {
 		}
 		n := next[0]
 		if len(next) > 1 {
-			return n.failf("%s goes to %d nodes: the graph is no chain", quote(at), len(next))
+			return next[len(next)-1].failf("%s goes to %d nodes: the graph is no chain", quote(at), len(next))
 		}
 		if err := g.step(n, at); err != nil {
 			return err

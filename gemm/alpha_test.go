@@ -2,7 +2,6 @@ package gemm
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"testing"
 
@@ -92,7 +91,7 @@ func testAlpha(t *testing.T, g *Multiplier, s [3]int, alpha, x, y, beta float32,
 	require.NoError(t, g.SGEMM(context.Background(), trans&1 != 0, trans&2 != 0, m, n, k, alpha, a, lda, b, ldb, beta, c, n))
 	for i, v := range c {
 		if math.Abs(float64(v)-want) > 1e-6*math.Abs(want) || math.IsNaN(float64(v)) {
-			t.Fatal(fmt.Sprintf("%v, alpha %g, a %g, b %g, beta %g, trans %d: element %d is %g, want %g", s, alpha, x, y, beta, trans, i, v, want))
+			t.Fatalf("%v, alpha %g, a %g, b %g, beta %g, trans %d: element %d is %g, want %g", s, alpha, x, y, beta, trans, i, v, want)
 		}
 	}
 }

@@ -35,6 +35,9 @@ func Key(prefix string) Option { return func(o *modelOptions) { o.key = prefix }
 //	Caffe .caffemodel         the paper's: conv1_1 … fc8                  caffe
 //	ONNX                      any: the graph is followed                  torch
 //
+// docs/weights.md has the table of all formats, and where weights come from. path may
+// be a folder or an index, see [weights.Open].
+//
 // What stands before the names of a network, and what wrappers such as DataParallel
 // put between, is left out. Of several networks in a file one is chosen by Key. Every
 // tensor belongs to a layer, or is of a kind that does not matter (see Describe);

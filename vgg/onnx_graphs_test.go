@@ -227,6 +227,12 @@ func graphForms() map[string]struct {
 		return g.node("Conv", nil, g.tensor(0, 3, 3, 1, 1), g.tensor(0, 3)).conv(3, 4).relu().max()
 	}())
 
+	add("weights of HWIO", "3 M", func() *graphs {
+		g := nchw()
+		w := g.apart("Transpose", attrs{"perm": []int{3, 2, 0, 1}}, g.tensor(0, 3, 3, 3, 3)).at
+		return g.apart("Conv", pads1, "x", w).norm(3).relu().max()
+	}())
+
 	// Products in every order.
 	for name, f := range map[string]func(g *graphs, in, out int){
 		"Gemm without transB": func(g *graphs, in, out int) { g.node("Gemm", nil, g.tensor(0, in, out), g.tensor(0, out)) },

@@ -23,7 +23,7 @@ func (e stopError) Error() string { return "stopped by " + e.name }
 var stops = map[os.Signal]stopError{
 	os.Interrupt:    {"SIGINT", 130},
 	syscall.SIGTERM: {"SIGTERM", 143},
-	syscall.SIGHUP:  {"SIGHUP", 129},
+	hangup:          {"SIGHUP", 129},
 }
 
 // grace is how long a command has to end by itself after a signal. What it has not
@@ -53,7 +53,7 @@ func stopOnSignals(errOut io.Writer, exit func(int)) (context.Context, *stopper)
 	signals := make(chan os.Signal, 2)
 	for sig := range stops {
 		// nohup starts a program that ignores SIGHUP.
-		if sig != syscall.SIGHUP || !signal.Ignored(sig) {
+		if sig != hangup || !signal.Ignored(sig) {
 			signal.Notify(signals, sig)
 		}
 	}

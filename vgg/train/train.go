@@ -429,6 +429,9 @@ func (r *trainer) finish(ctx context.Context, perSecond float64) error {
 		if e.ValLoss, e.Validation, err = r.validate(ctx); err != nil {
 			return err
 		}
+		if math.IsNaN(e.ValLoss) || math.IsInf(e.ValLoss, 0) {
+			return fmt.Errorf("train: the loss of the validation is %v in epoch %d: the learning rate of %.3g is too high", e.ValLoss, e.Epoch, e.Rate)
+		}
 	}
 	e.Seconds = time.Since(r.begun).Seconds()
 	s.Done = s.Plateau.after(r.Schedule, 1-e.Validation) || s.Epoch+1 >= r.Epochs

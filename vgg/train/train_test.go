@@ -325,3 +325,14 @@ func TestNoSquare(t *testing.T) {
 	require.ErrorIs(t, err, vgg.ErrShape)
 	require.ErrorContains(t, err, "8×12")
 }
+
+// TestInfiniteValidation: a validation whose loss is not finite is an error that says
+// why, and not part of a checkpoint or a log.
+func TestInfiniteValidation(t *testing.T) {
+	r := smallRun(t, openFolder(t, 10))
+	r.Schedule = Schedule{Kind: "constant", Rate: 1e30}
+	r.Batch, r.Micro = 22, 22 // an epoch is one step, whose loss is that of the initial weights
+	_, _, err := Train(context.Background(), r)
+	require.ErrorContains(t, err, "loss of the validation")
+	require.ErrorContains(t, err, "learning rate of 1e+30 is too high")
+}

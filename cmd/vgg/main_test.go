@@ -483,7 +483,7 @@ func TestKill(t *testing.T) {
 			continue
 		}
 		require.Equal(t, -1, cmd.ProcessState.ExitCode(), "killed, and not ended by an error: %s", &stderr)
-		require.Empty(t, stderr.String(), "the checkpoint can always be read")
+		require.NotContains(t, stderr.String(), "vgg:", "the checkpoint can always be read")
 		kills++
 		if _, err := os.Stat(checkpoint); err == nil {
 			under++

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"image"
-	"image/png"
 	"io"
 
 	"github.com/nonet-go/nonet/vgg/picture/internal/bmp"
@@ -23,7 +22,7 @@ type format struct {
 // formats are those that this package reads itself.
 var formats = []format{
 	{"jpeg", isJPEG, jpeg.Size, decodeJPEG},
-	{"png", begins(pngMagic), sizeOf(png.DecodeConfig), whole(decodePNG)},
+	{"png", begins(pngMagic), pngSize, whole(decodePNG)},
 	{"gif", gif.Is, gif.Size, whole(func(data []byte) (image.Image, error) { return gif.Decode(data) })},
 	{"webp", begins("RIFF????WEBP"), webpSize, whole(decodeWebP)},
 	{"bmp", begins("BM"), bmp.Size, whole(bmp.Decode)},

@@ -12,6 +12,7 @@ import (
 	"image/png"
 	"io"
 	"iter"
+	"math"
 	"regexp"
 	"strings"
 )
@@ -57,6 +58,21 @@ func parseIHDR(b []byte) pngHead {
 		return pngHead{}
 	}
 	return pngHead{int(binary.BigEndian.Uint32(b)), int(binary.BigEndian.Uint32(b[4:])), b[8], b[9], b[12] != 0}
+}
+
+// pngSize returns what the header says where its pixels are more than image/png can
+// count, which refuses such a file without a size.
+func pngSize(data []byte) (w, h int, err error) {
+	w, h, err = sizeOf(png.DecodeConfig)(data)
+	if err != nil {
+		for c := range pngChunks(data) {
+			if head := parseIHDR(c.body); c.kind == "IHDR" && head.h > 0 && head.w > math.MaxInt32/8/head.h {
+				return head.w, head.h, nil
+			}
+			break
+		}
+	}
+	return w, h, err
 }
 
 // Colour types.

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"unsafe"
 
 	"github.com/nonet-go/nonet/internal/half"
@@ -254,6 +255,8 @@ func floatBytes(f []float32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(f))), 4*len(f))
 }
 
+var errCut = fmt.Errorf("the file was cut short after it was opened: %w", ErrFormat)
+
 // guard runs f, which reads Data, and turns the fault of a mapped file that was
 // cut short into an error.
 func guard(f func()) (err error) {
@@ -266,7 +269,13 @@ func guard(f func()) (err error) {
 			runtime.Error
 			Addr() uintptr
 		}:
-			err = fmt.Errorf("the file was cut short after it was opened: %w", ErrFormat)
+			err = errCut
+		case runtime.Error:
+			// Emulators do not tell the address. f reads nothing but Data.
+			if !strings.Contains(r.Error(), "invalid memory address") {
+				panic(r)
+			}
+			err = errCut
 		default:
 			panic(r)
 		}

@@ -6,18 +6,19 @@ import (
 	"encoding/binary"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"image"
 	"image/color"
 	"image/png"
-	"math/bits"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -319,8 +320,8 @@ func TestBenchHuge(t *testing.T) {
 		{"--gemm", "8x8x8", "--batch", "4611686018427387904"}, {"--gemm", "1048576x1048576x1"},
 		{"--shape", "ic16ih8oc16kh3ph1", "--batch", "4611686018427387904"},
 	} {
-		if bits.UintSize == 32 && strings.HasSuffix(args[len(args)-1], "7904") {
-			continue // is no int there
+		if _, err := strconv.Atoi(args[len(args)-1]); errors.Is(err, strconv.ErrRange) {
+			continue // is no int where that has 32 bits
 		}
 		requireFails(t, args[len(args)-1:], append(net[:len(net):len(net)], args...)...)
 	}

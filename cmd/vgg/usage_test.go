@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"image/color"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -172,8 +174,9 @@ func TestNothingMeasured(t *testing.T) {
 // TestHugeEval: sizes that no memory holds are refused before anything is reserved.
 func TestHugeEval(t *testing.T) {
 	w, data := smallWeights(t, t.TempDir()), numbered(t, 1)
-	requireFails(t, []string{"1099511627776"}, "eval", "--data", data, "-w", w, "--batch", "1099511627776")
-	requireFails(t, []string{"1099511627776"}, "eval", "--data", data, "-w", w, "--threads", "1099511627776")
+	huge := strconv.Itoa(math.MaxInt / 2)
+	requireFails(t, []string{huge}, "eval", "--data", data, "-w", w, "--batch", huge)
+	requireFails(t, []string{huge}, "eval", "--data", data, "-w", w, "--threads", huge)
 }
 
 // TestMaxUnreadable: the result is printed, and too many failures are one.

@@ -65,7 +65,7 @@ func TestSignals(t *testing.T) {
 	big := filepath.Join(dir, "big.safetensors")
 	cfg, err := vgg.Lookup("D")
 	require.NoError(t, err)
-	cfg = cfg.Divide(2)
+	cfg = cfg.Divide(2).WithClasses(2) // as the data have
 	src, err := vgg.Seeded(cfg, 1)
 	require.NoError(t, err)
 	require.NoError(t, vgg.Save(big, cfg, src, false))

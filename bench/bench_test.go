@@ -55,7 +55,7 @@ func (c Conv) exec(t testing.TB, team *parallel.Team, opts ...conv3x3.Option) (r
 	spec := conv3x3.Spec{N: 1, H: c.H, W: c.W, Pad: c.Pad}
 	n, err := f.ScratchLen(spec, team.Workers())
 	require.NoError(t, err)
-	e, err := f.NewExec(spec, team, layout.Alloc(n))
+	e, err := f.NewExec(spec, layout.Alloc(n), team)
 	require.NoError(t, err)
 	return e.Run, dst, src
 }
@@ -68,7 +68,7 @@ func (c Conv) algorithms() map[string][]conv3x3.Option {
 	case c.C < 16:
 		return map[string][]conv3x3.Option{"direct": nil}
 	}
-	return map[string][]conv3x3.Option{"direct": {conv3x3.Direct}, "winograd2": {conv3x3.Winograd(2)}, "winograd4": {conv3x3.Winograd(4)}}
+	return map[string][]conv3x3.Option{"direct": {conv3x3.Direct()}, "winograd2": {conv3x3.Winograd(2)}, "winograd4": {conv3x3.Winograd(4)}}
 }
 
 // others compute the same without nonet's kernels, from and to NCHW.

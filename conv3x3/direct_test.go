@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/ref"
@@ -39,11 +40,11 @@ func convolve(t testing.TB, kern *direct.Kernel, p problem, x, w, bias []float32
 	s := p.s
 	f := &Filter{c: s.C, k: s.K, bias: bias, direct: newDirectFilter(kern, s.C, s.K)}
 	f.direct.pack(w, false)
-	spec := Spec{N: s.N, H: s.H, W: s.W, Pad: s.Pad, ReLU: p.relu, Planar: p.planar}
+	spec := Spec{N: s.N, H: s.H, W: s.W, Pad: s.Pad, Planar: p.planar, Epilogue: fuse.Epilogue{ReLU: p.relu}}
 	n, err := f.ScratchLen(spec, workers)
 	require.NoError(t, err)
 	team := parallel.NewTeam(workers)
-	e, err := f.NewExec(spec, team, testutil.NaNGuarded(t, n))
+	e, err := f.NewExec(spec, testutil.NaNGuarded(t, n), team)
 	require.NoError(t, err)
 	src := x
 	if !p.planar {
@@ -163,9 +164,9 @@ func BenchmarkDirect(b *testing.B) {
 			b.Run(fmt.Sprintf("layer=%s/kernel=%s", l.name, kern.Name), func(b *testing.B) {
 				f := &Filter{c: s.C, k: s.K, bias: make([]float32, s.K), direct: newDirectFilter(kern, s.C, s.K)}
 				f.direct.pack(w, false)
-				spec := Spec{N: 1, H: s.H, W: s.W, Pad: 1, ReLU: true, Planar: true}
+				spec := Spec{N: 1, H: s.H, W: s.W, Pad: 1, Planar: true, Epilogue: fuse.Epilogue{ReLU: true}}
 				n, _ := f.ScratchLen(spec, 1)
-				e, err := f.NewExec(spec, nil, layout.Alloc(n))
+				e, err := f.NewExec(spec, layout.Alloc(n), nil)
 				require.NoError(b, err)
 				dst := layout.Alloc(e.dstLen)
 				for b.Loop() {
@@ -189,7 +190,7 @@ func TestInputGradFilter(t *testing.T) {
 		spec := Spec{N: s.N, H: s.OH(), W: s.OW(), Pad: 2 - s.Pad}
 		n, err := f.ScratchLen(spec, 1)
 		require.NoError(t, err)
-		e, err := f.NewExec(spec, nil, testutil.NaNGuarded(t, n))
+		e, err := f.NewExec(spec, testutil.NaNGuarded(t, n), nil)
 		require.NoError(t, err)
 		src, dst := testutil.NaNGuarded(t, e.srcLen), testutil.NaNGuarded(t, e.dstLen)
 		convertEach(src, dy, s.N, s.K, s.OH(), s.OW(), layout.FromNCHW)

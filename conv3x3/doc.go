@@ -6,7 +6,7 @@
 // It is a correlation, as in every framework for neural networks: the filter is
 // not turned. A Plan takes activations as NCHW and filters as OIHW:
 //
-//	plan, err := conv3x3.NewPlan(conv3x3.Shape{N: 1, C: 64, H: 224, W: 224, K: 64, Pad: 1}, weights, bias, conv3x3.ReLU)
+//	plan, err := conv3x3.NewPlan(conv3x3.Shape{N: 1, C: 64, H: 224, W: 224, K: 64, Pad: 1}, weights, bias, conv3x3.ReLU())
 //	err = plan.Forward(dst, src)
 //
 //	src NCHW ──► blocks of 16 ──► Winograd: tiles ─ products ─ tiles ──► blocks ──► dst NCHW

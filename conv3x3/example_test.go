@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/nonet-go/nonet/conv3x3"
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/gemm"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
@@ -38,8 +39,8 @@ func Example_network() {
 		panic(err)
 	}
 
-	first := conv3x3.Spec{N: 1, H: size, W: size, Pad: 1, ReLU: true, Planar: conv1.ReadsPlanes()}
-	second := conv3x3.Spec{N: 1, H: size, W: size, Pad: 1, ReLU: true, Pool: conv2.Fuses()}
+	first := conv3x3.Spec{N: 1, H: size, W: size, Pad: 1, Planar: conv1.ReadsPlanes(), Epilogue: fuse.Epilogue{ReLU: true}}
+	second := conv3x3.Spec{N: 1, H: size, W: size, Pad: 1, Epilogue: fuse.Epilogue{ReLU: true, Pool: conv2.Fuses()}}
 	scratch := 0
 	for _, l := range []struct {
 		f *conv3x3.Filter
@@ -52,11 +53,11 @@ func Example_network() {
 		scratch = max(scratch, n)
 	}
 	memory := layout.Alloc(scratch) // all layers use it in turn
-	run1, err := conv1.NewExec(first, team, memory)
+	run1, err := conv1.NewExec(first, memory, team)
 	if err != nil {
 		panic(err)
 	}
-	run2, err := conv2.NewExec(second, team, memory)
+	run2, err := conv2.NewExec(second, memory, team)
 	if err != nil {
 		panic(err)
 	}

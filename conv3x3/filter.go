@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
@@ -23,9 +24,9 @@ const winogradMin = layout.Block
 type Option func(*options)
 
 type options struct {
-	tile       int // m of F(m×m,3×3); 0 is direct, -1 by the shape
-	relu, pool bool
-	workers    int
+	tile     int // m of F(m×m,3×3); 0 is direct, -1 by the shape
+	epilogue fuse.Epilogue
+	workers  int
 }
 
 func collect(opts []Option) options {
@@ -37,18 +38,20 @@ func collect(opts []Option) options {
 }
 
 // Direct computes the sum of the definition, without Winograd's transforms.
-func Direct(o *options) { o.tile = 0 }
+func Direct() Option { return func(o *options) { o.tile = 0 } }
 
 // Winograd computes convolutions of 16 and more input channels by
 // F(m×m,3×3), m = 2 or 4. Those of fewer stay direct.
 func Winograd(m int) Option { return func(o *options) { o.tile = m } }
 
 // ReLU replaces negative results by 0. NaN stays NaN.
-func ReLU(o *options) { o.relu = true }
+func ReLU() Option { return func(o *options) { o.epilogue.ReLU = true } }
 
 // Pool takes the maximum of each 2×2 results, with stride 2; an odd last row or
 // column is dropped. It implies ReLU.
-func Pool(o *options) { o.relu, o.pool = true, true }
+func Pool() Option {
+	return func(o *options) { o.epilogue = fuse.Epilogue{ReLU: true, Pool: true} }
+}
 
 // Workers sets the number of goroutines that a Plan computes with; 1 if not
 // given. Results are the same bits for any number.
@@ -166,11 +169,10 @@ func (f *Filter) ReadsPlanes() bool { return f.direct != nil }
 
 // Spec says what an Exec computes.
 type Spec struct {
-	N, H, W int  // pictures and their size
-	Pad     int  // zero padding on each side, 0 or 1; an input gradient has 2−p
-	ReLU    bool // max(x, 0)
-	Pool    bool // 2×2 maximum after the ReLU, if the filter Fuses
-	Planar  bool // the source is NCHW, if the filter ReadsPlanes; else blocked
+	N, H, W       int  // pictures and their size
+	Pad           int  // zero padding on each side, 0 or 1; an input gradient has 2−p
+	Planar        bool // the source is NCHW, if the filter ReadsPlanes; else blocked
+	fuse.Epilogue      // a pool needs a ReLU before it, and a filter that Fuses
 }
 
 // Exec is one convolution of n pictures on a team, with scratch memory. One
@@ -209,7 +211,7 @@ func (f *Filter) ScratchLen(s Spec, workers int) (int, error) {
 	if f.direct != nil {
 		n = f.directConv(s, oh, ow).scratchLen(workers)
 	} else {
-		c, err := f.wino.NewConv(s.N, s.H, s.W, s.Pad, f.bias, winograd.Epilogue{ReLU: s.ReLU, Pool: s.Pool})
+		c, err := f.wino.NewConv(s.N, s.H, s.W, s.Pad, f.bias, s.Epilogue)
 		if err != nil {
 			return 0, err
 		}
@@ -221,10 +223,9 @@ func (f *Filter) ScratchLen(s Spec, workers int) (int, error) {
 	return n, nil
 }
 
-// NewExec binds the convolution s to a team, which may be nil, and to at least
-// ScratchLen floats of scratch, which others may use between runs. Errors wrap
-// ErrShape.
-func (f *Filter) NewExec(s Spec, team *parallel.Team, scratch []float32) (*Exec, error) {
+// NewExec binds the convolution s to scratch of at least ScratchLen floats, which
+// others may use between runs, and to a team, which may be nil. Errors wrap ErrShape.
+func (f *Filter) NewExec(s Spec, scratch []float32, team *parallel.Team) (*Exec, error) {
 	oh, ow, err := f.check(s)
 	if err != nil {
 		return nil, err
@@ -238,14 +239,14 @@ func (f *Filter) NewExec(s Spec, team *parallel.Team, scratch []float32) (*Exec,
 		e.run, e.srcLen, e.bias = d.runMasked, d.srcLen(), d.bias
 		return e, nil
 	}
-	c, err := f.wino.NewConv(s.N, s.H, s.W, s.Pad, f.bias, winograd.Epilogue{ReLU: s.ReLU, Pool: s.Pool})
+	c, err := f.wino.NewConv(s.N, s.H, s.W, s.Pad, f.bias, s.Epilogue)
 	if err != nil {
 		return nil, err
 	}
 	if s.Pool {
 		e.dstLen = s.N * layout.Len(f.k, oh/2, ow/2)
 	}
-	w, err := c.NewExec(team, scratch)
+	w, err := c.NewExec(scratch, team)
 	if err != nil {
 		return nil, err
 	}

@@ -70,10 +70,10 @@ func NewGradPlan(s Shape, weights []float32, opts ...Option) (*GradPlan, error) 
 		return nil, shape.Errorf("conv3x3: scratch for %d workers", o.workers)
 	}
 	scratch := layout.Alloc(n)
-	if p.input, err = p.filter.NewExec(spec, p.team, scratch); err != nil {
+	if p.input, err = p.filter.NewExec(spec, scratch, p.team); err != nil {
 		return nil, err
 	}
-	if p.weights, err = g.NewExec(p.team, scratch); err != nil {
+	if p.weights, err = g.NewExec(scratch, p.team); err != nil {
 		return nil, err
 	}
 	p.x = layout.Alloc(s.N * layout.Len(s.C, s.H, s.W))

@@ -26,7 +26,7 @@ func TestGradPlan(t *testing.T) {
 			wantW[j] += 1
 		}
 		var bits [3][]float32
-		for _, opts := range [][]Option{{Direct}, {Winograd(2)}, {Winograd(4)}, {Winograd(4), Workers(3)}} {
+		for _, opts := range [][]Option{{Direct()}, {Winograd(2)}, {Winograd(4)}, {Winograd(4), Workers(3)}} {
 			p, err := NewGradPlan(s, make([]float32, len(w)), opts...)
 			require.NoError(t, err)
 			require.NoError(t, p.SetWeights(w))
@@ -101,7 +101,7 @@ func TestGradPlanAllocates(t *testing.T) {
 func ExampleNewGradPlan() {
 	// One channel to one, 3×3 without padding: a single output, the sum of all.
 	weights := []float32{1, 2, 3, 4, 5, 6, 7, 8, 9}
-	plan, err := NewGradPlan(Shape{N: 1, C: 1, H: 3, W: 3, K: 1}, weights, Direct)
+	plan, err := NewGradPlan(Shape{N: 1, C: 1, H: 3, W: 3, K: 1}, weights, Direct())
 	if err != nil {
 		panic(err)
 	}

@@ -42,24 +42,26 @@ func NewPlan(s Shape, weights, bias []float32, opts ...Option) (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{s: s, oh: s.OH(), ow: s.OW(), team: team, planar: f.ReadsPlanes()}
-	spec := Spec{N: s.N, H: s.H, W: s.W, Pad: s.Pad, ReLU: o.relu, Pool: o.pool && f.Fuses(), Planar: p.planar}
+	spec := Spec{N: s.N, H: s.H, W: s.W, Pad: s.Pad, Planar: p.planar, Epilogue: o.epilogue}
+	after := o.epilogue.Pool && !f.Fuses() // a pool of its own
+	spec.Pool = o.epilogue.Pool && !after
 	n, err := f.ScratchLen(spec, o.workers)
 	if err != nil {
 		return nil, err
 	}
-	if p.exec, err = f.NewExec(spec, team, layout.Alloc(n)); err != nil {
+	if p.exec, err = f.NewExec(spec, layout.Alloc(n), team); err != nil {
 		return nil, err
 	}
 	if !p.planar {
 		p.in = layout.Alloc(s.N * layout.Len(s.C, s.H, s.W))
 	}
-	if o.pool && !f.Fuses() {
+	if after {
 		p.mid = layout.Alloc(s.N * layout.Len(s.K, p.oh, p.ow))
 		if p.pool, err = pool.NewMaxPool(s.N, s.K, p.oh, p.ow, team); err != nil {
 			return nil, shape.Errorf("conv3x3: pool of %d×%d", p.oh, p.ow)
 		}
 	}
-	if o.pool {
+	if o.epilogue.Pool {
 		p.oh, p.ow = p.oh/2, p.ow/2
 	}
 	p.out = layout.Alloc(s.N * layout.Len(s.K, p.oh, p.ow))

@@ -21,11 +21,11 @@ func TestPlan(t *testing.T) {
 		conv, _ := ref.Conv2D(ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 3, KW: 3, Pad: s.Pad}, x, w, b)
 		relu := ref.ReLU(conv)
 		pooled, _ := ref.MaxPool2x2(s.N*s.K, s.OH(), s.OW(), relu)
-		for _, algorithm := range [][]Option{nil, {Direct}, {Winograd(2)}, {Winograd(4), Workers(3)}} {
+		for _, algorithm := range [][]Option{nil, {Direct()}, {Winograd(2)}, {Winograd(4), Workers(3)}} {
 			for _, follow := range []struct {
 				opt  []Option
 				want []float64
-			}{{nil, conv}, {[]Option{ReLU}, relu}, {[]Option{Pool}, pooled}} {
+			}{{nil, conv}, {[]Option{ReLU()}, relu}, {[]Option{Pool()}, pooled}} {
 				if len(follow.want) == 0 {
 					continue // nothing is left of the smallest shapes
 				}
@@ -55,7 +55,7 @@ func TestPlanErrors(t *testing.T) {
 	require.ErrorIs(t, err, ErrShape)
 	_, err = NewPlan(s, w, nil, Workers(0))
 	require.ErrorIs(t, err, ErrShape)
-	_, err = NewPlan(Shape{1, 3, 3, 3, 2, 0}, w, nil, Pool)
+	_, err = NewPlan(Shape{1, 3, 3, 3, 2, 0}, w, nil, Pool())
 	require.ErrorIs(t, err, ErrShape)
 	p, err := NewPlan(s, w, nil)
 	require.NoError(t, err)
@@ -64,7 +64,7 @@ func TestPlanErrors(t *testing.T) {
 }
 
 func TestPlanAllocates(t *testing.T) {
-	for _, opts := range [][]Option{{Pool}, {Pool, Direct, Workers(2)}} {
+	for _, opts := range [][]Option{{Pool()}, {Pool(), Direct(), Workers(2)}} {
 		p, err := NewPlan(Shape{1, 16, 8, 8, 16, 1}, testutil.Normal(1, 16*16*9), nil, opts...)
 		require.NoError(t, err)
 		dst, src := make([]float32, 16*4*4), testutil.Normal(2, 16*8*8)
@@ -79,7 +79,7 @@ func ExampleNewPlan() {
 	for i := range 9 {
 		weights[i] = 1
 	}
-	plan, err := NewPlan(Shape{N: 1, C: 2, H: 4, W: 4, K: 1, Pad: 1}, weights, []float32{0.5}, ReLU)
+	plan, err := NewPlan(Shape{N: 1, C: 2, H: 4, W: 4, K: 1, Pad: 1}, weights, []float32{0.5}, ReLU())
 	if err != nil {
 		panic(err)
 	}

@@ -42,7 +42,7 @@ func checkShape(t *testing.T, name string, s Shape) {
 		ws, bs = append(ws, w[k*s.C*9:][:s.C*9]...), append(bs, b[k])
 	}
 	want, mag := ref.Conv2D(ref.ConvShape{N: 1, C: s.C, H: s.H, W: s.W, K: len(channels), KH: 3, KW: 3, Pad: s.Pad}, x, ws, bs)
-	for _, algorithm := range [][]Option{nil, {Direct, Workers(2)}} {
+	for _, algorithm := range [][]Option{nil, {Direct(), Workers(2)}} {
 		p, err := NewPlan(s, w, b, algorithm...)
 		require.NoError(t, err, name)
 		dst := testutil.NaNGuarded(t, s.K*plane)

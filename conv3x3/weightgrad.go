@@ -48,16 +48,16 @@ type WeightGradExec struct {
 	run func(ctx context.Context, dw, db, src, dy []float32) error
 }
 
-// NewExec binds g to a team, which may be nil, and to at least ScratchLen floats
-// of scratch, which others may use between runs. Errors wrap ErrShape.
-func (g *WeightGrad) NewExec(team *parallel.Team, scratch []float32) (*WeightGradExec, error) {
+// NewExec binds g to scratch of at least ScratchLen floats, which others may use
+// between runs, and to a team, which may be nil. Errors wrap ErrShape.
+func (g *WeightGrad) NewExec(scratch []float32, team *parallel.Team) (*WeightGradExec, error) {
 	if g.direct != nil {
 		if need := g.ScratchLen(team.Workers()); len(scratch) < need {
 			return nil, shape.Errorf("conv3x3: %d floats of scratch, want %d", len(scratch), need)
 		}
 		return &WeightGradExec{g.direct.bind(team, scratch).run}, nil
 	}
-	e, err := g.wino.NewExec(team, scratch)
+	e, err := g.wino.NewExec(scratch, team)
 	if err != nil {
 		return nil, err
 	}

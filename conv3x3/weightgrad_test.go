@@ -71,9 +71,9 @@ func TestWeightGradErrors(t *testing.T) {
 	for _, c := range []int{3, 16} {
 		g, err := NewWeightGrad(1, c, 4, 4, 16, 1)
 		require.NoError(t, err)
-		_, err = g.NewExec(nil, make([]float32, g.ScratchLen(1)-1))
+		_, err = g.NewExec(make([]float32, g.ScratchLen(1)-1), nil)
 		require.Error(t, err)
-		e, err := g.NewExec(nil, make([]float32, g.ScratchLen(1)))
+		e, err := g.NewExec(make([]float32, g.ScratchLen(1)), nil)
 		require.NoError(t, err)
 		dw, x, dy := make([]float32, 16*c*9), make([]float32, 16*16), make([]float32, 16*16)
 		require.Error(t, e.Run(context.Background(), dw[1:], nil, x, dy))
@@ -107,7 +107,7 @@ func TestRunMasked(t *testing.T) {
 		spec := Spec{N: s.N, H: s.OH(), W: s.OW(), Pad: 2 - s.Pad}
 		need, err := f.ScratchLen(spec, 1)
 		require.NoError(t, err)
-		e, err := f.NewExec(spec, nil, make([]float32, need))
+		e, err := f.NewExec(spec, make([]float32, need), nil)
 		require.NoError(t, err)
 		want, got := make([]float32, len(mask)), testutil.NaNGuarded(t, len(mask))
 		require.NoError(t, e.Run(context.Background(), want, dy))

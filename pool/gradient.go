@@ -5,6 +5,7 @@ import (
 	"math"
 	"unsafe"
 
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
@@ -22,15 +23,19 @@ type MaxPoolGradExec struct {
 	dx, x, y, dy []float32
 }
 
-// NewMaxPoolGrad plans the gradient of the pool of n pictures of c×h×w. With
-// relu the pool's input comes from a ReLU, whose gradient is then taken as well:
-// nothing passes where the maximum is not positive. Errors wrap ErrShape.
-func NewMaxPoolGrad(n, c, h, w int, relu bool, team *parallel.Team) (*MaxPoolGradExec, error) {
-	if n < 1 || c < 1 || h < 2 || w < 2 || layout.BatchLen(n, c, h, w) == shape.TooMany {
+// NewMaxPoolGrad plans the gradient of the pool of n pictures of c×h×w. before is the
+// epilogue of the operation that made the pool's input. The gradient of its ReLU is
+// taken as well: nothing passes where the maximum is not positive. A pool in it is an
+// error. Errors wrap ErrShape.
+func NewMaxPoolGrad(n, c, h, w int, before fuse.Epilogue, team *parallel.Team) (*MaxPoolGradExec, error) {
+	switch {
+	case before.Pool:
+		return nil, shape.Errorf("pool: the pool in an epilogue has no gradient of its own")
+	case n < 1 || c < 1 || h < 2 || w < 2 || layout.BatchLen(n, c, h, w) == shape.TooMany:
 		return nil, shape.Errorf("pool: gradient of the 2×2 maximum of %d pictures of %d×%d×%d", n, c, h, w)
 	}
 	e := &MaxPoolGradExec{kern: best(), team: team, planes: n * layout.Blocks(c), h: h, w: w, floor: float32(math.Inf(-1))}
-	if relu {
+	if before.ReLU {
 		e.floor = 0
 	}
 	e.item = e.plane

@@ -5,6 +5,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/testutil"
@@ -36,7 +37,7 @@ func testMaxPoolGrad(t *testing.T, kern *kernel, s size, seed uint64, relu bool)
 	if relu {
 		want = ref.ReLUGrad(x, ref.Float32(want))
 	}
-	e, err := NewMaxPoolGrad(s.n, s.c, s.h, s.w, relu, nil)
+	e, err := NewMaxPoolGrad(s.n, s.c, s.h, s.w, fuse.Epilogue{ReLU: relu}, nil)
 	require.NoError(t, err)
 	e.kern = kern
 	by, bdy := toBlocks(t, s, oh, ow, ref.Float32(y64)), toBlocks(t, s, oh, ow, dy)
@@ -72,7 +73,7 @@ func TestMaxPoolGradGuards(t *testing.T) {
 func TestMaxPoolGradStream(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, kern *kernel) {
 		const h, w = 256, streamLen / 256 / 16
-		e, err := NewMaxPoolGrad(1, 1, h, w, true, nil)
+		e, err := NewMaxPoolGrad(1, 1, h, w, fuse.Epilogue{ReLU: true}, nil)
 		require.NoError(t, err)
 		e.kern = kern
 		x, y, dy := testutil.Ints(1, streamLen, -2, 2), testutil.Ints(2, streamLen/4, 1, 2), testutil.Normal(3, streamLen/4)
@@ -136,7 +137,7 @@ func TestNoAllocation(t *testing.T) {
 	dx, ctx := make([]float32, len(x)), context.Background()
 	mp, err := NewMaxPool(n, c, h, w, team)
 	require.NoError(t, err)
-	mg, err := NewMaxPoolGrad(n, c, h, w, true, team)
+	mg, err := NewMaxPoolGrad(n, c, h, w, fuse.Epilogue{ReLU: true}, team)
 	require.NoError(t, err)
 	l, err := NewLRN(n, c, h, w, team)
 	require.NoError(t, err)
@@ -154,11 +155,13 @@ func TestNoAllocation(t *testing.T) {
 }
 
 func TestGradientErrors(t *testing.T) {
-	_, err := NewMaxPoolGrad(1, 1, 1, 2, true, nil)
+	_, err := NewMaxPoolGrad(1, 1, 1, 2, fuse.Epilogue{ReLU: true}, nil)
+	require.ErrorIs(t, err, ErrShape)
+	_, err = NewMaxPoolGrad(1, 1, 2, 2, fuse.Epilogue{ReLU: true, Pool: true}, nil)
 	require.ErrorIs(t, err, ErrShape)
 	_, err = NewLRNGrad(1, 0, 1, 2, nil)
 	require.ErrorIs(t, err, ErrShape)
-	m, err := NewMaxPoolGrad(1, 1, 2, 2, true, nil)
+	m, err := NewMaxPoolGrad(1, 1, 2, 2, fuse.Epilogue{ReLU: true}, nil)
 	require.NoError(t, err)
 	x := make([]float32, 64)
 	require.ErrorIs(t, m.Run(context.Background(), x, x, x[:16], x[:15]), ErrShape)

@@ -5,6 +5,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/nonet-go/nonet/layout"
@@ -114,7 +115,7 @@ func testScale(t *testing.T, s size, seed uint64, relu bool) {
 	plane := s.h * s.w
 	x, dy := testutil.Normal(seed, s.n*s.c*plane), testutil.Normal(seed+1, s.n*s.c*plane)
 	w, b := testutil.Normal(seed+2, s.c), testutil.Normal(seed+3, s.c)
-	scale, err := NewScale(s.c, w, b, relu)
+	scale, err := NewScale(s.c, w, b, fuse.Epilogue{ReLU: relu})
 	require.NoError(t, err)
 	want := ref.Scale(s.n, s.c, plane, x, w, b)
 	mag := ref.Scale(s.n, s.c, plane, ref.Abs(x), ref.Abs(w), ref.Abs(b))
@@ -161,7 +162,7 @@ func FuzzScale(f *testing.F) {
 
 // TestScaleNaN: NaN passes the ReLU, in either form, and Set replaces all.
 func TestScaleNaN(t *testing.T) {
-	s, err := NewScale(3, []float32{1, 2, 3}, []float32{0, 0, 0}, true)
+	s, err := NewScale(3, []float32{1, 2, 3}, []float32{0, 0, 0}, fuse.Epilogue{ReLU: true})
 	require.NoError(t, err)
 	s.Set([]float32{2, 2, -2}, []float32{1, 0, 1})
 	nan := float32(math.NaN())
@@ -177,7 +178,7 @@ func TestMeansAllocate(t *testing.T) {
 	team := parallel.NewTeam(2)
 	x, y, one := make([]float32, n*layout.Len(c, h, w)), make([]float32, n*layout.Len(c, h/2, w/2)), make([]float32, n*layout.Len(c, 1, 1))
 	dx, weight := make([]float32, len(x)), make([]float32, c)
-	s, err := NewScale(c, weight, weight, true)
+	s, err := NewScale(c, weight, weight, fuse.Epilogue{ReLU: true})
 	require.NoError(t, err)
 	se, err := s.NewExec(n, h, w, team)
 	require.NoError(t, err)
@@ -225,9 +226,11 @@ func TestMeanErrors(t *testing.T) {
 	}
 	_, err := NewAvgPool(1, 1, 1, 2, nil)
 	require.ErrorIs(t, err, ErrShape)
-	_, err = NewScale(2, x[:2], x[:1], false)
+	_, err = NewScale(2, x[:2], x[:1], fuse.Epilogue{})
 	require.ErrorIs(t, err, ErrShape)
-	s, err := NewScale(2, x[:2], x[:2], false)
+	_, err = NewScale(2, x[:2], x[:2], fuse.Epilogue{Pool: true})
+	require.ErrorIs(t, err, ErrShape)
+	s, err := NewScale(2, x[:2], x[:2], fuse.Epilogue{})
 	require.NoError(t, err)
 	_, err = s.NewExec(0, 1, 1, nil)
 	require.ErrorIs(t, err, ErrShape)

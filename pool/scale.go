@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
@@ -16,13 +17,16 @@ type Scale struct {
 	relu         bool
 }
 
-// NewScale copies c weights and c biases. With relu negative results become 0, and NaN
-// stays NaN. Errors wrap ErrShape.
-func NewScale(c int, weight, bias []float32, relu bool) (*Scale, error) {
-	if c < 1 || len(weight) != c || len(bias) != c {
+// NewScale copies c weights and c biases. The epilogue may be a ReLU. Errors wrap
+// ErrShape.
+func NewScale(c int, weight, bias []float32, e fuse.Epilogue) (*Scale, error) {
+	switch {
+	case c < 1 || len(weight) != c || len(bias) != c:
 		return nil, shape.Errorf("pool: %d weights and %d biases for %d channels", len(weight), len(bias), c)
+	case e.Pool:
+		return nil, shape.Errorf("pool: a scale has no pool")
 	}
-	s := &Scale{c: c, relu: relu, weight: make([]float32, layout.Blocks(c)*16), bias: make([]float32, layout.Blocks(c)*16)}
+	s := &Scale{c: c, relu: e.ReLU, weight: make([]float32, layout.Blocks(c)*16), bias: make([]float32, layout.Blocks(c)*16)}
 	s.Set(weight, bias)
 	return s, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/nonet-go/nonet/conv3x3"
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/gemm"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
@@ -44,9 +45,9 @@ func TestHugeSizes(t *testing.T) {
 	require.NoError(t, err)
 	wino, err := winograd.NewFilter(4, 16, 16, w, nil)
 	require.NoError(t, err)
-	winoConv, err := wino.NewConv(1, 8, 8, 1, nil, winograd.Epilogue{})
+	winoConv, err := wino.NewConv(1, 8, 8, 1, nil, fuse.Epilogue{})
 	require.NoError(t, err)
-	direct, err := conv3x3.NewFilter(16, 16, w, nil, nil, conv3x3.Direct)
+	direct, err := conv3x3.NewFilter(16, 16, w, nil, nil, conv3x3.Direct())
 	require.NoError(t, err)
 	point, err := gemm.NewPointwise(16, 16, w[:256], nil)
 	require.NoError(t, err)
@@ -60,14 +61,16 @@ func TestHugeSizes(t *testing.T) {
 	}
 	for _, c := range []maker{
 		{"pool.NewMaxPool", []int{1, 16, 2, 2}, func(s []int) (any, error) { return pool.NewMaxPool(s[0], s[1], s[2], s[3], nil) }},
-		{"pool.NewMaxPoolGrad", []int{1, 16, 2, 2}, func(s []int) (any, error) { return pool.NewMaxPoolGrad(s[0], s[1], s[2], s[3], true, nil) }},
+		{"pool.NewMaxPoolGrad", []int{1, 16, 2, 2}, func(s []int) (any, error) {
+			return pool.NewMaxPoolGrad(s[0], s[1], s[2], s[3], fuse.Epilogue{ReLU: true}, nil)
+		}},
 		{"pool.NewLRN", []int{1, 16, 2, 2}, func(s []int) (any, error) { return pool.NewLRN(s[0], s[1], s[2], s[3], nil) }},
 		{"pool.NewLRNGrad", []int{1, 16, 2, 2}, func(s []int) (any, error) { return pool.NewLRNGrad(s[0], s[1], s[2], s[3], nil) }},
 		{"pool.NewAvgPool", []int{1, 16, 2, 2}, func(s []int) (any, error) { return pool.NewAvgPool(s[0], s[1], s[2], s[3], nil) }},
 		{"pool.NewAvgPoolGrad", []int{1, 16, 2, 2}, func(s []int) (any, error) { return pool.NewAvgPoolGrad(s[0], s[1], s[2], s[3], nil) }},
 		{"pool.NewGlobalPool", []int{1, 16, 2, 2}, func(s []int) (any, error) { return pool.NewGlobalPool(s[0], s[1], s[2], s[3], nil) }},
 		{"pool.NewGlobalPoolGrad", []int{1, 16, 2, 2}, func(s []int) (any, error) { return pool.NewGlobalPoolGrad(s[0], s[1], s[2], s[3], nil) }},
-		{"pool.NewScale", []int{16}, func(s []int) (any, error) { return pool.NewScale(s[0], w[:16], w[:16], false) }},
+		{"pool.NewScale", []int{16}, func(s []int) (any, error) { return pool.NewScale(s[0], w[:16], w[:16], fuse.Epilogue{}) }},
 		{"pool.NewScaleGrad", []int{1, 16, 2, 2}, func(s []int) (any, error) { return pool.NewScaleGrad(s[0], s[1], s[2], s[3], nil) }},
 		{"gemm.NewLinear", []int{16, 16}, func(s []int) (any, error) { return gemm.NewLinear(s[0], s[1], w[:256], nil) }},
 		{"gemm.NewLinear of nothing", []int{1, 0}, func(s []int) (any, error) { return gemm.NewLinear(s[0], s[1], nil, nil) }},
@@ -83,7 +86,7 @@ func TestHugeSizes(t *testing.T) {
 		}},
 		{"winograd.NewFilter", []int{4, 16, 16}, func(s []int) (any, error) { return winograd.NewFilter(s[0], s[1], s[2], w, nil) }},
 		{"winograd.NewInputGradFilter", []int{4, 16, 16}, func(s []int) (any, error) { return winograd.NewInputGradFilter(s[0], s[1], s[2], w, nil) }},
-		{"winograd.NewConv", []int{1, 8, 8, 1}, func(s []int) (any, error) { return wino.NewConv(s[0], s[1], s[2], s[3], nil, winograd.Epilogue{}) }},
+		{"winograd.NewConv", []int{1, 8, 8, 1}, func(s []int) (any, error) { return wino.NewConv(s[0], s[1], s[2], s[3], nil, fuse.Epilogue{}) }},
 		{"winograd.NewWeightGrad", []int{1, 16, 8, 8, 16, 1}, func(s []int) (any, error) {
 			return winograd.NewWeightGrad(s[0], s[1], s[2], s[3], s[4], s[5])
 		}},
@@ -102,7 +105,7 @@ func TestHugeSizes(t *testing.T) {
 			return conv3x3.NewWeightGrad(s[0], s[1], s[2], s[3], s[4], s[5])
 		}},
 		{"conv3x3.Filter.NewExec", []int{1, 8, 8, 1}, func(s []int) (any, error) {
-			return direct.NewExec(conv3x3.Spec{N: s[0], H: s[1], W: s[2], Pad: s[3]}, nil, make([]float32, 1<<14))
+			return direct.NewExec(conv3x3.Spec{N: s[0], H: s[1], W: s[2], Pad: s[3]}, make([]float32, 1<<14), nil)
 		}},
 		{"conv3x3.Filter.ScratchLen", []int{1, 8, 8, 1, 1}, func(s []int) (any, error) {
 			n, err := direct.ScratchLen(conv3x3.Spec{N: s[0], H: s[1], W: s[2], Pad: s[3]}, s[4])
@@ -113,7 +116,7 @@ func TestHugeSizes(t *testing.T) {
 		}},
 		{"winograd.Conv.NewExec", []int{0}, func(s []int) (any, error) {
 			if s[0] == 0 {
-				return winoConv.NewExec(nil, make([]float32, winoConv.ScratchLen(1)))
+				return winoConv.NewExec(make([]float32, winoConv.ScratchLen(1)), nil)
 			}
 			return winoConv.NewExec(nil, nil)
 		}},

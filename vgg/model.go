@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/nonet-go/nonet/conv3x3"
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/gemm"
 	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/layout"
@@ -59,7 +60,7 @@ type Option func(*modelOptions)
 // Direct forbids Winograd: every 3×3 convolution is computed from the
 // definition. Slower, and for comparisons.
 func Direct() Option {
-	return func(o *modelOptions) { o.algorithm = []conv3x3.Option{conv3x3.Direct} }
+	return func(o *modelOptions) { o.algorithm = []conv3x3.Option{conv3x3.Direct()} }
 }
 
 // Winograd computes the 3×3 convolutions of 16 and more input channels by
@@ -149,7 +150,7 @@ func (m *Model) pack(i int, in Shape, src Source, team *parallel.Team) (p packed
 	}
 	switch {
 	case l.Kind == Scale:
-		p.scale, err = pool.NewScale(in.C, weight, bias, l.ReLU)
+		p.scale, err = pool.NewScale(in.C, weight, bias, fuse.Epilogue{ReLU: l.ReLU})
 	case l.Kernel == 1:
 		p.pointwise, err = gemm.NewPointwise(in.C, l.Out, weight, bias)
 	default:

@@ -127,7 +127,7 @@ func onnxConv(t *testing.T, c *testutil.ONNXCase, n testutil.ONNXNode) [][]float
 		copy(weights[k*channels*9:], ref.Float32(c.Values[n.Inputs[1]][k*w[1]*9:][:w[1]*9]))
 	}
 	var first []float32
-	for _, algorithm := range [][]conv3x3.Option{{conv3x3.Direct}, {conv3x3.Winograd(2)}, {conv3x3.Winograd(4)}} {
+	for _, algorithm := range [][]conv3x3.Option{{conv3x3.Direct()}, {conv3x3.Winograd(2)}, {conv3x3.Winograd(4)}} {
 		p, err := conv3x3.NewPlan(s, weights, nil, algorithm...)
 		require.NoError(t, err)
 		y := make([]float32, s.K*s.OH()*s.OW())

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nonet-go/nonet/conv3x3"
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/gemm"
 	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
@@ -442,8 +443,8 @@ func (b *builder) fused(i int) bool {
 // spec describes the 3×3 convolution of layer i. The very first one may read
 // the pictures as they come.
 func (b *builder) spec(n, i int, in Shape) conv3x3.Spec {
-	return conv3x3.Spec{N: n, H: in.H, W: in.W, Pad: b.s.model.cfg.Pad, ReLU: b.s.model.cfg.Layers[i].ReLU,
-		Pool: b.fused(i), Planar: i == 0 && b.s.model.layers[i].conv.ReadsPlanes()}
+	return conv3x3.Spec{N: n, H: in.H, W: in.W, Pad: b.s.model.cfg.Pad, Planar: i == 0 && b.s.model.layers[i].conv.ReadsPlanes(),
+		Epilogue: fuse.Epilogue{ReLU: b.s.model.cfg.Layers[i].ReLU, Pool: b.fused(i)}}
 }
 
 // stack builds the steps for n pictures. Every step's source is what the one
@@ -486,7 +487,7 @@ func (b *builder) exec(n, i int, in Shape) (func(ctx context.Context, dst, src [
 	l, p := b.s.model.cfg.Layers[i], b.s.model.layers[i]
 	switch {
 	case p.conv != nil:
-		e, err := p.conv.NewExec(b.spec(n, i, in), b.s.team, b.scratch)
+		e, err := p.conv.NewExec(b.spec(n, i, in), b.scratch, b.s.team)
 		return e.Run, err
 	case p.pointwise != nil:
 		e, err := p.pointwise.NewExec(n, in.H, in.W, l.ReLU, b.s.team)

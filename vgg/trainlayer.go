@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/nonet-go/nonet/conv3x3"
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/gemm"
 	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/internal/shape"
@@ -170,12 +171,12 @@ func (b *trainBuilder) conv3x3(base trainBase, l Layer, in, out Shape) (trainLay
 		if err != nil {
 			return nil, err
 		}
-		return f.NewExec(s, t.team, b.scratch(need))
+		return f.NewExec(s, b.scratch(need), t.team)
 	}
 	if c.filter, err = conv3x3.NewFilter(in.C, l.Out, w, nil, t.team); err != nil {
 		return nil, err
 	}
-	if c.fwd, err = exec(c.filter, conv3x3.Spec{N: n, H: in.H, W: in.W, Pad: t.cfg.Pad, ReLU: l.ReLU}); err != nil {
+	if c.fwd, err = exec(c.filter, conv3x3.Spec{N: n, H: in.H, W: in.W, Pad: t.cfg.Pad, Epilogue: fuse.Epilogue{ReLU: l.ReLU}}); err != nil {
 		return nil, err
 	}
 	if c.dx != nil {
@@ -194,7 +195,7 @@ func (b *trainBuilder) conv3x3(base trainBase, l Layer, in, out Shape) (trainLay
 	if !shape.Fits(need) {
 		return nil, shape.Errorf("vgg: %d workers for %d pictures of %v, whose scratch no memory holds", t.team.Workers(), n, in)
 	}
-	c.weights, err = g.NewExec(t.team, b.scratch(need))
+	c.weights, err = g.NewExec(b.scratch(need), t.team)
 	return c, err
 }
 
@@ -287,7 +288,7 @@ func (b *trainBuilder) pool(base trainBase, in Shape) (trainLayer, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := pool.NewMaxPoolGrad(b.t.batch, in.C, in.H, in.W, base.mask, b.t.team)
+	g, err := pool.NewMaxPoolGrad(b.t.batch, in.C, in.H, in.W, fuse.Epilogue{ReLU: base.mask}, b.t.team)
 	b.relu = false // its gradient is taken here
 	return &trainPool{base, f, g}, err
 }
@@ -371,7 +372,7 @@ type trainScale struct {
 
 func (b *trainBuilder) scaled(base trainBase, l Layer, in Shape, flat bool) (trainLayer, error) {
 	n, t := b.t.batch, b.t
-	s, err := pool.NewScale(in.C, t.weights[base.param], t.weights[base.param+1], l.ReLU)
+	s, err := pool.NewScale(in.C, t.weights[base.param], t.weights[base.param+1], fuse.Epilogue{ReLU: l.ReLU})
 	if err != nil {
 		return nil, err
 	}

@@ -5,19 +5,15 @@ import (
 	"fmt"
 	"unsafe"
 
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
 
-// Epilogue is what the output transform does after the bias.
-type Epilogue struct {
-	ReLU bool // max(x, 0); NaN stays NaN
-	Pool bool // 2×2 maximum with stride 2, an odd last row or column is dropped; needs ReLU
-}
-
-func (e Epilogue) index() int {
+// outputIndex returns which of the output transforms ends with e.
+func outputIndex(e fuse.Epilogue) int {
 	switch {
 	case e.Pool:
 		return outputPool
@@ -35,7 +31,7 @@ type Conv struct {
 	side       int // of the patch of a tile, pixels
 	oh, ow     int // of the convolution
 	ph, pw     int // of the result: after the pool, if there is one
-	epilogue   Epilogue
+	epilogue   fuse.Epilogue
 	bias       []float32
 	rows, cols int // tiles of one picture
 	tiles      int // of all pictures
@@ -60,9 +56,9 @@ const (
 )
 
 // NewConv describes the convolution of n pictures of c×h×w, zero padded by pad
-// (0 or 1; an input gradient has 2) on each side. bias has one element for each output channel, or is
-// nil. Errors wrap ErrShape.
-func (f *Filter) NewConv(n, h, w, pad int, bias []float32, e Epilogue) (*Conv, error) {
+// (0 or 1; an input gradient has 2) on each side. bias has one element for each output
+// channel, or is nil. A pool needs a ReLU before it. Errors wrap ErrShape.
+func (f *Filter) NewConv(n, h, w, pad int, bias []float32, e fuse.Epilogue) (*Conv, error) {
 	c := &Conv{f: f, n: n, h: h, w: w, pad: pad, side: f.alpha, epilogue: e, oh: h + 2*pad - 2, ow: w + 2*pad - 2}
 	switch {
 	case n < 1 || h < 1 || w < 1 || pad < 0 || pad > 2 || h > shape.Max || w > shape.Max || c.oh < 1 || c.ow < 1,
@@ -168,9 +164,9 @@ type worker struct {
 	_     [64]byte
 }
 
-// NewExec binds c to a team, which may be nil, and scratch of at least
-// ScratchLen floats, which others may use between runs. Errors wrap ErrShape.
-func (c *Conv) NewExec(team *parallel.Team, scratch []float32) (*Exec, error) {
+// NewExec binds c to scratch of at least ScratchLen floats, which others may use
+// between runs, and to a team, which may be nil. Errors wrap ErrShape.
+func (c *Conv) NewExec(scratch []float32, team *parallel.Team) (*Exec, error) {
 	n := team.Workers()
 	if len(scratch) < c.ScratchLen(n) {
 		return nil, shape.Errorf("winograd: %d floats of scratch, want %d", len(scratch), c.ScratchLen(n))
@@ -397,7 +393,7 @@ func (e *Exec) outputRun(w *worker, panel, b int, m []float32, r run) {
 	if c.epilogue.Pool {
 		side = f.m / 2
 	}
-	fn := f.tr.output[c.epilogue.index()]
+	fn := f.tr.output[outputIndex(c.epilogue)]
 	kb := panel*f.kern.KB/16 + b
 	plane := e.dst[(r.picture*layout.Blocks(f.k)+kb)*c.ph*c.pw*16:][:c.ph*c.pw*16]
 	bias := &c.bias[kb*16]

@@ -6,6 +6,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/internal/bilinear"
 	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/internal/direct"
@@ -52,7 +53,7 @@ func weightGrad(t testing.TB, v gradVariant, p problem, x, dy []float32, chunk, 
 		g.chunk = min(chunk, g.conv.tiles)
 	}
 	team := parallel.NewTeam(workers)
-	e, err := g.NewExec(team, testutil.NaNGuarded(t, g.ScratchLen(workers)))
+	e, err := g.NewExec(testutil.NaNGuarded(t, g.ScratchLen(workers)), team)
 	require.NoError(t, err)
 	dw, db = testutil.NaNGuarded(t, p.k*p.c*9), testutil.NaNGuarded(t, p.k)
 	team.Begin()
@@ -63,9 +64,9 @@ func weightGrad(t testing.TB, v gradVariant, p problem, x, dy []float32, chunk, 
 }
 
 var gradProblems = []problem{
-	{1, 1, 4, 4, 1, 1, Epilogue{}}, {1, 16, 3, 3, 16, 0, Epilogue{}}, {2, 17, 5, 9, 20, 1, Epilogue{}},
-	{3, 40, 7, 6, 70, 0, Epilogue{}}, {1, 5, 14, 14, 130, 1, Epilogue{}}, {2, 64, 13, 10, 64, 1, Epilogue{}},
-	{1, 90, 5, 6, 20, 1, Epilogue{}},
+	{1, 1, 4, 4, 1, 1, fuse.Epilogue{}}, {1, 16, 3, 3, 16, 0, fuse.Epilogue{}}, {2, 17, 5, 9, 20, 1, fuse.Epilogue{}},
+	{3, 40, 7, 6, 70, 0, fuse.Epilogue{}}, {1, 5, 14, 14, 130, 1, fuse.Epilogue{}}, {2, 64, 13, 10, 64, 1, fuse.Epilogue{}},
+	{1, 90, 5, 6, 20, 1, fuse.Epilogue{}},
 }
 
 // The gate of a gradient: its largest error relative to its root mean square.
@@ -108,9 +109,9 @@ func testInputGrad(t *testing.T, v variant, p problem, seed uint64) {
 	f, err := newFilter(v.kern, v.tr, v.tr.m, p.k, p.c, true, make([]float32, len(w)), nil)
 	require.NoError(t, err)
 	require.NoError(t, f.Repack(w, nil))
-	conv, err := f.NewConv(p.n, s.OH(), s.OW(), 2-p.pad, nil, Epilogue{})
+	conv, err := f.NewConv(p.n, s.OH(), s.OW(), 2-p.pad, nil, fuse.Epilogue{})
 	require.NoError(t, err)
-	e, err := conv.NewExec(nil, testutil.NaNGuarded(t, conv.ScratchLen(1)))
+	e, err := conv.NewExec(testutil.NaNGuarded(t, conv.ScratchLen(1)), nil)
 	require.NoError(t, err)
 	dst := testutil.NaNGuarded(t, p.n*layout.Len(p.c, p.h, p.w))
 	require.NoError(t, e.Run(context.Background(), dst, blockedCopy(t, dy, p.n, p.k, s.OH(), s.OW())))
@@ -133,7 +134,7 @@ func TestInputGrad(t *testing.T) {
 
 // TestAdjoint checks ⟨conv(x), y⟩ = ⟨w, weightGrad(x, y)⟩ on the kernels themselves.
 func TestAdjoint(t *testing.T) {
-	p := problem{2, 20, 9, 11, 33, 1, Epilogue{}}
+	p := problem{2, 20, 9, 11, 33, 1, fuse.Epilogue{}}
 	x, w := testutil.Normal(1, p.n*p.c*p.h*p.w), testutil.Normal(2, p.k*p.c*9)
 	y := testutil.Normal(3, p.shape().OutputLen())
 	forEachVariant(t, func(t *testing.T, v variant) {
@@ -213,9 +214,9 @@ func TestWeightGradErrors(t *testing.T) {
 	require.ErrorIs(t, err, ErrShape)
 	g, err := NewWeightGrad(1, 16, 4, 4, 16, 1)
 	require.NoError(t, err)
-	_, err = g.NewExec(nil, make([]float32, g.ScratchLen(1)-1))
+	_, err = g.NewExec(make([]float32, g.ScratchLen(1)-1), nil)
 	require.ErrorIs(t, err, ErrShape)
-	e, err := g.NewExec(nil, make([]float32, g.ScratchLen(1)))
+	e, err := g.NewExec(make([]float32, g.ScratchLen(1)), nil)
 	require.NoError(t, err)
 	require.ErrorIs(t, e.Run(context.Background(), make([]float32, 1), nil, make([]float32, 256), make([]float32, 256)), ErrShape)
 	dw, db, x := make([]float32, 16*16*9), make([]float32, 16), make([]float32, 256)
@@ -229,7 +230,7 @@ func TestWeightGradErrors(t *testing.T) {
 func FuzzWeightGrad(f *testing.F) {
 	f.Add(uint64(1), uint8(17), uint8(5), uint8(9), uint8(20), uint8(1))
 	f.Fuzz(func(t *testing.T, seed uint64, c, h, w, k, pad uint8) {
-		p := problem{1, 1 + int(c)%40, 3 + int(h)%12, 3 + int(w)%12, 1 + int(k)%80, int(pad) % 2, Epilogue{}}
+		p := problem{1, 1 + int(c)%40, 3 + int(h)%12, 3 + int(w)%12, 1 + int(k)%80, int(pad) % 2, fuse.Epilogue{}}
 		forEachGradVariant(t, func(v gradVariant) { testWeightGrad(t, v, p, seed) })
 	})
 }
@@ -265,9 +266,9 @@ func BenchmarkGradients(b *testing.B) {
 				}
 				f, err := filter(4, l.c, l.k, weights, team)
 				require.NoError(b, err)
-				conv, err := f.NewConv(n, l.size, l.size, 1, nil, Epilogue{})
+				conv, err := f.NewConv(n, l.size, l.size, 1, nil, fuse.Epilogue{})
 				require.NoError(b, err)
-				e, err := conv.NewExec(team, layout.Alloc(conv.ScratchLen(workers)))
+				e, err := conv.NewExec(layout.Alloc(conv.ScratchLen(workers)), team)
 				require.NoError(b, err)
 				src, dst := x, layout.Alloc(n*layout.Len(k, l.size, l.size))
 				if op == "input" {
@@ -277,7 +278,7 @@ func BenchmarkGradients(b *testing.B) {
 			}
 			g, err := NewWeightGrad(n, l.c, l.size, l.size, l.k, 1)
 			require.NoError(b, err)
-			e, err := g.NewExec(team, layout.Alloc(g.ScratchLen(workers)))
+			e, err := g.NewExec(layout.Alloc(g.ScratchLen(workers)), team)
 			require.NoError(b, err)
 			dw := make([]float32, len(weights))
 			run("weight", func() error { return e.Run(context.Background(), dw, nil, x, dy) })

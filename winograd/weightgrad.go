@@ -184,9 +184,9 @@ type gradWorker struct {
 	taps filterTaps
 }
 
-// NewExec binds g to a team, which may be nil, and to at least ScratchLen floats
-// of scratch, which others may use between runs. Errors wrap ErrShape.
-func (g *WeightGrad) NewExec(team *parallel.Team, scratch []float32) (*WeightGradExec, error) {
+// NewExec binds g to scratch of at least ScratchLen floats, which others may use
+// between runs, and to a team, which may be nil. Errors wrap ErrShape.
+func (g *WeightGrad) NewExec(scratch []float32, team *parallel.Team) (*WeightGradExec, error) {
 	if need := g.ScratchLen(team.Workers()); len(scratch) < need {
 		return nil, shape.Errorf("winograd: %d floats of scratch, want %d", len(scratch), need)
 	}

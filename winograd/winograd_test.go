@@ -6,6 +6,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/internal/bilinear"
 	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/internal/product"
@@ -45,7 +46,7 @@ func forEachVariant(t *testing.T, f func(t *testing.T, v variant)) {
 
 type problem struct {
 	n, c, h, w, k, pad int
-	e                  Epilogue
+	e                  fuse.Epilogue
 }
 
 func (p problem) String() string {
@@ -66,7 +67,7 @@ func convolve(t testing.TB, v variant, p problem, x, w, bias []float32, workers 
 	conv, err := f.NewConv(p.n, p.h, p.w, p.pad, bias, p.e)
 	require.NoError(t, err)
 	scratch := testutil.NaNGuarded(t, conv.ScratchLen(workers))
-	e, err := conv.NewExec(team, scratch)
+	e, err := conv.NewExec(scratch, team)
 	require.NoError(t, err)
 	in, out := layout.Len(p.c, p.h, p.w), layout.Len(p.k, conv.ph, conv.pw)
 	src := testutil.NaNGuarded(t, p.n*in)
@@ -211,7 +212,7 @@ func checkConv(t *testing.T, v variant, seed uint64, p problem, workers int) {
 	testutil.Check(t, "convolution", p, convolve(t, v, p, x, w, b, workers), want, bound)
 }
 
-var epilogues = []Epilogue{{}, {ReLU: true}, {ReLU: true, Pool: true}}
+var epilogues = []fuse.Epilogue{{}, {ReLU: true}, {ReLU: true, Pool: true}}
 
 // TestConv goes through every size of a tile's remainder, with and without
 // padding, blocks of channels that are full and not, and each epilogue.
@@ -433,15 +434,15 @@ func TestErrors(t *testing.T) {
 	require.ErrorIs(t, err, ErrShape)
 	f, err := NewFilter(4, 2, 2, make([]float32, 36), nil)
 	require.NoError(t, err)
-	for _, p := range []problem{{n: 0, h: 4, w: 4, pad: 1}, {n: 1, h: 2, w: 4}, {n: 1, h: 4, w: 4, pad: 3}, {n: 1, h: 1, w: 9, pad: 1, e: epilogues[2]}, {n: 1, h: 4, w: 4, pad: 1, e: Epilogue{Pool: true}}} {
+	for _, p := range []problem{{n: 0, h: 4, w: 4, pad: 1}, {n: 1, h: 2, w: 4}, {n: 1, h: 4, w: 4, pad: 3}, {n: 1, h: 1, w: 9, pad: 1, e: epilogues[2]}, {n: 1, h: 4, w: 4, pad: 1, e: fuse.Epilogue{Pool: true}}} {
 		_, err = f.NewConv(p.n, p.h, p.w, p.pad, nil, p.e)
 		require.ErrorIs(t, err, ErrShape, "%v", p)
 	}
-	conv, err := f.NewConv(1, 4, 4, 1, nil, Epilogue{})
+	conv, err := f.NewConv(1, 4, 4, 1, nil, fuse.Epilogue{})
 	require.NoError(t, err)
-	_, err = conv.NewExec(nil, make([]float32, conv.ScratchLen(1)-1))
+	_, err = conv.NewExec(make([]float32, conv.ScratchLen(1)-1), nil)
 	require.ErrorIs(t, err, ErrShape)
-	e, err := conv.NewExec(nil, make([]float32, conv.ScratchLen(1)))
+	e, err := conv.NewExec(make([]float32, conv.ScratchLen(1)), nil)
 	require.NoError(t, err)
 	require.ErrorIs(t, e.Run(context.Background(), make([]float32, 255), make([]float32, 256)), ErrShape)
 	require.ErrorIs(t, e.Run(context.Background(), make([]float32, 256), make([]float32, 255)), ErrShape)
@@ -461,7 +462,7 @@ func TestNoAllocation(t *testing.T) {
 		conv, err := f.NewConv(1, size, size, 1, nil, epilogues[2])
 		require.NoError(t, err)
 		team := parallel.NewTeam(2)
-		e, err := conv.NewExec(team, layout.Alloc(conv.ScratchLen(2)))
+		e, err := conv.NewExec(layout.Alloc(conv.ScratchLen(2)), team)
 		require.NoError(t, err)
 		dst, src := make([]float32, conv.dstLen()), make([]float32, conv.srcLen())
 		require.Zero(t, testing.AllocsPerRun(5, func() {
@@ -475,7 +476,7 @@ func TestNoAllocation(t *testing.T) {
 func FuzzInputGrad(f *testing.F) {
 	f.Add(uint64(1), uint8(17), uint8(5), uint8(9), uint8(20), uint8(1))
 	f.Fuzz(func(t *testing.T, seed uint64, c, h, w, k, pad uint8) {
-		p := problem{1, 1 + int(c)%40, 3 + int(h)%12, 3 + int(w)%12, 1 + int(k)%80, int(pad) % 2, Epilogue{}}
+		p := problem{1, 1 + int(c)%40, 3 + int(h)%12, 3 + int(w)%12, 1 + int(k)%80, int(pad) % 2, fuse.Epilogue{}}
 		for _, v := range variants() {
 			testInputGrad(t, v, p, seed)
 		}
@@ -517,10 +518,10 @@ func BenchmarkConv(b *testing.B) {
 				b.Run(fmt.Sprintf("layer=%s/threads=%d/kernel=%v", l.name, workers, v), func(b *testing.B) {
 					f, err := newFilter(v.kern, v.tr, v.tr.m, l.c, l.k, false, testutil.Uniform(1, l.c*l.k*9), nil)
 					require.NoError(b, err)
-					conv, err := f.NewConv(1, l.s, l.s, 1, nil, Epilogue{ReLU: true, Pool: l.pool})
+					conv, err := f.NewConv(1, l.s, l.s, 1, nil, fuse.Epilogue{ReLU: true, Pool: l.pool})
 					require.NoError(b, err)
 					team := parallel.NewTeam(workers)
-					e, err := conv.NewExec(team, layout.Alloc(conv.ScratchLen(workers)))
+					e, err := conv.NewExec(layout.Alloc(conv.ScratchLen(workers)), team)
 					require.NoError(b, err)
 					src, dst := layout.Alloc(conv.srcLen()), layout.Alloc(conv.dstLen())
 					copy(src, testutil.Uniform(2, len(src)))

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
@@ -67,7 +68,7 @@ func (d *convsDriver) build(params []vgg.Param) error {
 			return fmt.Errorf("%s is no 3×3 convolution", l.Name)
 		}
 		in, out := shapes[i-1], shapes[i]
-		ep := winograd.Epilogue{ReLU: true, Pool: d.config.Layers[i+1].Kind == vgg.Pool}
+		ep := fuse.Epilogue{ReLU: true, Pool: d.config.Layers[i+1].Kind == vgg.Pool}
 		name := l.Name
 		if ep.Pool {
 			name, out = name+"+"+d.config.Layers[i+1].Name, shapes[i+1]
@@ -81,7 +82,7 @@ func (d *convsDriver) build(params []vgg.Param) error {
 		if err != nil {
 			return err
 		}
-		exec, err := conv.NewExec(d.team, layout.Alloc(conv.ScratchLen(d.team.Workers())))
+		exec, err := conv.NewExec(layout.Alloc(conv.ScratchLen(d.team.Workers())), d.team)
 		if err != nil {
 			return err
 		}

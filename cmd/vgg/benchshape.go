@@ -14,7 +14,7 @@ import (
 
 // algorithms are the options of --algorithm.
 var algorithms = map[string][]conv3x3.Option{
-	"auto": nil, "direct": {conv3x3.Direct}, "winograd2": {conv3x3.Winograd(2)}, "winograd4": {conv3x3.Winograd(4)},
+	"auto": nil, "direct": {conv3x3.Direct()}, "winograd2": {conv3x3.Winograd(2)}, "winograd4": {conv3x3.Winograd(4)},
 }
 
 // convolution times one convolution on blocked activations, as a network runs it.
@@ -69,7 +69,7 @@ func (c *benchCmd) convolution(ctx context.Context, r *benchResult) error {
 		if err != nil {
 			return err
 		}
-		e, err := f.NewExec(spec, team, layout.Alloc(n))
+		e, err := f.NewExec(spec, layout.Alloc(n), team)
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/gemm"
 	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/internal/direct"
@@ -137,7 +138,7 @@ func choices() ([]choice, error) {
 		if err != nil {
 			return nil, err
 		}
-		conv, err := f.NewConv(1, l.side, l.side, 1, nil, winograd.Epilogue{ReLU: true})
+		conv, err := f.NewConv(1, l.side, l.side, 1, nil, fuse.Epilogue{ReLU: true})
 		if err != nil {
 			return nil, err
 		}

@@ -25,7 +25,7 @@ const module = "github.com/nonet-go/nonet"
 // longest entry that is its path or a folder above it, and imports nothing from a
 // higher level.
 var levels = [][]string{
-	{"internal", "vgg/labels", "vgg/picture", "vgg/weights"},
+	{"internal", "fuse", "vgg/labels", "vgg/picture", "vgg/weights"},
 	{"layout", "parallel"},
 	{"gemm", "vgg/internal/netfile"},
 	{"winograd"},

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/nonet-go/nonet/conv3x3"
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/gemm"
 	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/internal/half"
@@ -75,7 +76,7 @@ func (k *kernels) convolutions() {
 	for _, a := range []struct {
 		name string
 		opt  conv3x3.Option
-	}{{"direct", conv3x3.Direct}, {"F(2×2,3×3)", conv3x3.Winograd(2)}, {"F(4×4,3×3)", conv3x3.Winograd(4)}} {
+	}{{"direct", conv3x3.Direct()}, {"F(2×2,3×3)", conv3x3.Winograd(2)}, {"F(4×4,3×3)", conv3x3.Winograd(4)}} {
 		forward := func(what string, want []float64, follow ...conv3x3.Option) {
 			y := make([]float32, len(want))
 			p, err := conv3x3.NewPlan(s, w, b, append(follow, a.opt, conv3x3.Workers(2))...)
@@ -85,8 +86,8 @@ func (k *kernels) convolutions() {
 			k.row(a.name, what, err, y, want)
 		}
 		forward("convolution", want)
-		forward("convolution, ReLU", relu, conv3x3.ReLU)
-		forward("convolution, ReLU, pool", pooled, conv3x3.Pool)
+		forward("convolution, ReLU", relu, conv3x3.ReLU())
+		forward("convolution, ReLU, pool", pooled, conv3x3.Pool())
 		dx, dw := make([]float32, len(x)), make([]float32, len(w))
 		g, err := conv3x3.NewGradPlan(s, w, a.opt, conv3x3.Workers(2))
 		if err == nil {
@@ -176,7 +177,7 @@ func (k *kernels) pools() {
 	k.exact("pool", "maximum", err, y, want)
 
 	full, back := make([]float32, len(x)), make([]float32, len(bx))
-	g, err := pool.NewMaxPoolGrad(n, c, h, w, false, k.team)
+	g, err := pool.NewMaxPoolGrad(n, c, h, w, fuse.Epilogue{}, k.team)
 	if err == nil {
 		err = g.Run(k.ctx, back, bx, by, blocked(dy, n, c, h/2, w/2))
 	}

@@ -42,7 +42,7 @@ func (c Conv) operands() (x, w, bias []float32) {
 func (c Conv) exec(t testing.TB, team *parallel.Team, opts ...conv3x3.Option) (run func(context.Context, []float32, []float32) error, dst, src []float32) {
 	x, w, bias := c.operands()
 	src, dst = layout.Alloc(layout.Len(c.C, c.H, c.W)), layout.Alloc(layout.Len(c.K, c.OH(), c.OW()))
-	layout.FromNCHW(src, x, c.C, c.H, c.W)
+	layout.FromNCHW(c.C, c.H, c.W, src, x)
 	if c.Kernel == 1 {
 		p, err := gemm.NewPointwise(c.C, c.K, w, bias)
 		require.NoError(t, err)
@@ -154,7 +154,7 @@ func TestAgree(t *testing.T) {
 			run, dst, src := c.exec(t, nil, opts...)
 			require.NoError(t, run(context.Background(), dst, src))
 			got := make([]float32, len(y))
-			layout.ToNCHW(got, dst, c.K, c.OH(), c.OW())
+			layout.ToNCHW(c.K, c.OH(), c.OW(), got, dst)
 			largest, _ := testutil.RelErrors(got, y)
 			require.Less(t, largest, 3e-5, "%v by %s", c, name)
 		}

@@ -99,6 +99,14 @@ func (d *directConv) bind(team *parallel.Team, scratch, bias []float32) error {
 	return nil
 }
 
+func (d *directConv) setBias(bias []float32) error {
+	if len(bias) != d.f.k {
+		return shape.Errorf("conv3x3: %d biases for %d outputs", len(bias), d.f.k)
+	}
+	copy(d.bias, bias)
+	return nil
+}
+
 func (d *directConv) srcLen() int {
 	if d.planar {
 		return d.n * d.f.c * d.h * d.w

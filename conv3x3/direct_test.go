@@ -203,8 +203,8 @@ func TestInputGradFilter(t *testing.T) {
 }
 
 // convertEach changes the layout of n pictures.
-func convertEach(dst, src []float32, n, c, h, w int, convert func(dst, src []float32, c, h, w int)) {
+func convertEach(dst, src []float32, n, c, h, w int, convert func(c, h, w int, dst, src []float32)) {
 	for i := range n {
-		convert(dst[i*len(dst)/n:][:len(dst)/n], src[i*len(src)/n:][:len(src)/n], c, h, w)
+		convert(c, h, w, dst[i*len(dst)/n:][:len(dst)/n], src[i*len(src)/n:][:len(src)/n])
 	}
 }

@@ -80,7 +80,7 @@ func Example_network() {
 	if err := run2.Run(ctx, y2, y1); err != nil {
 		panic(err)
 	}
-	layout.ToNCHW(flat, y2, channels, size/2, size/2)
+	layout.ToNCHW(channels, size/2, size/2, flat, y2)
 	if err := run3.Run(ctx, logits, flat, 1); err != nil {
 		panic(err)
 	}

@@ -179,7 +179,7 @@ type Spec struct {
 // goroutine at a time may use it.
 type Exec struct {
 	run            func(ctx context.Context, dst, src, mask []float32) error
-	bias           []float32 // that run uses, padded
+	setBias        func(bias []float32) error
 	dstLen, srcLen int
 }
 
@@ -236,7 +236,7 @@ func (f *Filter) NewExec(s Spec, scratch []float32, team *parallel.Team) (*Exec,
 		if err := d.bind(team, scratch, f.bias); err != nil {
 			return nil, err
 		}
-		e.run, e.srcLen, e.bias = d.runMasked, d.srcLen(), d.bias
+		e.run, e.srcLen, e.setBias = d.runMasked, d.srcLen(), d.setBias
 		return e, nil
 	}
 	c, err := f.wino.NewConv(s.N, s.H, s.W, s.Pad, f.bias, s.Epilogue)
@@ -250,17 +250,13 @@ func (f *Filter) NewExec(s Spec, scratch []float32, team *parallel.Team) (*Exec,
 	if err != nil {
 		return nil, err
 	}
-	e.run, e.bias = w.RunMasked, c.Bias()
+	e.run, e.setBias = w.RunMasked, w.SetBias
 	return e, nil
 }
 
-// SetBias replaces the biases, of which there are as many as outputs: training
-// does, after each step.
-func (e *Exec) SetBias(bias []float32) {
-	for i, b := range bias {
-		e.bias[i] = b + 0 // never −0, see winograd.Conv
-	}
-}
+// SetBias replaces the biases, one for each output channel: training does so after
+// each step. Errors wrap ErrShape.
+func (e *Exec) SetBias(bias []float32) error { return e.setBias(bias) }
 
 // Run computes dst, blocked, from src, blocked or NCHW as the Spec says; see
 // package layout. They must not overlap. It returns an error if a length is

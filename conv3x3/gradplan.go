@@ -13,8 +13,8 @@ import (
 // activations in NCHW:
 //
 //	dX[n][c][y][x]  = Σ_{k,i,j} W[k][c][i][j] · dY[n][k][y−i+pad][x−j+pad]
-//	dW[k][c][i][j] += Σ_{n,y,x} dY[n][k][y][x] · X[n][c][y+i−pad][x+j−pad]
-//	db[k]          += Σ_{n,y,x} dY[n][k][y][x]
+//	dW[k][c][i][j] = Σ_{n,y,x} dY[n][k][y][x] · X[n][c][y+i−pad][x+j−pad]
+//	db[k]          = Σ_{n,y,x} dY[n][k][y][x]
 //
 // dY is the gradient of the sum before any ReLU: where Y has one, take dY through
 // it first, by ReLUGrad. A GradPlan has packed filters and memory of its own. One
@@ -28,14 +28,12 @@ type GradPlan struct {
 	input     *Exec
 	weights   *WeightGradExec
 	x, y      []float32 // blocked
-	dw        []float32
-	sums      []float64 // of dY, a channel each
-	dst, src  []float32 // of the conversion under way
+	dst, src  []float32 // of the step under way
 	channels  int
 	plane     int
 	load      func(worker, item int)
 	store     func(worker, item int)
-	sumBlocks func(worker, item int)
+	sumPlanes func(worker, item int)
 }
 
 // NewGradPlan packs filters [K][C][3][3], which are not kept. Of the options,
@@ -61,7 +59,7 @@ func NewGradPlan(s Shape, weights []float32, opts ...Option) (*GradPlan, error) 
 	if err != nil {
 		return nil, err
 	}
-	g, err := NewWeightGrad(s.N, s.C, s.H, s.W, s.K, s.Pad)
+	g, err := NewWeightGrad(s)
 	if err != nil {
 		return nil, err
 	}
@@ -78,8 +76,7 @@ func NewGradPlan(s Shape, weights []float32, opts ...Option) (*GradPlan, error) 
 	}
 	p.x = layout.Alloc(s.N * layout.Len(s.C, s.H, s.W))
 	p.y = layout.Alloc(s.N * layout.Len(s.K, s.OH(), s.OW()))
-	p.dw, p.sums = make([]float32, s.K*s.C*9), make([]float64, s.K)
-	p.load, p.store, p.sumBlocks = p.loadBlock, p.storeBlock, p.sumBlock
+	p.load, p.store, p.sumPlanes = p.loadBlock, p.storeBlock, p.sumPlane
 	return p, nil
 }
 
@@ -108,14 +105,14 @@ func (p *GradPlan) InputGrad(dx, dy []float32) error {
 	return p.convert(p.store, dx, p.x, p.s.C, p.s.H*p.s.W)
 }
 
-// WeightGrad adds the gradient with respect to the filters to dw [K][C][3][3],
-// from the input x [N][C][H][W] and dy [N][K][OH][OW], see
-// WeightGradExec.Run for its accuracy. Errors wrap ErrShape.
+// WeightGrad sets dw [K][C][3][3] to the gradient with respect to the filters, from
+// the input x [N][C][H][W] and dy [N][K][OH][OW]. See WeightGradExec.Run for its
+// accuracy. Errors wrap ErrShape.
 func (p *GradPlan) WeightGrad(dw, x, dy []float32) error {
 	if err := p.check(x, dy); err != nil {
 		return err
 	}
-	if len(dw) != len(p.dw) {
+	if len(dw) != p.s.K*p.s.C*9 {
 		return shape.Errorf("conv3x3: filter gradient of %d floats, want %d×%d×3×3", len(dw), p.s.K, p.s.C)
 	}
 	p.team.Begin()
@@ -126,16 +123,10 @@ func (p *GradPlan) WeightGrad(dw, x, dy []float32) error {
 	if err := p.convert(p.load, p.y, dy, p.s.K, p.s.OH()*p.s.OW()); err != nil {
 		return err
 	}
-	if err := p.weights.Run(context.Background(), p.dw, nil, p.x, p.y); err != nil {
-		return err
-	}
-	for i, v := range p.dw {
-		dw[i] += v
-	}
-	return nil
+	return p.weights.Run(context.Background(), dw, nil, p.x, p.y)
 }
 
-// BiasGrad adds the gradient with respect to the biases to db [K], from
+// BiasGrad sets db [K] to the gradient with respect to the biases, from
 // dy [N][K][OH][OW]. It sums in float64. Errors wrap ErrShape.
 func (p *GradPlan) BiasGrad(db, dy []float32) error {
 	if len(dy) != p.ny || len(db) != p.s.K {
@@ -143,16 +134,10 @@ func (p *GradPlan) BiasGrad(db, dy []float32) error {
 	}
 	p.team.Begin()
 	defer p.team.End()
-	p.src = dy
-	err := p.team.Run(context.Background(), p.s.K, p.sumBlocks)
-	p.src = nil
-	if err != nil {
-		return err
-	}
-	for k, v := range p.sums {
-		db[k] += float32(v)
-	}
-	return nil
+	p.dst, p.src = db, dy
+	err := p.team.Run(context.Background(), p.s.K, p.sumPlanes)
+	p.dst, p.src = nil, nil
+	return err
 }
 
 // ReLUGrad sets dy[i] to 0 where y[i] ≤ 0: the gradient of the ReLU that made y. A
@@ -186,19 +171,19 @@ func (p *GradPlan) convert(item func(worker, item int), dst, src []float32, chan
 }
 
 func (p *GradPlan) loadBlock(_, item int) {
-	layout.LoadBlock(p.dst, p.src, item, p.channels, p.plane)
+	layout.LoadBlock(p.channels, p.plane, item, p.dst, p.src)
 }
 
 func (p *GradPlan) storeBlock(_, item int) {
-	layout.StoreBlock(p.dst, p.src, item, p.channels, p.plane)
+	layout.StoreBlock(p.channels, p.plane, item, p.dst, p.src)
 }
 
-func (p *GradPlan) sumBlock(_, k int) {
+func (p *GradPlan) sumPlane(_, k int) {
 	plane, sum := p.s.OH()*p.s.OW(), 0.0
 	for n := range p.s.N {
 		for _, v := range p.src[(n*p.s.K+k)*plane:][:plane] {
 			sum += float64(v)
 		}
 	}
-	p.sums[k] = sum
+	p.dst[k] = float32(sum)
 }

@@ -71,11 +71,11 @@ func NewPlan(s Shape, weights, bias []float32, opts ...Option) (*Plan, error) {
 }
 
 func (p *Plan) loadBlock(_, item int) {
-	layout.LoadBlock(p.in, p.src, item, p.s.C, p.s.H*p.s.W)
+	layout.LoadBlock(p.s.C, p.s.H*p.s.W, item, p.in, p.src)
 }
 
 func (p *Plan) storeBlock(_, item int) {
-	layout.StoreBlock(p.dst, p.out, item, p.s.K, p.oh*p.ow)
+	layout.StoreBlock(p.s.K, p.oh*p.ow, item, p.dst, p.out)
 }
 
 // OutputShape returns the size of the result: Shape's OH and OW, or half of

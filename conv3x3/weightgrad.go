@@ -18,16 +18,16 @@ type WeightGrad struct {
 	direct *directGrad
 }
 
-// NewWeightGrad describes the gradient for n pictures of c×h×w, convolved to k
-// channels with padding pad, 0 or 1. Errors wrap ErrShape.
-func NewWeightGrad(n, c, h, w, k, pad int) (*WeightGrad, error) {
-	if err := (Shape{n, c, h, w, k, pad}).check(); err != nil {
+// NewWeightGrad describes the gradient of a convolution of shape s. Errors wrap
+// ErrShape.
+func NewWeightGrad(s Shape) (*WeightGrad, error) {
+	if err := s.check(); err != nil {
 		return nil, err
 	}
-	if choose(c, -1) == 0 {
-		return &WeightGrad{direct: newDirectGrad(direct.Best(), n, c, h, w, k, pad)}, nil
+	if choose(s.C, -1) == 0 {
+		return &WeightGrad{direct: newDirectGrad(direct.Best(), s.N, s.C, s.H, s.W, s.K, s.Pad)}, nil
 	}
-	g, err := winograd.NewWeightGrad(n, c, h, w, k, pad)
+	g, err := winograd.NewWeightGrad(s.N, s.C, s.H, s.W, s.K, s.Pad)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 func blockEach(t testing.TB, x []float32, n, c, h, w int) []float32 {
 	b := testutil.NaNGuarded(t, n*layout.Len(c, h, w))
 	for i := range n {
-		layout.FromNCHW(b[i*layout.Len(c, h, w):], x[i*c*h*w:], c, h, w)
+		layout.FromNCHW(c, h, w, b[i*layout.Len(c, h, w):], x[i*c*h*w:])
 	}
 	return b
 }
@@ -66,10 +66,10 @@ func TestDirectGrad(t *testing.T) {
 }
 
 func TestWeightGradErrors(t *testing.T) {
-	_, err := NewWeightGrad(1, 3, 2, 2, 1, 0)
+	_, err := NewWeightGrad(Shape{1, 3, 2, 2, 1, 0})
 	require.ErrorIs(t, err, ErrShape)
 	for _, c := range []int{3, 16} {
-		g, err := NewWeightGrad(1, c, 4, 4, 16, 1)
+		g, err := NewWeightGrad(Shape{1, c, 4, 4, 16, 1})
 		require.NoError(t, err)
 		_, err = g.NewExec(make([]float32, g.ScratchLen(1)-1), nil)
 		require.Error(t, err)
@@ -115,5 +115,31 @@ func TestRunMasked(t *testing.T) {
 		require.NoError(t, e.RunMasked(context.Background(), got, dy, mask))
 		testutil.CheckBits(t, "masked", s, got, want)
 		require.ErrorIs(t, e.RunMasked(context.Background(), got, dy, mask[1:]), ErrShape)
+	}
+}
+
+// TestSetBias: an Exec whose biases were replaced computes what one made with them does.
+func TestSetBias(t *testing.T) {
+	for _, c := range []int{3, 16} { // direct and Winograd
+		w, b := testutil.Normal(1, 5*c*9), testutil.Normal(2, 5)
+		spec := Spec{N: 1, H: 4, W: 4, Pad: 1}
+		exec := func(bias []float32) *Exec {
+			f, err := NewFilter(c, 5, w, bias, nil)
+			require.NoError(t, err)
+			need, err := f.ScratchLen(spec, 1)
+			require.NoError(t, err)
+			e, err := f.NewExec(spec, make([]float32, need), nil)
+			require.NoError(t, err)
+			return e
+		}
+		e, with := exec(nil), exec(b)
+		require.ErrorIs(t, e.SetBias(b[:4]), ErrShape)
+		require.ErrorIs(t, e.SetBias(make([]float32, 6)), ErrShape)
+		require.NoError(t, e.SetBias(b))
+		x := blockEach(t, testutil.Normal(3, c*16), 1, c, 4, 4)
+		got, want := testutil.NaNGuarded(t, 16*16), make([]float32, 16*16)
+		require.NoError(t, e.Run(context.Background(), got, x))
+		require.NoError(t, with.Run(context.Background(), want, x))
+		testutil.CheckBits(t, "biases", c, got, want)
 	}
 }

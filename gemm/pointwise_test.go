@@ -28,14 +28,14 @@ func pointwise(t testing.TB, kern *direct.Kernel, s pointwiseShape, x, w, bias [
 	in, out := layout.Len(s.c, s.h, s.w), layout.Len(s.k, s.h, s.w)
 	src, dst := testutil.NaNGuarded(t, s.n*in), testutil.NaNGuarded(t, s.n*out)
 	for i := range s.n {
-		layout.FromNCHW(src[i*in:][:in], x[i*s.c*s.h*s.w:], s.c, s.h, s.w)
+		layout.FromNCHW(s.c, s.h, s.w, src[i*in:][:in], x[i*s.c*s.h*s.w:])
 	}
 	team.Begin()
 	defer team.End()
 	require.NoError(t, e.Run(context.Background(), dst, src))
 	y := make([]float32, s.n*s.k*s.h*s.w)
 	for i := range s.n {
-		layout.ToNCHW(y[i*s.k*s.h*s.w:], dst[i*out:][:out], s.k, s.h, s.w)
+		layout.ToNCHW(s.k, s.h, s.w, y[i*s.k*s.h*s.w:], dst[i*out:][:out])
 	}
 	for i, v := range dst {
 		if ch := i/(16*s.h*s.w)%layout.Blocks(s.k)*16 + i%16; ch >= s.k {
@@ -155,7 +155,7 @@ func testPointwiseGrad(t *testing.T, s pointwiseShape, seed uint64) {
 	blocked := func(x []float32, c int) []float32 {
 		b := testutil.NaNGuarded(t, s.n*layout.Len(c, s.h, s.w))
 		for j := range s.n {
-			layout.FromNCHW(b[j*layout.Len(c, s.h, s.w):], x[j*c*s.h*s.w:], c, s.h, s.w)
+			layout.FromNCHW(c, s.h, s.w, b[j*layout.Len(c, s.h, s.w):], x[j*c*s.h*s.w:])
 		}
 		return b
 	}
@@ -182,7 +182,7 @@ func testPointwiseGrad(t *testing.T, s pointwiseShape, seed uint64) {
 	require.NoError(t, e.Run(context.Background(), dst, blocked(dy, s.k)))
 	dx := make([]float32, len(x))
 	for j := range s.n {
-		layout.ToNCHW(dx[j*s.c*s.h*s.w:], dst[j*layout.Len(s.c, s.h, s.w):], s.c, s.h, s.w)
+		layout.ToNCHW(s.c, s.h, s.w, dx[j*s.c*s.h*s.w:], dst[j*layout.Len(s.c, s.h, s.w):])
 	}
 	testutil.Check(t, "dX", s, dx, want, ref.Bound(s.k, mag))
 }

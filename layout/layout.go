@@ -40,19 +40,19 @@ func BatchLen(n, c, h, w int) int {
 // FromNCHW converts one picture [c][h][w] to blocks and writes the padded
 // channels as zeros. dst has Len(c, h, w) elements and must not overlap src. It
 // panics on shorter slices and does not allocate.
-func FromNCHW(dst, src []float32, c, h, w int) {
+func FromNCHW(c, h, w int, dst, src []float32) {
 	check(len(src), len(dst), c, h, w)
 	for b := range Blocks(c) {
-		LoadBlock(dst, src, b, c, h*w)
+		LoadBlock(c, h*w, b, dst, src)
 	}
 }
 
 // ToNCHW converts one blocked picture to [c][h][w]; dst has c*h*w elements and
 // must not overlap src. It panics on shorter slices and does not allocate.
-func ToNCHW(dst, src []float32, c, h, w int) {
+func ToNCHW(c, h, w int, dst, src []float32) {
 	check(len(dst), len(src), c, h, w)
 	for b := range Blocks(c) {
-		StoreBlock(dst, src, b, c, h*w)
+		StoreBlock(c, h*w, b, dst, src)
 	}
 }
 
@@ -69,16 +69,16 @@ func checkPlane(pixels int) {
 	}
 }
 
-// LoadBlock is the part of FromNCHW that makes block i, counted over all
-// pictures: dst and src may hold several, of c channels of plane pixels each.
-func LoadBlock(dst, src []float32, i, c, plane int) {
+// LoadBlock is the part of FromNCHW that makes block i. dst and src may hold several
+// pictures of c channels of plane pixels each; i counts the blocks of all of them.
+func LoadBlock(c, plane, i int, dst, src []float32) {
 	checkPlane(plane)
 	first, channels := blockOf(i, c)
 	fromPlanes(dst[i*Block*plane:][:Block*plane], src[first*plane:][:channels*plane], channels, plane)
 }
 
-// StoreBlock is the part of ToNCHW that takes block i, counted over all pictures.
-func StoreBlock(dst, src []float32, i, c, plane int) {
+// StoreBlock is the part of ToNCHW that takes block i, as LoadBlock counts it.
+func StoreBlock(c, plane, i int, dst, src []float32) {
 	checkPlane(plane)
 	first, channels := blockOf(i, c)
 	toPlanes(dst[first*plane:][:channels*plane], src[i*Block*plane:][:Block*plane], channels, plane)

@@ -19,7 +19,7 @@ func TestRoundTrip(t *testing.T) {
 		for i := range blocked {
 			blocked[i] = -1
 		}
-		FromNCHW(blocked, src, c, h, w)
+		FromNCHW(c, h, w, blocked, src)
 		for ch := range Blocks(c) * Block {
 			for p := range h * w {
 				want := float32(0)
@@ -30,18 +30,18 @@ func TestRoundTrip(t *testing.T) {
 			}
 		}
 		back := make([]float32, len(src))
-		ToNCHW(back, blocked, c, h, w)
+		ToNCHW(c, h, w, back, blocked)
 		require.Equal(t, src, back)
 	}
 }
 
 func TestLengths(t *testing.T) {
 	const message = "layout: slice of a picture is too short"
-	require.PanicsWithValue(t, message, func() { FromNCHW(make([]float32, 31), make([]float32, 6), 3, 1, 2) })
-	require.PanicsWithValue(t, message, func() { FromNCHW(make([]float32, 32), make([]float32, 5), 3, 1, 2) })
-	require.PanicsWithValue(t, message, func() { ToNCHW(make([]float32, 5), make([]float32, 32), 3, 1, 2) })
-	require.PanicsWithValue(t, message, func() { ToNCHW(make([]float32, 6), make([]float32, 31), 3, 1, 2) })
-	require.PanicsWithValue(t, message, func() { ToNCHW(nil, nil, -1, 1, 0) })
+	require.PanicsWithValue(t, message, func() { FromNCHW(3, 1, 2, make([]float32, 31), make([]float32, 6)) })
+	require.PanicsWithValue(t, message, func() { FromNCHW(3, 1, 2, make([]float32, 32), make([]float32, 5)) })
+	require.PanicsWithValue(t, message, func() { ToNCHW(3, 1, 2, make([]float32, 5), make([]float32, 32)) })
+	require.PanicsWithValue(t, message, func() { ToNCHW(3, 1, 2, make([]float32, 6), make([]float32, 31)) })
+	require.PanicsWithValue(t, message, func() { ToNCHW(-1, 1, 0, nil, nil) })
 }
 
 func TestAlloc(t *testing.T) {

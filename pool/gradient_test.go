@@ -18,7 +18,7 @@ import (
 func toBlocks(t testing.TB, s size, h, w int, x []float32) []float32 {
 	b := testutil.NaNGuarded(t, s.n*layout.Len(s.c, h, w))
 	for i := range s.n {
-		layout.FromNCHW(b[i*layout.Len(s.c, h, w):], x[i*s.c*h*w:], s.c, h, w)
+		layout.FromNCHW(s.c, h, w, b[i*layout.Len(s.c, h, w):], x[i*s.c*h*w:])
 	}
 	return b
 }

@@ -27,12 +27,12 @@ func blocked(t testing.TB, s size, oh, ow int, x []float32, f func(dst, src []fl
 	in, out := layout.Len(s.c, s.h, s.w), layout.Len(s.c, oh, ow)
 	src, dst := testutil.NaNGuarded(t, s.n*in), testutil.NaNGuarded(t, s.n*out)
 	for i := range s.n {
-		layout.FromNCHW(src[i*in:][:in], x[i*s.c*s.h*s.w:], s.c, s.h, s.w)
+		layout.FromNCHW(s.c, s.h, s.w, src[i*in:][:in], x[i*s.c*s.h*s.w:])
 	}
 	require.NoError(t, f(dst, src))
 	y := make([]float32, s.n*s.c*oh*ow)
 	for i := range s.n {
-		layout.ToNCHW(y[i*s.c*oh*ow:], dst[i*out:][:out], s.c, oh, ow)
+		layout.ToNCHW(s.c, oh, ow, y[i*s.c*oh*ow:], dst[i*out:][:out])
 	}
 	for i, v := range dst {
 		if ch := i/(16*oh*ow)%layout.Blocks(s.c)*16 + i%16; ch >= s.c {

@@ -99,10 +99,10 @@ func TestHugeSizes(t *testing.T) {
 		{"conv3x3.NewFilter", []int{16, 16}, func(s []int) (any, error) { return conv3x3.NewFilter(s[0], s[1], w, nil, nil) }},
 		{"conv3x3.NewInputGradFilter", []int{16, 16}, func(s []int) (any, error) { return conv3x3.NewInputGradFilter(s[0], s[1], w, nil) }},
 		{"conv3x3.NewWeightGrad", []int{1, 16, 8, 8, 16, 1}, func(s []int) (any, error) {
-			return conv3x3.NewWeightGrad(s[0], s[1], s[2], s[3], s[4], s[5])
+			return conv3x3.NewWeightGrad(conv3x3.Shape{N: s[0], C: s[1], H: s[2], W: s[3], K: s[4], Pad: s[5]})
 		}},
 		{"conv3x3.NewWeightGrad, direct", []int{1, 3, 8, 8, 16, 1}, func(s []int) (any, error) {
-			return conv3x3.NewWeightGrad(s[0], s[1], s[2], s[3], s[4], s[5])
+			return conv3x3.NewWeightGrad(conv3x3.Shape{N: s[0], C: s[1], H: s[2], W: s[3], K: s[4], Pad: s[5]})
 		}},
 		{"conv3x3.Filter.NewExec", []int{1, 8, 8, 1}, func(s []int) (any, error) {
 			return direct.NewExec(conv3x3.Spec{N: s[0], H: s[1], W: s[2], Pad: s[3]}, make([]float32, 1<<14), nil)
@@ -179,8 +179,8 @@ func TestLayoutHuge(t *testing.T) {
 		require.Equal(t, math.MaxInt, layout.BatchLen(n, 4, 4, 4))
 		require.Panics(t, func() { layout.Alloc(n) })
 		x := make([]float32, 256)
-		require.PanicsWithValue(t, "layout: slice of a picture is too short", func() { layout.FromNCHW(x, x, n, 2, 2) })
-		require.PanicsWithValue(t, "layout: slice of a picture is too short", func() { layout.LoadBlock(x, x, 0, 16, n) })
-		require.PanicsWithValue(t, "layout: slice of a picture is too short", func() { layout.StoreBlock(x, x, 0, 16, n) })
+		require.PanicsWithValue(t, "layout: slice of a picture is too short", func() { layout.FromNCHW(n, 2, 2, x, x) })
+		require.PanicsWithValue(t, "layout: slice of a picture is too short", func() { layout.LoadBlock(16, n, 0, x, x) })
+		require.PanicsWithValue(t, "layout: slice of a picture is too short", func() { layout.StoreBlock(16, n, 0, x, x) })
 	}
 }

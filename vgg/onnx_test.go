@@ -202,9 +202,9 @@ func onnxMaxPool(t *testing.T, c *testutil.ONNXCase, n testutil.ONNXNode) [][]fl
 	src, dst := layout.Alloc(d[0]*layout.Len(d[1], d[2], d[3])), layout.Alloc(d[0]*layout.Len(d[1], d[2]/2, d[3]/2))
 	y := make([]float32, d[0]*d[1]*(d[2]/2)*(d[3]/2))
 	require.Equal(t, 1, d[0])
-	layout.FromNCHW(src, ref.Float32(c.Values[n.Inputs[0]]), d[1], d[2], d[3])
+	layout.FromNCHW(d[1], d[2], d[3], src, ref.Float32(c.Values[n.Inputs[0]]))
 	require.NoError(t, e.Run(context.Background(), dst, src))
-	layout.ToNCHW(y, dst, d[1], d[2]/2, d[3]/2)
+	layout.ToNCHW(d[1], d[2]/2, d[3]/2, y, dst)
 	return [][]float32{y}
 }
 

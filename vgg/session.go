@@ -515,7 +515,7 @@ func blockEach(n int, s Shape) func(context.Context, []float32, []float32) error
 	return func(_ context.Context, dst, src []float32) error {
 		for i := range n {
 			one := len(dst) / n
-			layout.FromNCHW(dst[i*one:][:one], src[i*s.Len():][:s.Len()], s.C, s.H, s.W)
+			layout.FromNCHW(s.C, s.H, s.W, dst[i*one:][:one], src[i*s.Len():][:s.Len()])
 		}
 		return nil
 	}
@@ -646,7 +646,7 @@ func (s *Session) give(st *step, p pass, act []float32) {
 	}
 	blocked := layout.Len(o.C, o.H, o.W)
 	for i := range p.n {
-		layout.ToNCHW(dst[(p.begin+i)*o.Len():][:o.Len()], act[i*blocked:], o.C, o.H, o.W)
+		layout.ToNCHW(o.C, o.H, o.W, dst[(p.begin+i)*o.Len():][:o.Len()], act[i*blocked:])
 	}
 }
 

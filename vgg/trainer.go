@@ -353,7 +353,7 @@ func (t *Trainer) forward(ctx context.Context, input []float32) ([]float32, erro
 	start := time.Now()
 	t.beginPass(passForward, 0)
 	_ = t.team.Run(context.Background(), t.batch*layout.Blocks(t.in.C), func(_, block int) { // the context never ends
-		layout.LoadBlock(t.input, input, block, t.in.C, t.in.H*t.in.W)
+		layout.LoadBlock(t.in.C, t.in.H*t.in.W, block, t.input, input)
 	})
 	t.took(&t.times.Forward, start)
 	for i, l := range t.layers {
@@ -368,7 +368,7 @@ func (t *Trainer) forward(ctx context.Context, input []float32) ([]float32, erro
 	if t.logits == nil {
 		return y, nil
 	}
-	t.eachPicture(func(row, blocked []float32) { layout.ToNCHW(row, blocked, len(row), 1, 1) }, t.logits, y)
+	t.eachPicture(func(row, blocked []float32) { layout.ToNCHW(len(row), 1, 1, row, blocked) }, t.logits, y)
 	return t.logits, nil
 }
 
@@ -384,7 +384,7 @@ func (t *Trainer) logitsGrad(logits []float32) {
 		}
 	}
 	if t.logits != nil {
-		t.eachPicture(func(blocked, row []float32) { layout.FromNCHW(blocked, row, len(row), 1, 1) }, last.dy, t.prob)
+		t.eachPicture(func(blocked, row []float32) { layout.FromNCHW(len(row), 1, 1, blocked, row) }, last.dy, t.prob)
 	}
 }
 
@@ -512,7 +512,7 @@ func (t *Trainer) InputGradient() []float32 {
 	size, blocked := t.in.Len(), len(dx)/t.batch
 	out := make([]float32, t.batch*size)
 	for i := range t.batch {
-		layout.ToNCHW(out[i*size:][:size], dx[i*blocked:][:blocked], t.in.C, t.in.H, t.in.W)
+		layout.ToNCHW(t.in.C, t.in.H, t.in.W, out[i*size:][:size], dx[i*blocked:][:blocked])
 	}
 	return out
 }

@@ -72,7 +72,7 @@ const forwardRows = 48
 // fromBlocks brings a picture's activation into the order of the weights.
 func (f *trainFC) fromBlocks(flat, blocked []float32) {
 	if !f.hwc {
-		layout.ToNCHW(flat, blocked, f.in.C, f.in.H, f.in.W)
+		layout.ToNCHW(f.in.C, f.in.H, f.in.W, flat, blocked)
 		return
 	}
 	for p := range f.in.H * f.in.W {
@@ -85,7 +85,7 @@ func (f *trainFC) fromBlocks(flat, blocked []float32) {
 // toBlocks is the inverse of fromBlocks.
 func (f *trainFC) toBlocks(blocked, flat []float32) {
 	if !f.hwc {
-		layout.FromNCHW(blocked, flat, f.in.C, f.in.H, f.in.W)
+		layout.FromNCHW(f.in.C, f.in.H, f.in.W, blocked, flat)
 		return
 	}
 	for p := range f.in.H * f.in.W {

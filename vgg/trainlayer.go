@@ -187,7 +187,7 @@ func (b *trainBuilder) conv3x3(base trainBase, l Layer, in, out Shape) (trainLay
 			return nil, err
 		}
 	}
-	g, err := conv3x3.NewWeightGrad(n, in.C, in.H, in.W, l.Out, t.cfg.Pad)
+	g, err := conv3x3.NewWeightGrad(conv3x3.Shape{N: n, C: in.C, H: in.H, W: in.W, K: l.Out, Pad: t.cfg.Pad})
 	if err != nil {
 		return nil, err
 	}
@@ -200,8 +200,10 @@ func (b *trainBuilder) conv3x3(base trainBase, l Layer, in, out Shape) (trainLay
 }
 
 func (c *trainConv) repack(t *Trainer) error {
-	c.fwd.SetBias(t.weights[c.param+1])
-	err := c.filter.Repack(t.weights[c.param], t.team)
+	err := c.fwd.SetBias(t.weights[c.param+1])
+	if err == nil {
+		err = c.filter.Repack(t.weights[c.param], t.team)
+	}
 	if err == nil && c.turned != nil {
 		err = c.turned.Repack(t.weights[c.param], t.team)
 	}

@@ -3,6 +3,7 @@ package winograd
 import (
 	"context"
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"github.com/nonet-go/nonet/fuse"
@@ -32,10 +33,10 @@ type Conv struct {
 	oh, ow     int // of the convolution
 	ph, pw     int // of the result: after the pool, if there is one
 	epilogue   fuse.Epilogue
-	bias       []float32
-	rows, cols int // tiles of one picture
-	tiles      int // of all pictures
-	block      int // tiles of an item
+	bias       []float32 // padded to blocks
+	rows, cols int       // tiles of one picture
+	tiles      int       // of all pictures
+	block      int       // tiles of an item
 	panelMajor bool
 	blocks     int // items over tiles
 	vLen, mLen int // floats of scratch of one worker
@@ -74,18 +75,19 @@ func (f *Filter) NewConv(n, h, w, pad int, bias []float32, e fuse.Epilogue) (*Co
 		c.ph, c.pw = c.oh/2, c.ow/2
 	}
 	c.bias = make([]float32, f.outputs())
-	for i, b := range bias {
-		c.bias[i] = b + 0 // never −0: the pool orders floats as integers
-	}
+	copyBias(c.bias, bias)
 	c.rows, c.cols = (c.oh+f.m-1)/f.m, (c.ow+f.m-1)/f.m
 	c.tiles = n * c.rows * c.cols
 	c.planLoops()
 	return c, nil
 }
 
-// Bias returns the biases, padded to blocks. Their owner may change them between
-// runs; none of them may be −0, since the pool orders floats as integers.
-func (c *Conv) Bias() []float32 { return c.bias }
+// copyBias copies biases. None becomes −0: the pool orders floats as integers.
+func copyBias(dst, src []float32) {
+	for i, b := range src {
+		dst[i] = b + 0
+	}
+}
 
 // planLoops chooses the order of loops and the block sizes. None of it changes
 // a result's bits.
@@ -151,6 +153,7 @@ type Exec struct {
 	c        *Conv
 	team     *parallel.Team
 	workers  []worker
+	bias     []float32 // padded to blocks
 	item     func(worker, item int)
 	dst, src []float32
 	mask     []float32 // nil: none
@@ -171,7 +174,7 @@ func (c *Conv) NewExec(scratch []float32, team *parallel.Team) (*Exec, error) {
 	if len(scratch) < c.ScratchLen(n) {
 		return nil, shape.Errorf("winograd: %d floats of scratch, want %d", len(scratch), c.ScratchLen(n))
 	}
-	e := &Exec{c: c, team: team, workers: make([]worker, n)}
+	e := &Exec{c: c, team: team, workers: make([]worker, n), bias: slices.Clone(c.bias)}
 	for i := range e.workers {
 		w := &e.workers[i]
 		w.v, scratch = scratch[:c.vLen], scratch[c.vLen:]
@@ -213,6 +216,16 @@ func (e *Exec) RunMasked(ctx context.Context, dst, src, mask []float32) error {
 	err := e.team.Run(ctx, items, e.item)
 	e.dst, e.src, e.mask = nil, nil, nil
 	return err
+}
+
+// SetBias replaces the biases, one for each output channel: training does so after
+// each step. Errors wrap ErrShape.
+func (e *Exec) SetBias(bias []float32) error {
+	if len(bias) != e.c.f.k {
+		return shape.Errorf("winograd: %d biases for %d outputs", len(bias), e.c.f.k)
+	}
+	copyBias(e.bias, bias)
+	return nil
 }
 
 // tileMajorItem does one block of tiles: V of all channels, then each panel.
@@ -396,7 +409,7 @@ func (e *Exec) outputRun(w *worker, panel, b int, m []float32, r run) {
 	fn := f.tr.output[outputIndex(c.epilogue)]
 	kb := panel*f.kern.KB/16 + b
 	plane := e.dst[(r.picture*layout.Blocks(f.k)+kb)*c.ph*c.pw*16:][:c.ph*c.pw*16]
-	bias := &c.bias[kb*16]
+	bias := &e.bias[kb*16]
 	y, x := r.ty*side, r.tx*side
 	full := 0 // tiles that lie wholly inside the result
 	if y+side <= c.ph {

@@ -39,7 +39,7 @@ func forEachGradVariant(t testing.TB, f func(v gradVariant)) {
 func blockedCopy(t testing.TB, x []float32, n, c, h, w int) []float32 {
 	b := testutil.NaNGuarded(t, n*layout.Len(c, h, w))
 	for i := range n {
-		layout.FromNCHW(b[i*layout.Len(c, h, w):], x[i*c*h*w:], c, h, w)
+		layout.FromNCHW(c, h, w, b[i*layout.Len(c, h, w):], x[i*c*h*w:])
 	}
 	return b
 }
@@ -117,7 +117,7 @@ func testInputGrad(t *testing.T, v variant, p problem, seed uint64) {
 	require.NoError(t, e.Run(context.Background(), dst, blockedCopy(t, dy, p.n, p.k, s.OH(), s.OW())))
 	dx := make([]float32, p.n*p.c*p.h*p.w)
 	for j := range p.n {
-		layout.ToNCHW(dx[j*p.c*p.h*p.w:], dst[j*layout.Len(p.c, p.h, p.w):], p.c, p.h, p.w)
+		layout.ToNCHW(p.c, p.h, p.w, dx[j*p.c*p.h*p.w:], dst[j*layout.Len(p.c, p.h, p.w):])
 	}
 	largest, _ := testutil.RelErrors(dx, want)
 	require.Less(t, largest, gradBound, "%v %v", v, p)

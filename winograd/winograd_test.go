@@ -72,7 +72,7 @@ func convolve(t testing.TB, v variant, p problem, x, w, bias []float32, workers 
 	in, out := layout.Len(p.c, p.h, p.w), layout.Len(p.k, conv.ph, conv.pw)
 	src := testutil.NaNGuarded(t, p.n*in)
 	for i := range p.n {
-		layout.FromNCHW(src[i*in:][:in], x[i*p.c*p.h*p.w:], p.c, p.h, p.w)
+		layout.FromNCHW(p.c, p.h, p.w, src[i*in:][:in], x[i*p.c*p.h*p.w:])
 	}
 	dst := testutil.NaNGuarded(t, p.n*out)
 	team.Begin()
@@ -80,7 +80,7 @@ func convolve(t testing.TB, v variant, p problem, x, w, bias []float32, workers 
 	require.NoError(t, e.Run(context.Background(), dst, src))
 	y := make([]float32, p.n*p.k*conv.ph*conv.pw)
 	for i := range p.n {
-		layout.ToNCHW(y[i*p.k*conv.ph*conv.pw:], dst[i*out:][:out], p.k, conv.ph, conv.pw)
+		layout.ToNCHW(p.k, conv.ph, conv.pw, y[i*p.k*conv.ph*conv.pw:], dst[i*out:][:out])
 		for b := range layout.Blocks(p.k) * 16 * conv.ph * conv.pw {
 			if ch := b/(16*conv.ph*conv.pw)*16 + b%16; ch >= p.k {
 				require.Zero(t, dst[i*out+b], "padded channel %d", ch)

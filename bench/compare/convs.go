@@ -166,7 +166,7 @@ func (d *convsDriver) logits(x []float32) ([]float64, error) {
 	c, side := d.config.Channels, d.config.Size
 	out := d.config.Layers[0].Out
 	first, _ := ref.Conv2D(ref.ConvShape{N: 1, C: c, H: side, W: side, K: out, KH: 3, KW: 3, Pad: d.config.Pad}, x, d.params[0], d.params[1])
-	layout.FromNCHW(d.input, ref.Float32(ref.ReLU(first)), out, side, side)
+	layout.FromNCHW(out, side, side, d.input, ref.Float32(ref.ReLU(first)))
 	for _, s := range d.steps {
 		if _, err := s.run(); err != nil {
 			return nil, err
@@ -174,7 +174,7 @@ func (d *convsDriver) logits(x []float32) ([]float64, error) {
 	}
 	last := d.steps[len(d.steps)-1].dst
 	y := make([]float32, len(last)) // 512 channels: no padding
-	layout.ToNCHW(y, last, 512, 7, 7)
+	layout.ToNCHW(512, 7, 7, y, last)
 	h := ref.Float64(y)
 	for i := 2 * (len(d.steps) + 1); i < len(d.params); i += 2 {
 		w, b := d.params[i], d.params[i+1]

@@ -39,7 +39,7 @@ func (c *benchCmd) convolution(ctx context.Context, r *benchResult) error {
 	dst := layout.Alloc(s.N * layout.Len(s.K, s.OH(), s.OW()))
 	one := len(src) / s.N
 	for i := range s.N {
-		layout.FromNCHW(src[i*one:][:one], fill(s.C*s.H*s.W, 1000+uint64(i)), s.C, s.H, s.W)
+		layout.FromNCHW(s.C, s.H, s.W, src[i*one:][:one], fill(s.C*s.H*s.W, 1000+uint64(i)))
 	}
 	team := parallel.NewTeam(c.Threads)
 	team.Begin()

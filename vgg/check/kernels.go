@@ -231,7 +231,7 @@ func (k *kernels) elementwise() {
 func blocked(x []float32, n, c, h, w int) []float32 {
 	b := make([]float32, n*layout.Len(c, h, w))
 	for i := range n {
-		layout.FromNCHW(b[i*layout.Len(c, h, w):], x[i*c*h*w:], c, h, w)
+		layout.FromNCHW(c, h, w, b[i*layout.Len(c, h, w):], x[i*c*h*w:])
 	}
 	return b
 }
@@ -239,6 +239,6 @@ func blocked(x []float32, n, c, h, w int) []float32 {
 // unblock converts n pictures to NCHW.
 func unblock(y, b []float32, n, c, h, w int) {
 	for i := range n {
-		layout.ToNCHW(y[i*c*h*w:], b[i*layout.Len(c, h, w):], c, h, w)
+		layout.ToNCHW(c, h, w, y[i*c*h*w:], b[i*layout.Len(c, h, w):])
 	}
 }

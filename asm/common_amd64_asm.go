@@ -23,21 +23,21 @@ type vecISA struct {
 
 var vecISAs = []vecISA{{"AVX2", 8, ymm}, {"AVX512", 16, zmm}}
 
-// A productISA is what differs between instruction sets in the blocked product.
+// A ukernelISA is what differs between instruction sets in the micro-kernels.
 //
-// Register budget, tiles·vecs accumulators and:
+// Register budget, mr·vecs accumulators and:
 //
-//	AVX512: 7·4 + 3 of U + 1 of A = 32 of 32 ZMM; the fourth vector of U is read from memory by each FMA
-//	AVX2:   6·2 + 2 of U + 1 of A = 15 of 16 YMM
-type productISA struct {
+//	AVX512: 7·4 + 3 of B + 1 of A = 32 of 32 ZMM; the fourth vector of B is read from memory by each FMA
+//	AVX2:   6·2 + 2 of B + 1 of A = 15 of 16 YMM
+type ukernelISA struct {
 	suffix string
 	lanes  int
-	tiles  int // largest number of tiles
-	vecs   int // largest number of vectors of a panel
+	mr     int // rows of the tallest tile
+	vecs   int // vectors of the widest panel
 	vec    func(i int) reg.VecPhysical
 }
 
-var productISAs = []productISA{
+var ukernelISAs = []ukernelISA{
 	{"AVX2", 8, 6, 2, func(i int) reg.VecPhysical { return ymm[i] }},
 	{"AVX512", 16, 7, 4, func(i int) reg.VecPhysical { return zmm[i] }},
 }

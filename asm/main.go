@@ -28,8 +28,8 @@ type target struct {
 
 // amd64Targets lists the generated files for amd64, one line each.
 var amd64Targets = []target{
-	{"internal/direct", "direct_gen_amd64", "direct", directKernels},
-	{"internal/product", "product_gen_amd64", "product", productKernels},
+	{"internal/ukernel", "indirect_gen_amd64", "ukernel", indirectKernels},
+	{"internal/ukernel", "blocked_gen_amd64", "ukernel", blockedKernels},
 	{"internal/elementwise", "elementwise_gen_amd64", "elementwise", elementwiseKernels},
 	{"internal/transpose", "transpose_gen_amd64", "transpose", transposeKernels},
 	{"internal/peak", "peak_gen_amd64", "peak", peakKernels},
@@ -46,11 +46,11 @@ type targetARM64 struct {
 
 // arm64Targets lists the generated files for arm64, one line each.
 var arm64Targets = []targetARM64{
-	{"internal/direct", "direct_gen_arm64", "direct", directNEON},
+	{"internal/ukernel", "indirect_gen_arm64", "ukernel", indirectNEON},
+	{"internal/ukernel", "blocked_gen_arm64", "ukernel", blockedNEON},
 	{"internal/elementwise", "elementwise_gen_arm64", "elementwise", elementwiseNEON},
 	{"internal/transpose", "transpose_gen_arm64", "transpose", transposeNEON},
 	{"internal/peak", "peak_gen_arm64", "peak", peakNEON},
-	{"internal/product", "product_gen_arm64", "product", productNEON},
 	{"pool", "pool_gen_arm64", "pool", poolNEON},
 	{"winograd", "transform_gen_arm64", "winograd", winogradNEON},
 }

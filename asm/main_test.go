@@ -135,10 +135,10 @@ func TestZeroUpper(t *testing.T) {
 }
 
 // tile finds what differs in the names of one kernel on two instruction sets.
-var tile = regexp.MustCompile(`^(direct|product)[0-9]+x[0-9]+`)
+var tile = regexp.MustCompile(`^(indirect|blocked)[0-9]+x[0-9]+`)
 
 // TestSameKernels fails when an instruction set lacks a kernel that another has.
-// Register tiles differ: direct7x64AVX512 and direct6x16NEON are one kernel.
+// Register tiles differ: indirect7x64AVX512 and indirect6x16NEON are one kernel.
 func TestSameKernels(t *testing.T) {
 	have := map[string]map[string]bool{} // kernel → instruction sets
 	eachFunction(t, func(path string, fn function, isa string) {

@@ -3,48 +3,48 @@ package conv3x3
 import (
 	"context"
 
-	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/internal/shape"
+	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
 
 // directFilter holds filters as they are, in panels: [panel][c][3][3][width].
 type directFilter struct {
-	kern *direct.Kernel
+	kern *ukernel.Indirect
 	c, k int
 	u    []float32
 }
 
-func newDirectFilter(kern *direct.Kernel, c, k int) *directFilter {
+func newDirectFilter(kern *ukernel.Indirect, c, k int) *directFilter {
 	return &directFilter{kern: kern, c: c, k: k, u: layout.Alloc(9 * c * layout.Blocks(k) * 16)}
 }
 
 // pack copies filters [k][c][3][3] or, turned by 180°, [c][k][3][3].
 func (f *directFilter) pack(oihw []float32, turned bool) {
 	for out := range f.k {
-		p := out / f.kern.KB
+		p := out / f.kern.NR
 		u, width := f.panel(p), f.width(p)
 		for t := range 9 * f.c {
 			w := oihw[out*9*f.c+t]
 			if turned {
 				w = oihw[(t/9*f.k+out)*9+8-t%9]
 			}
-			u[t*width+out%f.kern.KB] = w
+			u[t*width+out%f.kern.NR] = w
 		}
 	}
 }
 
-func (f *directFilter) panels() int { return (f.outputs() + f.kern.KB - 1) / f.kern.KB }
+func (f *directFilter) panels() int { return (f.outputs() + f.kern.NR - 1) / f.kern.NR }
 
 // outputs returns the number of output channels, padded to blocks.
 func (f *directFilter) outputs() int { return layout.Blocks(f.k) * 16 }
 
-func (f *directFilter) width(panel int) int { return min(f.kern.KB, f.outputs()-panel*f.kern.KB) }
+func (f *directFilter) width(panel int) int { return min(f.kern.NR, f.outputs()-panel*f.kern.NR) }
 
 func (f *directFilter) panel(p int) []float32 {
-	return f.u[p*f.kern.KB*9*f.c:][:9*f.c*f.width(p)]
+	return f.u[p*f.kern.NR*9*f.c:][:9*f.c*f.width(p)]
 }
 
 // directConv computes one row of one picture an item. It copies the three rows
@@ -142,15 +142,15 @@ func (d *directConv) row(worker, item int) {
 		}
 	}
 	plane := d.oh * d.ow * 16
-	kb := d.f.kern.KB
-	o := direct.Operands{Offsets: d.offsets, X: patch, Step: d.step, Pixel: 16, Plane: plane}
+	kb := d.f.kern.NR
+	o := ukernel.IndirectArgs{Offsets: d.offsets, A: patch, AStep: d.step, LDC: 16, CBlock: plane}
 	if d.relu {
-		o.Mode = direct.ModeReLU
+		o.Mode = ukernel.ModeReLU
 	}
 	for p := range d.f.panels() {
-		o.U, o.Bias = d.f.panel(p), d.bias[p*kb:]
-		o.Out = d.dst[(picture*layout.Blocks(d.f.k)+p*kb/16)*plane+y*d.ow*16:]
-		d.f.kern.Row(d.ow, d.f.width(p), &o)
+		o.B, o.Bias = d.f.panel(p), d.bias[p*kb:]
+		o.C = d.dst[(picture*layout.Blocks(d.f.k)+p*kb/16)*plane+y*d.ow*16:]
+		d.f.kern.RunM(d.ow, d.f.width(p), &o)
 	}
 	if d.mask != nil {
 		for b := range layout.Blocks(d.f.k) {

@@ -9,16 +9,16 @@ import (
 
 	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/internal/cpu"
-	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 	"github.com/stretchr/testify/require"
 )
 
-func forEachKernel(t *testing.T, f func(t *testing.T, kern *direct.Kernel)) {
-	testutil.EachKernel(t, direct.Kernels, func(kern *direct.Kernel) (string, cpu.ISA) { return kern.Name, kern.ISA }, f)
+func forEachKernel(t *testing.T, f func(t *testing.T, kern *ukernel.Indirect)) {
+	testutil.EachKernel(t, ukernel.IndirectKernels, func(kern *ukernel.Indirect) (string, cpu.ISA) { return kern.Name, kern.ISA }, f)
 }
 
 // A problem is one direct convolution.
@@ -35,7 +35,7 @@ func (p problem) ref() ref.ConvShape {
 }
 
 // convolve runs a kernel on NCHW operands; the memory around them is poisoned.
-func convolve(t testing.TB, kern *direct.Kernel, p problem, x, w, bias []float32, workers int) []float32 {
+func convolve(t testing.TB, kern *ukernel.Indirect, p problem, x, w, bias []float32, workers int) []float32 {
 	t.Helper()
 	s := p.s
 	f := &Filter{c: s.C, k: s.K, bias: bias, direct: newDirectFilter(kern, s.C, s.K)}
@@ -69,7 +69,7 @@ func convolve(t testing.TB, kern *direct.Kernel, p problem, x, w, bias []float32
 
 // testDirect compares a kernel with the reference: integers must come out
 // exactly, other data within the bound of a sum of 9·C+1 terms.
-func testDirect(t *testing.T, kern *direct.Kernel, p problem, seed uint64) {
+func testDirect(t *testing.T, kern *ukernel.Indirect, p problem, seed uint64) {
 	t.Helper()
 	s := p.s
 	nx, nw := s.N*s.C*s.H*s.W, s.K*s.C*9
@@ -90,9 +90,9 @@ func testDirect(t *testing.T, kern *direct.Kernel, p problem, seed uint64) {
 }
 
 func TestDirectRemainders(t *testing.T) {
-	forEachKernel(t, func(t *testing.T, kern *direct.Kernel) {
+	forEachKernel(t, func(t *testing.T, kern *ukernel.Indirect) {
 		seed := uint64(1)
-		for w := 1; w <= 2*kern.Pixels+1; w++ { // every group of pixels
+		for w := 1; w <= 2*kern.MR+1; w++ { // every group of pixels
 			for _, k := range []int{1, 16, 17, 48, 64, 70, 130} { // every width of panel
 				for _, planar := range []bool{false, true} {
 					p := problem{Shape{N: 1, C: 3, H: 2, W: w, K: k, Pad: 1}, planar, w%2 == 0}
@@ -111,7 +111,7 @@ func TestDirectRemainders(t *testing.T) {
 
 // TestDirectNonFinite pins what a NaN and an infinity do.
 func TestDirectNonFinite(t *testing.T) {
-	forEachKernel(t, func(t *testing.T, kern *direct.Kernel) {
+	forEachKernel(t, func(t *testing.T, kern *ukernel.Indirect) {
 		nan, inf := float32(math.NaN()), float32(math.Inf(1))
 		p := problem{Shape{N: 1, C: 1, H: 1, W: 9, K: 2, Pad: 1}, true, true}
 		x := []float32{1, 0, 0, nan, 0, 0, 0, 0, inf}
@@ -127,23 +127,23 @@ func TestDirectNonFinite(t *testing.T) {
 func TestDirectWorkers(t *testing.T) {
 	p := problem{Shape{N: 3, C: 5, H: 11, W: 13, K: 20, Pad: 1}, false, true}
 	x, w, b := testutil.Normal(1, 3*5*11*13), testutil.Normal(2, 20*5*9), testutil.Normal(3, 20)
-	want := convolve(t, direct.Best(), p, x, w, b, 1)
+	want := convolve(t, ukernel.BestIndirect(), p, x, w, b, 1)
 	for _, workers := range []int{2, 3} {
-		testutil.CheckBits(t, "workers", workers, convolve(t, direct.Best(), p, x, w, b, workers), want)
+		testutil.CheckBits(t, "workers", workers, convolve(t, ukernel.BestIndirect(), p, x, w, b, workers), want)
 	}
 	p.planar = true
-	testutil.CheckBits(t, "planar", p, convolve(t, direct.Best(), p, x, w, b, 1), want)
+	testutil.CheckBits(t, "planar", p, convolve(t, ukernel.BestIndirect(), p, x, w, b, 1), want)
 	p.s.N = 1
-	testutil.CheckBits(t, "batch of 1", p, convolve(t, direct.Best(), p, x[:5*11*13], w, b, 1), want[:len(want)/3])
+	testutil.CheckBits(t, "batch of 1", p, convolve(t, ukernel.BestIndirect(), p, x[:5*11*13], w, b, 1), want[:len(want)/3])
 }
 
 func FuzzDirect(f *testing.F) {
 	f.Add(uint64(1), uint8(3), uint8(8), uint8(9), uint8(16), uint8(1))
 	f.Fuzz(func(t *testing.T, seed uint64, c, h, w, k, flags uint8) {
 		s := Shape{N: 1, C: 1 + int(c)%20, H: 2 + int(h)%9, W: 2 + int(w)%20, K: 1 + int(k)%80, Pad: 1}
-		for i := range direct.Kernels {
-			if cpu.Has(direct.Kernels[i].ISA) {
-				testDirect(t, &direct.Kernels[i], problem{s, flags&1 > 0, flags&2 > 0}, seed)
+		for i := range ukernel.IndirectKernels {
+			if cpu.Has(ukernel.IndirectKernels[i].ISA) {
+				testDirect(t, &ukernel.IndirectKernels[i], problem{s, flags&1 > 0, flags&2 > 0}, seed)
 			}
 		}
 	})
@@ -156,8 +156,8 @@ func BenchmarkDirect(b *testing.B) {
 	}{{"conv1_1", Shape{1, 3, 224, 224, 64, 1}}, {"conv3_2", Shape{1, 256, 56, 56, 256, 1}}} {
 		s := l.s
 		x, w := testutil.Normal(1, s.C*s.H*s.W), testutil.Normal(2, s.K*s.C*9)
-		for i := range direct.Kernels {
-			kern := &direct.Kernels[i]
+		for i := range ukernel.IndirectKernels {
+			kern := &ukernel.IndirectKernels[i]
 			if !cpu.Has(kern.ISA) || kern.ISA == cpu.Generic && s.C > 3 {
 				continue
 			}

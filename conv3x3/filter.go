@@ -5,8 +5,8 @@ import (
 	"fmt"
 
 	"github.com/nonet-go/nonet/fuse"
-	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/shape"
+	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 	"github.com/nonet-go/nonet/winograd"
@@ -99,7 +99,7 @@ func (f *Filter) init(oihw, bias []float32, team *parallel.Team, opts []Option) 
 	var err error
 	switch {
 	case f.tile == 0:
-		f.direct = newDirectFilter(direct.Best().For(9*f.c), f.c, f.k)
+		f.direct = newDirectFilter(ukernel.BestIndirect().ForK(9*f.c), f.c, f.k)
 		f.direct.pack(oihw, f.turned)
 	case f.turned:
 		f.wino, err = winograd.NewInputGradFilter(f.tile, f.k, f.c, oihw, team)

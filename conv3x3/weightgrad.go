@@ -3,9 +3,9 @@ package conv3x3
 import (
 	"context"
 
-	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/internal/shape"
+	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 	"github.com/nonet-go/nonet/winograd"
@@ -25,7 +25,7 @@ func NewWeightGrad(s Shape) (*WeightGrad, error) {
 		return nil, err
 	}
 	if choose(s.C, -1) == 0 {
-		return &WeightGrad{direct: newDirectGrad(direct.Best(), s.N, s.C, s.H, s.W, s.K, s.Pad)}, nil
+		return &WeightGrad{direct: newDirectGrad(ukernel.BestIndirect(), s.N, s.C, s.H, s.W, s.K, s.Pad)}, nil
 	}
 	g, err := winograd.NewWeightGrad(s.N, s.C, s.H, s.W, s.K, s.Pad)
 	if err != nil {
@@ -73,16 +73,15 @@ func (e *WeightGradExec) Run(ctx context.Context, dw, db, src, dy []float32) err
 	return e.run(ctx, dw, db, src, dy)
 }
 
-// directGrad sums over pixels, by package internal/direct: what its kernel calls
-// a tap is a pixel of dY, and what it calls pixels are the taps and channels of a
-// filter's row:
+// directGrad sums over pixels by package internal/ukernel's Indirect: p counts the
+// pixels of dY, and the rows of A are the taps and channels of a filter's row:
 //
 //	dW[k][c][i][j] = Σ_pixels x[c][pixel + (i, j)] · dY[pixel][k]
 //
 // An item sums over a band of rows of one picture, a chunk of them at a time. The
 // sums of the bands are added in their order.
 type directGrad struct {
-	kern               *direct.Kernel
+	kern               *ukernel.Indirect
 	n, c, h, w, k, pad int
 	oh, ow             int
 	blocks             int // of k
@@ -99,7 +98,7 @@ const (
 	gradChunks = 4
 )
 
-func newDirectGrad(kern *direct.Kernel, n, c, h, w, k, pad int) *directGrad {
+func newDirectGrad(kern *ukernel.Indirect, n, c, h, w, k, pad int) *directGrad {
 	g := &directGrad{kern: kern, n: n, c: c, h: h, w: w, k: k, pad: pad, oh: h + 2*pad - 2, ow: w + 2*pad - 2, blocks: layout.Blocks(k)}
 	g.chunk = min(g.oh, (gradPixels+g.ow-1)/g.ow)
 	g.band = min(g.oh, g.chunk*gradChunks)
@@ -169,29 +168,29 @@ func (e *directGradExec) sumBand(worker, item int) {
 	clear(sums)
 	y1 := min(y0+e.band, e.oh)
 	e.fillLines(lines, picture, y0, y1)
-	o := direct.Operands{Step: 1, Pixel: 16, Mode: direct.ModeAccumulate}
+	o := ukernel.IndirectArgs{AStep: 1, LDC: 16, Mode: ukernel.ModeFromC}
 	for y := y0; y < y1; y += e.chunk {
 		o.Offsets = e.offsets[:min(e.chunk, y1-y)*e.ow]
 		for b := range e.blocks {
-			o.U = e.dy[((picture*e.blocks+b)*e.oh+y)*e.ow*16:][:len(o.Offsets)*16]
+			o.B = e.dy[((picture*e.blocks+b)*e.oh+y)*e.ow*16:][:len(o.Offsets)*16]
 			// What is read next is fetched meanwhile: the same rows of the next block, or
 			// after the last one the next rows of the first.
 			plane := e.oh * e.ow * 16
-			o.Ahead[0] = plane
+			o.PrefetchB[0] = plane
 			if b == e.blocks-1 {
-				o.Ahead[0] = e.chunk*e.ow*16 - b*plane
+				o.PrefetchB[0] = e.chunk*e.ow*16 - b*plane
 			}
-			o.Out = sums[b*(9*e.c+1)*16:]
-			bias := o.Out[9*e.c*16:][:16]
-			elementwise.SumPixels(part, o.U)
+			o.C = sums[b*(9*e.c+1)*16:]
+			bias := o.C[9*e.c*16:][:16]
+			elementwise.SumPixels(part, o.B)
 			for l, v := range part {
 				bias[l] += v
 			}
 			for i := range 3 {
-				o.X = lines[(y-y0+i)*e.lineLen():]
-				e.kern.Row(3*e.c, 16, &o)
-				o.Ahead[0] = 0
-				o.Out = o.Out[3*e.c*16:]
+				o.A = lines[(y-y0+i)*e.lineLen():]
+				e.kern.RunM(3*e.c, 16, &o)
+				o.PrefetchB[0] = 0
+				o.C = o.C[3*e.c*16:]
 			}
 		}
 	}

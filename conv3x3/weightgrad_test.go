@@ -5,9 +5,9 @@ import (
 	"testing"
 
 	"github.com/nonet-go/nonet/internal/cpu"
-	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 	"github.com/stretchr/testify/require"
@@ -22,7 +22,7 @@ func blockEach(t testing.TB, x []float32, n, c, h, w int) []float32 {
 	return b
 }
 
-func directWeightGrad(t testing.TB, kern *direct.Kernel, s Shape, x, dy []float32, workers int) (dw, db []float32) {
+func directWeightGrad(t testing.TB, kern *ukernel.Indirect, s Shape, x, dy []float32, workers int) (dw, db []float32) {
 	team := parallel.NewTeam(workers)
 	team.Begin()
 	defer team.End()
@@ -35,7 +35,7 @@ func directWeightGrad(t testing.TB, kern *direct.Kernel, s Shape, x, dy []float3
 
 // testDirectGrad compares with the reference: exactly for small integers, and
 // within a bound for random numbers.
-func testDirectGrad(t *testing.T, kern *direct.Kernel, s Shape, seed uint64) {
+func testDirectGrad(t *testing.T, kern *ukernel.Indirect, s Shape, seed uint64) {
 	t.Helper()
 	shape := ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 3, KW: 3, Pad: s.Pad}
 	x, dy := testutil.Ints(seed, s.N*s.C*s.H*s.W, -3, 3), testutil.Ints(seed+1, s.N*s.K*s.OH()*s.OW(), -3, 3)
@@ -58,7 +58,7 @@ func testDirectGrad(t *testing.T, kern *direct.Kernel, s Shape, seed uint64) {
 }
 
 func TestDirectGrad(t *testing.T) {
-	forEachKernel(t, func(t *testing.T, kern *direct.Kernel) {
+	forEachKernel(t, func(t *testing.T, kern *ukernel.Indirect) {
 		for i, s := range []Shape{{1, 1, 3, 3, 1, 0}, {2, 3, 5, 7, 16, 1}, {3, 3, 33, 32, 70, 1}, {1, 15, 9, 20, 130, 0}, {2, 2, 40, 230, 5, 1}} {
 			testDirectGrad(t, kern, s, uint64(3*i))
 		}
@@ -89,9 +89,9 @@ func FuzzDirectGrad(f *testing.F) {
 	f.Add(uint64(1), uint8(3), uint8(9), uint8(7), uint8(20), uint8(1))
 	f.Fuzz(func(t *testing.T, seed uint64, c, h, w, k, pad uint8) {
 		s := Shape{1, 1 + int(c)%15, 3 + int(h)%20, 3 + int(w)%20, 1 + int(k)%80, int(pad) % 2}
-		for i := range direct.Kernels {
-			if cpu.Has(direct.Kernels[i].ISA) {
-				testDirectGrad(t, &direct.Kernels[i], s, seed)
+		for i := range ukernel.IndirectKernels {
+			if cpu.Has(ukernel.IndirectKernels[i].ISA) {
+				testDirectGrad(t, &ukernel.IndirectKernels[i], s, seed)
 			}
 		}
 	})

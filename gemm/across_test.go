@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/nonet-go/nonet/internal/cpu"
-	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/parallel"
 	"github.com/stretchr/testify/require"
 )
@@ -15,7 +15,7 @@ import (
 // TestOneRow: the only row of C has the bits of the same row among five, for which B is
 // packed, whatever is transposed and however many workers there are.
 func TestOneRow(t *testing.T) {
-	forEachDirect(t, func(t *testing.T, kern *direct.Kernel) {
+	forEachDirect(t, func(t *testing.T, kern *ukernel.Indirect) {
 		for i, s := range []sgemmCase{
 			{n: 1, k: 17}, {n: 15, k: 40, beta: 1}, {n: 16, k: 16}, {n: 37, k: 600, beta: 2}, {n: 100, k: 1111, pad: 5}, {n: 4100, k: 20, pad: 1, beta: 1},
 		} {
@@ -45,7 +45,7 @@ func TestOneRow(t *testing.T) {
 
 // TestOneColumn: the only column of C, adjacent, has the bits of the same column among three.
 func TestOneColumn(t *testing.T) {
-	forEachDirect(t, func(t *testing.T, kern *direct.Kernel) {
+	forEachDirect(t, func(t *testing.T, kern *ukernel.Indirect) {
 		for i, s := range []sgemmCase{
 			{m: 2, k: 17, alpha: 1}, {m: 21, k: 600, alpha: -0.3, beta: 2}, {m: 100, k: 1111, alpha: 1, beta: 1}, {m: 4100, k: 20, alpha: 1}, {m: 9, k: 70, beta: 3},
 		} {
@@ -78,8 +78,8 @@ func TestOneColumn(t *testing.T) {
 // BenchmarkGEMV reads a matrix from memory, and from the last-level cache.
 func BenchmarkGEMV(b *testing.B) {
 	for _, s := range []struct{ m, n int }{{4096, 4096}, {1000, 4096}, {1000, 4100}} {
-		for i := range direct.Kernels {
-			kern := &direct.Kernels[i]
+		for i := range ukernel.IndirectKernels {
+			kern := &ukernel.IndirectKernels[i]
 			if !cpu.Has(kern.ISA) {
 				continue
 			}

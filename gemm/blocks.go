@@ -2,7 +2,7 @@ package gemm
 
 import (
 	"github.com/nonet-go/nonet/internal/cpu"
-	"github.com/nonet-go/nonet/internal/direct"
+	"github.com/nonet-go/nonet/internal/ukernel"
 )
 
 // blocks are the sizes of the blocks of a product, as BLIS names them. A block of
@@ -133,7 +133,7 @@ var blockTable = []blocks{
 	{cpu.Generic, 124, 1024, 4096, [3]reading{}, [3]int{}, false}, // sums are rounded between two calls
 }
 
-func blocksOf(kern *direct.Kernel) blocks {
+func blocksOf(kern *ukernel.Indirect) blocks {
 	for _, b := range blockTable {
 		if b.isa == kern.ISA {
 			return b

@@ -3,8 +3,8 @@ package gemm
 import (
 	"context"
 
-	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/ukernel"
 )
 
 const (
@@ -45,7 +45,7 @@ func (g *Multiplier) streams() (rows, groups int) {
 		return 1, 1
 	}
 	if workers := g.team.Workers(); workers > 1 {
-		if most := g.m / (4 * g.kern.Pixels); most >= workers {
+		if most := g.m / (4 * g.kern.MR); most >= workers {
 			rows = min(2*workers, most/workers*workers)
 			return rows, max(1, (groups+rows-1)/rows)
 		}
@@ -60,7 +60,7 @@ func (g *Multiplier) streams() (rows, groups int) {
 
 // reserveSums makes room for the sums of the largest item.
 func (g *Multiplier) reserveSums() {
-	cols := (g.panels() + g.groups - 1) / g.groups * g.kern.KB
+	cols := (g.panels() + g.groups - 1) / g.groups * g.kern.NR
 	for i := range g.work {
 		grow(&g.work[i].sums, g.mb*(cols+sumsPad))
 	}
@@ -126,14 +126,14 @@ type strip struct {
 func (s strip) over() bool { return s.whole*s.width+s.rest > s.cols }
 
 func (g *Multiplier) strip(item int) strip {
-	kb, panels := g.kern.KB, g.panels()
+	kb, panels := g.kern.NR, g.panels()
 	s := strip{ic: item / g.groups * g.mb}
 	item %= g.groups
 	s.m = min(g.mb, g.m-s.ic)
-	s.rows = evenly(s.m, g.kern.Tallest())
+	s.rows = evenly(s.m, g.kern.MaxMR())
 	s.width = 16
 	if s.m > 1 {
-		s.width = g.kern.Width(s.rows)
+		s.width = g.kern.NRFor(s.rows)
 	}
 	from, end := item*panels/g.groups, (item+1)*panels/g.groups
 	s.j = g.jc + from*kb
@@ -192,7 +192,7 @@ func (g *Multiplier) partial(part int) []float32 {
 	return g.sums[part*g.partialLen():][:g.partialLen()]
 }
 
-func (g *Multiplier) partialLen() int { return g.m * (g.n + g.kern.KB + sumsPad) }
+func (g *Multiplier) partialLen() int { return g.m * (g.n + g.kern.NR + sumsPad) }
 
 // inC reports whether sums from pc on stand in C, because they are its only ones.
 func (g *Multiplier) inC(s strip, pc int) bool {
@@ -205,7 +205,7 @@ func (g *Multiplier) streamRows(w *multiplierScratch, s strip, pc, kb int, sums 
 	if g.inC(s, pc) {
 		sums, ld = g.c[s.ic*g.ldc+s.j:], g.ldc
 	}
-	o := direct.Operands{Row: g.ldb, Runs: g.offsets[1] == 1, Pixel: ld, Plane: 16, Bias: zeros[:]}
+	o := ukernel.IndirectArgs{LDB: g.ldb, Contiguous: g.offsets[1] == 1, LDC: ld, CBlock: 16, Bias: zeros[:]}
 	deep := kb
 	if s.m > 1 {
 		deep = evenly(kb, g.deep(s.m))
@@ -213,7 +213,7 @@ func (g *Multiplier) streamRows(w *multiplierScratch, s strip, pc, kb int, sums 
 	for t := 0; t < kb; t += deep {
 		at := pc + t
 		o.Offsets = g.offsets[:min(deep, kb-t)]
-		o.X, o.Step = g.leftRows(w, s, at, len(o.Offsets))
+		o.A, o.AStep = g.leftRows(w, s, at, len(o.Offsets))
 		next := deep * g.ldb
 		if at+deep >= g.k { // the last ones of this product
 			next = max(g.next-at*g.ldb, 0)
@@ -223,7 +223,7 @@ func (g *Multiplier) streamRows(w *multiplierScratch, s strip, pc, kb int, sums 
 		} else {
 			g.streamPanels(w, s, b, sums, next, o)
 		}
-		o.Mode = direct.ModeAccumulate
+		o.Mode = ukernel.ModeFromC
 	}
 }
 
@@ -243,8 +243,8 @@ func (g *Multiplier) leftRows(w *multiplierScratch, s strip, at, taps int) (x []
 // of a strip: a chunk of panels after the other, each for all groups of rows. Meanwhile
 // each group fetches its share of the next chunk, or of the first one of the rows
 // that stand next elements on.
-func (g *Multiplier) streamPanels(w *multiplierScratch, s strip, b, sums []float32, next int, o direct.Operands) {
-	x, total := o.X, s.whole
+func (g *Multiplier) streamPanels(w *multiplierScratch, s strip, b, sums []float32, next int, o ukernel.IndirectArgs) {
+	x, total := o.A, s.whole
 	if s.rest > 0 {
 		total++
 	}
@@ -260,18 +260,18 @@ func (g *Multiplier) streamPanels(w *multiplierScratch, s strip, b, sums []float
 		end := min(p+chunk, s.whole)
 		for i, n := 0, 0; i < s.m; i += n {
 			n = evenly(s.m-i, s.rows)
-			o.X = x[i*o.Step:]
+			o.A = x[i*o.AStep:]
 			run := func(from, to, ahead int) {
-				o.U, o.Out, o.Ahead[0] = b[from*s.width:], sums[i*o.Pixel+from*s.width:], ahead
-				g.kern.Panels(to-from, n, s.width, &o)
+				o.B, o.C, o.PrefetchB[0] = b[from*s.width:], sums[i*o.LDC+from*s.width:], ahead
+				g.kern.RunN(to-from, n, s.width, &o)
 			}
 			lo, hi := p+(end-p)*i/s.m, p+(end-p)*(i+n)/s.m
 			inner := min(max(lo, total-chunk), hi)
 			for _, part := range [...]struct{ from, to, ahead int }{{p, lo, 0}, {lo, inner, chunk * s.width}, {inner, hi, wrap}, {hi, end, 0}} {
 				if part.from == 0 && part.to > 0 && s.m > fewest { // the first to meet these rows of A
-					o.AheadX = n * o.Step
+					o.PrefetchA = n * o.AStep
 					run(0, 1, part.ahead)
-					part.from, o.AheadX = 1, 0
+					part.from, o.PrefetchA = 1, 0
 				}
 				if part.from < part.to {
 					run(part.from, part.to, part.ahead)
@@ -280,7 +280,7 @@ func (g *Multiplier) streamPanels(w *multiplierScratch, s strip, b, sums []float
 		}
 	}
 	if s.rest > 0 {
-		o.X, o.Ahead[0] = x, wrap
+		o.A, o.PrefetchB[0] = x, wrap
 		g.streamRest(w, s, b[s.whole*s.width:], sums[s.whole*s.width:], o)
 	}
 }
@@ -288,12 +288,12 @@ func (g *Multiplier) streamPanels(w *multiplierScratch, s strip, b, sums []float
 // streamRow does what streamPanels does for one row of A and all inner elements, which
 // memory alone bounds. By bench/compare with one thread of Zen 3, taking turns, panels took
 // 0.56 ms for 1×1000×4096 and 3.32 for 1×4096×4096; this takes 0.40 and 2.70.
-func (g *Multiplier) streamRow(w *multiplierScratch, s strip, b, sums []float32, o direct.Operands) {
-	x := o.X
-	if !o.Runs {
+func (g *Multiplier) streamRow(w *multiplierScratch, s strip, b, sums []float32, o ukernel.IndirectArgs) {
+	x := o.A
+	if !o.Contiguous {
 		x = w.block[:]
 		for i, off := range o.Offsets {
-			x[i] = o.X[off]
+			x[i] = o.A[off]
 		}
 	}
 	y := sums[:s.whole*s.width]
@@ -305,16 +305,16 @@ func (g *Multiplier) streamRow(w *multiplierScratch, s strip, b, sums []float32,
 }
 
 // streamRest does what streamPanels does for the panel that is not whole.
-func (g *Multiplier) streamRest(w *multiplierScratch, s strip, b, sums []float32, o direct.Operands) {
-	o.U, o.Out = b, sums
+func (g *Multiplier) streamRest(w *multiplierScratch, s strip, b, sums []float32, o ukernel.IndirectArgs) {
+	o.B, o.C = b, sums
 	if taps := len(o.Offsets); s.over() && (taps-1)*g.ldb+s.rest > len(b) {
 		// What stands behind the last row is not ours to read.
-		o.U, o.Row, o.Ahead[0] = w.b, s.rest, 0
+		o.B, o.LDB, o.PrefetchB[0] = w.b, s.rest, 0
 		for i := range taps {
 			copy(w.b[i*s.rest:], b[i*g.ldb:][:s.cols-s.whole*s.width])
 		}
 	}
-	g.kern.Row(s.m, s.rest, &o)
+	g.kern.RunM(s.m, s.rest, &o)
 }
 
 // stride is the distance of the rows of sums that do not stand in C.

@@ -6,8 +6,8 @@ import (
 
 	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/internal/half"
-	"github.com/nonet-go/nonet/internal/product"
 	"github.com/nonet-go/nonet/internal/shape"
+	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -17,7 +17,7 @@ import (
 type Linear struct {
 	out, in int // in counts packed columns
 	blocks  int // of 16 columns
-	kern    *product.Kernel
+	kern    *ukernel.Blocked
 	u       []float32 // [panel][blocks*16][width]
 	h       []uint16  // instead of u: in half precision
 	bias    []float32
@@ -52,17 +52,17 @@ func Half(o *linearOptions) { o.half = true }
 // NewLinear packs weights [out][in] and out biases, which may be nil. Neither is
 // kept. Errors wrap ErrShape.
 func NewLinear(out, in int, weights, bias []float32, opts ...LinearOption) (*Linear, error) {
-	return newLinear(product.Best(), out, in, weights, bias, opts...)
+	return newLinear(ukernel.BestBlocked(), out, in, weights, bias, opts...)
 }
 
 // NewLinearFrom is NewLinear for weights that are read while they are packed: read
 // sets dst to whole rows of them, of which the first is row first. The workers of
 // the team call it, for a few rows at a time. NewLinearFrom returns its first error.
 func NewLinearFrom(out, in int, read func(dst []float32, first int) error, bias []float32, opts ...LinearOption) (*Linear, error) {
-	return newLinearFrom(product.Best(), out, in, read, bias, opts...)
+	return newLinearFrom(ukernel.BestBlocked(), out, in, read, bias, opts...)
 }
 
-func newLinear(kern *product.Kernel, out, in int, weights, bias []float32, opts ...LinearOption) (*Linear, error) {
+func newLinear(kern *ukernel.Blocked, out, in int, weights, bias []float32, opts ...LinearOption) (*Linear, error) {
 	if out > 0 && in > 0 && len(weights) != shape.Product(out, in) {
 		return nil, shape.Errorf("gemm: %d weights, want %d×%d", len(weights), out, in)
 	}
@@ -73,12 +73,12 @@ func newLinear(kern *product.Kernel, out, in int, weights, bias []float32, opts 
 	// The error is a context's, and this one never ends.
 	_ = o.team.Run(context.Background(), l.panels()*l.chunks(), func(_, item int) {
 		panel := item / l.chunks()
-		l.pack(panel, item%l.chunks(), weights[panel*kern.KB*in:], in, o.columns)
+		l.pack(panel, item%l.chunks(), weights[panel*kern.NR*in:], in, o.columns)
 	})
 	return l, nil
 }
 
-func newLinearFrom(kern *product.Kernel, out, in int, read func(dst []float32, first int) error, bias []float32, opts ...LinearOption) (*Linear, error) {
+func newLinearFrom(kern *ukernel.Blocked, out, in int, read func(dst []float32, first int) error, bias []float32, opts ...LinearOption) (*Linear, error) {
 	l, o, err := emptyLinear(kern, out, in, bias, opts)
 	if err != nil {
 		return nil, err
@@ -87,11 +87,11 @@ func newLinearFrom(kern *product.Kernel, out, in int, read func(dst []float32, f
 	defer cancel(nil)
 	scratch := make([][]float32, o.team.Workers())
 	_ = o.team.Run(ctx, l.panels(), func(worker, panel int) {
-		first := panel * kern.KB
+		first := panel * kern.NR
 		if scratch[worker] == nil {
-			scratch[worker] = make([]float32, min(kern.KB, out)*in)
+			scratch[worker] = make([]float32, min(kern.NR, out)*in)
 		}
-		rows := scratch[worker][:min(kern.KB, out-first)*in]
+		rows := scratch[worker][:min(kern.NR, out-first)*in]
 		if err := read(rows, first); err != nil {
 			cancel(err)
 			return
@@ -104,7 +104,7 @@ func newLinearFrom(kern *product.Kernel, out, in int, read func(dst []float32, f
 }
 
 // emptyLinear makes a Linear that holds the biases.
-func emptyLinear(kern *product.Kernel, out, in int, bias []float32, opts []LinearOption) (*Linear, linearOptions, error) {
+func emptyLinear(kern *ukernel.Blocked, out, in int, bias []float32, opts []LinearOption) (*Linear, linearOptions, error) {
 	var o linearOptions
 	for _, f := range opts {
 		f(&o)
@@ -149,12 +149,12 @@ func (l *Linear) chunks() int { return (l.blocks + chunkBlocks - 1) / chunkBlock
 // outputs returns the number of outputs, padded to blocks.
 func (l *Linear) outputs() int { return layout.Blocks(l.out) * 16 }
 
-func (l *Linear) panels() int { return (l.outputs() + l.kern.KB - 1) / l.kern.KB }
+func (l *Linear) panels() int { return (l.outputs() + l.kern.NR - 1) / l.kern.NR }
 
-func (l *Linear) width(panel int) int { return min(l.kern.KB, l.outputs()-panel*l.kern.KB) }
+func (l *Linear) width(panel int) int { return min(l.kern.NR, l.outputs()-panel*l.kern.NR) }
 
 // at returns where the packed weights [blocks*16][width] of a panel begin.
-func (l *Linear) at(panel int) int { return panel * l.kern.KB * l.blocks * 16 }
+func (l *Linear) at(panel int) int { return panel * l.kern.NR * l.blocks * 16 }
 
 // pack copies one chunk of the columns of one panel, 16 outputs at a time: whole
 // lines are written, and 16 rows read side by side. weights begins with the panel's
@@ -164,7 +164,7 @@ func (l *Linear) pack(panel, chunk int, weights []float32, in int, columns []int
 	i0 := chunk * chunkBlocks * 16
 	i1 := min(i0+chunkBlocks*16, l.in)
 	for block := 0; block < width; block += 16 {
-		first := panel*l.kern.KB + block
+		first := panel*l.kern.NR + block
 		var rows [16][]float32
 		n := min(16, l.out-first)
 		for lane := range n {
@@ -205,7 +205,7 @@ type LinearExec struct {
 	batch   int
 	packed  []float32 // inputs as [blocks][n][16]
 	scratch []linearScratch
-	sums    []float32 // of each worker: [batch][KB]
+	sums    []float32 // of each worker: [batch][NR]
 	n       int
 	dst, x  []float32
 	src     []float32
@@ -225,7 +225,7 @@ type linearScratch struct {
 // NewExec plans l for up to batch inputs at a time on a team, which may be nil. Errors
 // wrap ErrShape.
 func (l *Linear) NewExec(team *parallel.Team, batch int) (*LinearExec, error) {
-	if batch < 1 || !shape.Fits(batch, l.blocks, 16) || !shape.Fits(batch, l.outputs()) || !shape.Fits(team.Workers(), batch, l.kern.KB) {
+	if batch < 1 || !shape.Fits(batch, l.blocks, 16) || !shape.Fits(batch, l.outputs()) || !shape.Fits(team.Workers(), batch, l.kern.NR) {
 		return nil, shape.Errorf("gemm: batch of %d inputs of %d and %d outputs for %d workers", batch, l.in, l.out, team.Workers())
 	}
 	e := &LinearExec{l: l, team: team, batch: batch}
@@ -233,7 +233,7 @@ func (l *Linear) NewExec(team *parallel.Team, batch int) (*LinearExec, error) {
 		e.packed = layout.Alloc(batch * l.blocks * 16)
 	}
 	e.scratch = make([]linearScratch, team.Workers())
-	e.sums = layout.Alloc(team.Workers() * batch * l.kern.KB)
+	e.sums = layout.Alloc(team.Workers() * batch * l.kern.NR)
 	e.item, e.reorder, e.gather = e.panel, e.block, e.window
 	return e, nil
 }
@@ -317,14 +317,14 @@ func (e *LinearExec) block(_, item int) {
 func (e *LinearExec) panel(worker, p int) {
 	l, n := e.l, e.n
 	width := l.width(p)
-	sums := e.sums[worker*e.batch*l.kern.KB:][:n*width]
+	sums := e.sums[worker*e.batch*l.kern.NR:][:n*width]
 	for i := range n {
-		copy(sums[i*width:], l.bias[p*l.kern.KB:][:width])
+		copy(sums[i*width:], l.bias[p*l.kern.NR:][:width])
 	}
 	tile := e.scratch[worker].tile[:]
-	most := l.kern.Tiles
+	most := l.kern.MR
 	if l.h != nil {
-		most = l.kern.HalfTiles()
+		most = l.kern.HalfMR()
 	}
 	group := evenly(n, most)
 	for b := 0; b < l.blocks; b += chunkBlocks {
@@ -341,9 +341,9 @@ func (e *LinearExec) panel(worker, p int) {
 			g := min(group, n-t)
 			x := e.x[(b*n+t)*16:]
 			if l.h != nil {
-				l.kern.RunHalf(g, width, blocks, x, n*16, l.h[at:], tile, l.h[ahead:])
+				l.kern.RunHalf(g, width, &ukernel.BlockedHalfArgs{Blocks: blocks, A: x, ABlock: n * 16, B: l.h[at:], C: tile, NextB: l.h[ahead:]})
 			} else {
-				l.kern.Run(1, g, width, blocks, x, n*16, 0, l.u[at:], tile, l.u[ahead:])
+				l.kern.Run(1, g, width, &ukernel.BlockedArgs{Blocks: blocks, A: x, ABlock: n * 16, B: l.u[at:], C: tile, NextB: l.u[ahead:]})
 			}
 			elementwise.Add(sums[t*width:][:g*width], tile[:g*width])
 			if t == 0 && ahead != at {
@@ -351,9 +351,9 @@ func (e *LinearExec) panel(worker, p int) {
 			}
 		}
 	}
-	valid := min(width, l.out-p*l.kern.KB)
+	valid := min(width, l.out-p*l.kern.NR)
 	for i := range n {
-		out := e.dst[i*l.out+p*l.kern.KB:][:valid]
+		out := e.dst[i*l.out+p*l.kern.NR:][:valid]
 		for j, v := range sums[i*width:][:valid] {
 			if l.relu {
 				v = max(v, 0)

@@ -9,20 +9,20 @@ import (
 
 	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/internal/half"
-	"github.com/nonet-go/nonet/internal/product"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 	"github.com/stretchr/testify/require"
 )
 
-func forEachProduct(t *testing.T, f func(t *testing.T, kern *product.Kernel)) {
-	testutil.EachKernel(t, product.Kernels, func(kern *product.Kernel) (string, cpu.ISA) { return kern.Name, kern.ISA }, f)
+func forEachProduct(t *testing.T, f func(t *testing.T, kern *ukernel.Blocked)) {
+	testutil.EachKernel(t, ukernel.BlockedKernels, func(kern *ukernel.Blocked) (string, cpu.ISA) { return kern.Name, kern.ISA }, f)
 }
 
 // linear runs a kernel; the memory around the operands is poisoned.
-func linear(t testing.TB, kern *product.Kernel, n, out, in int, x, w, bias []float32, workers int, opts ...LinearOption) []float32 {
+func linear(t testing.TB, kern *ukernel.Blocked, n, out, in int, x, w, bias []float32, workers int, opts ...LinearOption) []float32 {
 	t.Helper()
 	team := parallel.NewTeam(workers)
 	l, err := newLinear(kern, out, in, w, bias, append(opts, PackWith(team))...)
@@ -41,7 +41,7 @@ func linear(t testing.TB, kern *product.Kernel, n, out, in int, x, w, bias []flo
 	return append([]float32(nil), dst...)
 }
 
-func testLinear(t *testing.T, kern *product.Kernel, n, out, in int, seed uint64) {
+func testLinear(t *testing.T, kern *ukernel.Blocked, n, out, in int, seed uint64) {
 	t.Helper()
 	shape := fmt.Sprintf("n%d out%d in%d", n, out, in)
 	x, w, b := testutil.Ints(seed, n*in, -4, 4), testutil.Ints(seed+1, out*in, -4, 4), testutil.Ints(seed+2, out, -4, 4)
@@ -55,9 +55,9 @@ func testLinear(t *testing.T, kern *product.Kernel, n, out, in int, seed uint64)
 }
 
 func TestLinearRemainders(t *testing.T) {
-	forEachProduct(t, func(t *testing.T, kern *product.Kernel) {
+	forEachProduct(t, func(t *testing.T, kern *ukernel.Blocked) {
 		seed := uint64(1)
-		for n := 1; n <= 2*kern.Tiles+1; n++ {
+		for n := 1; n <= 2*kern.MR+1; n++ {
 			for _, out := range []int{1, 16, 47, 64, 65, 130} {
 				testLinear(t, kern, n, out, 40, seed)
 				seed += 3
@@ -73,7 +73,7 @@ func TestLinearRemainders(t *testing.T) {
 
 // TestLinearBits compares batches and workers bit for bit.
 func TestLinearBits(t *testing.T) {
-	forEachProduct(t, func(t *testing.T, kern *product.Kernel) {
+	forEachProduct(t, func(t *testing.T, kern *ukernel.Blocked) {
 		const n, out, in = 9, 70, 1040
 		x, w, b := testutil.Normal(1, n*in), testutil.Normal(2, out*in), testutil.Normal(3, out)
 		want := linear(t, kern, n, out, in, x, w, b, 1)
@@ -86,7 +86,7 @@ func TestLinearBits(t *testing.T) {
 
 // TestLinearHalf compares half precision with float32 of the rounded weights.
 func TestLinearHalf(t *testing.T) {
-	forEachProduct(t, func(t *testing.T, kern *product.Kernel) {
+	forEachProduct(t, func(t *testing.T, kern *ukernel.Blocked) {
 		for _, n := range []int{1, 2, 7, 13} {
 			const out, in = 70, 1040
 			x, w, b := testutil.Normal(1, n*in), testutil.Normal(2, out*in), testutil.Normal(3, out)
@@ -113,11 +113,11 @@ func TestLinearColumns(t *testing.T) {
 		}
 	}
 	want, _ := ref.Linear(n, in, out, straight, w, nil)
-	testutil.CheckExact(t, "columns", perm, linear(t, product.Best(), n, out, in, x, w, nil, 1, Columns(perm)), want)
+	testutil.CheckExact(t, "columns", perm, linear(t, ukernel.BestBlocked(), n, out, in, x, w, nil, 1, Columns(perm)), want)
 }
 
 func TestLinearNonFinite(t *testing.T) {
-	forEachProduct(t, func(t *testing.T, kern *product.Kernel) {
+	forEachProduct(t, func(t *testing.T, kern *ukernel.Blocked) {
 		nan, inf := float32(math.NaN()), float32(math.Inf(1))
 		got := linear(t, kern, 3, 1, 2, []float32{nan, 1, inf, 1, -inf, 1}, []float32{1, 1}, nil, 1, LinearReLU)
 		testutil.CheckExact(t, "NaN and Inf", "3×1×2", got, []float64{math.NaN(), math.Inf(1), 0})
@@ -146,7 +146,7 @@ func TestLinearErrors(t *testing.T) {
 // TestLinearFrom reads rows as they are packed: the memory is that of the whole
 // matrix, and an error of the reader is returned.
 func TestLinearFrom(t *testing.T) {
-	forEachProduct(t, func(t *testing.T, kern *product.Kernel) {
+	forEachProduct(t, func(t *testing.T, kern *ukernel.Blocked) {
 		for _, out := range []int{1, 16, 63, 65, 200} {
 			const in = 37
 			w, bias := testutil.Normal(1, out*in), testutil.Normal(2, out)
@@ -179,7 +179,7 @@ func TestLinearFrom(t *testing.T) {
 // TestLinearWindows slides a layer over a plane: the bits are those of the same
 // inputs one after the other.
 func TestLinearWindows(t *testing.T) {
-	forEachProduct(t, func(t *testing.T, kern *product.Kernel) {
+	forEachProduct(t, func(t *testing.T, kern *ukernel.Blocked) {
 		const out, height, width, kernel = 70, 7, 9, 3 // of 32 channels, in two blocks
 		var offsets, inputs []int
 		for i := range 2 * kernel * kernel {
@@ -236,9 +236,9 @@ func TestLinearAllocates(t *testing.T) {
 func FuzzLinear(f *testing.F) {
 	f.Add(uint64(1), uint8(7), uint8(64), uint16(40))
 	f.Fuzz(func(t *testing.T, seed uint64, n, out uint8, in uint16) {
-		for i := range product.Kernels {
-			if cpu.Has(product.Kernels[i].ISA) {
-				testLinear(t, &product.Kernels[i], 1+int(n)%16, 1+int(out), 1+int(in)%1200, seed)
+		for i := range ukernel.BlockedKernels {
+			if cpu.Has(ukernel.BlockedKernels[i].ISA) {
+				testLinear(t, &ukernel.BlockedKernels[i], 1+int(n)%16, 1+int(out), 1+int(in)%1200, seed)
 			}
 		}
 	})
@@ -247,8 +247,8 @@ func FuzzLinear(f *testing.F) {
 func BenchmarkLinear(b *testing.B) {
 	const out, in = 4096, 25088
 	w := testutil.Uniform(1, out*in)
-	for i := range product.Kernels {
-		kern := &product.Kernels[i]
+	for i := range ukernel.BlockedKernels {
+		kern := &ukernel.BlockedKernels[i]
 		if !cpu.Has(kern.ISA) || kern.ISA == cpu.Generic {
 			continue
 		}

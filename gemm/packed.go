@@ -3,8 +3,8 @@ package gemm
 import (
 	"context"
 
-	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/shape"
+	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
 )
 
@@ -12,7 +12,7 @@ import (
 // often: for few rows packing costs more than the product. It is immutable and
 // may be shared.
 type Packed struct {
-	kern *direct.Kernel
+	kern *ukernel.Indirect
 	n, k int
 	data []float32 // blocks of KC×NC in the order in which they are used
 }
@@ -29,7 +29,7 @@ func (g *Multiplier) Pack(transB bool, n, k int, b []float32, ldb int) *Packed {
 	case short(b, rb, cb, ldb):
 		panic("gemm: slice of B is too short")
 	}
-	g.kern = g.whole.For(k)
+	g.kern = g.whole.ForK(k)
 	p := &Packed{kern: g.kern, n: n, k: k}
 	if n == 0 || k == 0 {
 		return p
@@ -61,7 +61,7 @@ func (p *Packed) block(jc, pc, nb int) []float32 {
 // are those of SGEMM, bit for bit. It panics as SGEMM does, and if the operand
 // was packed for another kernel.
 func (g *Multiplier) Packed(ctx context.Context, transA bool, m int, a []float32, lda int, b *Packed, beta float32, c []float32, ldc int) error {
-	if b.kern != g.whole.For(b.k) {
+	if b.kern != g.whole.ForK(b.k) {
 		panic("gemm: B was packed for another kernel")
 	}
 	checkLeft(transA, m, b.n, b.k, a, lda, c, ldc)

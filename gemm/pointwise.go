@@ -3,8 +3,8 @@ package gemm
 import (
 	"context"
 
-	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/shape"
+	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -14,7 +14,7 @@ import (
 // be shared.
 type Pointwise struct {
 	c, k int
-	kern *direct.Kernel
+	kern *ukernel.Indirect
 	u    []float32 // [panel][c][width]
 	bias []float32
 }
@@ -22,10 +22,10 @@ type Pointwise struct {
 // NewPointwise packs filters [k][c] and k biases, which may be nil. Neither is
 // kept. Errors wrap ErrShape.
 func NewPointwise(c, k int, weights, bias []float32) (*Pointwise, error) {
-	return newPointwise(direct.Best().For(c), c, k, weights, bias)
+	return newPointwise(ukernel.BestIndirect().ForK(c), c, k, weights, bias)
 }
 
-func newPointwise(kern *direct.Kernel, c, k int, weights, bias []float32) (*Pointwise, error) {
+func newPointwise(kern *ukernel.Indirect, c, k int, weights, bias []float32) (*Pointwise, error) {
 	if c < 1 || k < 1 || len(weights) != shape.Product(k, c) || bias != nil && len(bias) != k {
 		return nil, shape.Errorf("gemm: %d weights and %d biases, want %d×%d and %d", len(weights), len(bias), k, c, k)
 	}
@@ -44,14 +44,14 @@ func newPointwise(kern *direct.Kernel, c, k int, weights, bias []float32) (*Poin
 // do that: training, after each step.
 func (p *Pointwise) Repack(weights, bias []float32, transposed bool) {
 	for out := range p.k {
-		panel := out / p.kern.KB
+		panel := out / p.kern.NR
 		u, width := p.panel(panel), p.width(panel)
 		for in := range p.c {
 			w := weights[out*p.c+in]
 			if transposed {
 				w = weights[in*p.k+out]
 			}
-			u[in*width+out%p.kern.KB] = w
+			u[in*width+out%p.kern.NR] = w
 		}
 	}
 	copy(p.bias, bias)
@@ -63,11 +63,11 @@ func (p *Pointwise) Bytes() int64 { return 4 * int64(len(p.u)) }
 // outputs returns the number of output channels, padded to blocks.
 func (p *Pointwise) outputs() int { return layout.Blocks(p.k) * 16 }
 
-func (p *Pointwise) panels() int { return (p.outputs() + p.kern.KB - 1) / p.kern.KB }
+func (p *Pointwise) panels() int { return (p.outputs() + p.kern.NR - 1) / p.kern.NR }
 
-func (p *Pointwise) width(panel int) int { return min(p.kern.KB, p.outputs()-panel*p.kern.KB) }
+func (p *Pointwise) width(panel int) int { return min(p.kern.NR, p.outputs()-panel*p.kern.NR) }
 
-func (p *Pointwise) panel(i int) []float32 { return p.u[i*p.kern.KB*p.c:][:p.c*p.width(i)] }
+func (p *Pointwise) panel(i int) []float32 { return p.u[i*p.kern.NR*p.c:][:p.c*p.width(i)] }
 
 // PointwiseExec computes a Pointwise for n pictures on a team. One goroutine at
 // a time may use it.
@@ -95,7 +95,7 @@ func (p *Pointwise) NewExec(n, h, w int, relu bool, team *parallel.Team) (*Point
 	}
 	e := &PointwiseExec{p: p, team: team, n: n, plane: h * w, relu: relu}
 	e.runs = (e.plane + runPixels - 1) / runPixels
-	e.run = (evenly(e.plane, runPixels) + p.kern.Pixels - 1) / p.kern.Pixels * p.kern.Pixels
+	e.run = (evenly(e.plane, runPixels) + p.kern.MR - 1) / p.kern.MR * p.kern.MR
 	e.runs = (e.plane + e.run - 1) / e.run
 	e.offsets = make([]int, p.c)
 	for c := range e.offsets {
@@ -125,12 +125,12 @@ func (e *PointwiseExec) pixels(_, item int) {
 	picture, at := item/e.runs, item%e.runs*e.run
 	src := e.src[picture*layout.Blocks(p.c)*16*e.plane+at*16:]
 	dst := e.dst[picture*p.outputs()*e.plane+at*16:]
-	o := direct.Operands{Offsets: e.offsets, Runs: true, X: src, Step: layout.Block, Pixel: 16, Plane: e.plane * 16}
+	o := ukernel.IndirectArgs{Offsets: e.offsets, Contiguous: true, A: src, AStep: layout.Block, LDC: 16, CBlock: e.plane * 16}
 	if e.relu {
-		o.Mode = direct.ModeReLU
+		o.Mode = ukernel.ModeReLU
 	}
 	for panel := range p.panels() {
-		o.U, o.Bias, o.Out = p.panel(panel), p.bias[panel*p.kern.KB:], dst[panel*p.kern.KB*e.plane:]
-		p.kern.Row(min(e.run, e.plane-at), p.width(panel), &o)
+		o.B, o.Bias, o.C = p.panel(panel), p.bias[panel*p.kern.NR:], dst[panel*p.kern.NR*e.plane:]
+		p.kern.RunM(min(e.run, e.plane-at), p.width(panel), &o)
 	}
 }

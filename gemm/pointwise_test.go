@@ -6,9 +6,9 @@ import (
 	"testing"
 
 	"github.com/nonet-go/nonet/internal/cpu"
-	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 	"github.com/stretchr/testify/require"
@@ -18,7 +18,7 @@ type pointwiseShape struct{ n, c, h, w, k int }
 
 // pointwise runs a kernel on NCHW operands; the memory around the blocked ones
 // is poisoned.
-func pointwise(t testing.TB, kern *direct.Kernel, s pointwiseShape, x, w, bias []float32, relu bool, workers int) []float32 {
+func pointwise(t testing.TB, kern *ukernel.Indirect, s pointwiseShape, x, w, bias []float32, relu bool, workers int) []float32 {
 	t.Helper()
 	p, err := newPointwise(kern, s.c, s.k, w, bias)
 	require.NoError(t, err)
@@ -45,7 +45,7 @@ func pointwise(t testing.TB, kern *direct.Kernel, s pointwiseShape, x, w, bias [
 	return y
 }
 
-func testPointwise(t *testing.T, kern *direct.Kernel, s pointwiseShape, seed uint64) {
+func testPointwise(t *testing.T, kern *ukernel.Indirect, s pointwiseShape, seed uint64) {
 	t.Helper()
 	shape := ref.ConvShape{N: s.n, C: s.c, H: s.h, W: s.w, K: s.k, KH: 1, KW: 1}
 	x, w, b := testutil.Ints(seed, s.n*s.c*s.h*s.w, -4, 4), testutil.Ints(seed+1, s.k*s.c, -4, 4), testutil.Ints(seed+2, s.k, -4, 4)
@@ -60,7 +60,7 @@ func testPointwise(t *testing.T, kern *direct.Kernel, s pointwiseShape, seed uin
 }
 
 func TestPointwise(t *testing.T) {
-	forEachDirect(t, func(t *testing.T, kern *direct.Kernel) {
+	forEachDirect(t, func(t *testing.T, kern *ukernel.Indirect) {
 		for j, s := range []pointwiseShape{{1, 1, 1, 1, 1}, {2, 16, 3, 5, 16}, {3, 20, 4, 4, 70}, {1, 33, 1, 9, 48}, {1, 3, 20, 25, 3}, {2, 64, 15, 16, 130}} {
 			testPointwise(t, kern, s, uint64(3*j))
 		}
@@ -112,9 +112,9 @@ func FuzzPointwiseGrad(f *testing.F) {
 func FuzzPointwise(f *testing.F) {
 	f.Add(uint64(1), uint8(16), uint8(7), uint8(64))
 	f.Fuzz(func(t *testing.T, seed uint64, c, hw, k uint8) {
-		for i := range direct.Kernels {
-			if cpu.Has(direct.Kernels[i].ISA) {
-				testPointwise(t, &direct.Kernels[i], pointwiseShape{1, 1 + int(c)%40, 1 + int(hw)%7, 1 + int(hw)/7, 1 + int(k)%140}, seed)
+		for i := range ukernel.IndirectKernels {
+			if cpu.Has(ukernel.IndirectKernels[i].ISA) {
+				testPointwise(t, &ukernel.IndirectKernels[i], pointwiseShape{1, 1 + int(c)%40, 1 + int(hw)%7, 1 + int(hw)/7, 1 + int(k)%140}, seed)
 			}
 		}
 	})
@@ -122,8 +122,8 @@ func FuzzPointwise(f *testing.F) {
 
 func BenchmarkPointwise(b *testing.B) {
 	for _, s := range []pointwiseShape{{1, 256, 56, 56, 256}, {1, 512, 28, 28, 512}, {1, 512, 14, 14, 512}} {
-		for i := range direct.Kernels {
-			kern := &direct.Kernels[i]
+		for i := range ukernel.IndirectKernels {
+			kern := &ukernel.IndirectKernels[i]
 			if !cpu.Has(kern.ISA) || kern.ISA == cpu.Generic {
 				continue
 			}

@@ -3,9 +3,9 @@ package gemm
 import (
 	"context"
 
-	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/internal/shape"
+	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -14,7 +14,7 @@ import (
 // its filters, dW[k][c] = Σ dY[n][k][p]·X[n][c][p], on a team. One goroutine at a
 // time may use it.
 type PointwiseWeightGrad struct {
-	kern    *direct.Kernel
+	kern    *ukernel.Indirect
 	team    *parallel.Team
 	n, c, k int
 	plane   int
@@ -40,7 +40,7 @@ func NewPointwiseWeightGrad(n, c, h, w, k int, team *parallel.Team) (*PointwiseW
 		layout.BatchLen(n, c, h, w) == shape.TooMany || layout.BatchLen(n, k, h, w) == shape.TooMany {
 		return nil, shape.Errorf("gemm: gradient of a 1×1 convolution of %d pictures of %d×%d×%d to %d channels", n, c, h, w, k)
 	}
-	g := &PointwiseWeightGrad{kern: direct.Best(), team: team, n: n, c: c, k: k, plane: h * w}
+	g := &PointwiseWeightGrad{kern: ukernel.BestIndirect(), team: team, n: n, c: c, k: k, plane: h * w}
 	g.offsets = make([]int, min(g.plane, runPixels))
 	for i := range g.offsets {
 		g.offsets[i] = i * layout.Block
@@ -72,16 +72,16 @@ func (g *PointwiseWeightGrad) block(worker, item int) {
 	sum := &g.sums[worker].sum
 	clear(sum[:])
 	var bias [16]float64
-	o := direct.Operands{Step: 1, Out: sum[:], Pixel: 16, Mode: direct.ModeAccumulate}
+	o := ukernel.IndirectArgs{AStep: 1, C: sum[:], LDC: 16, Mode: ukernel.ModeFromC}
 	for n := range g.n {
 		x, y := g.src[(n*cb+c0)*g.plane*16:], g.dy[(n*kb+k0)*g.plane*16:]
 		for p := 0; p < g.plane; p += len(g.offsets) {
 			o.Offsets = g.offsets[:min(len(g.offsets), g.plane-p)]
-			o.X, o.U = x[p*16:], y[p*16:]
-			g.kern.Row(16, 16, &o)
+			o.A, o.B = x[p*16:], y[p*16:]
+			g.kern.RunM(16, 16, &o)
 			if g.db != nil && c0 == 0 {
 				part := &g.sums[worker].part
-				elementwise.SumPixels(part, o.U[:len(o.Offsets)*16])
+				elementwise.SumPixels(part, o.B[:len(o.Offsets)*16])
 				for l, v := range part {
 					bias[l] += float64(v)
 				}

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/internal/transpose"
+	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -39,8 +39,8 @@ var multipliers = sync.Pool{New: func() any { return NewMultiplier(nil) }}
 // Multiplier computes products on a team of workers and keeps the memory for
 // packed operands. One goroutine at a time may use it.
 type Multiplier struct {
-	whole   *direct.Kernel // that kern is chosen from
-	kern    *direct.Kernel // of the product
+	whole   *ukernel.Indirect // that kern is chosen from
+	kern    *ukernel.Indirect // of the product
 	blocks  blocks
 	team    *parallel.Team
 	b       []float32 // [panel][KC][width]
@@ -90,7 +90,7 @@ type multiplierScratch struct {
 	held int                  // the row of A where that begins; -1: none
 	b    []float32            // a panel, where items pack their own
 	sums []float32            // [m][columns of an item], of few rows
-	tile []float32            // [MC][KB], of a last panel that reaches over the edge
+	tile []float32            // [MC][NR], of a last panel that reaches over the edge
 	edge elementwise.DotsEdge // of a transposed B that is read where it is
 	// What is transposed on its way to a panel or to a.
 	block [transposed * 16]float32
@@ -99,9 +99,11 @@ type multiplierScratch struct {
 // NewMultiplier returns a Multiplier for a team, which may be nil. The team's
 // helpers work between its Begin and End: let it be begun over many products, for
 // to start them costs as much as a small one (50 µs of 120 at 49×512×512).
-func NewMultiplier(team *parallel.Team) *Multiplier { return newMultiplier(direct.Best(), team) }
+func NewMultiplier(team *parallel.Team) *Multiplier {
+	return newMultiplier(ukernel.BestIndirect(), team)
+}
 
-func newMultiplier(kern *direct.Kernel, team *parallel.Team) *Multiplier {
+func newMultiplier(kern *ukernel.Indirect, team *parallel.Team) *Multiplier {
 	g := &Multiplier{whole: kern, kern: kern, blocks: blocksOf(kern), team: team, work: make([]multiplierScratch, team.Workers())}
 	g.offsets = make([]int, g.blocks.kc)
 	g.pack, g.block, g.stream, g.dots, g.innerBlock = g.packSpan, g.blockItem, g.streamItem, g.dotsItem, g.innerItem
@@ -114,7 +116,7 @@ func (g *Multiplier) Kernel() string { return g.whole.Name }
 
 // String tells the kernel and the block sizes, for reports.
 func (g *Multiplier) String() string {
-	return fmt.Sprintf("%s: MR %d, NR %d, MC %d, NC %d, KC %d", g.whole.Name, g.whole.Pixels, g.whole.KB, g.blocks.mc, g.blocks.nc, g.blocks.kc)
+	return fmt.Sprintf("%s: MR %d, NR %d, MC %d, NC %d, KC %d", g.whole.Name, g.whole.MR, g.whole.NR, g.blocks.mc, g.blocks.nc, g.blocks.kc)
 }
 
 // zeros is the bias of sums that start at nothing.
@@ -206,7 +208,7 @@ func (g *Multiplier) multiply(ctx context.Context, transA bool, m, n, k int, a [
 	}
 	g.kern = g.whole
 	if g.way = g.choose(); g.way != stream {
-		g.kern = g.whole.For(k)
+		g.kern = g.whole.ForK(k)
 	}
 	if g.way == dots && g.tap != 1 {
 		g.a, g.tap = g.gathered(1, a, g.tap, k), 1
@@ -249,7 +251,7 @@ const spanCols = 1024
 // worker is to have two.
 func (g *Multiplier) spans() int {
 	g.span = g.spanMost()
-	for w := g.team.Workers(); w > 1 && g.span > g.kern.KB && g.nb < 2*w*g.span; {
+	for w := g.team.Workers(); w > 1 && g.span > g.kern.NR && g.nb < 2*w*g.span; {
 		g.span /= 2
 	}
 	return (g.nb + g.span - 1) / g.span
@@ -257,8 +259,8 @@ func (g *Multiplier) spans() int {
 
 // spanMost returns the most columns that are packed at once.
 func (g *Multiplier) spanMost() int {
-	if g.kern.KB > 16 {
-		return g.kern.KB
+	if g.kern.NR > 16 {
+		return g.kern.NR
 	}
 	return spanCols
 }
@@ -293,7 +295,7 @@ func (g *Multiplier) divide() (rows int) {
 		if g.way == apart {
 			g.groups = g.spans()
 		}
-		g.mb = blockOf(g.m, rows, g.kern.Pixels)
+		g.mb = blockOf(g.m, rows, g.kern.MR)
 	}
 	return (g.m + g.mb - 1) / g.mb
 }
@@ -454,7 +456,7 @@ func (g *Multiplier) reserve(m, n, k int) {
 			grow(&g.work[i].sums, 16)
 		}
 	case stream:
-		panel = g.kern.Widest() * g.kstep
+		panel = g.kern.MaxNR() * g.kstep
 		left = m * (g.reading().deep + rowPad)
 		if g.parts = g.inners(k); g.parts > 1 {
 			grow(&g.sums, g.parts*g.partialLen())
@@ -464,7 +466,7 @@ func (g *Multiplier) reserve(m, n, k int) {
 		w := &g.work[i]
 		grow(&w.b, panel)
 		grow(&w.a, left)
-		grow(&w.tile, min(m, g.blocks.mc)*g.kern.KB)
+		grow(&w.tile, min(m, g.blocks.mc)*g.kern.NR)
 	}
 }
 
@@ -475,15 +477,15 @@ func grow(x *[]float32, n int) {
 	}
 }
 
-func (g *Multiplier) panels() int { return (g.nb + g.kern.KB - 1) / g.kern.KB }
+func (g *Multiplier) panels() int { return (g.nb + g.kern.NR - 1) / g.kern.NR }
 
 // width returns the columns of a panel, of which those beyond nb are zeros.
 func (g *Multiplier) width(panel int) int {
-	return min(g.kern.KB, (g.nb-panel*g.kern.KB+15)/16*16)
+	return min(g.kern.NR, (g.nb-panel*g.kern.NR+15)/16*16)
 }
 
 func (g *Multiplier) panel(p int) []float32 {
-	return g.right[p*g.kern.KB*g.kb:][:g.kb*g.width(p)]
+	return g.right[p*g.kern.NR*g.kb:][:g.kb*g.width(p)]
 }
 
 // packSpan packs panels of the shared ones.
@@ -494,12 +496,12 @@ func (g *Multiplier) packSpan(worker, span int) {
 // packTo copies ±op(B) to the panels of a span, one behind the other.
 func (g *Multiplier) packTo(w *multiplierScratch, out []float32, span int) {
 	j, end := span*g.span, min((span+1)*g.span, (g.nb+15)/16*16)
-	if whole := (min(end, g.nb) - j) / 16; !g.transB && g.kern.KB == 16 {
+	if whole := (min(end, g.nb) - j) / 16; !g.transB && g.kern.NR == 16 {
 		elementwise.CopyPanels(g.kb, whole, out, g.bm[g.pc*g.ldb+g.jc+j:], g.ldb)
 		j += whole * 16
 	}
-	for p := j / g.kern.KB; p*g.kern.KB < end; p++ {
-		at := (p*g.kern.KB - span*g.span) * g.kb
+	for p := j / g.kern.NR; p*g.kern.NR < end; p++ {
+		at := (p*g.kern.NR - span*g.span) * g.kb
 		g.packPanel(w, out[at:][:g.kb*g.width(p)], p)
 	}
 	if g.alpha != 1 {
@@ -513,7 +515,7 @@ func (g *Multiplier) packTo(w *multiplierScratch, out []float32, span int) {
 // packPanel copies op(B) to one panel.
 func (g *Multiplier) packPanel(w *multiplierScratch, out []float32, p int) {
 	width := g.width(p)
-	j := g.jc + p*g.kern.KB
+	j := g.jc + p*g.kern.NR
 	if valid := min(width, g.n-j); g.transB {
 		g.packTransposed(w, out, width, g.bm[j*g.ldb+g.pc:], valid)
 	} else {
@@ -582,59 +584,59 @@ func (g *Multiplier) blockItem(worker, item int) {
 	w := &g.work[worker]
 	if g.way != apart {
 		o := g.operands(w, ic, p == from)
-		o.U = g.panel(p)
+		o.B = g.panel(p)
 		if p+1 < end && 2*g.width(p) <= g.mb { // the next panel has room beside this one and A
-			o.Ahead[0] = len(o.U)
+			o.PrefetchB[0] = len(o.B)
 		}
 		g.panelItem(w, o, ic, p)
 		return
 	}
 	g.packTo(w, w.b, p)
 	o := g.operands(w, ic, p == from)
-	per := g.span / g.kern.KB
+	per := g.span / g.kern.NR
 	for at, i := w.b, p*per; i < min((p+1)*per, g.panels()); i++ {
 		n := g.kb * g.width(i)
-		o.U, at = at[:n], at[n:]
+		o.B, at = at[:n], at[n:]
 		g.panelItem(w, o, ic, i)
-		o.AheadX = 0
+		o.PrefetchA = 0
 	}
 }
 
 // operands returns those of a block of rows, without U and Out.
-func (g *Multiplier) operands(w *multiplierScratch, ic int, first bool) direct.Operands {
-	o := direct.Operands{X: g.a[ic*g.row+g.pc*g.tap:], Step: g.row, Offsets: g.offsets[:g.kb], Runs: g.offsets[1] == 1, Pixel: g.ldc, Plane: 16, Bias: zeros[:]}
+func (g *Multiplier) operands(w *multiplierScratch, ic int, first bool) ukernel.IndirectArgs {
+	o := ukernel.IndirectArgs{A: g.a[ic*g.row+g.pc*g.tap:], AStep: g.row, Offsets: g.offsets[:g.kb], Contiguous: g.offsets[1] == 1, LDC: g.ldc, CBlock: 16, Bias: zeros[:]}
 	if g.relu && g.last() {
-		o.Mode |= direct.ModeReLU
+		o.Mode |= ukernel.ModeReLU
 	}
 	if first { // of the panels that meet these rows of A
-		o.AheadX = g.kern.Pixels * g.row
+		o.PrefetchA = g.kern.MR * g.row
 	}
 	if g.copied {
-		o.Step = g.kb + rowPad
+		o.AStep = g.kb + rowPad
 		if w.held != ic {
-			g.copyRows(w, min(g.mb, g.m-ic), o.X)
+			g.copyRows(w, min(g.mb, g.m-ic), o.A)
 			w.held = ic
 		}
-		o.X, o.AheadX = w.a, 0
+		o.A, o.PrefetchA = w.a, 0
 	}
 	return o
 }
 
 // panelItem computes one block of rows for one panel.
-func (g *Multiplier) panelItem(w *multiplierScratch, o direct.Operands, ic, p int) {
-	rows, width, j := min(g.mb, g.m-ic), g.width(p), g.jc+p*g.kern.KB
+func (g *Multiplier) panelItem(w *multiplierScratch, o ukernel.IndirectArgs, ic, p int) {
+	rows, width, j := min(g.mb, g.m-ic), g.width(p), g.jc+p*g.kern.NR
 	if g.pc > 0 || g.beta != 0 {
-		o.Mode |= direct.ModeAdd
+		o.Mode |= ukernel.ModeAddC
 	} else if g.bias != nil {
-		o.Mode |= direct.ModeAdd
+		o.Mode |= ukernel.ModeAddC
 		g.start(ic, rows, j, min(width, g.n-j))
 	}
 	if j+width > g.n {
 		g.edge(w, o, rows, width, ic, j)
 		return
 	}
-	o.Out = g.c[ic*g.ldc+j:]
-	g.kern.Row(rows, width, &o)
+	o.C = g.c[ic*g.ldc+j:]
+	g.kern.RunM(rows, width, &o)
 }
 
 // last reports whether no inner elements are left.
@@ -664,14 +666,14 @@ func (g *Multiplier) finish(i int, row []float32, first, last bool) {
 }
 
 // edge computes a panel that reaches over the last column.
-func (g *Multiplier) edge(w *multiplierScratch, o direct.Operands, rows, width, ic, j int) {
-	o.Out, o.Pixel = w.tile, width
-	if o.Mode&direct.ModeAdd != 0 {
+func (g *Multiplier) edge(w *multiplierScratch, o ukernel.IndirectArgs, rows, width, ic, j int) {
+	o.C, o.LDC = w.tile, width
+	if o.Mode&ukernel.ModeAddC != 0 {
 		for i := range rows {
 			copy(w.tile[i*width:], g.c[(ic+i)*g.ldc+j:][:g.n-j])
 		}
 	}
-	g.kern.Row(rows, width, &o)
+	g.kern.RunM(rows, width, &o)
 	for i := range rows {
 		copy(g.c[(ic+i)*g.ldc+j:][:g.n-j], w.tile[i*width:])
 	}

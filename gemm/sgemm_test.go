@@ -7,15 +7,15 @@ import (
 	"testing"
 
 	"github.com/nonet-go/nonet/internal/cpu"
-	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/parallel"
 	"github.com/stretchr/testify/require"
 )
 
-func forEachDirect(t *testing.T, f func(t *testing.T, kern *direct.Kernel)) {
-	testutil.EachKernel(t, direct.Kernels, func(kern *direct.Kernel) (string, cpu.ISA) { return kern.Name, kern.ISA }, f)
+func forEachDirect(t *testing.T, f func(t *testing.T, kern *ukernel.Indirect)) {
+	testutil.EachKernel(t, ukernel.IndirectKernels, func(kern *ukernel.Indirect) (string, cpu.ISA) { return kern.Name, kern.ISA }, f)
 }
 
 // sgemmCase is one call; pad is added to the leading dimensions.
@@ -44,7 +44,7 @@ func (s sgemmCase) sizes() (la, lda, lb, ldb, lc, ldc int) {
 }
 
 // run computes s into a copy of c with poison around it.
-func (s sgemmCase) run(t testing.TB, kern *direct.Kernel, a, b, c []float32, workers int) []float32 {
+func (s sgemmCase) run(t testing.TB, kern *ukernel.Indirect, a, b, c []float32, workers int) []float32 {
 	_, lda, _, ldb, _, ldc := s.sizes()
 	team := parallel.NewTeam(workers)
 	team.Begin()
@@ -58,7 +58,7 @@ func (s sgemmCase) run(t testing.TB, kern *direct.Kernel, a, b, c []float32, wor
 
 // testSGEMM compares with the reference: integers exactly, other data within the
 // derived bound, and everything between the rows of C untouched.
-func testSGEMM(t *testing.T, kern *direct.Kernel, s sgemmCase, seed uint64) {
+func testSGEMM(t *testing.T, kern *ukernel.Indirect, s sgemmCase, seed uint64) {
 	t.Helper()
 	la, lda, lb, ldb, lc, ldc := s.sizes()
 	for _, data := range []struct {
@@ -86,9 +86,9 @@ func testSGEMM(t *testing.T, kern *direct.Kernel, s sgemmCase, seed uint64) {
 }
 
 func TestSGEMM(t *testing.T) {
-	forEachDirect(t, func(t *testing.T, kern *direct.Kernel) {
+	forEachDirect(t, func(t *testing.T, kern *ukernel.Indirect) {
 		seed := uint64(1)
-		for m := 1; m <= 2*kern.Pixels+1; m++ { // every remainder of rows
+		for m := 1; m <= 2*kern.MR+1; m++ { // every remainder of rows
 			for _, n := range []int{1, 15, 16, 17, 63, 64, 65, 130} {
 				s := sgemmCase{m%2 == 0, n%2 == 0, m, n, 9, m % 3, float32(1 + m%2), float32(m % 3)}
 				testSGEMM(t, kern, s, seed)
@@ -148,7 +148,7 @@ func TestSGEMMPanics(t *testing.T) {
 
 // TestPacked compares products with a packed operand bit for bit with SGEMM's.
 func TestPacked(t *testing.T) {
-	forEachDirect(t, func(t *testing.T, kern *direct.Kernel) {
+	forEachDirect(t, func(t *testing.T, kern *ukernel.Indirect) {
 		for i, s := range []sgemmCase{{false, false, 3, 20, 1030, 1, 1, 0}, {true, true, 130, 4200, 9, 0, 1, 1}, {false, true, 1, 1, 1, 0, 1, 0}, {false, false, 7, 65, 600, 0, 1, 2}} {
 			la, lda, lb, ldb, lc, ldc := s.sizes()
 			a, b, c := testutil.Normal(uint64(i), la), testutil.Normal(uint64(i+9), lb), testutil.Normal(uint64(i+20), lc)
@@ -177,9 +177,9 @@ func FuzzSGEMM(f *testing.F) {
 	f.Add(uint64(1), uint8(7), uint8(64), uint16(40), uint8(0))
 	f.Fuzz(func(t *testing.T, seed uint64, m, n uint8, k uint16, flags uint8) {
 		s := sgemmCase{flags&1 > 0, flags&2 > 0, int(m), int(n), int(k) % 1200, int(flags >> 6), float32(flags >> 2 & 3), float32(flags >> 4 & 3)}
-		for i := range direct.Kernels {
-			if cpu.Has(direct.Kernels[i].ISA) {
-				testSGEMM(t, &direct.Kernels[i], s, seed)
+		for i := range ukernel.IndirectKernels {
+			if cpu.Has(ukernel.IndirectKernels[i].ISA) {
+				testSGEMM(t, &ukernel.IndirectKernels[i], s, seed)
 			}
 		}
 	})
@@ -199,8 +199,8 @@ func BenchmarkTransposed(b *testing.B) {
 }
 
 func benchmarkSGEMM(b *testing.B, s sgemmCase) {
-	for i := range direct.Kernels {
-		kern := &direct.Kernels[i]
+	for i := range ukernel.IndirectKernels {
+		kern := &ukernel.IndirectKernels[i]
 		if !cpu.Has(kern.ISA) || kern.ISA == cpu.Generic {
 			continue
 		}
@@ -223,7 +223,7 @@ func benchmarkSGEMM(b *testing.B, s sgemmCase) {
 
 // TestFewRows goes through products that read B where it is.
 func TestFewRows(t *testing.T) {
-	forEachDirect(t, func(t *testing.T, kern *direct.Kernel) {
+	forEachDirect(t, func(t *testing.T, kern *ukernel.Indirect) {
 		for _, m := range []int{4, 5, 8, 15} { // rows of A that share cache sets
 			testSGEMM(t, kern, sgemmCase{m: m, n: 200, k: 300, pad: 724, alpha: 1}, uint64(m))
 		}
@@ -243,7 +243,7 @@ func TestFewRows(t *testing.T) {
 // TestFewRowsShared: workers that share rows or columns compute what one does, where
 // its sums are the most.
 func TestFewRowsShared(t *testing.T) {
-	forEachDirect(t, func(t *testing.T, kern *direct.Kernel) {
+	forEachDirect(t, func(t *testing.T, kern *ukernel.Indirect) {
 		const k = 5
 		for _, m := range []int{5, 16, 29, 56, 64, 100, 197, 200} {
 			for _, n := range []int{1000, 4160} {
@@ -261,7 +261,7 @@ func TestFewRowsShared(t *testing.T) {
 // TestFewRowsTogether: two and four workers compute the inner blocks of short rows
 // at once, with the bits of one.
 func TestFewRowsTogether(t *testing.T) {
-	forEachDirect(t, func(t *testing.T, kern *direct.Kernel) {
+	forEachDirect(t, func(t *testing.T, kern *ukernel.Indirect) {
 		k := 3*blocksOf(kern).kc + 5
 		for i, s := range []sgemmCase{{m: 1, n: 1000, k: k}, {m: 4, n: 129, k: k}, {transA: true, m: 3, n: 64, k: k, pad: 2, beta: 1}, {m: 2, n: 2048, k: k, pad: 7, beta: 2}} {
 			s.alpha = 1
@@ -278,9 +278,9 @@ func TestFewRowsTogether(t *testing.T) {
 // TestBlocks: blocks of rows that are whole groups never exceed MC, and parts of k
 // never KC.
 func TestBlocks(t *testing.T) {
-	for i := range direct.Kernels {
-		b := blocksOf(&direct.Kernels[i])
-		require.Zero(t, b.mc%direct.Kernels[i].Pixels, direct.Kernels[i].Name)
+	for i := range ukernel.IndirectKernels {
+		b := blocksOf(&ukernel.IndirectKernels[i])
+		require.Zero(t, b.mc%ukernel.IndirectKernels[i].MR, ukernel.IndirectKernels[i].Name)
 		for k := 1; k < 5*b.kc; k++ {
 			step := b.inner(k)
 			require.LessOrEqual(t, step, b.kc)
@@ -293,7 +293,7 @@ func TestBlocks(t *testing.T) {
 // those of a worker's range lie in its own panels where these divide evenly.
 func TestPlace(t *testing.T) {
 	for _, workers := range []int{1, 2, 3} {
-		g := newMultiplier(direct.Best(), parallel.NewTeam(workers))
+		g := newMultiplier(ukernel.BestIndirect(), parallel.NewTeam(workers))
 		for _, blocks := range []int{1, 2, 7} {
 			for panels := 1; panels < 14; panels++ {
 				g.mb, g.groups = 10, panels
@@ -318,7 +318,7 @@ func TestTiny(t *testing.T) {
 	for flags := range 4 {
 		for _, s := range []sgemmCase{{m: 1, n: 1, k: 1}, {m: 40, n: 1, k: 16}, {m: 4, n: 4, k: 4}, {m: 3, n: 16, k: 1}, {m: 5, n: 5, k: 5}, {m: 3, n: 17, k: 1}} {
 			s.transA, s.transB, s.pad, s.alpha, s.beta = flags&1 > 0, flags&2 > 0, flags, -2, float32(flags)
-			testSGEMM(t, direct.Best(), s, uint64(flags))
+			testSGEMM(t, ukernel.BestIndirect(), s, uint64(flags))
 		}
 	}
 }
@@ -439,7 +439,7 @@ func TestConv1x1(t *testing.T) {
 // TestSGEMMGuardPages puts the operands against inaccessible pages, behind and
 // before, on every path: plain, few rows, packed, with edges.
 func TestSGEMMGuardPages(t *testing.T) {
-	forEachDirect(t, func(t *testing.T, kern *direct.Kernel) {
+	forEachDirect(t, func(t *testing.T, kern *ukernel.Indirect) {
 		for i, s := range []sgemmCase{{m: 3, n: 4, k: 4}, {m: 1, n: 64, k: 40}, {m: 30, n: 1, k: 40}, {m: 5, n: 90, k: 33}, {m: 20, n: 130, k: 9}, {m: 130, n: 300, k: 20}} {
 			for flags := range 4 {
 				s.transA, s.transB, s.alpha, s.beta = flags&1 > 0, flags&2 > 0, 1, float32(flags%2)
@@ -472,7 +472,7 @@ func (c *endsAfter) Err() error {
 
 // TestSGEMMEnds: every path stops between its tiles, before the product is there.
 func TestSGEMMEnds(t *testing.T) {
-	forEachDirect(t, func(t *testing.T, kern *direct.Kernel) {
+	forEachDirect(t, func(t *testing.T, kern *ukernel.Indirect) {
 		for _, s := range []sgemmCase{{m: 1, n: 1000, k: 2100}, {m: 8, n: 1000, k: 2100}, {m: 30, n: 100, k: 2100}, {m: 300, n: 300, k: 50}} {
 			for _, s.transB = range []bool{false, true} {
 				la, lda, lb, ldb, lc, ldc := s.sizes()

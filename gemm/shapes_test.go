@@ -4,10 +4,9 @@ import (
 	"context"
 	"testing"
 
-	"github.com/nonet-go/nonet/internal/direct"
-	"github.com/nonet-go/nonet/internal/product"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/parallel"
 	"github.com/stretchr/testify/require"
 )
@@ -30,7 +29,7 @@ func TestBenchdnnShapes(t *testing.T) {
 			y := testutil.NaNGuarded(t, shape.OutputLen())
 			require.NoError(t, s.Forward(context.Background(), g, y, x, w, bias, false))
 			testutil.Check(t, "NCHW", b.Text, y, want, ref.Bound(s.C+1, mag))
-			y = pointwise(t, direct.Best(), pointwiseShape{s.N, s.C, s.H, s.W, s.K}, x, w, bias, false, 2)
+			y = pointwise(t, ukernel.BestIndirect(), pointwiseShape{s.N, s.C, s.H, s.W, s.K}, x, w, bias, false, 2)
 			testutil.Check(t, "blocked", b.Text, y, want, ref.Bound(s.C+1, mag))
 		}
 	}
@@ -48,7 +47,7 @@ func TestBenchdnnProducts(t *testing.T) {
 		out, in := min(b.K, 512), b.C*max(1, b.H*b.W)
 		x, w, bias := testutil.Normal(1, 2*in), testutil.Uniform(2, out*in), testutil.Normal(3, out)
 		want, mag := ref.Linear(2, in, out, x, w, bias)
-		got := linear(t, product.Best(), 2, out, in, x, w, bias, 2)
+		got := linear(t, ukernel.BestBlocked(), 2, out, in, x, w, bias, 2)
 		testutil.Check(t, "fully connected", b.Text, got, want, ref.Bound(in+in/512+2, mag))
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/internal/shape"
+	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -109,7 +110,7 @@ func (c *Conv) planLoops() {
 	c.block = (c.tiles + c.blocks - 1) / c.blocks
 	c.blocks = (c.tiles + c.block - 1) / c.block
 	c.vLen = aa * f.cBlocks * 16 * c.block
-	c.mStride = (c.block*f.kern.KB+15)/16*16 + 16 // a line more, so that elements ξ do not share a cache set
+	c.mStride = (c.block*f.kern.NR+15)/16*16 + 16 // a line more, so that elements ξ do not share a cache set
 	c.mLen = aa * c.mStride
 }
 
@@ -117,9 +118,9 @@ func (c *Conv) planLoops() {
 // their share of M and of U: whole groups, which AVX2 needs for its peak.
 func (c *Conv) blockTiles() int {
 	f := c.f
-	perTile := 4 * f.alpha * f.alpha * (f.cBlocks*16 + f.kern.KB)
+	perTile := 4 * f.alpha * f.alpha * (f.cBlocks*16 + f.kern.NR)
 	fit := (l2 - int(min(f.Bytes(), l2/2))) / perTile
-	group := f.kern.Tiles
+	group := f.kern.MR
 	most, least := maxBlock/group*group, (minBlock+group-1)/group*group
 	if f.Bytes() > largeFilter {
 		// U comes from memory for each block, and V does not fit the cache either way:
@@ -136,7 +137,7 @@ func (c *Conv) String() string {
 		order = "panels outside, all tiles inside"
 	}
 	return fmt.Sprintf("F(%d×%d,3×3): %d tiles in %d blocks of %d; %d panels of %d outputs; %s",
-		c.f.m, c.f.m, c.tiles, c.blocks, c.block, c.f.panels(), c.f.kern.KB, order)
+		c.f.m, c.f.m, c.tiles, c.blocks, c.block, c.f.panels(), c.f.kern.NR, order)
 }
 
 // Sizes of the operands, in floats.
@@ -269,7 +270,7 @@ func (e *Exec) multiply(w *worker, panel, n int) {
 			next = f.panel(panel+1, 0)
 		}
 		m, v, done := w.m[xi*c.mStride:], w.v, 0
-		for _, g := range split(n, f.kern.Tiles) {
+		for _, g := range split(n, f.kern.MR) {
 			if g.n == 0 {
 				continue
 			}
@@ -280,7 +281,10 @@ func (e *Exec) multiply(w *worker, panel, n int) {
 			case done > 1:
 				ahead = u // already there
 			}
-			f.kern.Run(g.n, g.tiles, width, f.cBlocks, v[xi*g.tiles*16:], aa*g.tiles*16, g.tiles*c.vTile(), u, m, ahead)
+			f.kern.Run(g.n, g.tiles, width, &ukernel.BlockedArgs{
+				Blocks: f.cBlocks, A: v[xi*g.tiles*16:], ABlock: aa * g.tiles * 16, ATile: g.tiles * c.vTile(),
+				B: u, C: m, NextB: ahead,
+			})
 			done += g.n
 			v, m = v[g.n*g.tiles*c.vTile():], m[g.n*g.tiles*width:]
 		}
@@ -317,7 +321,7 @@ func (c *Conv) nextRun(t, end int) run {
 // transformInput writes V of the tiles t0 … t1−1, group by group.
 func (e *Exec) transformInput(w *worker, t0, t1 int) {
 	c, v := e.c, w.v
-	for _, g := range split(t1-t0, c.f.kern.Tiles) {
+	for _, g := range split(t1-t0, c.f.kern.MR) {
 		for range g.n {
 			for i := 0; i < g.tiles; {
 				r := c.nextRun(t0+i, t0+g.tiles)
@@ -407,7 +411,7 @@ func (e *Exec) outputRun(w *worker, panel, b int, m []float32, r run) {
 		side = f.m / 2
 	}
 	fn := f.tr.output[outputIndex(c.epilogue)]
-	kb := panel*f.kern.KB/16 + b
+	kb := panel*f.kern.NR/16 + b
 	plane := e.dst[(r.picture*layout.Blocks(f.k)+kb)*c.ph*c.pw*16:][:c.ph*c.pw*16]
 	bias := &e.bias[kb*16]
 	y, x := r.ty*side, r.tx*side

@@ -8,7 +8,7 @@
 // where d_c is the alpha×alpha patch of input channel c and g_c the 3×3 filter.
 // The sum over channels of the element-wise products is, for each of the alpha²
 // elements ξ, a matrix product M_ξ[tile][k] = Σ_c V_ξ[tile][c]·U_ξ[c][k]: almost
-// all the work, done by package internal/product at close to the machine's peak.
+// all the work, done by package internal/ukernel at close to the machine's peak.
 // F(4×4,3×3) needs 36 multiplications where the definition needs 144.
 //
 // The matrices come from interpolation points, see package internal/bilinear:
@@ -20,8 +20,8 @@
 //
 //	src  [N][C/16][H][W][16]            blocked activations
 //	V    [group][C/16][ξ][tile][16]     transformed input, a group of tiles at a time
-//	U    [K/KB][ξ][C][KB]               transformed filters, packed once
-//	M    [ξ][tile][KB]                  products, one panel of KB outputs at a time
+//	U    [K/NR][ξ][C][NR]               transformed filters, packed once
+//	M    [ξ][tile][NR]                  products, one panel of NR outputs at a time
 //	dst  [N][K/16][OH][OW][16]          after Aᵀ·M·A, bias, ReLU and, if asked, 2×2 maximum
 //
 // A block of tiles is transformed into V, which stays in the second-level

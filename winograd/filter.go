@@ -5,9 +5,9 @@ import (
 	"unsafe"
 
 	"github.com/nonet-go/nonet/internal/bilinear"
-	"github.com/nonet-go/nonet/internal/product"
 	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/internal/transpose"
+	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -26,7 +26,7 @@ type Filter struct {
 	c, k     int // input and output channels
 	cBlocks  int
 	rotated  bool
-	kern     *product.Kernel
+	kern     *ukernel.Blocked
 	tr       *transforms
 	u        []float32 // [panel][ξ][cBlocks*16][width]
 }
@@ -36,7 +36,7 @@ type Filter struct {
 // rounded once. The workers of team, which may be nil, share the work. Errors wrap
 // ErrShape.
 func NewFilter(m, c, k int, oihw []float32, team *parallel.Team) (*Filter, error) {
-	return newFilter(product.Best(), bestTransforms(m), m, c, k, false, oihw, team)
+	return newFilter(ukernel.BestBlocked(), bestTransforms(m), m, c, k, false, oihw, team)
 }
 
 // NewInputGradFilter transforms the same filters for the gradient with respect
@@ -44,7 +44,7 @@ func NewFilter(m, c, k int, oihw []float32, team *parallel.Team) (*Filter, error
 // of dX, with the filters turned by 180° and, for a padding of p, 2−p. Errors wrap
 // ErrShape.
 func NewInputGradFilter(m, c, k int, oihw []float32, team *parallel.Team) (*Filter, error) {
-	return newFilter(product.Best(), bestTransforms(m), m, k, c, true, oihw, team)
+	return newFilter(ukernel.BestBlocked(), bestTransforms(m), m, k, c, true, oihw, team)
 }
 
 // Repack replaces the filters by others of the same shape. Only the owner of a
@@ -59,7 +59,7 @@ func (f *Filter) Repack(oihw []float32, team *parallel.Team) error {
 	})
 }
 
-func newFilter(kern *product.Kernel, tr *transforms, m, c, k int, rotated bool, oihw []float32, team *parallel.Team) (*Filter, error) {
+func newFilter(kern *ukernel.Blocked, tr *transforms, m, c, k int, rotated bool, oihw []float32, team *parallel.Team) (*Filter, error) {
 	if tr == nil {
 		return nil, shape.Errorf("winograd: F(%d×%d,3×3), want m of 2 or 4", m, m)
 	}
@@ -81,19 +81,19 @@ func newFilter(kern *product.Kernel, tr *transforms, m, c, k int, rotated bool, 
 func (f *Filter) Bytes() int64 { return 4 * int64(len(f.u)) }
 
 // panels returns the number of panels of outputs.
-func (f *Filter) panels() int { return (f.outputs() + f.kern.KB - 1) / f.kern.KB }
+func (f *Filter) panels() int { return (f.outputs() + f.kern.NR - 1) / f.kern.NR }
 
 // outputs returns the number of output channels, padded to blocks.
 func (f *Filter) outputs() int { return layout.Blocks(f.k) * 16 }
 
 // width returns the number of output channels in a panel.
-func (f *Filter) width(panel int) int { return min(f.kern.KB, f.outputs()-panel*f.kern.KB) }
+func (f *Filter) width(panel int) int { return min(f.kern.NR, f.outputs()-panel*f.kern.NR) }
 
 // panel returns the packed filters of a panel and element ξ: [cBlocks*16][width].
 func (f *Filter) panel(panel, xi int) []float32 {
 	c := f.cBlocks * 16
 	n := c * f.width(panel)
-	return f.u[panel*f.kern.KB*f.alpha*f.alpha*c+xi*n:][:n]
+	return f.u[panel*f.kern.NR*f.alpha*f.alpha*c+xi*n:][:n]
 }
 
 // pack transforms the filters of 16 input channels to one panel, 16 outputs at a
@@ -101,12 +101,12 @@ func (f *Filter) panel(panel, xi int) []float32 {
 func (f *Filter) pack(panel, cBlock int, oihw []float32) {
 	width := f.width(panel)
 	size := f.cBlocks * 16 * width // of one ξ
-	u := f.u[panel*f.kern.KB*f.alpha*f.alpha*f.cBlocks*16:]
+	u := f.u[panel*f.kern.NR*f.alpha*f.alpha*f.cBlocks*16:]
 	var taps filterTaps
 	c0 := cBlock * 16
 	channels := min(16, f.c-c0)
 	for b := 0; b < width; b += 16 {
-		k0 := panel*f.kern.KB + b
+		k0 := panel*f.kern.NR + b
 		outputs := min(16, f.k-k0)
 		if outputs < 16 {
 			clear(taps[:])

@@ -9,10 +9,9 @@ import (
 	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/internal/bilinear"
 	"github.com/nonet-go/nonet/internal/cpu"
-	"github.com/nonet-go/nonet/internal/direct"
-	"github.com/nonet-go/nonet/internal/product"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 	"github.com/stretchr/testify/require"
@@ -20,14 +19,14 @@ import (
 
 // A gradVariant is what the weight gradient computes with.
 type gradVariant struct {
-	kern *direct.Kernel
+	kern *ukernel.Indirect
 	tr   *transforms
 }
 
 func forEachGradVariant(t testing.TB, f func(v gradVariant)) {
 	for i := range transformTable {
-		for j := range direct.Kernels {
-			v := gradVariant{&direct.Kernels[j], &transformTable[i]}
+		for j := range ukernel.IndirectKernels {
+			v := gradVariant{&ukernel.IndirectKernels[j], &transformTable[i]}
 			if v.tr.m == 4 && v.kern.ISA == v.tr.isa && cpu.Has(v.tr.isa) {
 				f(v)
 			}
@@ -250,7 +249,7 @@ func BenchmarkGradients(b *testing.B) {
 		for _, workers := range []int{1, 2} {
 			team := parallel.NewTeam(workers)
 			run := func(op string, f func() error) {
-				b.Run(fmt.Sprintf("layer=%s/op=%s/workers=%d/kernel=%s", l.name, op, workers, product.Best().Name), func(b *testing.B) {
+				b.Run(fmt.Sprintf("layer=%s/op=%s/workers=%d/kernel=%s", l.name, op, workers, ukernel.BestBlocked().Name), func(b *testing.B) {
 					team.Begin()
 					defer team.End()
 					for b.Loop() {

@@ -3,9 +3,9 @@ package winograd
 import (
 	"context"
 
-	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/internal/shape"
+	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -26,7 +26,7 @@ import (
 type WeightGrad struct {
 	conv   *Conv // the geometry of the tiles, and of d
 	dy     *Conv // of dY: tiles of m×m without overlap
-	kern   *direct.Kernel
+	kern   *ukernel.Indirect
 	tr     *transforms
 	c, k   int
 	cb, kb int // blocks of 16 channels
@@ -44,10 +44,10 @@ const gradScratch = 3 << 20
 // NewWeightGrad describes the gradient for n pictures of c×h×w, convolved to k
 // channels with padding pad. Errors wrap ErrShape.
 func NewWeightGrad(n, c, h, w, k, pad int) (*WeightGrad, error) {
-	return newWeightGrad(direct.Best(), bestTransforms(4), n, c, h, w, k, pad)
+	return newWeightGrad(ukernel.BestIndirect(), bestTransforms(4), n, c, h, w, k, pad)
 }
 
-func newWeightGrad(kern *direct.Kernel, tr *transforms, n, c, h, w, k, pad int) (*WeightGrad, error) {
+func newWeightGrad(kern *ukernel.Indirect, tr *transforms, n, c, h, w, k, pad int) (*WeightGrad, error) {
 	g := &WeightGrad{kern: kern, tr: tr, c: c, k: k, cb: layout.Blocks(c), kb: layout.Blocks(k)}
 	if c < 1 || k < 1 || n < 1 || h < 1 || w < 1 || pad < 0 || pad > 1 || h > shape.Max || w > shape.Max || h+2*pad < 3 || w+2*pad < 3 ||
 		layout.BatchLen(n, max(c, k), h+2, w+2) == shape.TooMany || layout.BatchLen(4*36, k, g.cb, 16) == shape.TooMany {
@@ -57,7 +57,7 @@ func newWeightGrad(kern *direct.Kernel, tr *transforms, n, c, h, w, k, pad int) 
 	g.dy = gradGeometry(k, tr, n, h+2*pad-2, w+2*pad-2, h+2*pad-2, w+2*pad-2, 0, 4)
 	// As many inputs as outputs: V, D and dU of an element ξ are then alike, and dU
 	// of all of them, at most 590 kB, stay in the second-level cache.
-	g.group = kern.KB / 16
+	g.group = kern.NR / 16
 	perTile := 4 * 36 * 16 * (g.cb + g.kb)
 	dU := 4 * 36 * 16 * 16 * g.cb * g.kb
 	scratch := gradScratch
@@ -94,9 +94,9 @@ func (g *WeightGrad) dXi() int                  { return g.kb*16*g.chunk + 16 }
 func (g *WeightGrad) vXi(blocks int) int        { return blocks*16*g.chunk + 16 }
 func (g *WeightGrad) uXi(panel, blocks int) int { return blocks*16*g.width(panel) + 16 }
 
-func (g *WeightGrad) panels() int { return (g.kb*16 + g.kern.KB - 1) / g.kern.KB }
+func (g *WeightGrad) panels() int { return (g.kb*16 + g.kern.NR - 1) / g.kern.NR }
 
-func (g *WeightGrad) width(panel int) int { return min(g.kern.KB, g.kb*16-panel*g.kern.KB) }
+func (g *WeightGrad) width(panel int) int { return min(g.kern.NR, g.kb*16-panel*g.kern.NR) }
 
 // mostParts is the number of workers up to which each has its own part. With more
 // of them, the transforms of dY would take too much of their time.
@@ -203,7 +203,7 @@ func (g *WeightGrad) NewExec(scratch []float32, team *parallel.Team) (*WeightGra
 			e.offsets[i][t] = t * 16 * (i + 1)
 		}
 	}
-	e.zero = make([]float32, g.kern.KB)
+	e.zero = make([]float32, g.kern.NR)
 	last := (g.conv.tiles - 1) / g.chunk // chunk
 	e.sums = make([]float32, (last*gradRuns(g.chunk)+gradRuns(g.conv.tiles-last*g.chunk))*g.kb*16)
 	e.total = make([]float64, g.kb*16)
@@ -345,9 +345,9 @@ func (e *WeightGradExec) transformRun(wi int, p *gradPart, run, side int) {
 			}
 		} else {
 			for b := range g.kb {
-				panel := b * 16 / g.kern.KB
+				panel := b * 16 / g.kern.NR
 				width := g.width(panel)
-				to := panel*g.kern.KB*n + at*width + b*16%g.kern.KB
+				to := panel*g.kern.NR*n + at*width + b*16%g.kern.NR
 				w.expandRun(g.dy, g.tr.gradient, &p.mem[p.d+to], g.dXi(), width, e.dy, b, r)
 				if first {
 					e.sumRun((*[16]float32)(w.strip[:]), sums, b, r)
@@ -378,19 +378,19 @@ func (e *WeightGradExec) multiplyGroup(p *gradPart, group *gradGroup, panel, xi 
 	g, n := e.g, p.t1-p.t0
 	width, uXi := g.width(panel), g.uXi(panel, group.blocks)
 	v := p.v + (group.b-p.b0)*16*n + xi*p.vXi
-	d := p.d + panel*g.kern.KB*n + xi*g.dXi()
+	d := p.d + panel*g.kern.NR*n + xi*g.dXi()
 	u := group.u[panel] + xi*uXi
-	o := direct.Operands{
-		Offsets: e.offsets[group.blocks-1][:n], Step: 1, Bias: e.zero, Pixel: width, Plane: 16,
-		X: p.mem[v:], U: p.mem[d:], Out: p.mem[u:],
+	o := ukernel.IndirectArgs{
+		Offsets: e.offsets[group.blocks-1][:n], A: p.mem[v:], AStep: 1, B: p.mem[d:], Bias: e.zero,
+		C: p.mem[u:], LDC: width, CBlock: 16,
 	}
 	if p.t0 > 0 {
-		o.Mode = direct.ModeAdd
+		o.Mode = ukernel.ModeAddC
 	}
 	if xi < 35 {
-		o.Ahead = [3]int{g.dXi(), v + p.vXi - d, u + uXi - d}
+		o.PrefetchB = [3]int{g.dXi(), v + p.vXi - d, u + uXi - d}
 	}
-	g.kern.Row(16*group.blocks, width, &o)
+	g.kern.RunM(16*group.blocks, width, &o)
 }
 
 // finishGroup sets dW = Gᵀ·dU·G for a panel and group of inputs.
@@ -404,7 +404,7 @@ func (e *WeightGradExec) finishGroup(wi int, p *gradPart, group *gradGroup, pane
 			for c := range channels {
 				g.tr.filterGradient(&taps[c][0][0], &p.mem[group.u[panel]+(b*16+c)*width+k], g.uXi(panel, group.blocks))
 			}
-			k0 := panel*g.kern.KB + k
+			k0 := panel*g.kern.NR + k
 			taps.scatter(e.dw[(k0*g.c+c0)*9:], channels, min(16, g.k-k0), g.c*9)
 		}
 	}

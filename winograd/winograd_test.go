@@ -9,9 +9,9 @@ import (
 	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/internal/bilinear"
 	"github.com/nonet-go/nonet/internal/cpu"
-	"github.com/nonet-go/nonet/internal/product"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 	"github.com/stretchr/testify/require"
@@ -19,7 +19,7 @@ import (
 
 // A variant is a product kernel with the transforms of the same instruction set.
 type variant struct {
-	kern *product.Kernel
+	kern *ukernel.Blocked
 	tr   *transforms
 }
 
@@ -28,8 +28,8 @@ func (v variant) String() string { return fmt.Sprintf("F%d_%s", v.tr.m, v.tr.nam
 // variants lists what this machine has.
 func variants() (list []variant) {
 	for i := range transformTable {
-		for j := range product.Kernels {
-			v := variant{&product.Kernels[j], &transformTable[i]}
+		for j := range ukernel.BlockedKernels {
+			v := variant{&ukernel.BlockedKernels[j], &transformTable[i]}
 			if v.kern.ISA == v.tr.isa && cpu.Has(v.tr.isa) {
 				list = append(list, v)
 			}

@@ -25,8 +25,8 @@
 // Arm's guides say that N1 and V1 forward it within 2, as does the model of
 // neoverse-v2. "Latency" is any other waiting.
 //
-// With -check it fails if a loop is bound by latency, or if a product of two
-// tiles or more in float32 stays below 95 % of the FMA rate, or of what its
+// With -check it fails if a loop is bound by latency, or if a blocked micro-kernel of
+// two rows or more in float32 stays below 95 % of the FMA rate, or of what its
 // accumulators allow if they are too few for the pipes.
 package main
 
@@ -135,9 +135,9 @@ func (l loop) boundBy(c core, r result) string {
 
 const latency = "latency"
 
-// product matches the products in float32 of two tiles or more, which shall run
-// at the rate of multiply-adds.
-var product = regexp.MustCompile(`^product\.product([2-9])x\d+NEON$`)
+// blocked matches the blocked micro-kernels of two rows or more in float32, which shall
+// run at the rate of multiply-adds.
+var blocked = regexp.MustCompile(`^ukernel\.blocked([2-9])x\d+NEON$`)
 
 // check returns an error if the loop is slower than it has to be.
 func (l loop) check(c core, r result) error {
@@ -146,7 +146,7 @@ func (l loop) check(c core, r result) error {
 	}
 	chains, _ := l.sums(c)
 	want := .95 * min(1, float64(chains)/float64(c.pipes*c.fma))
-	if got := l.share(c, r); product.MatchString(l.function) && got < want {
+	if got := l.share(c, r); blocked.MatchString(l.function) && got < want {
 		return fmt.Errorf("%.1f %% of the FMA rate, below %.1f %%", 100*got, 100*want)
 	}
 	return nil

@@ -34,7 +34,7 @@ func TestBounds(t *testing.T) {
 	t.Parallel()
 	v1 := cores["neoverse-v1"]
 	tiles := func(n int) loop { // four accumulators of each tile, four channels
-		l := loop{function: fmt.Sprintf("product.product%dx16NEON", n), body: []string{"ldp q30, q31, [x3]", "str q0, [x4]"}}
+		l := loop{function: fmt.Sprintf("ukernel.blocked%dx16NEON", n), body: []string{"ldp q30, q31, [x3]", "str q0, [x4]"}}
 		for range 4 {
 			for acc := range 4 * n {
 				l.body = append(l.body, fmt.Sprintf("fmla v%d.4s, v30.4s, v29.s[0]", acc))

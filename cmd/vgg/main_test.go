@@ -177,7 +177,7 @@ func TestCheck(t *testing.T) {
 
 func TestSelftest(t *testing.T) {
 	text := requireOK(t, "selftest")
-	for _, word := range []string{"GOMAXPROCS", "features", "NONET_ISA", "internal/product", "conv3_2", "F(4×4,3×3)", "fully connected", runtime.Version()} {
+	for _, word := range []string{"GOMAXPROCS", "features", "NONET_ISA", "blocked", "conv3_2", "F(4×4,3×3)", "fully connected", runtime.Version()} {
 		require.Contains(t, text, word)
 	}
 	require.NotContains(t, text, "WRONG")

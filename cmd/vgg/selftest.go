@@ -14,9 +14,8 @@ import (
 	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/gemm"
 	"github.com/nonet-go/nonet/internal/cpu"
-	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/peak"
-	"github.com/nonet-go/nonet/internal/product"
+	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/vgg"
 	"github.com/nonet-go/nonet/vgg/check"
 	"github.com/nonet-go/nonet/winograd"
@@ -123,10 +122,10 @@ func processor() string {
 // choices tells the kernels of each package, and how some layers of VGG are cut
 // into blocks.
 func choices() ([]choice, error) {
-	p, d := product.Best(), direct.Best()
+	p, d := ukernel.BestBlocked(), ukernel.BestIndirect()
 	list := []choice{
-		{"internal/product", fmt.Sprintf("%s: %d tiles of %d columns, %d in half precision", p.Name, p.Tiles, p.KB, p.HalfTiles())},
-		{"internal/direct", fmt.Sprintf("%s: %d pixels of %d outputs", d.Name, d.Pixels, d.KB)},
+		{"micro-kernel, indirect", fmt.Sprintf("%s: MR %d, NR %d", d.Name, d.MR, d.NR)},
+		{"micro-kernel, blocked", fmt.Sprintf("%s: MR %d, NR %d; MR %d with B in half precision", p.Name, p.MR, p.NR, p.HalfMR())},
 		{"gemm", gemm.NewMultiplier(nil).String()},
 		{"transforms, layout, pool, elementwise", isaName()},
 	}

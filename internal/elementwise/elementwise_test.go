@@ -6,9 +6,9 @@ import (
 	"testing"
 
 	"github.com/nonet-go/nonet/internal/cpu"
-	"github.com/nonet-go/nonet/internal/direct"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/stretchr/testify/require"
 )
 
@@ -385,17 +385,17 @@ func TestSGDProduct(t *testing.T) {
 			w, v, a, x := testutil.Normal(1, (rows-1)*ld+n), testutil.Normal(2, (rows-1)*ld+n), testutil.Normal(3, rows*taps), testutil.Normal(4, (taps-1)*ldx+n)
 			wantW, wantV := append([]float32(nil), w...), append([]float32(nil), v...)
 			g := make([]float32, rows*n)
-			o := direct.Operands{X: a, Step: taps, U: make([]float32, taps*16), Out: make([]float32, rows*16), Pixel: 16, Bias: make([]float32, 16)}
+			o := ukernel.IndirectArgs{A: a, AStep: taps, B: make([]float32, taps*16), C: make([]float32, rows*16), LDC: 16, Bias: make([]float32, 16)}
 			for i := range taps {
 				o.Offsets = append(o.Offsets, i)
 			}
 			for j := 0; j < n; j += 16 {
 				for i := range taps {
-					copy(o.U[i*16:][:16], x[i*ldx+j:i*ldx+n])
+					copy(o.B[i*16:][:16], x[i*ldx+j:i*ldx+n])
 				}
-				direct.Best().Row(rows, 16, &o)
+				ukernel.BestIndirect().RunM(rows, 16, &o)
 				for i := range rows {
-					copy(g[i*n+j:(i+1)*n], o.Out[i*16:][:16])
+					copy(g[i*n+j:(i+1)*n], o.C[i*16:][:16])
 				}
 			}
 			for i := range rows {

@@ -2,27 +2,27 @@
 
 //go:build !purego
 
-// func product6x16AVX2(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked6x16AVX2(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·product6x16AVX2(SB), $0-64
+TEXT ·blocked6x16AVX2(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000400, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
@@ -43,7 +43,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	PREFETCHT1   (R8)
@@ -67,7 +67,7 @@ quarter:
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      64(DI), Y12
 	VMOVUPS      96(DI), Y13
 	PREFETCHT0   64(R9)
@@ -90,7 +90,7 @@ quarter:
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      128(DI), Y12
 	VMOVUPS      160(DI), Y13
 	PREFETCHT1   64(R8)
@@ -113,7 +113,7 @@ quarter:
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      192(DI), Y12
 	VMOVUPS      224(DI), Y13
 	VBROADCASTSS 12(SI), Y14
@@ -156,7 +156,7 @@ quarter:
 	VMOVUPS      Y10, 320(BX)
 	VMOVUPS      Y11, 352(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -168,31 +168,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product5x16AVX2(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked5x16AVX2(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·product5x16AVX2(SB), $0-64
+TEXT ·blocked5x16AVX2(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000400, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
@@ -211,7 +211,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
 	PREFETCHT1   (R8)
@@ -232,7 +232,7 @@ quarter:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      64(DI), Y10
 	VMOVUPS      96(DI), Y11
 	PREFETCHT0   64(R9)
@@ -252,7 +252,7 @@ quarter:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      128(DI), Y10
 	VMOVUPS      160(DI), Y11
 	PREFETCHT1   64(R8)
@@ -272,7 +272,7 @@ quarter:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      192(DI), Y10
 	VMOVUPS      224(DI), Y11
 	VBROADCASTSS 12(SI), Y12
@@ -310,7 +310,7 @@ quarter:
 	VMOVUPS      Y8, 256(BX)
 	VMOVUPS      Y9, 288(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -322,31 +322,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product4x16AVX2(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked4x16AVX2(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·product4x16AVX2(SB), $0-64
+TEXT ·blocked4x16AVX2(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000400, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
@@ -363,7 +363,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Y8
 	VMOVUPS      32(DI), Y9
 	PREFETCHT1   (R8)
@@ -381,7 +381,7 @@ quarter:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      64(DI), Y8
 	VMOVUPS      96(DI), Y9
 	VBROADCASTSS 4(SI), Y10
@@ -397,7 +397,7 @@ quarter:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      128(DI), Y8
 	VMOVUPS      160(DI), Y9
 	PREFETCHT1   64(R8)
@@ -414,7 +414,7 @@ quarter:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      192(DI), Y8
 	VMOVUPS      224(DI), Y9
 	VBROADCASTSS 12(SI), Y10
@@ -447,7 +447,7 @@ quarter:
 	VMOVUPS      Y6, 192(BX)
 	VMOVUPS      Y7, 224(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -459,31 +459,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product3x16AVX2(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked3x16AVX2(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·product3x16AVX2(SB), $0-64
+TEXT ·blocked3x16AVX2(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000400, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
@@ -498,7 +498,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Y6
 	VMOVUPS      32(DI), Y7
 	PREFETCHT1   (R8)
@@ -513,7 +513,7 @@ quarter:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      64(DI), Y6
 	VMOVUPS      96(DI), Y7
 	VBROADCASTSS 4(SI), Y8
@@ -526,7 +526,7 @@ quarter:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      128(DI), Y6
 	VMOVUPS      160(DI), Y7
 	PREFETCHT1   64(R8)
@@ -540,7 +540,7 @@ quarter:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      192(DI), Y6
 	VMOVUPS      224(DI), Y7
 	VBROADCASTSS 12(SI), Y8
@@ -568,7 +568,7 @@ quarter:
 	VMOVUPS      Y4, 128(BX)
 	VMOVUPS      Y5, 160(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -580,31 +580,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product2x16AVX2(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked2x16AVX2(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·product2x16AVX2(SB), $0-64
+TEXT ·blocked2x16AVX2(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000400, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
@@ -617,7 +617,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Y4
 	VMOVUPS      32(DI), Y5
 	PREFETCHT1   (R8)
@@ -629,7 +629,7 @@ quarter:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      64(DI), Y4
 	VMOVUPS      96(DI), Y5
 	VBROADCASTSS 4(SI), Y6
@@ -639,7 +639,7 @@ quarter:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      128(DI), Y4
 	VMOVUPS      160(DI), Y5
 	PREFETCHT1   64(R8)
@@ -650,7 +650,7 @@ quarter:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      192(DI), Y4
 	VMOVUPS      224(DI), Y5
 	VBROADCASTSS 12(SI), Y6
@@ -673,7 +673,7 @@ quarter:
 	VMOVUPS      Y2, 64(BX)
 	VMOVUPS      Y3, 96(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -685,31 +685,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product1x16AVX2(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked1x16AVX2(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·product1x16AVX2(SB), $0-64
+TEXT ·blocked1x16AVX2(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000400, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
@@ -720,7 +720,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Y2
 	VMOVUPS      32(DI), Y3
 	PREFETCHT1   (R8)
@@ -729,14 +729,14 @@ quarter:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      64(DI), Y2
 	VMOVUPS      96(DI), Y3
 	VBROADCASTSS 4(SI), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      128(DI), Y2
 	VMOVUPS      160(DI), Y3
 	PREFETCHT1   64(R8)
@@ -744,7 +744,7 @@ quarter:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      192(DI), Y2
 	VMOVUPS      224(DI), Y3
 	VBROADCASTSS 12(SI), Y4
@@ -762,7 +762,7 @@ quarter:
 	VMOVUPS      Y0, (BX)
 	VMOVUPS      Y1, 32(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -774,19 +774,19 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product6x16HalfAVX2(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked6x16HalfAVX2(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·product6x16HalfAVX2(SB), $0-48
+TEXT ·blocked6x16HalfAVX2(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
@@ -806,7 +806,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Y12
 	VCVTPH2PS    16(DI), Y13
 	PREFETCHT1   (R8)
@@ -829,7 +829,7 @@ quarter:
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    32(DI), Y12
 	VCVTPH2PS    48(DI), Y13
 	VBROADCASTSS 4(SI), Y14
@@ -851,7 +851,7 @@ quarter:
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    64(DI), Y12
 	VCVTPH2PS    80(DI), Y13
 	VBROADCASTSS 8(SI), Y14
@@ -873,7 +873,7 @@ quarter:
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    96(DI), Y12
 	VCVTPH2PS    112(DI), Y13
 	VBROADCASTSS 12(SI), Y14
@@ -917,15 +917,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product5x16HalfAVX2(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked5x16HalfAVX2(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·product5x16HalfAVX2(SB), $0-48
+TEXT ·blocked5x16HalfAVX2(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
@@ -943,7 +943,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Y10
 	VCVTPH2PS    16(DI), Y11
 	PREFETCHT1   (R8)
@@ -963,7 +963,7 @@ quarter:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    32(DI), Y10
 	VCVTPH2PS    48(DI), Y11
 	VBROADCASTSS 4(SI), Y12
@@ -982,7 +982,7 @@ quarter:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    64(DI), Y10
 	VCVTPH2PS    80(DI), Y11
 	VBROADCASTSS 8(SI), Y12
@@ -1001,7 +1001,7 @@ quarter:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    96(DI), Y10
 	VCVTPH2PS    112(DI), Y11
 	VBROADCASTSS 12(SI), Y12
@@ -1040,15 +1040,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product4x16HalfAVX2(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked4x16HalfAVX2(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·product4x16HalfAVX2(SB), $0-48
+TEXT ·blocked4x16HalfAVX2(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
@@ -1064,7 +1064,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Y8
 	VCVTPH2PS    16(DI), Y9
 	PREFETCHT1   (R8)
@@ -1081,7 +1081,7 @@ quarter:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    32(DI), Y8
 	VCVTPH2PS    48(DI), Y9
 	VBROADCASTSS 4(SI), Y10
@@ -1097,7 +1097,7 @@ quarter:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    64(DI), Y8
 	VCVTPH2PS    80(DI), Y9
 	VBROADCASTSS 8(SI), Y10
@@ -1113,7 +1113,7 @@ quarter:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    96(DI), Y8
 	VCVTPH2PS    112(DI), Y9
 	VBROADCASTSS 12(SI), Y10
@@ -1147,15 +1147,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product3x16HalfAVX2(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked3x16HalfAVX2(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·product3x16HalfAVX2(SB), $0-48
+TEXT ·blocked3x16HalfAVX2(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
@@ -1169,7 +1169,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Y6
 	VCVTPH2PS    16(DI), Y7
 	PREFETCHT1   (R8)
@@ -1183,7 +1183,7 @@ quarter:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    32(DI), Y6
 	VCVTPH2PS    48(DI), Y7
 	VBROADCASTSS 4(SI), Y8
@@ -1196,7 +1196,7 @@ quarter:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    64(DI), Y6
 	VCVTPH2PS    80(DI), Y7
 	VBROADCASTSS 8(SI), Y8
@@ -1209,7 +1209,7 @@ quarter:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    96(DI), Y6
 	VCVTPH2PS    112(DI), Y7
 	VBROADCASTSS 12(SI), Y8
@@ -1238,15 +1238,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product2x16HalfAVX2(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked2x16HalfAVX2(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·product2x16HalfAVX2(SB), $0-48
+TEXT ·blocked2x16HalfAVX2(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
@@ -1258,7 +1258,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Y4
 	VCVTPH2PS    16(DI), Y5
 	PREFETCHT1   (R8)
@@ -1269,7 +1269,7 @@ quarter:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    32(DI), Y4
 	VCVTPH2PS    48(DI), Y5
 	VBROADCASTSS 4(SI), Y6
@@ -1279,7 +1279,7 @@ quarter:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    64(DI), Y4
 	VCVTPH2PS    80(DI), Y5
 	VBROADCASTSS 8(SI), Y6
@@ -1289,7 +1289,7 @@ quarter:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    96(DI), Y4
 	VCVTPH2PS    112(DI), Y5
 	VBROADCASTSS 12(SI), Y6
@@ -1313,15 +1313,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product1x16HalfAVX2(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked1x16HalfAVX2(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·product1x16HalfAVX2(SB), $0-48
+TEXT ·blocked1x16HalfAVX2(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
@@ -1331,7 +1331,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Y2
 	VCVTPH2PS    16(DI), Y3
 	PREFETCHT1   (R8)
@@ -1339,21 +1339,21 @@ quarter:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    32(DI), Y2
 	VCVTPH2PS    48(DI), Y3
 	VBROADCASTSS 4(SI), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    64(DI), Y2
 	VCVTPH2PS    80(DI), Y3
 	VBROADCASTSS 8(SI), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    96(DI), Y2
 	VCVTPH2PS    112(DI), Y3
 	VBROADCASTSS 12(SI), Y4
@@ -1372,27 +1372,27 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product7x64AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked7x64AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product7x64AVX512(SB), $0-64
+TEXT ·blocked7x64AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00001000, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -1429,7 +1429,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z28
 	VMOVUPS      64(DI), Z29
 	VMOVUPS      128(DI), Z30
@@ -1472,7 +1472,7 @@ quarter:
 	VFMADD231PS  Z30, Z31, Z26
 	VFMADD231PS  192(DI), Z31, Z27
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      256(DI), Z28
 	VMOVUPS      320(DI), Z29
 	VMOVUPS      384(DI), Z30
@@ -1515,7 +1515,7 @@ quarter:
 	VFMADD231PS  Z30, Z31, Z26
 	VFMADD231PS  448(DI), Z31, Z27
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      512(DI), Z28
 	VMOVUPS      576(DI), Z29
 	VMOVUPS      640(DI), Z30
@@ -1557,7 +1557,7 @@ quarter:
 	VFMADD231PS  Z30, Z31, Z26
 	VFMADD231PS  704(DI), Z31, Z27
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      768(DI), Z28
 	VMOVUPS      832(DI), Z29
 	VMOVUPS      896(DI), Z30
@@ -1636,7 +1636,7 @@ quarter:
 	VMOVUPS      Z26, 1664(BX)
 	VMOVUPS      Z27, 1728(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -1648,31 +1648,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product6x64AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked6x64AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product6x64AVX512(SB), $0-64
+TEXT ·blocked6x64AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00001000, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -1705,7 +1705,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z24
 	VMOVUPS      64(DI), Z25
 	VMOVUPS      128(DI), Z26
@@ -1744,7 +1744,7 @@ quarter:
 	VFMADD231PS  Z26, Z28, Z22
 	VFMADD231PS  Z27, Z28, Z23
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      256(DI), Z24
 	VMOVUPS      320(DI), Z25
 	VMOVUPS      384(DI), Z26
@@ -1783,7 +1783,7 @@ quarter:
 	VFMADD231PS  Z26, Z28, Z22
 	VFMADD231PS  Z27, Z28, Z23
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      512(DI), Z24
 	VMOVUPS      576(DI), Z25
 	VMOVUPS      640(DI), Z26
@@ -1821,7 +1821,7 @@ quarter:
 	VFMADD231PS  Z26, Z28, Z22
 	VFMADD231PS  Z27, Z28, Z23
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      768(DI), Z24
 	VMOVUPS      832(DI), Z25
 	VMOVUPS      896(DI), Z26
@@ -1892,7 +1892,7 @@ quarter:
 	VMOVUPS      Z22, 1408(BX)
 	VMOVUPS      Z23, 1472(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -1904,31 +1904,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product5x64AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked5x64AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product5x64AVX512(SB), $0-64
+TEXT ·blocked5x64AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00001000, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -1957,7 +1957,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z20
 	VMOVUPS      64(DI), Z21
 	VMOVUPS      128(DI), Z22
@@ -1991,7 +1991,7 @@ quarter:
 	VFMADD231PS  Z22, Z24, Z18
 	VFMADD231PS  Z23, Z24, Z19
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      256(DI), Z20
 	VMOVUPS      320(DI), Z21
 	VMOVUPS      384(DI), Z22
@@ -2025,7 +2025,7 @@ quarter:
 	VFMADD231PS  Z22, Z24, Z18
 	VFMADD231PS  Z23, Z24, Z19
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      512(DI), Z20
 	VMOVUPS      576(DI), Z21
 	VMOVUPS      640(DI), Z22
@@ -2058,7 +2058,7 @@ quarter:
 	VFMADD231PS  Z22, Z24, Z18
 	VFMADD231PS  Z23, Z24, Z19
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      768(DI), Z20
 	VMOVUPS      832(DI), Z21
 	VMOVUPS      896(DI), Z22
@@ -2120,7 +2120,7 @@ quarter:
 	VMOVUPS      Z18, 1152(BX)
 	VMOVUPS      Z19, 1216(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -2132,31 +2132,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product4x64AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked4x64AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product4x64AVX512(SB), $0-64
+TEXT ·blocked4x64AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00001000, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -2181,7 +2181,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
 	VMOVUPS      128(DI), Z18
@@ -2210,7 +2210,7 @@ quarter:
 	VFMADD231PS  Z18, Z20, Z14
 	VFMADD231PS  Z19, Z20, Z15
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      256(DI), Z16
 	VMOVUPS      320(DI), Z17
 	VMOVUPS      384(DI), Z18
@@ -2238,7 +2238,7 @@ quarter:
 	VFMADD231PS  Z18, Z20, Z14
 	VFMADD231PS  Z19, Z20, Z15
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      512(DI), Z16
 	VMOVUPS      576(DI), Z17
 	VMOVUPS      640(DI), Z18
@@ -2266,7 +2266,7 @@ quarter:
 	VFMADD231PS  Z18, Z20, Z14
 	VFMADD231PS  Z19, Z20, Z15
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      768(DI), Z16
 	VMOVUPS      832(DI), Z17
 	VMOVUPS      896(DI), Z18
@@ -2319,7 +2319,7 @@ quarter:
 	VMOVUPS      Z14, 896(BX)
 	VMOVUPS      Z15, 960(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -2331,31 +2331,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product3x64AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked3x64AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product3x64AVX512(SB), $0-64
+TEXT ·blocked3x64AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00001000, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -2376,7 +2376,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z12
 	VMOVUPS      64(DI), Z13
 	VMOVUPS      128(DI), Z14
@@ -2400,7 +2400,7 @@ quarter:
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      256(DI), Z12
 	VMOVUPS      320(DI), Z13
 	VMOVUPS      384(DI), Z14
@@ -2423,7 +2423,7 @@ quarter:
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      512(DI), Z12
 	VMOVUPS      576(DI), Z13
 	VMOVUPS      640(DI), Z14
@@ -2446,7 +2446,7 @@ quarter:
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      768(DI), Z12
 	VMOVUPS      832(DI), Z13
 	VMOVUPS      896(DI), Z14
@@ -2490,7 +2490,7 @@ quarter:
 	VMOVUPS      Z10, 640(BX)
 	VMOVUPS      Z11, 704(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -2502,31 +2502,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product2x64AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked2x64AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product2x64AVX512(SB), $0-64
+TEXT ·blocked2x64AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00001000, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -2543,7 +2543,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z8
 	VMOVUPS      64(DI), Z9
 	VMOVUPS      128(DI), Z10
@@ -2562,7 +2562,7 @@ quarter:
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      256(DI), Z8
 	VMOVUPS      320(DI), Z9
 	VMOVUPS      384(DI), Z10
@@ -2580,7 +2580,7 @@ quarter:
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      512(DI), Z8
 	VMOVUPS      576(DI), Z9
 	VMOVUPS      640(DI), Z10
@@ -2598,7 +2598,7 @@ quarter:
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      768(DI), Z8
 	VMOVUPS      832(DI), Z9
 	VMOVUPS      896(DI), Z10
@@ -2633,7 +2633,7 @@ quarter:
 	VMOVUPS      Z6, 384(BX)
 	VMOVUPS      Z7, 448(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -2645,31 +2645,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product1x64AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked1x64AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product1x64AVX512(SB), $0-64
+TEXT ·blocked1x64AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00001000, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -2682,7 +2682,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z4
 	VMOVUPS      64(DI), Z5
 	VMOVUPS      128(DI), Z6
@@ -2696,7 +2696,7 @@ quarter:
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      256(DI), Z4
 	VMOVUPS      320(DI), Z5
 	VMOVUPS      384(DI), Z6
@@ -2709,7 +2709,7 @@ quarter:
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      512(DI), Z4
 	VMOVUPS      576(DI), Z5
 	VMOVUPS      640(DI), Z6
@@ -2722,7 +2722,7 @@ quarter:
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      768(DI), Z4
 	VMOVUPS      832(DI), Z5
 	VMOVUPS      896(DI), Z6
@@ -2748,7 +2748,7 @@ quarter:
 	VMOVUPS      Z2, 128(BX)
 	VMOVUPS      Z3, 192(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -2760,19 +2760,19 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product6x64HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked6x64HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product6x64HalfAVX512(SB), $0-48
+TEXT ·blocked6x64HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -2804,7 +2804,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z24
 	VCVTPH2PS    32(DI), Z25
 	VCVTPH2PS    64(DI), Z26
@@ -2841,7 +2841,7 @@ quarter:
 	VFMADD231PS  Z26, Z28, Z22
 	VFMADD231PS  Z27, Z28, Z23
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    128(DI), Z24
 	VCVTPH2PS    160(DI), Z25
 	VCVTPH2PS    192(DI), Z26
@@ -2878,7 +2878,7 @@ quarter:
 	VFMADD231PS  Z26, Z28, Z22
 	VFMADD231PS  Z27, Z28, Z23
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    256(DI), Z24
 	VCVTPH2PS    288(DI), Z25
 	VCVTPH2PS    320(DI), Z26
@@ -2915,7 +2915,7 @@ quarter:
 	VFMADD231PS  Z26, Z28, Z22
 	VFMADD231PS  Z27, Z28, Z23
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    384(DI), Z24
 	VCVTPH2PS    416(DI), Z25
 	VCVTPH2PS    448(DI), Z26
@@ -2986,15 +2986,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product5x64HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked5x64HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product5x64HalfAVX512(SB), $0-48
+TEXT ·blocked5x64HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -3022,7 +3022,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z20
 	VCVTPH2PS    32(DI), Z21
 	VCVTPH2PS    64(DI), Z22
@@ -3054,7 +3054,7 @@ quarter:
 	VFMADD231PS  Z22, Z24, Z18
 	VFMADD231PS  Z23, Z24, Z19
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    128(DI), Z20
 	VCVTPH2PS    160(DI), Z21
 	VCVTPH2PS    192(DI), Z22
@@ -3086,7 +3086,7 @@ quarter:
 	VFMADD231PS  Z22, Z24, Z18
 	VFMADD231PS  Z23, Z24, Z19
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    256(DI), Z20
 	VCVTPH2PS    288(DI), Z21
 	VCVTPH2PS    320(DI), Z22
@@ -3118,7 +3118,7 @@ quarter:
 	VFMADD231PS  Z22, Z24, Z18
 	VFMADD231PS  Z23, Z24, Z19
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    384(DI), Z20
 	VCVTPH2PS    416(DI), Z21
 	VCVTPH2PS    448(DI), Z22
@@ -3180,15 +3180,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product4x64HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked4x64HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product4x64HalfAVX512(SB), $0-48
+TEXT ·blocked4x64HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -3212,7 +3212,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z16
 	VCVTPH2PS    32(DI), Z17
 	VCVTPH2PS    64(DI), Z18
@@ -3239,7 +3239,7 @@ quarter:
 	VFMADD231PS  Z18, Z20, Z14
 	VFMADD231PS  Z19, Z20, Z15
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    128(DI), Z16
 	VCVTPH2PS    160(DI), Z17
 	VCVTPH2PS    192(DI), Z18
@@ -3266,7 +3266,7 @@ quarter:
 	VFMADD231PS  Z18, Z20, Z14
 	VFMADD231PS  Z19, Z20, Z15
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    256(DI), Z16
 	VCVTPH2PS    288(DI), Z17
 	VCVTPH2PS    320(DI), Z18
@@ -3293,7 +3293,7 @@ quarter:
 	VFMADD231PS  Z18, Z20, Z14
 	VFMADD231PS  Z19, Z20, Z15
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    384(DI), Z16
 	VCVTPH2PS    416(DI), Z17
 	VCVTPH2PS    448(DI), Z18
@@ -3346,15 +3346,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product3x64HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked3x64HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product3x64HalfAVX512(SB), $0-48
+TEXT ·blocked3x64HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -3374,7 +3374,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z12
 	VCVTPH2PS    32(DI), Z13
 	VCVTPH2PS    64(DI), Z14
@@ -3396,7 +3396,7 @@ quarter:
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    128(DI), Z12
 	VCVTPH2PS    160(DI), Z13
 	VCVTPH2PS    192(DI), Z14
@@ -3418,7 +3418,7 @@ quarter:
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    256(DI), Z12
 	VCVTPH2PS    288(DI), Z13
 	VCVTPH2PS    320(DI), Z14
@@ -3440,7 +3440,7 @@ quarter:
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    384(DI), Z12
 	VCVTPH2PS    416(DI), Z13
 	VCVTPH2PS    448(DI), Z14
@@ -3484,15 +3484,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product2x64HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked2x64HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product2x64HalfAVX512(SB), $0-48
+TEXT ·blocked2x64HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -3508,7 +3508,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z8
 	VCVTPH2PS    32(DI), Z9
 	VCVTPH2PS    64(DI), Z10
@@ -3525,7 +3525,7 @@ quarter:
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    128(DI), Z8
 	VCVTPH2PS    160(DI), Z9
 	VCVTPH2PS    192(DI), Z10
@@ -3542,7 +3542,7 @@ quarter:
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    256(DI), Z8
 	VCVTPH2PS    288(DI), Z9
 	VCVTPH2PS    320(DI), Z10
@@ -3559,7 +3559,7 @@ quarter:
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    384(DI), Z8
 	VCVTPH2PS    416(DI), Z9
 	VCVTPH2PS    448(DI), Z10
@@ -3594,15 +3594,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product1x64HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked1x64HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product1x64HalfAVX512(SB), $0-48
+TEXT ·blocked1x64HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -3614,7 +3614,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z4
 	VCVTPH2PS    32(DI), Z5
 	VCVTPH2PS    64(DI), Z6
@@ -3626,7 +3626,7 @@ quarter:
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    128(DI), Z4
 	VCVTPH2PS    160(DI), Z5
 	VCVTPH2PS    192(DI), Z6
@@ -3638,7 +3638,7 @@ quarter:
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    256(DI), Z4
 	VCVTPH2PS    288(DI), Z5
 	VCVTPH2PS    320(DI), Z6
@@ -3650,7 +3650,7 @@ quarter:
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    384(DI), Z4
 	VCVTPH2PS    416(DI), Z5
 	VCVTPH2PS    448(DI), Z6
@@ -3676,27 +3676,27 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product7x48AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked7x48AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product7x48AVX512(SB), $0-64
+TEXT ·blocked7x48AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000c00, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -3726,7 +3726,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z21
 	VMOVUPS      64(DI), Z22
 	VMOVUPS      128(DI), Z23
@@ -3762,7 +3762,7 @@ quarter:
 	VFMADD231PS  Z22, Z24, Z19
 	VFMADD231PS  Z23, Z24, Z20
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      192(DI), Z21
 	VMOVUPS      256(DI), Z22
 	VMOVUPS      320(DI), Z23
@@ -3797,7 +3797,7 @@ quarter:
 	VFMADD231PS  Z22, Z24, Z19
 	VFMADD231PS  Z23, Z24, Z20
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      384(DI), Z21
 	VMOVUPS      448(DI), Z22
 	VMOVUPS      512(DI), Z23
@@ -3832,7 +3832,7 @@ quarter:
 	VFMADD231PS  Z22, Z24, Z19
 	VFMADD231PS  Z23, Z24, Z20
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      576(DI), Z21
 	VMOVUPS      640(DI), Z22
 	VMOVUPS      704(DI), Z23
@@ -3896,7 +3896,7 @@ quarter:
 	VMOVUPS      Z19, 1216(BX)
 	VMOVUPS      Z20, 1280(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -3908,31 +3908,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product6x48AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked6x48AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product6x48AVX512(SB), $0-64
+TEXT ·blocked6x48AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000c00, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -3959,7 +3959,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z18
 	VMOVUPS      64(DI), Z19
 	VMOVUPS      128(DI), Z20
@@ -3991,7 +3991,7 @@ quarter:
 	VFMADD231PS  Z19, Z21, Z16
 	VFMADD231PS  Z20, Z21, Z17
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      192(DI), Z18
 	VMOVUPS      256(DI), Z19
 	VMOVUPS      320(DI), Z20
@@ -4022,7 +4022,7 @@ quarter:
 	VFMADD231PS  Z19, Z21, Z16
 	VFMADD231PS  Z20, Z21, Z17
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      384(DI), Z18
 	VMOVUPS      448(DI), Z19
 	VMOVUPS      512(DI), Z20
@@ -4053,7 +4053,7 @@ quarter:
 	VFMADD231PS  Z19, Z21, Z16
 	VFMADD231PS  Z20, Z21, Z17
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      576(DI), Z18
 	VMOVUPS      640(DI), Z19
 	VMOVUPS      704(DI), Z20
@@ -4110,7 +4110,7 @@ quarter:
 	VMOVUPS      Z16, 1024(BX)
 	VMOVUPS      Z17, 1088(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -4122,31 +4122,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product5x48AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked5x48AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product5x48AVX512(SB), $0-64
+TEXT ·blocked5x48AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000c00, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -4170,7 +4170,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z15
 	VMOVUPS      64(DI), Z16
 	VMOVUPS      128(DI), Z17
@@ -4198,7 +4198,7 @@ quarter:
 	VFMADD231PS  Z16, Z18, Z13
 	VFMADD231PS  Z17, Z18, Z14
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      192(DI), Z15
 	VMOVUPS      256(DI), Z16
 	VMOVUPS      320(DI), Z17
@@ -4225,7 +4225,7 @@ quarter:
 	VFMADD231PS  Z16, Z18, Z13
 	VFMADD231PS  Z17, Z18, Z14
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      384(DI), Z15
 	VMOVUPS      448(DI), Z16
 	VMOVUPS      512(DI), Z17
@@ -4252,7 +4252,7 @@ quarter:
 	VFMADD231PS  Z16, Z18, Z13
 	VFMADD231PS  Z17, Z18, Z14
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      576(DI), Z15
 	VMOVUPS      640(DI), Z16
 	VMOVUPS      704(DI), Z17
@@ -4302,7 +4302,7 @@ quarter:
 	VMOVUPS      Z13, 832(BX)
 	VMOVUPS      Z14, 896(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -4314,31 +4314,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product4x48AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked4x48AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product4x48AVX512(SB), $0-64
+TEXT ·blocked4x48AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000c00, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -4359,7 +4359,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z12
 	VMOVUPS      64(DI), Z13
 	VMOVUPS      128(DI), Z14
@@ -4383,7 +4383,7 @@ quarter:
 	VFMADD231PS  Z13, Z15, Z10
 	VFMADD231PS  Z14, Z15, Z11
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      192(DI), Z12
 	VMOVUPS      256(DI), Z13
 	VMOVUPS      320(DI), Z14
@@ -4405,7 +4405,7 @@ quarter:
 	VFMADD231PS  Z13, Z15, Z10
 	VFMADD231PS  Z14, Z15, Z11
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      384(DI), Z12
 	VMOVUPS      448(DI), Z13
 	VMOVUPS      512(DI), Z14
@@ -4428,7 +4428,7 @@ quarter:
 	VFMADD231PS  Z13, Z15, Z10
 	VFMADD231PS  Z14, Z15, Z11
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      576(DI), Z12
 	VMOVUPS      640(DI), Z13
 	VMOVUPS      704(DI), Z14
@@ -4471,7 +4471,7 @@ quarter:
 	VMOVUPS      Z10, 640(BX)
 	VMOVUPS      Z11, 704(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -4483,31 +4483,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product3x48AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked3x48AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product3x48AVX512(SB), $0-64
+TEXT ·blocked3x48AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000c00, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -4525,7 +4525,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z9
 	VMOVUPS      64(DI), Z10
 	VMOVUPS      128(DI), Z11
@@ -4545,7 +4545,7 @@ quarter:
 	VFMADD231PS  Z10, Z12, Z7
 	VFMADD231PS  Z11, Z12, Z8
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      192(DI), Z9
 	VMOVUPS      256(DI), Z10
 	VMOVUPS      320(DI), Z11
@@ -4563,7 +4563,7 @@ quarter:
 	VFMADD231PS  Z10, Z12, Z7
 	VFMADD231PS  Z11, Z12, Z8
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      384(DI), Z9
 	VMOVUPS      448(DI), Z10
 	VMOVUPS      512(DI), Z11
@@ -4582,7 +4582,7 @@ quarter:
 	VFMADD231PS  Z10, Z12, Z7
 	VFMADD231PS  Z11, Z12, Z8
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      576(DI), Z9
 	VMOVUPS      640(DI), Z10
 	VMOVUPS      704(DI), Z11
@@ -4618,7 +4618,7 @@ quarter:
 	VMOVUPS      Z7, 448(BX)
 	VMOVUPS      Z8, 512(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -4630,31 +4630,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product2x48AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked2x48AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product2x48AVX512(SB), $0-64
+TEXT ·blocked2x48AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000c00, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -4669,7 +4669,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z6
 	VMOVUPS      64(DI), Z7
 	VMOVUPS      128(DI), Z8
@@ -4685,7 +4685,7 @@ quarter:
 	VFMADD231PS  Z7, Z9, Z4
 	VFMADD231PS  Z8, Z9, Z5
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      192(DI), Z6
 	VMOVUPS      256(DI), Z7
 	VMOVUPS      320(DI), Z8
@@ -4699,7 +4699,7 @@ quarter:
 	VFMADD231PS  Z7, Z9, Z4
 	VFMADD231PS  Z8, Z9, Z5
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      384(DI), Z6
 	VMOVUPS      448(DI), Z7
 	VMOVUPS      512(DI), Z8
@@ -4714,7 +4714,7 @@ quarter:
 	VFMADD231PS  Z7, Z9, Z4
 	VFMADD231PS  Z8, Z9, Z5
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      576(DI), Z6
 	VMOVUPS      640(DI), Z7
 	VMOVUPS      704(DI), Z8
@@ -4743,7 +4743,7 @@ quarter:
 	VMOVUPS      Z4, 256(BX)
 	VMOVUPS      Z5, 320(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -4755,31 +4755,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product1x48AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked1x48AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product1x48AVX512(SB), $0-64
+TEXT ·blocked1x48AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000c00, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -4791,7 +4791,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z3
 	VMOVUPS      64(DI), Z4
 	VMOVUPS      128(DI), Z5
@@ -4803,7 +4803,7 @@ quarter:
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      192(DI), Z3
 	VMOVUPS      256(DI), Z4
 	VMOVUPS      320(DI), Z5
@@ -4813,7 +4813,7 @@ quarter:
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      384(DI), Z3
 	VMOVUPS      448(DI), Z4
 	VMOVUPS      512(DI), Z5
@@ -4824,7 +4824,7 @@ quarter:
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      576(DI), Z3
 	VMOVUPS      640(DI), Z4
 	VMOVUPS      704(DI), Z5
@@ -4846,7 +4846,7 @@ quarter:
 	VMOVUPS      Z1, 64(BX)
 	VMOVUPS      Z2, 128(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -4858,19 +4858,19 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product6x48HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked6x48HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product6x48HalfAVX512(SB), $0-48
+TEXT ·blocked6x48HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -4896,7 +4896,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z18
 	VCVTPH2PS    32(DI), Z19
 	VCVTPH2PS    64(DI), Z20
@@ -4926,7 +4926,7 @@ quarter:
 	VFMADD231PS  Z19, Z21, Z16
 	VFMADD231PS  Z20, Z21, Z17
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    96(DI), Z18
 	VCVTPH2PS    128(DI), Z19
 	VCVTPH2PS    160(DI), Z20
@@ -4956,7 +4956,7 @@ quarter:
 	VFMADD231PS  Z19, Z21, Z16
 	VFMADD231PS  Z20, Z21, Z17
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    192(DI), Z18
 	VCVTPH2PS    224(DI), Z19
 	VCVTPH2PS    256(DI), Z20
@@ -4986,7 +4986,7 @@ quarter:
 	VFMADD231PS  Z19, Z21, Z16
 	VFMADD231PS  Z20, Z21, Z17
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    288(DI), Z18
 	VCVTPH2PS    320(DI), Z19
 	VCVTPH2PS    352(DI), Z20
@@ -5043,15 +5043,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product5x48HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked5x48HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product5x48HalfAVX512(SB), $0-48
+TEXT ·blocked5x48HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -5074,7 +5074,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z15
 	VCVTPH2PS    32(DI), Z16
 	VCVTPH2PS    64(DI), Z17
@@ -5100,7 +5100,7 @@ quarter:
 	VFMADD231PS  Z16, Z18, Z13
 	VFMADD231PS  Z17, Z18, Z14
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    96(DI), Z15
 	VCVTPH2PS    128(DI), Z16
 	VCVTPH2PS    160(DI), Z17
@@ -5126,7 +5126,7 @@ quarter:
 	VFMADD231PS  Z16, Z18, Z13
 	VFMADD231PS  Z17, Z18, Z14
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    192(DI), Z15
 	VCVTPH2PS    224(DI), Z16
 	VCVTPH2PS    256(DI), Z17
@@ -5152,7 +5152,7 @@ quarter:
 	VFMADD231PS  Z16, Z18, Z13
 	VFMADD231PS  Z17, Z18, Z14
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    288(DI), Z15
 	VCVTPH2PS    320(DI), Z16
 	VCVTPH2PS    352(DI), Z17
@@ -5202,15 +5202,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product4x48HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked4x48HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product4x48HalfAVX512(SB), $0-48
+TEXT ·blocked4x48HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -5230,7 +5230,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z12
 	VCVTPH2PS    32(DI), Z13
 	VCVTPH2PS    64(DI), Z14
@@ -5252,7 +5252,7 @@ quarter:
 	VFMADD231PS  Z13, Z15, Z10
 	VFMADD231PS  Z14, Z15, Z11
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    96(DI), Z12
 	VCVTPH2PS    128(DI), Z13
 	VCVTPH2PS    160(DI), Z14
@@ -5274,7 +5274,7 @@ quarter:
 	VFMADD231PS  Z13, Z15, Z10
 	VFMADD231PS  Z14, Z15, Z11
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    192(DI), Z12
 	VCVTPH2PS    224(DI), Z13
 	VCVTPH2PS    256(DI), Z14
@@ -5296,7 +5296,7 @@ quarter:
 	VFMADD231PS  Z13, Z15, Z10
 	VFMADD231PS  Z14, Z15, Z11
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    288(DI), Z12
 	VCVTPH2PS    320(DI), Z13
 	VCVTPH2PS    352(DI), Z14
@@ -5339,15 +5339,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product3x48HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked3x48HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product3x48HalfAVX512(SB), $0-48
+TEXT ·blocked3x48HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -5364,7 +5364,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z9
 	VCVTPH2PS    32(DI), Z10
 	VCVTPH2PS    64(DI), Z11
@@ -5382,7 +5382,7 @@ quarter:
 	VFMADD231PS  Z10, Z12, Z7
 	VFMADD231PS  Z11, Z12, Z8
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    96(DI), Z9
 	VCVTPH2PS    128(DI), Z10
 	VCVTPH2PS    160(DI), Z11
@@ -5400,7 +5400,7 @@ quarter:
 	VFMADD231PS  Z10, Z12, Z7
 	VFMADD231PS  Z11, Z12, Z8
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    192(DI), Z9
 	VCVTPH2PS    224(DI), Z10
 	VCVTPH2PS    256(DI), Z11
@@ -5418,7 +5418,7 @@ quarter:
 	VFMADD231PS  Z10, Z12, Z7
 	VFMADD231PS  Z11, Z12, Z8
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    288(DI), Z9
 	VCVTPH2PS    320(DI), Z10
 	VCVTPH2PS    352(DI), Z11
@@ -5454,15 +5454,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product2x48HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked2x48HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product2x48HalfAVX512(SB), $0-48
+TEXT ·blocked2x48HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -5476,7 +5476,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z6
 	VCVTPH2PS    32(DI), Z7
 	VCVTPH2PS    64(DI), Z8
@@ -5490,7 +5490,7 @@ quarter:
 	VFMADD231PS  Z7, Z9, Z4
 	VFMADD231PS  Z8, Z9, Z5
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    96(DI), Z6
 	VCVTPH2PS    128(DI), Z7
 	VCVTPH2PS    160(DI), Z8
@@ -5504,7 +5504,7 @@ quarter:
 	VFMADD231PS  Z7, Z9, Z4
 	VFMADD231PS  Z8, Z9, Z5
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    192(DI), Z6
 	VCVTPH2PS    224(DI), Z7
 	VCVTPH2PS    256(DI), Z8
@@ -5518,7 +5518,7 @@ quarter:
 	VFMADD231PS  Z7, Z9, Z4
 	VFMADD231PS  Z8, Z9, Z5
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    288(DI), Z6
 	VCVTPH2PS    320(DI), Z7
 	VCVTPH2PS    352(DI), Z8
@@ -5547,15 +5547,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product1x48HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked1x48HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product1x48HalfAVX512(SB), $0-48
+TEXT ·blocked1x48HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -5566,7 +5566,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z3
 	VCVTPH2PS    32(DI), Z4
 	VCVTPH2PS    64(DI), Z5
@@ -5576,7 +5576,7 @@ quarter:
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    96(DI), Z3
 	VCVTPH2PS    128(DI), Z4
 	VCVTPH2PS    160(DI), Z5
@@ -5586,7 +5586,7 @@ quarter:
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    192(DI), Z3
 	VCVTPH2PS    224(DI), Z4
 	VCVTPH2PS    256(DI), Z5
@@ -5596,7 +5596,7 @@ quarter:
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    288(DI), Z3
 	VCVTPH2PS    320(DI), Z4
 	VCVTPH2PS    352(DI), Z5
@@ -5618,27 +5618,27 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product7x32AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked7x32AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product7x32AVX512(SB), $0-64
+TEXT ·blocked7x32AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000800, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -5661,7 +5661,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z14
 	VMOVUPS      64(DI), Z15
 	PREFETCHT1   (R8)
@@ -5688,7 +5688,7 @@ quarter:
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      128(DI), Z14
 	VMOVUPS      192(DI), Z15
 	PREFETCHT1   64(R8)
@@ -5715,7 +5715,7 @@ quarter:
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      256(DI), Z14
 	VMOVUPS      320(DI), Z15
 	PREFETCHT1   128(R8)
@@ -5741,7 +5741,7 @@ quarter:
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      384(DI), Z14
 	VMOVUPS      448(DI), Z15
 	PREFETCHT1   192(R8)
@@ -5790,7 +5790,7 @@ quarter:
 	VMOVUPS      Z12, 768(BX)
 	VMOVUPS      Z13, 832(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -5802,31 +5802,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product6x32AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked6x32AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product6x32AVX512(SB), $0-64
+TEXT ·blocked6x32AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000800, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -5847,7 +5847,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z12
 	VMOVUPS      64(DI), Z13
 	PREFETCHT1   (R8)
@@ -5871,7 +5871,7 @@ quarter:
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      128(DI), Z12
 	VMOVUPS      192(DI), Z13
 	PREFETCHT1   64(R8)
@@ -5895,7 +5895,7 @@ quarter:
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      256(DI), Z12
 	VMOVUPS      320(DI), Z13
 	PREFETCHT1   128(R8)
@@ -5918,7 +5918,7 @@ quarter:
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      384(DI), Z12
 	VMOVUPS      448(DI), Z13
 	PREFETCHT1   192(R8)
@@ -5962,7 +5962,7 @@ quarter:
 	VMOVUPS      Z10, 640(BX)
 	VMOVUPS      Z11, 704(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -5974,31 +5974,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product5x32AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked5x32AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product5x32AVX512(SB), $0-64
+TEXT ·blocked5x32AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000800, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -6017,7 +6017,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z10
 	VMOVUPS      64(DI), Z11
 	PREFETCHT1   (R8)
@@ -6038,7 +6038,7 @@ quarter:
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      128(DI), Z10
 	VMOVUPS      192(DI), Z11
 	PREFETCHT1   64(R8)
@@ -6059,7 +6059,7 @@ quarter:
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      256(DI), Z10
 	VMOVUPS      320(DI), Z11
 	PREFETCHT1   128(R8)
@@ -6079,7 +6079,7 @@ quarter:
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      384(DI), Z10
 	VMOVUPS      448(DI), Z11
 	PREFETCHT1   192(R8)
@@ -6118,7 +6118,7 @@ quarter:
 	VMOVUPS      Z8, 512(BX)
 	VMOVUPS      Z9, 576(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -6130,31 +6130,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product4x32AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked4x32AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product4x32AVX512(SB), $0-64
+TEXT ·blocked4x32AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000800, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -6171,7 +6171,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z8
 	VMOVUPS      64(DI), Z9
 	PREFETCHT1   (R8)
@@ -6189,7 +6189,7 @@ quarter:
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      128(DI), Z8
 	VMOVUPS      192(DI), Z9
 	PREFETCHT1   64(R8)
@@ -6206,7 +6206,7 @@ quarter:
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      256(DI), Z8
 	VMOVUPS      320(DI), Z9
 	PREFETCHT1   128(R8)
@@ -6223,7 +6223,7 @@ quarter:
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      384(DI), Z8
 	VMOVUPS      448(DI), Z9
 	PREFETCHT1   192(R8)
@@ -6257,7 +6257,7 @@ quarter:
 	VMOVUPS      Z6, 384(BX)
 	VMOVUPS      Z7, 448(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -6269,31 +6269,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product3x32AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked3x32AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product3x32AVX512(SB), $0-64
+TEXT ·blocked3x32AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000800, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -6308,7 +6308,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z6
 	VMOVUPS      64(DI), Z7
 	PREFETCHT1   (R8)
@@ -6323,7 +6323,7 @@ quarter:
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      128(DI), Z6
 	VMOVUPS      192(DI), Z7
 	PREFETCHT1   64(R8)
@@ -6337,7 +6337,7 @@ quarter:
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      256(DI), Z6
 	VMOVUPS      320(DI), Z7
 	PREFETCHT1   128(R8)
@@ -6351,7 +6351,7 @@ quarter:
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      384(DI), Z6
 	VMOVUPS      448(DI), Z7
 	PREFETCHT1   192(R8)
@@ -6380,7 +6380,7 @@ quarter:
 	VMOVUPS      Z4, 256(BX)
 	VMOVUPS      Z5, 320(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -6392,31 +6392,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product2x32AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked2x32AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product2x32AVX512(SB), $0-64
+TEXT ·blocked2x32AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000800, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -6429,7 +6429,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z4
 	VMOVUPS      64(DI), Z5
 	PREFETCHT1   (R8)
@@ -6441,7 +6441,7 @@ quarter:
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      128(DI), Z4
 	VMOVUPS      192(DI), Z5
 	PREFETCHT1   64(R8)
@@ -6452,7 +6452,7 @@ quarter:
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      256(DI), Z4
 	VMOVUPS      320(DI), Z5
 	PREFETCHT1   128(R8)
@@ -6463,7 +6463,7 @@ quarter:
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      384(DI), Z4
 	VMOVUPS      448(DI), Z5
 	PREFETCHT1   192(R8)
@@ -6487,7 +6487,7 @@ quarter:
 	VMOVUPS      Z2, 128(BX)
 	VMOVUPS      Z3, 192(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -6499,31 +6499,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product1x32AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked1x32AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product1x32AVX512(SB), $0-64
+TEXT ·blocked1x32AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000800, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -6534,7 +6534,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z2
 	VMOVUPS      64(DI), Z3
 	PREFETCHT1   (R8)
@@ -6543,7 +6543,7 @@ quarter:
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      128(DI), Z2
 	VMOVUPS      192(DI), Z3
 	PREFETCHT1   64(R8)
@@ -6551,7 +6551,7 @@ quarter:
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      256(DI), Z2
 	VMOVUPS      320(DI), Z3
 	PREFETCHT1   128(R8)
@@ -6559,7 +6559,7 @@ quarter:
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      384(DI), Z2
 	VMOVUPS      448(DI), Z3
 	PREFETCHT1   192(R8)
@@ -6578,7 +6578,7 @@ quarter:
 	VMOVUPS      Z0, (BX)
 	VMOVUPS      Z1, 64(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -6590,19 +6590,19 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product6x32HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked6x32HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product6x32HalfAVX512(SB), $0-48
+TEXT ·blocked6x32HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -6622,7 +6622,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z12
 	VCVTPH2PS    32(DI), Z13
 	PREFETCHT1   (R8)
@@ -6645,7 +6645,7 @@ quarter:
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    64(DI), Z12
 	VCVTPH2PS    96(DI), Z13
 	VBROADCASTSS 4(SI), Z14
@@ -6667,7 +6667,7 @@ quarter:
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    128(DI), Z12
 	VCVTPH2PS    160(DI), Z13
 	PREFETCHT1   64(R8)
@@ -6690,7 +6690,7 @@ quarter:
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    192(DI), Z12
 	VCVTPH2PS    224(DI), Z13
 	VBROADCASTSS 12(SI), Z14
@@ -6734,15 +6734,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product5x32HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked5x32HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product5x32HalfAVX512(SB), $0-48
+TEXT ·blocked5x32HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -6760,7 +6760,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z10
 	VCVTPH2PS    32(DI), Z11
 	PREFETCHT1   (R8)
@@ -6780,7 +6780,7 @@ quarter:
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    64(DI), Z10
 	VCVTPH2PS    96(DI), Z11
 	VBROADCASTSS 4(SI), Z12
@@ -6799,7 +6799,7 @@ quarter:
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    128(DI), Z10
 	VCVTPH2PS    160(DI), Z11
 	PREFETCHT1   64(R8)
@@ -6819,7 +6819,7 @@ quarter:
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    192(DI), Z10
 	VCVTPH2PS    224(DI), Z11
 	VBROADCASTSS 12(SI), Z12
@@ -6858,15 +6858,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product4x32HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked4x32HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product4x32HalfAVX512(SB), $0-48
+TEXT ·blocked4x32HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -6882,7 +6882,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z8
 	VCVTPH2PS    32(DI), Z9
 	PREFETCHT1   (R8)
@@ -6899,7 +6899,7 @@ quarter:
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    64(DI), Z8
 	VCVTPH2PS    96(DI), Z9
 	VBROADCASTSS 4(SI), Z10
@@ -6915,7 +6915,7 @@ quarter:
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    128(DI), Z8
 	VCVTPH2PS    160(DI), Z9
 	PREFETCHT1   64(R8)
@@ -6932,7 +6932,7 @@ quarter:
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    192(DI), Z8
 	VCVTPH2PS    224(DI), Z9
 	VBROADCASTSS 12(SI), Z10
@@ -6966,15 +6966,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product3x32HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked3x32HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product3x32HalfAVX512(SB), $0-48
+TEXT ·blocked3x32HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -6988,7 +6988,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z6
 	VCVTPH2PS    32(DI), Z7
 	PREFETCHT1   (R8)
@@ -7002,7 +7002,7 @@ quarter:
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    64(DI), Z6
 	VCVTPH2PS    96(DI), Z7
 	VBROADCASTSS 4(SI), Z8
@@ -7015,7 +7015,7 @@ quarter:
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    128(DI), Z6
 	VCVTPH2PS    160(DI), Z7
 	PREFETCHT1   64(R8)
@@ -7029,7 +7029,7 @@ quarter:
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    192(DI), Z6
 	VCVTPH2PS    224(DI), Z7
 	VBROADCASTSS 12(SI), Z8
@@ -7058,15 +7058,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product2x32HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked2x32HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product2x32HalfAVX512(SB), $0-48
+TEXT ·blocked2x32HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -7078,7 +7078,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z4
 	VCVTPH2PS    32(DI), Z5
 	PREFETCHT1   (R8)
@@ -7089,7 +7089,7 @@ quarter:
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    64(DI), Z4
 	VCVTPH2PS    96(DI), Z5
 	VBROADCASTSS 4(SI), Z6
@@ -7099,7 +7099,7 @@ quarter:
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    128(DI), Z4
 	VCVTPH2PS    160(DI), Z5
 	PREFETCHT1   64(R8)
@@ -7110,7 +7110,7 @@ quarter:
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    192(DI), Z4
 	VCVTPH2PS    224(DI), Z5
 	VBROADCASTSS 12(SI), Z6
@@ -7134,15 +7134,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product1x32HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked1x32HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product1x32HalfAVX512(SB), $0-48
+TEXT ·blocked1x32HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -7152,7 +7152,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z2
 	VCVTPH2PS    32(DI), Z3
 	PREFETCHT1   (R8)
@@ -7160,14 +7160,14 @@ quarter:
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    64(DI), Z2
 	VCVTPH2PS    96(DI), Z3
 	VBROADCASTSS 4(SI), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    128(DI), Z2
 	VCVTPH2PS    160(DI), Z3
 	PREFETCHT1   64(R8)
@@ -7175,7 +7175,7 @@ quarter:
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    192(DI), Z2
 	VCVTPH2PS    224(DI), Z3
 	VBROADCASTSS 12(SI), Z4
@@ -7194,27 +7194,27 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product7x16AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked7x16AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product7x16AVX512(SB), $0-64
+TEXT ·blocked7x16AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000400, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -7230,7 +7230,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z7
 	PREFETCHT1   (R8)
 	PREFETCHT0   (R9)
@@ -7249,7 +7249,7 @@ quarter:
 	VBROADCASTSS 384(SI), Z8
 	VFMADD231PS  Z7, Z8, Z6
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      64(DI), Z7
 	PREFETCHT0   64(R9)
 	VBROADCASTSS 4(SI), Z8
@@ -7267,7 +7267,7 @@ quarter:
 	VBROADCASTSS 388(SI), Z8
 	VFMADD231PS  Z7, Z8, Z6
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      128(DI), Z7
 	PREFETCHT1   64(R8)
 	VBROADCASTSS 8(SI), Z8
@@ -7285,7 +7285,7 @@ quarter:
 	VBROADCASTSS 392(SI), Z8
 	VFMADD231PS  Z7, Z8, Z6
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      192(DI), Z7
 	VBROADCASTSS 12(SI), Z8
 	VFMADD231PS  Z7, Z8, Z0
@@ -7318,7 +7318,7 @@ quarter:
 	VMOVUPS      Z5, 320(BX)
 	VMOVUPS      Z6, 384(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -7330,31 +7330,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product6x16AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked6x16AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product6x16AVX512(SB), $0-64
+TEXT ·blocked6x16AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000400, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -7369,7 +7369,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z6
 	PREFETCHT1   (R8)
 	PREFETCHT0   (R9)
@@ -7386,7 +7386,7 @@ quarter:
 	VBROADCASTSS 320(SI), Z7
 	VFMADD231PS  Z6, Z7, Z5
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      64(DI), Z6
 	PREFETCHT0   64(R9)
 	VBROADCASTSS 4(SI), Z7
@@ -7402,7 +7402,7 @@ quarter:
 	VBROADCASTSS 324(SI), Z7
 	VFMADD231PS  Z6, Z7, Z5
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      128(DI), Z6
 	PREFETCHT1   64(R8)
 	VBROADCASTSS 8(SI), Z7
@@ -7418,7 +7418,7 @@ quarter:
 	VBROADCASTSS 328(SI), Z7
 	VFMADD231PS  Z6, Z7, Z5
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      192(DI), Z6
 	VBROADCASTSS 12(SI), Z7
 	VFMADD231PS  Z6, Z7, Z0
@@ -7448,7 +7448,7 @@ quarter:
 	VMOVUPS      Z4, 256(BX)
 	VMOVUPS      Z5, 320(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -7460,31 +7460,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product5x16AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked5x16AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product5x16AVX512(SB), $0-64
+TEXT ·blocked5x16AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000400, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -7498,7 +7498,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z5
 	PREFETCHT1   (R8)
 	PREFETCHT0   (R9)
@@ -7513,7 +7513,7 @@ quarter:
 	VBROADCASTSS 256(SI), Z6
 	VFMADD231PS  Z5, Z6, Z4
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      64(DI), Z5
 	PREFETCHT0   64(R9)
 	VBROADCASTSS 4(SI), Z6
@@ -7527,7 +7527,7 @@ quarter:
 	VBROADCASTSS 260(SI), Z6
 	VFMADD231PS  Z5, Z6, Z4
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      128(DI), Z5
 	PREFETCHT1   64(R8)
 	VBROADCASTSS 8(SI), Z6
@@ -7541,7 +7541,7 @@ quarter:
 	VBROADCASTSS 264(SI), Z6
 	VFMADD231PS  Z5, Z6, Z4
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      192(DI), Z5
 	VBROADCASTSS 12(SI), Z6
 	VFMADD231PS  Z5, Z6, Z0
@@ -7568,7 +7568,7 @@ quarter:
 	VMOVUPS      Z3, 192(BX)
 	VMOVUPS      Z4, 256(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -7580,31 +7580,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product4x16AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked4x16AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product4x16AVX512(SB), $0-64
+TEXT ·blocked4x16AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000400, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -7617,7 +7617,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z4
 	PREFETCHT1   (R8)
 	PREFETCHT0   (R9)
@@ -7630,7 +7630,7 @@ quarter:
 	VBROADCASTSS 192(SI), Z5
 	VFMADD231PS  Z4, Z5, Z3
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      64(DI), Z4
 	VBROADCASTSS 4(SI), Z5
 	VFMADD231PS  Z4, Z5, Z0
@@ -7641,7 +7641,7 @@ quarter:
 	VBROADCASTSS 196(SI), Z5
 	VFMADD231PS  Z4, Z5, Z3
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      128(DI), Z4
 	PREFETCHT1   64(R8)
 	VBROADCASTSS 8(SI), Z5
@@ -7653,7 +7653,7 @@ quarter:
 	VBROADCASTSS 200(SI), Z5
 	VFMADD231PS  Z4, Z5, Z3
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      192(DI), Z4
 	VBROADCASTSS 12(SI), Z5
 	VFMADD231PS  Z4, Z5, Z0
@@ -7677,7 +7677,7 @@ quarter:
 	VMOVUPS      Z2, 128(BX)
 	VMOVUPS      Z3, 192(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -7689,31 +7689,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product3x16AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked3x16AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product3x16AVX512(SB), $0-64
+TEXT ·blocked3x16AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000400, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -7725,7 +7725,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z3
 	PREFETCHT1   (R8)
 	PREFETCHT0   (R9)
@@ -7736,7 +7736,7 @@ quarter:
 	VBROADCASTSS 128(SI), Z4
 	VFMADD231PS  Z3, Z4, Z2
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      64(DI), Z3
 	VBROADCASTSS 4(SI), Z4
 	VFMADD231PS  Z3, Z4, Z0
@@ -7745,7 +7745,7 @@ quarter:
 	VBROADCASTSS 132(SI), Z4
 	VFMADD231PS  Z3, Z4, Z2
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      128(DI), Z3
 	PREFETCHT1   64(R8)
 	VBROADCASTSS 8(SI), Z4
@@ -7755,7 +7755,7 @@ quarter:
 	VBROADCASTSS 136(SI), Z4
 	VFMADD231PS  Z3, Z4, Z2
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      192(DI), Z3
 	VBROADCASTSS 12(SI), Z4
 	VFMADD231PS  Z3, Z4, Z0
@@ -7776,7 +7776,7 @@ quarter:
 	VMOVUPS      Z1, 64(BX)
 	VMOVUPS      Z2, 128(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -7788,31 +7788,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product2x16AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked2x16AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product2x16AVX512(SB), $0-64
+TEXT ·blocked2x16AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000400, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -7823,7 +7823,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z2
 	PREFETCHT1   (R8)
 	PREFETCHT0   (R9)
@@ -7832,14 +7832,14 @@ quarter:
 	VBROADCASTSS 64(SI), Z3
 	VFMADD231PS  Z2, Z3, Z1
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      64(DI), Z2
 	VBROADCASTSS 4(SI), Z3
 	VFMADD231PS  Z2, Z3, Z0
 	VBROADCASTSS 68(SI), Z3
 	VFMADD231PS  Z2, Z3, Z1
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      128(DI), Z2
 	PREFETCHT1   64(R8)
 	VBROADCASTSS 8(SI), Z3
@@ -7847,7 +7847,7 @@ quarter:
 	VBROADCASTSS 72(SI), Z3
 	VFMADD231PS  Z2, Z3, Z1
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      192(DI), Z2
 	VBROADCASTSS 12(SI), Z3
 	VFMADD231PS  Z2, Z3, Z0
@@ -7865,7 +7865,7 @@ quarter:
 	VMOVUPS      Z0, (BX)
 	VMOVUPS      Z1, 64(BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -7877,31 +7877,31 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product1x16AVX512(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
+// func blocked1x16AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product1x16AVX512(SB), $0-64
+TEXT ·blocked1x16AVX512(SB), $0-64
 	MOVQ blocks+8(FP), CX
 	MOVQ a+16(FP), SI
-	MOVQ stride+24(FP), DX
-	MOVQ u+40(FP), DI
+	MOVQ aBlock+24(FP), DX
+	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), BX
-	MOVQ next+56(FP), R8
+	MOVQ nextB+56(FP), R8
 	SHLQ $0x02, DX
-	MOVQ groups+0(FP), R10
-	MOVQ step+32(FP), R11
+	MOVQ tiles+0(FP), R10
+	MOVQ aTile+32(FP), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	IMUL3Q $0x00000400, CX, R12
 	ADDQ   R8, R12
 
-group:
+tile:
 	MOVQ   blocks+8(FP), CX
 	VPXORD Z0, Z0, Z0
 
@@ -7911,25 +7911,25 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VMOVUPS      (DI), Z1
 	PREFETCHT1   (R8)
 	PREFETCHT0   (R9)
 	VBROADCASTSS (SI), Z2
 	VFMADD231PS  Z1, Z2, Z0
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VMOVUPS      64(DI), Z1
 	VBROADCASTSS 4(SI), Z2
 	VFMADD231PS  Z1, Z2, Z0
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VMOVUPS      128(DI), Z1
 	PREFETCHT1   64(R8)
 	VBROADCASTSS 8(SI), Z2
 	VFMADD231PS  Z1, Z2, Z0
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VMOVUPS      192(DI), Z1
 	VBROADCASTSS 12(SI), Z2
 	VFMADD231PS  Z1, Z2, Z0
@@ -7944,7 +7944,7 @@ quarter:
 	JNZ          block
 	VMOVUPS      Z0, (BX)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADDQ R11, R13
 	MOVQ R13, SI
 	MOVQ R14, DI
@@ -7956,19 +7956,19 @@ quarter:
 
 more:
 	DECQ R10
-	JNZ  group
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func product6x16HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked6x16HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product6x16HalfAVX512(SB), $0-48
+TEXT ·blocked6x16HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -7982,7 +7982,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z6
 	PREFETCHT1   (R8)
 	VBROADCASTSS (SI), Z7
@@ -7998,7 +7998,7 @@ quarter:
 	VBROADCASTSS 320(SI), Z7
 	VFMADD231PS  Z6, Z7, Z5
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    32(DI), Z6
 	VBROADCASTSS 4(SI), Z7
 	VFMADD231PS  Z6, Z7, Z0
@@ -8013,7 +8013,7 @@ quarter:
 	VBROADCASTSS 324(SI), Z7
 	VFMADD231PS  Z6, Z7, Z5
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    64(DI), Z6
 	VBROADCASTSS 8(SI), Z7
 	VFMADD231PS  Z6, Z7, Z0
@@ -8028,7 +8028,7 @@ quarter:
 	VBROADCASTSS 328(SI), Z7
 	VFMADD231PS  Z6, Z7, Z5
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    96(DI), Z6
 	VBROADCASTSS 12(SI), Z7
 	VFMADD231PS  Z6, Z7, Z0
@@ -8059,15 +8059,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product5x16HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked5x16HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product5x16HalfAVX512(SB), $0-48
+TEXT ·blocked5x16HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -8080,7 +8080,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z5
 	PREFETCHT1   (R8)
 	VBROADCASTSS (SI), Z6
@@ -8094,7 +8094,7 @@ quarter:
 	VBROADCASTSS 256(SI), Z6
 	VFMADD231PS  Z5, Z6, Z4
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    32(DI), Z5
 	VBROADCASTSS 4(SI), Z6
 	VFMADD231PS  Z5, Z6, Z0
@@ -8107,7 +8107,7 @@ quarter:
 	VBROADCASTSS 260(SI), Z6
 	VFMADD231PS  Z5, Z6, Z4
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    64(DI), Z5
 	VBROADCASTSS 8(SI), Z6
 	VFMADD231PS  Z5, Z6, Z0
@@ -8120,7 +8120,7 @@ quarter:
 	VBROADCASTSS 264(SI), Z6
 	VFMADD231PS  Z5, Z6, Z4
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    96(DI), Z5
 	VBROADCASTSS 12(SI), Z6
 	VFMADD231PS  Z5, Z6, Z0
@@ -8148,15 +8148,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product4x16HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked4x16HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product4x16HalfAVX512(SB), $0-48
+TEXT ·blocked4x16HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -8168,7 +8168,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z4
 	PREFETCHT1   (R8)
 	VBROADCASTSS (SI), Z5
@@ -8180,7 +8180,7 @@ quarter:
 	VBROADCASTSS 192(SI), Z5
 	VFMADD231PS  Z4, Z5, Z3
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    32(DI), Z4
 	VBROADCASTSS 4(SI), Z5
 	VFMADD231PS  Z4, Z5, Z0
@@ -8191,7 +8191,7 @@ quarter:
 	VBROADCASTSS 196(SI), Z5
 	VFMADD231PS  Z4, Z5, Z3
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    64(DI), Z4
 	VBROADCASTSS 8(SI), Z5
 	VFMADD231PS  Z4, Z5, Z0
@@ -8202,7 +8202,7 @@ quarter:
 	VBROADCASTSS 200(SI), Z5
 	VFMADD231PS  Z4, Z5, Z3
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    96(DI), Z4
 	VBROADCASTSS 12(SI), Z5
 	VFMADD231PS  Z4, Z5, Z0
@@ -8227,15 +8227,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product3x16HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked3x16HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product3x16HalfAVX512(SB), $0-48
+TEXT ·blocked3x16HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -8246,7 +8246,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z3
 	PREFETCHT1   (R8)
 	VBROADCASTSS (SI), Z4
@@ -8256,7 +8256,7 @@ quarter:
 	VBROADCASTSS 128(SI), Z4
 	VFMADD231PS  Z3, Z4, Z2
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    32(DI), Z3
 	VBROADCASTSS 4(SI), Z4
 	VFMADD231PS  Z3, Z4, Z0
@@ -8265,7 +8265,7 @@ quarter:
 	VBROADCASTSS 132(SI), Z4
 	VFMADD231PS  Z3, Z4, Z2
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    64(DI), Z3
 	VBROADCASTSS 8(SI), Z4
 	VFMADD231PS  Z3, Z4, Z0
@@ -8274,7 +8274,7 @@ quarter:
 	VBROADCASTSS 136(SI), Z4
 	VFMADD231PS  Z3, Z4, Z2
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    96(DI), Z3
 	VBROADCASTSS 12(SI), Z4
 	VFMADD231PS  Z3, Z4, Z0
@@ -8296,15 +8296,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product2x16HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked2x16HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product2x16HalfAVX512(SB), $0-48
+TEXT ·blocked2x16HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -8314,7 +8314,7 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z2
 	PREFETCHT1   (R8)
 	VBROADCASTSS (SI), Z3
@@ -8322,21 +8322,21 @@ quarter:
 	VBROADCASTSS 64(SI), Z3
 	VFMADD231PS  Z2, Z3, Z1
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    32(DI), Z2
 	VBROADCASTSS 4(SI), Z3
 	VFMADD231PS  Z2, Z3, Z0
 	VBROADCASTSS 68(SI), Z3
 	VFMADD231PS  Z2, Z3, Z1
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    64(DI), Z2
 	VBROADCASTSS 8(SI), Z3
 	VFMADD231PS  Z2, Z3, Z0
 	VBROADCASTSS 72(SI), Z3
 	VFMADD231PS  Z2, Z3, Z1
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    96(DI), Z2
 	VBROADCASTSS 12(SI), Z3
 	VFMADD231PS  Z2, Z3, Z0
@@ -8355,15 +8355,15 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func product1x16HalfAVX512(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
+// func blocked1x16HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·product1x16HalfAVX512(SB), $0-48
+TEXT ·blocked1x16HalfAVX512(SB), $0-48
 	MOVQ   blocks+0(FP), CX
 	MOVQ   a+8(FP), SI
-	MOVQ   stride+16(FP), DX
-	MOVQ   u+24(FP), DI
+	MOVQ   aBlock+16(FP), DX
+	MOVQ   b+24(FP), DI
 	MOVQ   c+32(FP), BX
-	MOVQ   next+40(FP), R8
+	MOVQ   nextB+40(FP), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 
@@ -8372,23 +8372,23 @@ block:
 	PCALIGN $0x40
 
 quarter:
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    (DI), Z1
 	PREFETCHT1   (R8)
 	VBROADCASTSS (SI), Z2
 	VFMADD231PS  Z1, Z2, Z0
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    32(DI), Z1
 	VBROADCASTSS 4(SI), Z2
 	VFMADD231PS  Z1, Z2, Z0
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    64(DI), Z1
 	VBROADCASTSS 8(SI), Z2
 	VFMADD231PS  Z1, Z2, Z0
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	VCVTPH2PS    96(DI), Z1
 	VBROADCASTSS 12(SI), Z2
 	VFMADD231PS  Z1, Z2, Z0

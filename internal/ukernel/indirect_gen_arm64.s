@@ -2,27 +2,27 @@
 
 //go:build !purego
 
-// func direct6x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-TEXT ·direct6x16NEON(SB), $0-136
-	MOVD groups+0(FP), R0
-	MOVD taps+8(FP), R1
+// func indirect6x16NEON(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+TEXT ·indirect6x16NEON(SB), $0-136
+	MOVD tiles+0(FP), R0
+	MOVD k+8(FP), R1
 	MOVD offsets+16(FP), R2
-	MOVD x+24(FP), R3
-	MOVD step+32(FP), R4
-	MOVD u+40(FP), R5
-	MOVD row+48(FP), R14
+	MOVD a+24(FP), R3
+	MOVD aStep+32(FP), R4
+	MOVD b+40(FP), R5
+	MOVD ldb+48(FP), R14
 	MOVD bias+56(FP), R6
-	MOVD out+64(FP), R7
-	MOVD pixel+72(FP), R8
+	MOVD c+64(FP), R7
+	MOVD ldc+72(FP), R8
 	MOVD mode+88(FP), R9
-	MOVD nextX+96(FP), R15
-	MOVD nextU+104(FP), R19
-	MOVD nextOut+112(FP), R20
-	MOVD ahead+120(FP), R21
+	MOVD nextA+96(FP), R15
+	MOVD nextB+104(FP), R19
+	MOVD nextC+112(FP), R20
+	MOVD prefetchB+120(FP), R21
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
-group:
+tile:
 	MOVD  $2, R10
 	TST   R10, R9
 	BEQ   bias
@@ -66,8 +66,8 @@ start:
 	MOVD    R5, R13
 	PCALIGN $16
 
-tap:
-	// acc[t] += x[t]·U for one tap
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVD  (R10), R11
 	ADD   R11<<2, R3, R11
 	FLDPQ (R13), (F24, F25)
@@ -112,7 +112,7 @@ tap:
 	PRFM  (R11), PLDL2KEEP
 	ADD   R14, R13, R13
 	SUBS  $1, R12, R12
-	BNE   tap
+	BNE   k
 	MOVD  $4, R10
 	TST   R10, R9
 	BEQ   added
@@ -212,30 +212,30 @@ store:
 	ADD   R15<<2, R3, R3
 	ADD   R19<<2, R5, R5
 	SUBS  $1, R0, R0
-	BNE   group
+	BNE   tile
 	RET
 
-// func direct5x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-TEXT ·direct5x16NEON(SB), $0-136
-	MOVD groups+0(FP), R0
-	MOVD taps+8(FP), R1
+// func indirect5x16NEON(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+TEXT ·indirect5x16NEON(SB), $0-136
+	MOVD tiles+0(FP), R0
+	MOVD k+8(FP), R1
 	MOVD offsets+16(FP), R2
-	MOVD x+24(FP), R3
-	MOVD step+32(FP), R4
-	MOVD u+40(FP), R5
-	MOVD row+48(FP), R14
+	MOVD a+24(FP), R3
+	MOVD aStep+32(FP), R4
+	MOVD b+40(FP), R5
+	MOVD ldb+48(FP), R14
 	MOVD bias+56(FP), R6
-	MOVD out+64(FP), R7
-	MOVD pixel+72(FP), R8
+	MOVD c+64(FP), R7
+	MOVD ldc+72(FP), R8
 	MOVD mode+88(FP), R9
-	MOVD nextX+96(FP), R15
-	MOVD nextU+104(FP), R19
-	MOVD nextOut+112(FP), R20
-	MOVD ahead+120(FP), R21
+	MOVD nextA+96(FP), R15
+	MOVD nextB+104(FP), R19
+	MOVD nextC+112(FP), R20
+	MOVD prefetchB+120(FP), R21
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
-group:
+tile:
 	MOVD  $2, R10
 	TST   R10, R9
 	BEQ   bias
@@ -274,8 +274,8 @@ start:
 	MOVD    R5, R13
 	PCALIGN $16
 
-tap:
-	// acc[t] += x[t]·U for one tap
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVD  (R10), R11
 	ADD   R11<<2, R3, R11
 	FLDPQ (R13), (F24, F25)
@@ -314,7 +314,7 @@ tap:
 	PRFM  (R11), PLDL2KEEP
 	ADD   R14, R13, R13
 	SUBS  $1, R12, R12
-	BNE   tap
+	BNE   k
 	MOVD  $4, R10
 	TST   R10, R9
 	BEQ   added
@@ -400,30 +400,30 @@ store:
 	ADD   R15<<2, R3, R3
 	ADD   R19<<2, R5, R5
 	SUBS  $1, R0, R0
-	BNE   group
+	BNE   tile
 	RET
 
-// func direct4x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-TEXT ·direct4x16NEON(SB), $0-136
-	MOVD groups+0(FP), R0
-	MOVD taps+8(FP), R1
+// func indirect4x16NEON(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+TEXT ·indirect4x16NEON(SB), $0-136
+	MOVD tiles+0(FP), R0
+	MOVD k+8(FP), R1
 	MOVD offsets+16(FP), R2
-	MOVD x+24(FP), R3
-	MOVD step+32(FP), R4
-	MOVD u+40(FP), R5
-	MOVD row+48(FP), R14
+	MOVD a+24(FP), R3
+	MOVD aStep+32(FP), R4
+	MOVD b+40(FP), R5
+	MOVD ldb+48(FP), R14
 	MOVD bias+56(FP), R6
-	MOVD out+64(FP), R7
-	MOVD pixel+72(FP), R8
+	MOVD c+64(FP), R7
+	MOVD ldc+72(FP), R8
 	MOVD mode+88(FP), R9
-	MOVD nextX+96(FP), R15
-	MOVD nextU+104(FP), R19
-	MOVD nextOut+112(FP), R20
-	MOVD ahead+120(FP), R21
+	MOVD nextA+96(FP), R15
+	MOVD nextB+104(FP), R19
+	MOVD nextC+112(FP), R20
+	MOVD prefetchB+120(FP), R21
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
-group:
+tile:
 	MOVD  $2, R10
 	TST   R10, R9
 	BEQ   bias
@@ -457,8 +457,8 @@ start:
 	MOVD    R5, R13
 	PCALIGN $16
 
-tap:
-	// acc[t] += x[t]·U for one tap
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVD  (R10), R11
 	ADD   R11<<2, R3, R11
 	FLDPQ (R13), (F24, F25)
@@ -491,7 +491,7 @@ tap:
 	PRFM  (R11), PLDL2KEEP
 	ADD   R14, R13, R13
 	SUBS  $1, R12, R12
-	BNE   tap
+	BNE   k
 	MOVD  $4, R10
 	TST   R10, R9
 	BEQ   added
@@ -563,30 +563,30 @@ store:
 	ADD   R15<<2, R3, R3
 	ADD   R19<<2, R5, R5
 	SUBS  $1, R0, R0
-	BNE   group
+	BNE   tile
 	RET
 
-// func direct3x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-TEXT ·direct3x16NEON(SB), $0-136
-	MOVD groups+0(FP), R0
-	MOVD taps+8(FP), R1
+// func indirect3x16NEON(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+TEXT ·indirect3x16NEON(SB), $0-136
+	MOVD tiles+0(FP), R0
+	MOVD k+8(FP), R1
 	MOVD offsets+16(FP), R2
-	MOVD x+24(FP), R3
-	MOVD step+32(FP), R4
-	MOVD u+40(FP), R5
-	MOVD row+48(FP), R14
+	MOVD a+24(FP), R3
+	MOVD aStep+32(FP), R4
+	MOVD b+40(FP), R5
+	MOVD ldb+48(FP), R14
 	MOVD bias+56(FP), R6
-	MOVD out+64(FP), R7
-	MOVD pixel+72(FP), R8
+	MOVD c+64(FP), R7
+	MOVD ldc+72(FP), R8
 	MOVD mode+88(FP), R9
-	MOVD nextX+96(FP), R15
-	MOVD nextU+104(FP), R19
-	MOVD nextOut+112(FP), R20
-	MOVD ahead+120(FP), R21
+	MOVD nextA+96(FP), R15
+	MOVD nextB+104(FP), R19
+	MOVD nextC+112(FP), R20
+	MOVD prefetchB+120(FP), R21
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
-group:
+tile:
 	MOVD  $2, R10
 	TST   R10, R9
 	BEQ   bias
@@ -615,8 +615,8 @@ start:
 	MOVD    R5, R13
 	PCALIGN $16
 
-tap:
-	// acc[t] += x[t]·U for one tap
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVD  (R10), R11
 	ADD   R11<<2, R3, R11
 	FLDPQ (R13), (F24, F25)
@@ -643,7 +643,7 @@ tap:
 	PRFM  (R11), PLDL2KEEP
 	ADD   R14, R13, R13
 	SUBS  $1, R12, R12
-	BNE   tap
+	BNE   k
 	MOVD  $4, R10
 	TST   R10, R9
 	BEQ   added
@@ -701,30 +701,30 @@ store:
 	ADD   R15<<2, R3, R3
 	ADD   R19<<2, R5, R5
 	SUBS  $1, R0, R0
-	BNE   group
+	BNE   tile
 	RET
 
-// func direct2x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-TEXT ·direct2x16NEON(SB), $0-136
-	MOVD groups+0(FP), R0
-	MOVD taps+8(FP), R1
+// func indirect2x16NEON(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+TEXT ·indirect2x16NEON(SB), $0-136
+	MOVD tiles+0(FP), R0
+	MOVD k+8(FP), R1
 	MOVD offsets+16(FP), R2
-	MOVD x+24(FP), R3
-	MOVD step+32(FP), R4
-	MOVD u+40(FP), R5
-	MOVD row+48(FP), R14
+	MOVD a+24(FP), R3
+	MOVD aStep+32(FP), R4
+	MOVD b+40(FP), R5
+	MOVD ldb+48(FP), R14
 	MOVD bias+56(FP), R6
-	MOVD out+64(FP), R7
-	MOVD pixel+72(FP), R8
+	MOVD c+64(FP), R7
+	MOVD ldc+72(FP), R8
 	MOVD mode+88(FP), R9
-	MOVD nextX+96(FP), R15
-	MOVD nextU+104(FP), R19
-	MOVD nextOut+112(FP), R20
-	MOVD ahead+120(FP), R21
+	MOVD nextA+96(FP), R15
+	MOVD nextB+104(FP), R19
+	MOVD nextC+112(FP), R20
+	MOVD prefetchB+120(FP), R21
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
-group:
+tile:
 	MOVD  $2, R10
 	TST   R10, R9
 	BEQ   bias
@@ -748,8 +748,8 @@ start:
 	MOVD    R5, R13
 	PCALIGN $16
 
-tap:
-	// acc[t] += x[t]·U for one tap
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVD  (R10), R11
 	ADD   R11<<2, R3, R11
 	FLDPQ (R13), (F24, F25)
@@ -770,7 +770,7 @@ tap:
 	PRFM  (R11), PLDL2KEEP
 	ADD   R14, R13, R13
 	SUBS  $1, R12, R12
-	BNE   tap
+	BNE   k
 	MOVD  $4, R10
 	TST   R10, R9
 	BEQ   added
@@ -814,30 +814,30 @@ store:
 	ADD   R15<<2, R3, R3
 	ADD   R19<<2, R5, R5
 	SUBS  $1, R0, R0
-	BNE   group
+	BNE   tile
 	RET
 
-// func direct1x16NEON(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
-TEXT ·direct1x16NEON(SB), $0-136
-	MOVD groups+0(FP), R0
-	MOVD taps+8(FP), R1
+// func indirect1x16NEON(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+TEXT ·indirect1x16NEON(SB), $0-136
+	MOVD tiles+0(FP), R0
+	MOVD k+8(FP), R1
 	MOVD offsets+16(FP), R2
-	MOVD x+24(FP), R3
-	MOVD step+32(FP), R4
-	MOVD u+40(FP), R5
-	MOVD row+48(FP), R14
+	MOVD a+24(FP), R3
+	MOVD aStep+32(FP), R4
+	MOVD b+40(FP), R5
+	MOVD ldb+48(FP), R14
 	MOVD bias+56(FP), R6
-	MOVD out+64(FP), R7
-	MOVD pixel+72(FP), R8
+	MOVD c+64(FP), R7
+	MOVD ldc+72(FP), R8
 	MOVD mode+88(FP), R9
-	MOVD nextX+96(FP), R15
-	MOVD nextU+104(FP), R19
-	MOVD nextOut+112(FP), R20
-	MOVD ahead+120(FP), R21
+	MOVD nextA+96(FP), R15
+	MOVD nextB+104(FP), R19
+	MOVD nextC+112(FP), R20
+	MOVD prefetchB+120(FP), R21
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
-group:
+tile:
 	MOVD  $2, R10
 	TST   R10, R9
 	BEQ   bias
@@ -856,8 +856,8 @@ start:
 	MOVD    R5, R13
 	PCALIGN $16
 
-tap:
-	// acc[t] += x[t]·U for one tap
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVD  (R10), R11
 	ADD   R11<<2, R3, R11
 	FLDPQ (R13), (F24, F25)
@@ -872,7 +872,7 @@ tap:
 	PRFM  (R11), PLDL2KEEP
 	ADD   R14, R13, R13
 	SUBS  $1, R12, R12
-	BNE   tap
+	BNE   k
 	MOVD  $4, R10
 	TST   R10, R9
 	BEQ   added
@@ -902,5 +902,5 @@ store:
 	ADD   R15<<2, R3, R3
 	ADD   R19<<2, R5, R5
 	SUBS  $1, R0, R0
-	BNE   group
+	BNE   tile
 	RET

@@ -2,15 +2,15 @@
 
 //go:build !purego
 
-// func direct2x48AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect2x48AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct2x48AVX2(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect2x48AVX2(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -18,11 +18,11 @@ TEXT ·direct2x48AVX2(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Y0
 	VMOVUPS (AX)(R10*1), Y6
@@ -56,8 +56,8 @@ bias:
 	VMOVUPS 160(AX), Y11
 
 start:
-	// The results, which are in memory if they are many: 2 % at 2048³ and 12544×128×576
-	MOVQ       plane+80(FP), CX
+	// C, which is in memory if it is large: 2 % at 2048³ and 12544×128×576
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(R10*1)
@@ -69,12 +69,12 @@ start:
 	PREFETCHT1 (AX)(R10*1)
 	MOVQ       SI, R14
 	MOVQ       offsets+16(FP), BX
-	MOVQ       taps+8(FP), CX
+	MOVQ       k+8(FP), CX
 	JMP        part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -98,9 +98,9 @@ tap:
 	VFMADD231PS  128(R14), Y15, Y10
 	VFMADD231PS  160(R14), Y15, Y11
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 
 next:
 	MOVQ  (SP), CX
@@ -110,12 +110,12 @@ next:
 	JLT   single
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 
@@ -130,28 +130,28 @@ near:
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
 	TESTQ      $0x00000008, mode+88(FP)
-	JEQ        tap
+	JEQ        k
 	MOVQ       $0x00000004, CX
 	ADDQ       $0x00000080, BX
 	JMP        adjacent
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -182,11 +182,11 @@ many:
 	LEAQ  (BX)(R15*8), BX
 
 adjacent:
-	MOVQ    row+48(FP), R15
+	MOVQ    ldb+48(FP), R15
 	PCALIGN $0x40
 
 run:
-	// Tap 0 of 4: acc[t] += x[t]·U
+	// Step 0 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14), Y12
 	VMOVUPS      32(R14), Y13
 	VMOVUPS      64(R14), Y14
@@ -205,7 +205,7 @@ run:
 	VFMADD231PS  128(R14), Y15, Y10
 	VFMADD231PS  160(R14), Y15, Y11
 
-	// Tap 1 of 4: acc[t] += x[t]·U
+	// Step 1 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14)(R15*1), Y12
 	VMOVUPS      32(R14)(R15*1), Y13
 	VMOVUPS      64(R14)(R15*1), Y14
@@ -225,7 +225,7 @@ run:
 	VFMADD231PS  160(R14)(R15*1), Y15, Y11
 	LEAQ         (R14)(R15*2), R14
 
-	// Tap 2 of 4: acc[t] += x[t]·U
+	// Step 2 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14), Y12
 	VMOVUPS      32(R14), Y13
 	VMOVUPS      64(R14), Y14
@@ -244,7 +244,7 @@ run:
 	VFMADD231PS  128(R14), Y15, Y10
 	VFMADD231PS  160(R14), Y15, Y11
 
-	// Tap 3 of 4: acc[t] += x[t]·U
+	// Step 3 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14)(R15*1), Y12
 	VMOVUPS      32(R14)(R15*1), Y13
 	VMOVUPS      64(R14)(R15*1), Y14
@@ -271,13 +271,13 @@ run:
 
 single:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS (AX)(R10*1), Y6, Y6
@@ -315,7 +315,7 @@ added:
 	VMAXPS Y11, Y15, Y11
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y6, (AX)(R10*1)
@@ -331,26 +331,26 @@ store:
 	VMOVUPS Y10, (AX)(R10*1)
 	VMOVUPS Y5, 32(AX)
 	VMOVUPS Y11, 32(AX)(R10*1)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct1x48AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect1x48AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct1x48AVX2(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect1x48AVX2(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -358,11 +358,11 @@ TEXT ·direct1x48AVX2(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
@@ -384,8 +384,8 @@ bias:
 	VMOVUPS 160(AX), Y5
 
 start:
-	// The results, which are in memory if they are many: 2 % at 2048³ and 12544×128×576
-	MOVQ       plane+80(FP), CX
+	// C, which is in memory if it is large: 2 % at 2048³ and 12544×128×576
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT1 (AX)
 	LEAQ       (AX)(CX*4), AX
@@ -394,12 +394,12 @@ start:
 	PREFETCHT1 (AX)
 	MOVQ       SI, R14
 	MOVQ       offsets+16(FP), BX
-	MOVQ       taps+8(FP), CX
+	MOVQ       k+8(FP), CX
 	JMP        part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -419,9 +419,9 @@ tap:
 	VFMADD231PS  Y10, Y12, Y4
 	VFMADD231PS  Y11, Y12, Y5
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 
 next:
 	MOVQ  (SP), CX
@@ -431,12 +431,12 @@ next:
 	JLT   single
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 
 near:
@@ -449,27 +449,27 @@ near:
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
 	TESTQ      $0x00000008, mode+88(FP)
-	JEQ        tap
+	JEQ        k
 	MOVQ       $0x00000004, CX
 	ADDQ       $0x00000080, BX
 	JMP        adjacent
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	LEAQ       (AX)(CX*4), AX
@@ -497,11 +497,11 @@ many:
 	LEAQ  (BX)(R15*8), BX
 
 adjacent:
-	MOVQ    row+48(FP), R15
+	MOVQ    ldb+48(FP), R15
 	PCALIGN $0x40
 
 run:
-	// Tap 0 of 4: acc[t] += x[t]·U
+	// Step 0 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14), Y6
 	VMOVUPS      32(R14), Y7
 	VMOVUPS      64(R14), Y8
@@ -516,7 +516,7 @@ run:
 	VFMADD231PS  Y10, Y12, Y4
 	VFMADD231PS  Y11, Y12, Y5
 
-	// Tap 1 of 4: acc[t] += x[t]·U
+	// Step 1 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14)(R15*1), Y6
 	VMOVUPS      32(R14)(R15*1), Y7
 	VMOVUPS      64(R14)(R15*1), Y8
@@ -532,7 +532,7 @@ run:
 	VFMADD231PS  Y11, Y12, Y5
 	LEAQ         (R14)(R15*2), R14
 
-	// Tap 2 of 4: acc[t] += x[t]·U
+	// Step 2 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14), Y6
 	VMOVUPS      32(R14), Y7
 	VMOVUPS      64(R14), Y8
@@ -547,7 +547,7 @@ run:
 	VFMADD231PS  Y10, Y12, Y4
 	VFMADD231PS  Y11, Y12, Y5
 
-	// Tap 3 of 4: acc[t] += x[t]·U
+	// Step 3 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14)(R15*1), Y6
 	VMOVUPS      32(R14)(R15*1), Y7
 	VMOVUPS      64(R14)(R15*1), Y8
@@ -570,13 +570,13 @@ run:
 
 single:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -602,7 +602,7 @@ added:
 	VMAXPS Y5, Y12, Y5
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
@@ -612,26 +612,26 @@ store:
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Y4, (AX)
 	VMOVUPS Y5, 32(AX)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct3x32AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect3x32AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct3x32AVX2(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect3x32AVX2(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -639,11 +639,11 @@ TEXT ·direct3x32AVX2(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Y0
 	VMOVUPS (AX)(R10*1), Y4
@@ -676,8 +676,8 @@ bias:
 	VMOVUPS 96(AX), Y11
 
 start:
-	// The results, which are in memory if they are many: 2 % at 2048³ and 12544×128×576
-	MOVQ       plane+80(FP), CX
+	// C, which is in memory if it is large: 2 % at 2048³ and 12544×128×576
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(R10*1)
@@ -688,12 +688,12 @@ start:
 	PREFETCHT1 (AX)(R10*2)
 	MOVQ       SI, R14
 	MOVQ       offsets+16(FP), BX
-	MOVQ       taps+8(FP), CX
+	MOVQ       k+8(FP), CX
 	JMP        part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -717,9 +717,9 @@ tap:
 	VFMADD231PS  Y14, Y15, Y10
 	VFMADD231PS  96(R14), Y15, Y11
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 
 next:
 	MOVQ  (SP), CX
@@ -729,12 +729,12 @@ next:
 	JLT   single
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -751,14 +751,14 @@ near:
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
 	TESTQ      $0x00000008, mode+88(FP)
-	JEQ        tap
+	JEQ        k
 	MOVQ       $0x00000004, CX
 	ADDQ       $0x00000080, BX
 	JMP        adjacent
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -766,14 +766,14 @@ last:
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -803,11 +803,11 @@ many:
 	LEAQ  (BX)(R15*8), BX
 
 adjacent:
-	MOVQ    row+48(FP), R15
+	MOVQ    ldb+48(FP), R15
 	PCALIGN $0x40
 
 run:
-	// Tap 0 of 4: acc[t] += x[t]·U
+	// Step 0 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14), Y12
 	VMOVUPS      32(R14), Y13
 	VMOVUPS      64(R14), Y14
@@ -827,7 +827,7 @@ run:
 	VFMADD231PS  Y14, Y15, Y10
 	VFMADD231PS  96(R14), Y15, Y11
 
-	// Tap 1 of 4: acc[t] += x[t]·U
+	// Step 1 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14)(R15*1), Y12
 	VMOVUPS      32(R14)(R15*1), Y13
 	VMOVUPS      64(R14)(R15*1), Y14
@@ -848,7 +848,7 @@ run:
 	VFMADD231PS  96(R14)(R15*1), Y15, Y11
 	LEAQ         (R14)(R15*2), R14
 
-	// Tap 2 of 4: acc[t] += x[t]·U
+	// Step 2 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14), Y12
 	VMOVUPS      32(R14), Y13
 	VMOVUPS      64(R14), Y14
@@ -868,7 +868,7 @@ run:
 	VFMADD231PS  Y14, Y15, Y10
 	VFMADD231PS  96(R14), Y15, Y11
 
-	// Tap 3 of 4: acc[t] += x[t]·U
+	// Step 3 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14)(R15*1), Y12
 	VMOVUPS      32(R14)(R15*1), Y13
 	VMOVUPS      64(R14)(R15*1), Y14
@@ -896,13 +896,13 @@ run:
 
 single:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS (AX)(R10*1), Y4, Y4
@@ -939,7 +939,7 @@ added:
 	VMAXPS Y11, Y15, Y11
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y4, (AX)(R10*1)
@@ -954,26 +954,26 @@ store:
 	VMOVUPS Y3, 32(AX)
 	VMOVUPS Y7, 32(AX)(R10*1)
 	VMOVUPS Y11, 32(AX)(R10*2)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct2x32AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect2x32AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct2x32AVX2(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect2x32AVX2(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -981,11 +981,11 @@ TEXT ·direct2x32AVX2(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Y0
 	VMOVUPS (AX)(R10*1), Y4
@@ -1010,8 +1010,8 @@ bias:
 	VMOVUPS 96(AX), Y7
 
 start:
-	// The results, which are in memory if they are many: 2 % at 2048³ and 12544×128×576
-	MOVQ       plane+80(FP), CX
+	// C, which is in memory if it is large: 2 % at 2048³ and 12544×128×576
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(R10*1)
@@ -1020,12 +1020,12 @@ start:
 	PREFETCHT1 (AX)(R10*1)
 	MOVQ       SI, R14
 	MOVQ       offsets+16(FP), BX
-	MOVQ       taps+8(FP), CX
+	MOVQ       k+8(FP), CX
 	JMP        part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -1045,9 +1045,9 @@ tap:
 	VFMADD231PS  Y10, Y12, Y6
 	VFMADD231PS  Y11, Y12, Y7
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 
 next:
 	MOVQ  (SP), CX
@@ -1057,12 +1057,12 @@ next:
 	JLT   single
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 
@@ -1077,28 +1077,28 @@ near:
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
 	TESTQ      $0x00000008, mode+88(FP)
-	JEQ        tap
+	JEQ        k
 	MOVQ       $0x00000004, CX
 	ADDQ       $0x00000080, BX
 	JMP        adjacent
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -1126,11 +1126,11 @@ many:
 	LEAQ  (BX)(R15*8), BX
 
 adjacent:
-	MOVQ    row+48(FP), R15
+	MOVQ    ldb+48(FP), R15
 	PCALIGN $0x40
 
 run:
-	// Tap 0 of 4: acc[t] += x[t]·U
+	// Step 0 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14), Y8
 	VMOVUPS      32(R14), Y9
 	VMOVUPS      64(R14), Y10
@@ -1146,7 +1146,7 @@ run:
 	VFMADD231PS  Y10, Y12, Y6
 	VFMADD231PS  Y11, Y12, Y7
 
-	// Tap 1 of 4: acc[t] += x[t]·U
+	// Step 1 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14)(R15*1), Y8
 	VMOVUPS      32(R14)(R15*1), Y9
 	VMOVUPS      64(R14)(R15*1), Y10
@@ -1163,7 +1163,7 @@ run:
 	VFMADD231PS  Y11, Y12, Y7
 	LEAQ         (R14)(R15*2), R14
 
-	// Tap 2 of 4: acc[t] += x[t]·U
+	// Step 2 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14), Y8
 	VMOVUPS      32(R14), Y9
 	VMOVUPS      64(R14), Y10
@@ -1179,7 +1179,7 @@ run:
 	VFMADD231PS  Y10, Y12, Y6
 	VFMADD231PS  Y11, Y12, Y7
 
-	// Tap 3 of 4: acc[t] += x[t]·U
+	// Step 3 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14)(R15*1), Y8
 	VMOVUPS      32(R14)(R15*1), Y9
 	VMOVUPS      64(R14)(R15*1), Y10
@@ -1203,13 +1203,13 @@ run:
 
 single:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS (AX)(R10*1), Y4, Y4
@@ -1238,7 +1238,7 @@ added:
 	VMAXPS Y7, Y12, Y7
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y4, (AX)(R10*1)
@@ -1249,26 +1249,26 @@ store:
 	VMOVUPS Y6, (AX)(R10*1)
 	VMOVUPS Y3, 32(AX)
 	VMOVUPS Y7, 32(AX)(R10*1)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct1x32AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect1x32AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct1x32AVX2(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect1x32AVX2(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -1276,11 +1276,11 @@ TEXT ·direct1x32AVX2(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
@@ -1297,20 +1297,20 @@ bias:
 	VMOVUPS 96(AX), Y3
 
 start:
-	// The results, which are in memory if they are many: 2 % at 2048³ and 12544×128×576
-	MOVQ       plane+80(FP), CX
+	// C, which is in memory if it is large: 2 % at 2048³ and 12544×128×576
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT1 (AX)
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT1 (AX)
 	MOVQ       SI, R14
 	MOVQ       offsets+16(FP), BX
-	MOVQ       taps+8(FP), CX
+	MOVQ       k+8(FP), CX
 	JMP        part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -1325,9 +1325,9 @@ tap:
 	VFMADD231PS  Y6, Y8, Y2
 	VFMADD231PS  Y7, Y8, Y3
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 
 next:
 	MOVQ  (SP), CX
@@ -1337,12 +1337,12 @@ next:
 	JLT   single
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 
 near:
@@ -1355,27 +1355,27 @@ near:
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
 	TESTQ      $0x00000008, mode+88(FP)
-	JEQ        tap
+	JEQ        k
 	MOVQ       $0x00000004, CX
 	ADDQ       $0x00000080, BX
 	JMP        adjacent
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	LEAQ       (AX)(CX*4), AX
@@ -1401,11 +1401,11 @@ many:
 	LEAQ  (BX)(R15*8), BX
 
 adjacent:
-	MOVQ    row+48(FP), R15
+	MOVQ    ldb+48(FP), R15
 	PCALIGN $0x40
 
 run:
-	// Tap 0 of 4: acc[t] += x[t]·U
+	// Step 0 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14), Y4
 	VMOVUPS      32(R14), Y5
 	VMOVUPS      64(R14), Y6
@@ -1416,7 +1416,7 @@ run:
 	VFMADD231PS  Y6, Y8, Y2
 	VFMADD231PS  Y7, Y8, Y3
 
-	// Tap 1 of 4: acc[t] += x[t]·U
+	// Step 1 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14)(R15*1), Y4
 	VMOVUPS      32(R14)(R15*1), Y5
 	VMOVUPS      64(R14)(R15*1), Y6
@@ -1428,7 +1428,7 @@ run:
 	VFMADD231PS  Y7, Y8, Y3
 	LEAQ         (R14)(R15*2), R14
 
-	// Tap 2 of 4: acc[t] += x[t]·U
+	// Step 2 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14), Y4
 	VMOVUPS      32(R14), Y5
 	VMOVUPS      64(R14), Y6
@@ -1439,7 +1439,7 @@ run:
 	VFMADD231PS  Y6, Y8, Y2
 	VFMADD231PS  Y7, Y8, Y3
 
-	// Tap 3 of 4: acc[t] += x[t]·U
+	// Step 3 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14)(R15*1), Y4
 	VMOVUPS      32(R14)(R15*1), Y5
 	VMOVUPS      64(R14)(R15*1), Y6
@@ -1458,13 +1458,13 @@ run:
 
 single:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -1485,33 +1485,33 @@ added:
 	VMAXPS Y3, Y8, Y3
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Y2, (AX)
 	VMOVUPS Y3, 32(AX)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct6x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect6x16AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct6x16AVX2(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect6x16AVX2(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -1519,7 +1519,7 @@ TEXT ·direct6x16AVX2(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
@@ -1554,7 +1554,7 @@ bias:
 	VMOVUPS 32(AX), Y11
 
 start:
-	// The results, which are in memory if they are many: 2 % at 2048³ and 12544×128×576
+	// C, which is in memory if it is large: 2 % at 2048³ and 12544×128×576
 	MOVQ       R11, AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(R10*1)
@@ -1564,12 +1564,12 @@ start:
 	PREFETCHT1 (AX)(R13*1)
 	MOVQ       SI, R14
 	MOVQ       offsets+16(FP), BX
-	MOVQ       taps+8(FP), CX
+	MOVQ       k+8(FP), CX
 	JMP        part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -1594,9 +1594,9 @@ tap:
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 
 next:
 	MOVQ  (SP), CX
@@ -1606,12 +1606,12 @@ next:
 	JLT   single
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -1634,14 +1634,14 @@ near:
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
 	TESTQ      $0x00000008, mode+88(FP)
-	JEQ        tap
+	JEQ        k
 	MOVQ       $0x00000004, CX
 	ADDQ       $0x00000080, BX
 	JMP        adjacent
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -1652,13 +1652,13 @@ last:
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
+c:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -1687,11 +1687,11 @@ many:
 	LEAQ  (BX)(R15*8), BX
 
 adjacent:
-	MOVQ    row+48(FP), R15
+	MOVQ    ldb+48(FP), R15
 	PCALIGN $0x40
 
 run:
-	// Tap 0 of 4: acc[t] += x[t]·U
+	// Step 0 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14), Y12
 	VMOVUPS      32(R14), Y13
 	VBROADCASTSS (AX), Y14
@@ -1713,7 +1713,7 @@ run:
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
 
-	// Tap 1 of 4: acc[t] += x[t]·U
+	// Step 1 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14)(R15*1), Y12
 	VMOVUPS      32(R14)(R15*1), Y13
 	VBROADCASTSS 4(AX), Y14
@@ -1736,7 +1736,7 @@ run:
 	VFMADD231PS  Y13, Y14, Y11
 	LEAQ         (R14)(R15*2), R14
 
-	// Tap 2 of 4: acc[t] += x[t]·U
+	// Step 2 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14), Y12
 	VMOVUPS      32(R14), Y13
 	VBROADCASTSS 8(AX), Y14
@@ -1758,7 +1758,7 @@ run:
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
 
-	// Tap 3 of 4: acc[t] += x[t]·U
+	// Step 3 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14)(R15*1), Y12
 	VMOVUPS      32(R14)(R15*1), Y13
 	VBROADCASTSS 12(AX), Y14
@@ -1788,7 +1788,7 @@ run:
 
 single:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -1842,26 +1842,26 @@ store:
 	VMOVUPS Y7, 32(AX)(R12*1)
 	VMOVUPS Y9, 32(AX)(R10*4)
 	VMOVUPS Y11, 32(AX)(R13*1)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct5x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect5x16AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct5x16AVX2(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect5x16AVX2(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -1869,7 +1869,7 @@ TEXT ·direct5x16AVX2(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
@@ -1900,7 +1900,7 @@ bias:
 	VMOVUPS 32(AX), Y9
 
 start:
-	// The results, which are in memory if they are many: 2 % at 2048³ and 12544×128×576
+	// C, which is in memory if it is large: 2 % at 2048³ and 12544×128×576
 	MOVQ       R11, AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(R10*1)
@@ -1909,12 +1909,12 @@ start:
 	PREFETCHT1 (AX)(R10*4)
 	MOVQ       SI, R14
 	MOVQ       offsets+16(FP), BX
-	MOVQ       taps+8(FP), CX
+	MOVQ       k+8(FP), CX
 	JMP        part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -1936,9 +1936,9 @@ tap:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 
 next:
 	MOVQ  (SP), CX
@@ -1948,12 +1948,12 @@ next:
 	JLT   single
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -1974,14 +1974,14 @@ near:
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
 	TESTQ      $0x00000008, mode+88(FP)
-	JEQ        tap
+	JEQ        k
 	MOVQ       $0x00000004, CX
 	ADDQ       $0x00000080, BX
 	JMP        adjacent
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -1991,13 +1991,13 @@ last:
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
+c:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -2025,11 +2025,11 @@ many:
 	LEAQ  (BX)(R15*8), BX
 
 adjacent:
-	MOVQ    row+48(FP), R15
+	MOVQ    ldb+48(FP), R15
 	PCALIGN $0x40
 
 run:
-	// Tap 0 of 4: acc[t] += x[t]·U
+	// Step 0 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14), Y10
 	VMOVUPS      32(R14), Y11
 	VBROADCASTSS (AX), Y12
@@ -2048,7 +2048,7 @@ run:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 
-	// Tap 1 of 4: acc[t] += x[t]·U
+	// Step 1 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14)(R15*1), Y10
 	VMOVUPS      32(R14)(R15*1), Y11
 	VBROADCASTSS 4(AX), Y12
@@ -2068,7 +2068,7 @@ run:
 	VFMADD231PS  Y11, Y12, Y9
 	LEAQ         (R14)(R15*2), R14
 
-	// Tap 2 of 4: acc[t] += x[t]·U
+	// Step 2 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14), Y10
 	VMOVUPS      32(R14), Y11
 	VBROADCASTSS 8(AX), Y12
@@ -2087,7 +2087,7 @@ run:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 
-	// Tap 3 of 4: acc[t] += x[t]·U
+	// Step 3 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14)(R15*1), Y10
 	VMOVUPS      32(R14)(R15*1), Y11
 	VBROADCASTSS 12(AX), Y12
@@ -2114,7 +2114,7 @@ run:
 
 single:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -2162,26 +2162,26 @@ store:
 	VMOVUPS Y5, 32(AX)(R10*2)
 	VMOVUPS Y7, 32(AX)(R12*1)
 	VMOVUPS Y9, 32(AX)(R10*4)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct4x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect4x16AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct4x16AVX2(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect4x16AVX2(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -2189,7 +2189,7 @@ TEXT ·direct4x16AVX2(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
@@ -2216,7 +2216,7 @@ bias:
 	VMOVUPS 32(AX), Y7
 
 start:
-	// The results, which are in memory if they are many: 2 % at 2048³ and 12544×128×576
+	// C, which is in memory if it is large: 2 % at 2048³ and 12544×128×576
 	MOVQ       R11, AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(R10*1)
@@ -2224,12 +2224,12 @@ start:
 	PREFETCHT1 (AX)(R12*1)
 	MOVQ       SI, R14
 	MOVQ       offsets+16(FP), BX
-	MOVQ       taps+8(FP), CX
+	MOVQ       k+8(FP), CX
 	JMP        part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -2248,9 +2248,9 @@ tap:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 
 next:
 	MOVQ  (SP), CX
@@ -2260,12 +2260,12 @@ next:
 	JLT   single
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -2284,14 +2284,14 @@ near:
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
 	TESTQ      $0x00000008, mode+88(FP)
-	JEQ        tap
+	JEQ        k
 	MOVQ       $0x00000004, CX
 	ADDQ       $0x00000080, BX
 	JMP        adjacent
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -2300,13 +2300,13 @@ last:
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
+c:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -2333,11 +2333,11 @@ many:
 	LEAQ  (BX)(R15*8), BX
 
 adjacent:
-	MOVQ    row+48(FP), R15
+	MOVQ    ldb+48(FP), R15
 	PCALIGN $0x40
 
 run:
-	// Tap 0 of 4: acc[t] += x[t]·U
+	// Step 0 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14), Y8
 	VMOVUPS      32(R14), Y9
 	VBROADCASTSS (AX), Y10
@@ -2353,7 +2353,7 @@ run:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 
-	// Tap 1 of 4: acc[t] += x[t]·U
+	// Step 1 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14)(R15*1), Y8
 	VMOVUPS      32(R14)(R15*1), Y9
 	VBROADCASTSS 4(AX), Y10
@@ -2370,7 +2370,7 @@ run:
 	VFMADD231PS  Y9, Y10, Y7
 	LEAQ         (R14)(R15*2), R14
 
-	// Tap 2 of 4: acc[t] += x[t]·U
+	// Step 2 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14), Y8
 	VMOVUPS      32(R14), Y9
 	VBROADCASTSS 8(AX), Y10
@@ -2386,7 +2386,7 @@ run:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 
-	// Tap 3 of 4: acc[t] += x[t]·U
+	// Step 3 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14)(R15*1), Y8
 	VMOVUPS      32(R14)(R15*1), Y9
 	VBROADCASTSS 12(AX), Y10
@@ -2410,7 +2410,7 @@ run:
 
 single:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -2452,26 +2452,26 @@ store:
 	VMOVUPS Y3, 32(AX)(R10*1)
 	VMOVUPS Y5, 32(AX)(R10*2)
 	VMOVUPS Y7, 32(AX)(R12*1)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct3x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect3x16AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct3x16AVX2(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect3x16AVX2(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -2479,7 +2479,7 @@ TEXT ·direct3x16AVX2(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
@@ -2502,19 +2502,19 @@ bias:
 	VMOVUPS 32(AX), Y5
 
 start:
-	// The results, which are in memory if they are many: 2 % at 2048³ and 12544×128×576
+	// C, which is in memory if it is large: 2 % at 2048³ and 12544×128×576
 	MOVQ       R11, AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(R10*1)
 	PREFETCHT1 (AX)(R10*2)
 	MOVQ       SI, R14
 	MOVQ       offsets+16(FP), BX
-	MOVQ       taps+8(FP), CX
+	MOVQ       k+8(FP), CX
 	JMP        part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -2530,9 +2530,9 @@ tap:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 
 next:
 	MOVQ  (SP), CX
@@ -2542,12 +2542,12 @@ next:
 	JLT   single
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -2564,14 +2564,14 @@ near:
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
 	TESTQ      $0x00000008, mode+88(FP)
-	JEQ        tap
+	JEQ        k
 	MOVQ       $0x00000004, CX
 	ADDQ       $0x00000080, BX
 	JMP        adjacent
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -2579,13 +2579,13 @@ last:
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
+c:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -2611,11 +2611,11 @@ many:
 	LEAQ  (BX)(R15*8), BX
 
 adjacent:
-	MOVQ    row+48(FP), R15
+	MOVQ    ldb+48(FP), R15
 	PCALIGN $0x40
 
 run:
-	// Tap 0 of 4: acc[t] += x[t]·U
+	// Step 0 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14), Y6
 	VMOVUPS      32(R14), Y7
 	VBROADCASTSS (AX), Y8
@@ -2628,7 +2628,7 @@ run:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 
-	// Tap 1 of 4: acc[t] += x[t]·U
+	// Step 1 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14)(R15*1), Y6
 	VMOVUPS      32(R14)(R15*1), Y7
 	VBROADCASTSS 4(AX), Y8
@@ -2642,7 +2642,7 @@ run:
 	VFMADD231PS  Y7, Y8, Y5
 	LEAQ         (R14)(R15*2), R14
 
-	// Tap 2 of 4: acc[t] += x[t]·U
+	// Step 2 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14), Y6
 	VMOVUPS      32(R14), Y7
 	VBROADCASTSS 8(AX), Y8
@@ -2655,7 +2655,7 @@ run:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 
-	// Tap 3 of 4: acc[t] += x[t]·U
+	// Step 3 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14)(R15*1), Y6
 	VMOVUPS      32(R14)(R15*1), Y7
 	VBROADCASTSS 12(AX), Y8
@@ -2676,7 +2676,7 @@ run:
 
 single:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -2712,26 +2712,26 @@ store:
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y3, 32(AX)(R10*1)
 	VMOVUPS Y5, 32(AX)(R10*2)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct2x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect2x16AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct2x16AVX2(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect2x16AVX2(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -2739,7 +2739,7 @@ TEXT ·direct2x16AVX2(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
@@ -2758,18 +2758,18 @@ bias:
 	VMOVUPS 32(AX), Y3
 
 start:
-	// The results, which are in memory if they are many: 2 % at 2048³ and 12544×128×576
+	// C, which is in memory if it is large: 2 % at 2048³ and 12544×128×576
 	MOVQ       R11, AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(R10*1)
 	MOVQ       SI, R14
 	MOVQ       offsets+16(FP), BX
-	MOVQ       taps+8(FP), CX
+	MOVQ       k+8(FP), CX
 	JMP        part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -2782,9 +2782,9 @@ tap:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 
 next:
 	MOVQ  (SP), CX
@@ -2794,12 +2794,12 @@ next:
 	JLT   single
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 
@@ -2814,27 +2814,27 @@ near:
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
 	TESTQ      $0x00000008, mode+88(FP)
-	JEQ        tap
+	JEQ        k
 	MOVQ       $0x00000004, CX
 	ADDQ       $0x00000080, BX
 	JMP        adjacent
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
+c:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -2859,11 +2859,11 @@ many:
 	LEAQ  (BX)(R15*8), BX
 
 adjacent:
-	MOVQ    row+48(FP), R15
+	MOVQ    ldb+48(FP), R15
 	PCALIGN $0x40
 
 run:
-	// Tap 0 of 4: acc[t] += x[t]·U
+	// Step 0 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14), Y4
 	VMOVUPS      32(R14), Y5
 	VBROADCASTSS (AX), Y6
@@ -2873,7 +2873,7 @@ run:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 
-	// Tap 1 of 4: acc[t] += x[t]·U
+	// Step 1 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14)(R15*1), Y4
 	VMOVUPS      32(R14)(R15*1), Y5
 	VBROADCASTSS 4(AX), Y6
@@ -2884,7 +2884,7 @@ run:
 	VFMADD231PS  Y5, Y6, Y3
 	LEAQ         (R14)(R15*2), R14
 
-	// Tap 2 of 4: acc[t] += x[t]·U
+	// Step 2 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14), Y4
 	VMOVUPS      32(R14), Y5
 	VBROADCASTSS 8(AX), Y6
@@ -2894,7 +2894,7 @@ run:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 
-	// Tap 3 of 4: acc[t] += x[t]·U
+	// Step 3 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14)(R15*1), Y4
 	VMOVUPS      32(R14)(R15*1), Y5
 	VBROADCASTSS 12(AX), Y6
@@ -2912,7 +2912,7 @@ run:
 
 single:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -2942,26 +2942,26 @@ store:
 	VMOVUPS Y2, (AX)(R10*1)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y3, 32(AX)(R10*1)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct1x16AVX2(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect1x16AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·direct1x16AVX2(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect1x16AVX2(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -2969,7 +2969,7 @@ TEXT ·direct1x16AVX2(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
@@ -2984,17 +2984,17 @@ bias:
 	VMOVUPS 32(AX), Y1
 
 start:
-	// The results, which are in memory if they are many: 2 % at 2048³ and 12544×128×576
+	// C, which is in memory if it is large: 2 % at 2048³ and 12544×128×576
 	MOVQ       R11, AX
 	PREFETCHT1 (AX)
 	MOVQ       SI, R14
 	MOVQ       offsets+16(FP), BX
-	MOVQ       taps+8(FP), CX
+	MOVQ       k+8(FP), CX
 	JMP        part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -3004,9 +3004,9 @@ tap:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 
 next:
 	MOVQ  (SP), CX
@@ -3016,12 +3016,12 @@ next:
 	JLT   single
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 
 near:
@@ -3034,26 +3034,26 @@ near:
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
 	TESTQ      $0x00000008, mode+88(FP)
-	JEQ        tap
+	JEQ        k
 	MOVQ       $0x00000004, CX
 	ADDQ       $0x00000080, BX
 	JMP        adjacent
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
+c:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 
@@ -3077,18 +3077,18 @@ many:
 	LEAQ  (BX)(R15*8), BX
 
 adjacent:
-	MOVQ    row+48(FP), R15
+	MOVQ    ldb+48(FP), R15
 	PCALIGN $0x40
 
 run:
-	// Tap 0 of 4: acc[t] += x[t]·U
+	// Step 0 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14), Y2
 	VMOVUPS      32(R14), Y3
 	VBROADCASTSS (AX), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 
-	// Tap 1 of 4: acc[t] += x[t]·U
+	// Step 1 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14)(R15*1), Y2
 	VMOVUPS      32(R14)(R15*1), Y3
 	VBROADCASTSS 4(AX), Y4
@@ -3096,14 +3096,14 @@ run:
 	VFMADD231PS  Y3, Y4, Y1
 	LEAQ         (R14)(R15*2), R14
 
-	// Tap 2 of 4: acc[t] += x[t]·U
+	// Step 2 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14), Y2
 	VMOVUPS      32(R14), Y3
 	VBROADCASTSS 8(AX), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 
-	// Tap 3 of 4: acc[t] += x[t]·U
+	// Step 3 of 4: acc[i] += A[i][p]·B[p]
 	VMOVUPS      (R14)(R15*1), Y2
 	VMOVUPS      32(R14)(R15*1), Y3
 	VBROADCASTSS 12(AX), Y4
@@ -3118,7 +3118,7 @@ run:
 
 single:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -3142,26 +3142,26 @@ store:
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct7x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect7x64AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct7x64AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect7x64AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -3169,11 +3169,11 @@ TEXT ·direct7x64AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z4
@@ -3242,12 +3242,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -3293,20 +3293,20 @@ tap:
 	VFMADD231PS  Z30, Z31, Z26
 	VFMADD231PS  192(R14), Z31, Z27
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -3330,11 +3330,11 @@ near:
 	PREFETCHT0 192(AX)(R8*2)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -3346,14 +3346,14 @@ last:
 	PREFETCHT0 (AX)(R9*1)
 	PREFETCHT0 (AX)(R8*2)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -3395,13 +3395,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z4, Z4
@@ -3472,7 +3472,7 @@ added:
 	VMAXPS Z27, Z31, Z27
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z4, (AX)(R10*1)
@@ -3505,26 +3505,26 @@ store:
 	VMOVUPS Z19, (AX)(R10*4)
 	VMOVUPS Z23, (AX)(R13*1)
 	VMOVUPS Z27, (AX)(R12*2)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct6x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect6x64AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct6x64AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect6x64AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -3532,11 +3532,11 @@ TEXT ·direct6x64AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z4
@@ -3597,12 +3597,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -3644,20 +3644,20 @@ tap:
 	VFMADD231PS  Z26, Z28, Z22
 	VFMADD231PS  Z27, Z28, Z23
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -3679,11 +3679,11 @@ near:
 	PREFETCHT0 192(AX)(R9*1)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -3694,14 +3694,14 @@ last:
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -3739,13 +3739,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z4, Z4
@@ -3808,7 +3808,7 @@ added:
 	VMAXPS Z23, Z28, Z23
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z4, (AX)(R10*1)
@@ -3837,26 +3837,26 @@ store:
 	VMOVUPS Z15, (AX)(R12*1)
 	VMOVUPS Z19, (AX)(R10*4)
 	VMOVUPS Z23, (AX)(R13*1)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct5x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect5x64AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct5x64AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect5x64AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -3864,11 +3864,11 @@ TEXT ·direct5x64AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z4
@@ -3921,12 +3921,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -3963,20 +3963,20 @@ tap:
 	VFMADD231PS  Z22, Z24, Z18
 	VFMADD231PS  Z23, Z24, Z19
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -3996,11 +3996,11 @@ near:
 	PREFETCHT0 192(AX)(DX*4)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -4010,14 +4010,14 @@ last:
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -4051,13 +4051,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z4, Z4
@@ -4112,7 +4112,7 @@ added:
 	VMAXPS Z19, Z24, Z19
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z4, (AX)(R10*1)
@@ -4137,26 +4137,26 @@ store:
 	VMOVUPS Z11, (AX)(R10*2)
 	VMOVUPS Z15, (AX)(R12*1)
 	VMOVUPS Z19, (AX)(R10*4)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct4x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect4x64AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct4x64AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect4x64AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -4164,11 +4164,11 @@ TEXT ·direct4x64AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z4
@@ -4213,12 +4213,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -4250,20 +4250,20 @@ tap:
 	VFMADD231PS  Z18, Z20, Z14
 	VFMADD231PS  Z19, Z20, Z15
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -4281,11 +4281,11 @@ near:
 	PREFETCHT0 192(AX)(R8*1)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -4294,14 +4294,14 @@ last:
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -4331,13 +4331,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z4, Z4
@@ -4384,7 +4384,7 @@ added:
 	VMAXPS Z15, Z20, Z15
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z4, (AX)(R10*1)
@@ -4405,26 +4405,26 @@ store:
 	VMOVUPS Z7, (AX)(R10*1)
 	VMOVUPS Z11, (AX)(R10*2)
 	VMOVUPS Z15, (AX)(R12*1)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct3x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect3x64AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct3x64AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect3x64AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -4432,11 +4432,11 @@ TEXT ·direct3x64AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z4
@@ -4473,12 +4473,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -4505,20 +4505,20 @@ tap:
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -4534,11 +4534,11 @@ near:
 	PREFETCHT0 192(AX)(DX*2)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -4546,14 +4546,14 @@ last:
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -4579,13 +4579,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z4, Z4
@@ -4624,7 +4624,7 @@ added:
 	VMAXPS Z11, Z16, Z11
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z4, (AX)(R10*1)
@@ -4641,26 +4641,26 @@ store:
 	VMOVUPS Z3, (AX)
 	VMOVUPS Z7, (AX)(R10*1)
 	VMOVUPS Z11, (AX)(R10*2)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct2x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect2x64AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct2x64AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect2x64AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -4668,11 +4668,11 @@ TEXT ·direct2x64AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z4
@@ -4701,12 +4701,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -4728,20 +4728,20 @@ tap:
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 
@@ -4755,25 +4755,25 @@ near:
 	PREFETCHT0 192(AX)(DX*1)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -4795,13 +4795,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z4, Z4
@@ -4832,7 +4832,7 @@ added:
 	VMAXPS Z7, Z12, Z7
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z4, (AX)(R10*1)
@@ -4845,26 +4845,26 @@ store:
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z3, (AX)
 	VMOVUPS Z7, (AX)(R10*1)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct1x64AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect1x64AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct1x64AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect1x64AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -4872,11 +4872,11 @@ TEXT ·direct1x64AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	LEAQ    (AX)(CX*4), AX
@@ -4897,12 +4897,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -4919,20 +4919,20 @@ tap:
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 
 near:
@@ -4944,24 +4944,24 @@ near:
 	PREFETCHT0 192(AX)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	LEAQ       (AX)(CX*4), AX
@@ -4979,13 +4979,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	LEAQ   (AX)(CX*4), AX
@@ -5008,7 +5008,7 @@ added:
 	VMAXPS Z3, Z8, Z3
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	LEAQ    (AX)(CX*4), AX
@@ -5017,26 +5017,26 @@ store:
 	VMOVUPS Z2, (AX)
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z3, (AX)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct7x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect7x48AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct7x48AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect7x48AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -5044,11 +5044,11 @@ TEXT ·direct7x48AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z3
@@ -5102,12 +5102,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -5145,20 +5145,20 @@ tap:
 	VFMADD231PS  Z22, Z24, Z19
 	VFMADD231PS  Z23, Z24, Z20
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -5182,11 +5182,11 @@ near:
 	PREFETCHT0 192(AX)(R8*2)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -5198,14 +5198,14 @@ last:
 	PREFETCHT0 (AX)(R9*1)
 	PREFETCHT0 (AX)(R8*2)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -5239,13 +5239,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z3, Z3
@@ -5301,7 +5301,7 @@ added:
 	VMAXPS Z20, Z24, Z20
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z3, (AX)(R10*1)
@@ -5326,26 +5326,26 @@ store:
 	VMOVUPS Z14, (AX)(R10*4)
 	VMOVUPS Z17, (AX)(R13*1)
 	VMOVUPS Z20, (AX)(R12*2)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct6x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect6x48AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct6x48AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect6x48AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -5353,11 +5353,11 @@ TEXT ·direct6x48AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z3
@@ -5405,12 +5405,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -5444,20 +5444,20 @@ tap:
 	VFMADD231PS  Z19, Z21, Z16
 	VFMADD231PS  Z20, Z21, Z17
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -5479,11 +5479,11 @@ near:
 	PREFETCHT0 192(AX)(R9*1)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -5494,14 +5494,14 @@ last:
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -5532,13 +5532,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z3, Z3
@@ -5588,7 +5588,7 @@ added:
 	VMAXPS Z17, Z21, Z17
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z3, (AX)(R10*1)
@@ -5610,26 +5610,26 @@ store:
 	VMOVUPS Z11, (AX)(R12*1)
 	VMOVUPS Z14, (AX)(R10*4)
 	VMOVUPS Z17, (AX)(R13*1)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct5x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect5x48AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct5x48AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect5x48AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -5637,11 +5637,11 @@ TEXT ·direct5x48AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z3
@@ -5683,12 +5683,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -5718,20 +5718,20 @@ tap:
 	VFMADD231PS  Z16, Z18, Z13
 	VFMADD231PS  Z17, Z18, Z14
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -5751,11 +5751,11 @@ near:
 	PREFETCHT0 192(AX)(DX*4)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -5765,14 +5765,14 @@ last:
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -5800,13 +5800,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z3, Z3
@@ -5850,7 +5850,7 @@ added:
 	VMAXPS Z14, Z18, Z14
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z3, (AX)(R10*1)
@@ -5869,26 +5869,26 @@ store:
 	VMOVUPS Z8, (AX)(R10*2)
 	VMOVUPS Z11, (AX)(R12*1)
 	VMOVUPS Z14, (AX)(R10*4)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct4x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect4x48AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct4x48AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect4x48AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -5896,11 +5896,11 @@ TEXT ·direct4x48AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z3
@@ -5936,12 +5936,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -5967,20 +5967,20 @@ tap:
 	VFMADD231PS  Z13, Z15, Z10
 	VFMADD231PS  Z14, Z15, Z11
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -5998,11 +5998,11 @@ near:
 	PREFETCHT0 192(AX)(R8*1)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -6011,14 +6011,14 @@ last:
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -6043,13 +6043,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z3, Z3
@@ -6087,7 +6087,7 @@ added:
 	VMAXPS Z11, Z15, Z11
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z3, (AX)(R10*1)
@@ -6103,26 +6103,26 @@ store:
 	VMOVUPS Z5, (AX)(R10*1)
 	VMOVUPS Z8, (AX)(R10*2)
 	VMOVUPS Z11, (AX)(R12*1)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct3x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect3x48AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct3x48AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect3x48AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -6130,11 +6130,11 @@ TEXT ·direct3x48AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z3
@@ -6164,12 +6164,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -6191,20 +6191,20 @@ tap:
 	VFMADD231PS  Z10, Z12, Z7
 	VFMADD231PS  Z11, Z12, Z8
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -6220,11 +6220,11 @@ near:
 	PREFETCHT0 192(AX)(DX*2)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -6232,14 +6232,14 @@ last:
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -6261,13 +6261,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z3, Z3
@@ -6299,7 +6299,7 @@ added:
 	VMAXPS Z8, Z12, Z8
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z3, (AX)(R10*1)
@@ -6312,26 +6312,26 @@ store:
 	VMOVUPS Z2, (AX)
 	VMOVUPS Z5, (AX)(R10*1)
 	VMOVUPS Z8, (AX)(R10*2)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct2x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect2x48AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct2x48AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect2x48AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -6339,11 +6339,11 @@ TEXT ·direct2x48AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z3
@@ -6367,12 +6367,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -6390,20 +6390,20 @@ tap:
 	VFMADD231PS  Z7, Z9, Z4
 	VFMADD231PS  Z8, Z9, Z5
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 
@@ -6417,25 +6417,25 @@ near:
 	PREFETCHT0 192(AX)(DX*1)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -6454,13 +6454,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z3, Z3
@@ -6486,7 +6486,7 @@ added:
 	VMAXPS Z5, Z9, Z5
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z3, (AX)(R10*1)
@@ -6496,26 +6496,26 @@ store:
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z2, (AX)
 	VMOVUPS Z5, (AX)(R10*1)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct1x48AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect1x48AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct1x48AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect1x48AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -6523,11 +6523,11 @@ TEXT ·direct1x48AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	LEAQ    (AX)(CX*4), AX
@@ -6545,12 +6545,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -6564,20 +6564,20 @@ tap:
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 
 near:
@@ -6589,24 +6589,24 @@ near:
 	PREFETCHT0 192(AX)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	LEAQ       (AX)(CX*4), AX
@@ -6622,13 +6622,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	LEAQ   (AX)(CX*4), AX
@@ -6648,33 +6648,33 @@ added:
 	VMAXPS Z2, Z6, Z2
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z2, (AX)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct14x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect14x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct14x32AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect14x32AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -6682,11 +6682,11 @@ TEXT ·direct14x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -6758,12 +6758,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -6815,20 +6815,20 @@ tap:
 	VFMADD231PS  Z28, Z30, Z26
 	VFMADD231PS  Z29, Z30, Z27
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -6870,11 +6870,11 @@ near:
 	PREFETCHT0 192(AX)(R9*1)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -6895,14 +6895,14 @@ last:
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -6947,13 +6947,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -7027,7 +7027,7 @@ added:
 	VMAXPS Z27, Z30, Z27
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -7063,26 +7063,26 @@ store:
 	VMOVUPS Z23, (AX)(R12*1)
 	VMOVUPS Z25, (AX)(R10*4)
 	VMOVUPS Z27, (AX)(R13*1)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct13x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect13x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct13x32AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect13x32AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -7090,11 +7090,11 @@ TEXT ·direct13x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -7162,12 +7162,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -7216,20 +7216,20 @@ tap:
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Z27, Z28, Z25
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -7269,11 +7269,11 @@ near:
 	PREFETCHT0 192(AX)(DX*4)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -7293,14 +7293,14 @@ last:
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -7343,13 +7343,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -7419,7 +7419,7 @@ added:
 	VMAXPS Z25, Z28, Z25
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -7453,26 +7453,26 @@ store:
 	LEAQ    (AX)(R10*4), AX
 	VMOVUPS Z23, (AX)(R12*1)
 	VMOVUPS Z25, (AX)(R10*4)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct12x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect12x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct12x32AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect12x32AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -7480,11 +7480,11 @@ TEXT ·direct12x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -7548,12 +7548,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -7599,20 +7599,20 @@ tap:
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -7650,11 +7650,11 @@ near:
 	PREFETCHT0 192(AX)(R8*1)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -7673,14 +7673,14 @@ last:
 	LEAQ       (AX)(DX*4), AX
 	PREFETCHT0 (AX)(R8*1)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -7721,13 +7721,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -7793,7 +7793,7 @@ added:
 	VMAXPS Z23, Z26, Z23
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -7825,26 +7825,26 @@ store:
 	VMOVUPS Z21, (AX)(R12*2)
 	LEAQ    (AX)(R10*4), AX
 	VMOVUPS Z23, (AX)(R12*1)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct11x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect11x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct11x32AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect11x32AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -7852,11 +7852,11 @@ TEXT ·direct11x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -7914,12 +7914,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -7961,20 +7961,20 @@ tap:
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -8008,11 +8008,11 @@ near:
 	PREFETCHT0 192(AX)(R8*2)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -8029,14 +8029,14 @@ last:
 	PREFETCHT0 (AX)(R9*1)
 	PREFETCHT0 (AX)(R8*2)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -8073,13 +8073,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -8139,7 +8139,7 @@ added:
 	VMAXPS Z21, Z24, Z21
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -8167,26 +8167,26 @@ store:
 	VMOVUPS Z17, (AX)(R10*4)
 	VMOVUPS Z19, (AX)(R13*1)
 	VMOVUPS Z21, (AX)(R12*2)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct10x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect10x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct10x32AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect10x32AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -8194,11 +8194,11 @@ TEXT ·direct10x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -8252,12 +8252,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -8296,20 +8296,20 @@ tap:
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Z21, Z22, Z19
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -8341,11 +8341,11 @@ near:
 	PREFETCHT0 192(AX)(R9*1)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -8361,14 +8361,14 @@ last:
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -8403,13 +8403,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -8465,7 +8465,7 @@ added:
 	VMAXPS Z19, Z22, Z19
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -8491,26 +8491,26 @@ store:
 	VMOVUPS Z15, (AX)(R12*1)
 	VMOVUPS Z17, (AX)(R10*4)
 	VMOVUPS Z19, (AX)(R13*1)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct9x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect9x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct9x32AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect9x32AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -8518,11 +8518,11 @@ TEXT ·direct9x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -8572,12 +8572,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -8613,20 +8613,20 @@ tap:
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -8656,11 +8656,11 @@ near:
 	PREFETCHT0 192(AX)(DX*4)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -8675,14 +8675,14 @@ last:
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -8715,13 +8715,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -8773,7 +8773,7 @@ added:
 	VMAXPS Z17, Z20, Z17
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -8797,26 +8797,26 @@ store:
 	LEAQ    (AX)(R10*4), AX
 	VMOVUPS Z15, (AX)(R12*1)
 	VMOVUPS Z17, (AX)(R10*4)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct8x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect8x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct8x32AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect8x32AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -8824,11 +8824,11 @@ TEXT ·direct8x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -8874,12 +8874,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -8912,20 +8912,20 @@ tap:
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -8953,11 +8953,11 @@ near:
 	PREFETCHT0 192(AX)(R8*1)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -8971,14 +8971,14 @@ last:
 	LEAQ       (AX)(DX*4), AX
 	PREFETCHT0 (AX)(R8*1)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -9009,13 +9009,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -9063,7 +9063,7 @@ added:
 	VMAXPS Z15, Z18, Z15
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -9085,26 +9085,26 @@ store:
 	VMOVUPS Z13, (AX)(R12*2)
 	LEAQ    (AX)(R10*4), AX
 	VMOVUPS Z15, (AX)(R12*1)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct7x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect7x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct7x32AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect7x32AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -9112,11 +9112,11 @@ TEXT ·direct7x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -9155,12 +9155,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -9189,20 +9189,20 @@ tap:
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -9226,11 +9226,11 @@ near:
 	PREFETCHT0 192(AX)(R8*2)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -9242,14 +9242,14 @@ last:
 	PREFETCHT0 (AX)(R9*1)
 	PREFETCHT0 (AX)(R8*2)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -9275,13 +9275,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -9322,7 +9322,7 @@ added:
 	VMAXPS Z13, Z16, Z13
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -9339,26 +9339,26 @@ store:
 	VMOVUPS Z9, (AX)(R10*4)
 	VMOVUPS Z11, (AX)(R13*1)
 	VMOVUPS Z13, (AX)(R12*2)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct6x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect6x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct6x32AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect6x32AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -9366,11 +9366,11 @@ TEXT ·direct6x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -9405,12 +9405,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -9436,20 +9436,20 @@ tap:
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -9471,11 +9471,11 @@ near:
 	PREFETCHT0 192(AX)(R9*1)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -9486,14 +9486,14 @@ last:
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -9517,13 +9517,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -9560,7 +9560,7 @@ added:
 	VMAXPS Z11, Z14, Z11
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -9575,26 +9575,26 @@ store:
 	VMOVUPS Z7, (AX)(R12*1)
 	VMOVUPS Z9, (AX)(R10*4)
 	VMOVUPS Z11, (AX)(R13*1)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct5x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect5x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct5x32AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect5x32AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -9602,11 +9602,11 @@ TEXT ·direct5x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -9637,12 +9637,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -9665,20 +9665,20 @@ tap:
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -9698,11 +9698,11 @@ near:
 	PREFETCHT0 192(AX)(DX*4)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -9712,14 +9712,14 @@ last:
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -9741,13 +9741,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -9780,7 +9780,7 @@ added:
 	VMAXPS Z9, Z12, Z9
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -9793,26 +9793,26 @@ store:
 	VMOVUPS Z5, (AX)(R10*2)
 	VMOVUPS Z7, (AX)(R12*1)
 	VMOVUPS Z9, (AX)(R10*4)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct4x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect4x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct4x32AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect4x32AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -9820,11 +9820,11 @@ TEXT ·direct4x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -9851,12 +9851,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -9876,20 +9876,20 @@ tap:
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -9907,11 +9907,11 @@ near:
 	PREFETCHT0 192(AX)(R8*1)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -9920,14 +9920,14 @@ last:
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -9947,13 +9947,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -9982,7 +9982,7 @@ added:
 	VMAXPS Z7, Z10, Z7
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -9993,26 +9993,26 @@ store:
 	VMOVUPS Z3, (AX)(R10*1)
 	VMOVUPS Z5, (AX)(R10*2)
 	VMOVUPS Z7, (AX)(R12*1)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct3x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect3x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct3x32AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect3x32AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -10020,11 +10020,11 @@ TEXT ·direct3x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -10047,12 +10047,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -10069,20 +10069,20 @@ tap:
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -10098,11 +10098,11 @@ near:
 	PREFETCHT0 192(AX)(DX*2)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -10110,14 +10110,14 @@ last:
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -10135,13 +10135,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -10166,7 +10166,7 @@ added:
 	VMAXPS Z5, Z8, Z5
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -10175,26 +10175,26 @@ store:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, (AX)(R10*1)
 	VMOVUPS Z5, (AX)(R10*2)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct2x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect2x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct2x32AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect2x32AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -10202,11 +10202,11 @@ TEXT ·direct2x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -10225,12 +10225,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -10244,20 +10244,20 @@ tap:
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 
@@ -10271,25 +10271,25 @@ near:
 	PREFETCHT0 192(AX)(DX*1)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -10305,13 +10305,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -10332,33 +10332,33 @@ added:
 	VMAXPS Z3, Z6, Z3
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, (AX)(R10*1)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct1x32AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect1x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct1x32AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect1x32AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -10366,11 +10366,11 @@ TEXT ·direct1x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	LEAQ    (AX)(CX*4), AX
@@ -10385,12 +10385,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -10401,20 +10401,20 @@ tap:
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 
 near:
@@ -10426,24 +10426,24 @@ near:
 	PREFETCHT0 192(AX)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
-	MOVQ       plane+80(FP), CX
+c:
+	MOVQ       cBlock+80(FP), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	LEAQ       (AX)(CX*4), AX
@@ -10457,13 +10457,13 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
 	TESTQ  $0x00000004, AX
 	JZ     added
-	MOVQ   plane+80(FP), CX
+	MOVQ   cBlock+80(FP), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	LEAQ   (AX)(CX*4), AX
@@ -10480,31 +10480,31 @@ added:
 	VMAXPS Z1, Z4, Z1
 
 store:
-	MOVQ    plane+80(FP), CX
+	MOVQ    cBlock+80(FP), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct7x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect7x16AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct7x16AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect7x16AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -10512,7 +10512,7 @@ TEXT ·direct7x16AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
@@ -10539,12 +10539,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -10564,20 +10564,20 @@ tap:
 	VBROADCASTSS (AX)(R8*2), Z8
 	VFMADD231PS  Z7, Z8, Z6
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -10601,11 +10601,11 @@ near:
 	PREFETCHT0 192(AX)(R8*2)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -10617,13 +10617,13 @@ last:
 	PREFETCHT0 (AX)(R9*1)
 	PREFETCHT0 (AX)(R8*2)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
+c:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -10641,7 +10641,7 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -10680,26 +10680,26 @@ store:
 	VMOVUPS Z4, (AX)(R10*4)
 	VMOVUPS Z5, (AX)(R13*1)
 	VMOVUPS Z6, (AX)(R12*2)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct6x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect6x16AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct6x16AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect6x16AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -10707,7 +10707,7 @@ TEXT ·direct6x16AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
@@ -10732,12 +10732,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -10755,20 +10755,20 @@ tap:
 	VBROADCASTSS (AX)(R9*1), Z7
 	VFMADD231PS  Z6, Z7, Z5
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -10790,11 +10790,11 @@ near:
 	PREFETCHT0 192(AX)(R9*1)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -10805,13 +10805,13 @@ last:
 	PREFETCHT0 (AX)(DX*4)
 	PREFETCHT0 (AX)(R9*1)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
+c:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -10828,7 +10828,7 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -10864,26 +10864,26 @@ store:
 	VMOVUPS Z3, (AX)(R12*1)
 	VMOVUPS Z4, (AX)(R10*4)
 	VMOVUPS Z5, (AX)(R13*1)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct5x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect5x16AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct5x16AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect5x16AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -10891,7 +10891,7 @@ TEXT ·direct5x16AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
@@ -10914,12 +10914,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -10935,20 +10935,20 @@ tap:
 	VBROADCASTSS (AX)(DX*4), Z6
 	VFMADD231PS  Z5, Z6, Z4
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -10968,11 +10968,11 @@ near:
 	PREFETCHT0 192(AX)(DX*4)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -10982,13 +10982,13 @@ last:
 	PREFETCHT0 (AX)(R8*1)
 	PREFETCHT0 (AX)(DX*4)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
+c:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -11004,7 +11004,7 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -11037,26 +11037,26 @@ store:
 	VMOVUPS Z2, (AX)(R10*2)
 	VMOVUPS Z3, (AX)(R12*1)
 	VMOVUPS Z4, (AX)(R10*4)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct4x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect4x16AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct4x16AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect4x16AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -11064,7 +11064,7 @@ TEXT ·direct4x16AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
@@ -11085,12 +11085,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -11104,20 +11104,20 @@ tap:
 	VBROADCASTSS (AX)(R8*1), Z5
 	VFMADD231PS  Z4, Z5, Z3
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -11135,11 +11135,11 @@ near:
 	PREFETCHT0 192(AX)(R8*1)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -11148,13 +11148,13 @@ last:
 	PREFETCHT0 (AX)(DX*2)
 	PREFETCHT0 (AX)(R8*1)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
+c:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -11169,7 +11169,7 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -11199,26 +11199,26 @@ store:
 	VMOVUPS Z1, (AX)(R10*1)
 	VMOVUPS Z2, (AX)(R10*2)
 	VMOVUPS Z3, (AX)(R12*1)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct3x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect3x16AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct3x16AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect3x16AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -11226,7 +11226,7 @@ TEXT ·direct3x16AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
@@ -11245,12 +11245,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -11262,20 +11262,20 @@ tap:
 	VBROADCASTSS (AX)(DX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -11291,11 +11291,11 @@ near:
 	PREFETCHT0 192(AX)(DX*2)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -11303,13 +11303,13 @@ last:
 	PREFETCHT0 (AX)(DX*1)
 	PREFETCHT0 (AX)(DX*2)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
+c:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -11323,7 +11323,7 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -11350,26 +11350,26 @@ store:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, (AX)(R10*1)
 	VMOVUPS Z2, (AX)(R10*2)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct2x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect2x16AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct2x16AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect2x16AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -11377,7 +11377,7 @@ TEXT ·direct2x16AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
@@ -11394,12 +11394,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -11409,20 +11409,20 @@ tap:
 	VBROADCASTSS (AX)(DX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 
@@ -11436,24 +11436,24 @@ near:
 	PREFETCHT0 192(AX)(DX*1)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(DX*1)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
+c:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -11466,7 +11466,7 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -11490,26 +11490,26 @@ store:
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, (AX)(R10*1)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func direct1x16AVX512(groups int, taps int, offsets *int, x *float32, step int, u *float32, row int, bias *float32, out *float32, pixel int, plane int, mode int, nextX int, nextU int, nextOut int, ahead int, aheadX int)
+// func indirect1x16AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·direct1x16AVX512(SB), $8-136
-	MOVQ ahead+120(FP), R15
-	MOVQ u+40(FP), SI
-	MOVQ x+24(FP), DI
-	MOVQ step+32(FP), DX
-	MOVQ out+64(FP), R11
-	MOVQ pixel+72(FP), R10
+TEXT ·indirect1x16AVX512(SB), $8-136
+	MOVQ prefetchB+120(FP), R15
+	MOVQ b+40(FP), SI
+	MOVQ a+24(FP), DI
+	MOVQ aStep+32(FP), DX
+	MOVQ c+64(FP), R11
+	MOVQ ldc+72(FP), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -11517,7 +11517,7 @@ TEXT ·direct1x16AVX512(SB), $8-136
 	LEAQ (R10)(R10*2), R12
 	LEAQ (R10)(R10*4), R13
 
-group:
+tile:
 	MOVQ    mode+88(FP), AX
 	TESTQ   $0x00000002, AX
 	JZ      bias
@@ -11532,12 +11532,12 @@ bias:
 start:
 	MOVQ SI, R14
 	MOVQ offsets+16(FP), BX
-	MOVQ taps+8(FP), CX
+	MOVQ k+8(FP), CX
 	JMP  part
 	PCALIGN $0x40
 
-tap:
-	// acc[t] += x[t]·U for one tap of the filter and one input channel
+k:
+	// acc[i] += A[i][p]·B[p]
 	MOVQ         (BX), AX
 	LEAQ         (DI)(AX*4), AX
 	PREFETCHT1   (R14)(R15*1)
@@ -11545,20 +11545,20 @@ tap:
 	VBROADCASTSS (AX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         $0x08, BX
-	ADDQ         row+48(FP), R14
+	ADDQ         ldb+48(FP), R14
 	DECQ         CX
-	JNZ          tap
+	JNZ          k
 	MOVQ         (SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
-	// What a later part will read of x
-	CMPQ       aheadX+128(FP), $0x00
+	// What a later part will read of A
+	CMPQ       prefetchA+128(FP), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       aheadX+128(FP), AX
+	ADDQ       prefetchA+128(FP), AX
 	PREFETCHT1 (AX)
 
 near:
@@ -11570,23 +11570,23 @@ near:
 	PREFETCHT0 192(AX)
 	SUBQ       $0x10, (SP)
 	MOVQ       $0x00000010, CX
-	JMP        tap
+	JMP        k
 
 last:
-	// Near the end: x of the next group, as far into it as this part lies from the end
-	MOVQ       nextX+96(FP), AX
+	// Near the end: A of the next tile, as far into it as this part lies from the end
+	MOVQ       nextA+96(FP), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
 	PREFETCHT0 (AX)
 
-	// and, once, the results
+	// and, once, C
 	CMPQ CX, $0x00000080
-	JGT  results
+	JGT  c
 	CMPQ BX, offsets+16(FP)
 	JNE  rest
 
-results:
+c:
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 
@@ -11598,7 +11598,7 @@ rest:
 
 many:
 	SUBQ CX, (SP)
-	JMP  tap
+	JMP  k
 
 summed:
 	MOVQ   mode+88(FP), AX
@@ -11619,13 +11619,13 @@ added:
 store:
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	MOVQ    nextX+96(FP), AX
+	MOVQ    nextA+96(FP), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextU+104(FP), AX
+	MOVQ    nextB+104(FP), AX
 	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextOut+112(FP), AX
+	MOVQ    nextC+112(FP), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    groups+0(FP)
-	JNZ     group
+	DECQ    tiles+0(FP)
+	JNZ     tile
 	VZEROUPPER
 	RET

@@ -2,26 +2,26 @@
 
 //go:build !purego
 
-// func product6x16NEON(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
-TEXT ·product6x16NEON(SB), $0-64
+// func blocked6x16NEON(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+TEXT ·blocked6x16NEON(SB), $0-64
 	MOVD blocks+8(FP), R0
 	MOVD a+16(FP), R1
-	MOVD stride+24(FP), R2
-	MOVD u+40(FP), R3
+	MOVD aBlock+24(FP), R2
+	MOVD b+40(FP), R3
 	MOVD c+48(FP), R4
-	MOVD next+56(FP), R5
+	MOVD nextB+56(FP), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
-	MOVD groups+0(FP), R7
-	MOVD step+32(FP), R8
+	MOVD tiles+0(FP), R7
+	MOVD aTile+32(FP), R8
 	LSL  $2, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	ADD R0<<10, R5, R9
 
-group:
+tile:
 	MOVD  blocks+8(FP), R0
 	VMOVI $0, V0.B16
 	VMOVI $0, V1.B16
@@ -60,7 +60,7 @@ quarter:
 	FMOVQ 256(R1), F28
 	FMOVQ 320(R1), F29
 
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	PRFM  (R5), PLDL2KEEP
 	FLDPQ (R3), (F30, F31)
 	WORD  $0x4f9813c0 // VFMLA V24.S[0], V30.S4, V0.S4
@@ -89,7 +89,7 @@ quarter:
 	WORD  $0x4f9c13f3 // VFMLA V28.S[0], V31.S4, V19.S4
 	WORD  $0x4f9d13f7 // VFMLA V29.S[0], V31.S4, V23.S4
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	FLDPQ 64(R3), (F30, F31)
 	WORD  $0x4fb813c0 // VFMLA V24.S[1], V30.S4, V0.S4
 	WORD  $0x4fb913c4 // VFMLA V25.S[1], V30.S4, V4.S4
@@ -117,7 +117,7 @@ quarter:
 	WORD  $0x4fbc13f3 // VFMLA V28.S[1], V31.S4, V19.S4
 	WORD  $0x4fbd13f7 // VFMLA V29.S[1], V31.S4, V23.S4
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	PRFM  64(R5), PLDL2KEEP
 	FLDPQ 128(R3), (F30, F31)
 	WORD  $0x4f981bc0 // VFMLA V24.S[2], V30.S4, V0.S4
@@ -146,7 +146,7 @@ quarter:
 	WORD  $0x4f9c1bf3 // VFMLA V28.S[2], V31.S4, V19.S4
 	WORD  $0x4f9d1bf7 // VFMLA V29.S[2], V31.S4, V23.S4
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	FLDPQ 192(R3), (F30, F31)
 	WORD  $0x4fb81bc0 // VFMLA V24.S[3], V30.S4, V0.S4
 	WORD  $0x4fb91bc4 // VFMLA V25.S[3], V30.S4, V4.S4
@@ -194,7 +194,7 @@ quarter:
 	FSTPQ (F20, F21), 320(R4)
 	FSTPQ (F22, F23), 352(R4)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADD  R8, R10, R10
 	MOVD R10, R1
 	MOVD R11, R3
@@ -206,29 +206,29 @@ quarter:
 
 more:
 	SUBS $1, R7, R7
-	BNE  group
+	BNE  tile
 	RET
 
-// func product5x16NEON(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
-TEXT ·product5x16NEON(SB), $0-64
+// func blocked5x16NEON(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+TEXT ·blocked5x16NEON(SB), $0-64
 	MOVD blocks+8(FP), R0
 	MOVD a+16(FP), R1
-	MOVD stride+24(FP), R2
-	MOVD u+40(FP), R3
+	MOVD aBlock+24(FP), R2
+	MOVD b+40(FP), R3
 	MOVD c+48(FP), R4
-	MOVD next+56(FP), R5
+	MOVD nextB+56(FP), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
-	MOVD groups+0(FP), R7
-	MOVD step+32(FP), R8
+	MOVD tiles+0(FP), R7
+	MOVD aTile+32(FP), R8
 	LSL  $2, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	ADD R0<<10, R5, R9
 
-group:
+tile:
 	MOVD  blocks+8(FP), R0
 	VMOVI $0, V0.B16
 	VMOVI $0, V1.B16
@@ -262,7 +262,7 @@ quarter:
 	FMOVQ 192(R1), F27
 	FMOVQ 256(R1), F28
 
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	PRFM  (R5), PLDL2KEEP
 	FLDPQ (R3), (F30, F31)
 	WORD  $0x4f9813c0 // VFMLA V24.S[0], V30.S4, V0.S4
@@ -287,7 +287,7 @@ quarter:
 	WORD  $0x4f9b13ef // VFMLA V27.S[0], V31.S4, V15.S4
 	WORD  $0x4f9c13f3 // VFMLA V28.S[0], V31.S4, V19.S4
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	FLDPQ 64(R3), (F30, F31)
 	WORD  $0x4fb813c0 // VFMLA V24.S[1], V30.S4, V0.S4
 	WORD  $0x4fb913c4 // VFMLA V25.S[1], V30.S4, V4.S4
@@ -311,7 +311,7 @@ quarter:
 	WORD  $0x4fbb13ef // VFMLA V27.S[1], V31.S4, V15.S4
 	WORD  $0x4fbc13f3 // VFMLA V28.S[1], V31.S4, V19.S4
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	PRFM  64(R5), PLDL2KEEP
 	FLDPQ 128(R3), (F30, F31)
 	WORD  $0x4f981bc0 // VFMLA V24.S[2], V30.S4, V0.S4
@@ -336,7 +336,7 @@ quarter:
 	WORD  $0x4f9b1bef // VFMLA V27.S[2], V31.S4, V15.S4
 	WORD  $0x4f9c1bf3 // VFMLA V28.S[2], V31.S4, V19.S4
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	FLDPQ 192(R3), (F30, F31)
 	WORD  $0x4fb81bc0 // VFMLA V24.S[3], V30.S4, V0.S4
 	WORD  $0x4fb91bc4 // VFMLA V25.S[3], V30.S4, V4.S4
@@ -378,7 +378,7 @@ quarter:
 	FSTPQ (F16, F17), 256(R4)
 	FSTPQ (F18, F19), 288(R4)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADD  R8, R10, R10
 	MOVD R10, R1
 	MOVD R11, R3
@@ -390,29 +390,29 @@ quarter:
 
 more:
 	SUBS $1, R7, R7
-	BNE  group
+	BNE  tile
 	RET
 
-// func product4x16NEON(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
-TEXT ·product4x16NEON(SB), $0-64
+// func blocked4x16NEON(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+TEXT ·blocked4x16NEON(SB), $0-64
 	MOVD blocks+8(FP), R0
 	MOVD a+16(FP), R1
-	MOVD stride+24(FP), R2
-	MOVD u+40(FP), R3
+	MOVD aBlock+24(FP), R2
+	MOVD b+40(FP), R3
 	MOVD c+48(FP), R4
-	MOVD next+56(FP), R5
+	MOVD nextB+56(FP), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
-	MOVD groups+0(FP), R7
-	MOVD step+32(FP), R8
+	MOVD tiles+0(FP), R7
+	MOVD aTile+32(FP), R8
 	LSL  $2, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	ADD R0<<10, R5, R9
 
-group:
+tile:
 	MOVD  blocks+8(FP), R0
 	VMOVI $0, V0.B16
 	VMOVI $0, V1.B16
@@ -441,7 +441,7 @@ quarter:
 	FMOVQ 128(R1), F26
 	FMOVQ 192(R1), F27
 
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	PRFM  (R5), PLDL2KEEP
 	FLDPQ (R3), (F30, F31)
 	WORD  $0x4f9813c0 // VFMLA V24.S[0], V30.S4, V0.S4
@@ -462,7 +462,7 @@ quarter:
 	WORD  $0x4f9a13eb // VFMLA V26.S[0], V31.S4, V11.S4
 	WORD  $0x4f9b13ef // VFMLA V27.S[0], V31.S4, V15.S4
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	FLDPQ 64(R3), (F30, F31)
 	WORD  $0x4fb813c0 // VFMLA V24.S[1], V30.S4, V0.S4
 	WORD  $0x4fb913c4 // VFMLA V25.S[1], V30.S4, V4.S4
@@ -482,7 +482,7 @@ quarter:
 	WORD  $0x4fba13eb // VFMLA V26.S[1], V31.S4, V11.S4
 	WORD  $0x4fbb13ef // VFMLA V27.S[1], V31.S4, V15.S4
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	PRFM  64(R5), PLDL2KEEP
 	FLDPQ 128(R3), (F30, F31)
 	WORD  $0x4f981bc0 // VFMLA V24.S[2], V30.S4, V0.S4
@@ -503,7 +503,7 @@ quarter:
 	WORD  $0x4f9a1beb // VFMLA V26.S[2], V31.S4, V11.S4
 	WORD  $0x4f9b1bef // VFMLA V27.S[2], V31.S4, V15.S4
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	FLDPQ 192(R3), (F30, F31)
 	WORD  $0x4fb81bc0 // VFMLA V24.S[3], V30.S4, V0.S4
 	WORD  $0x4fb91bc4 // VFMLA V25.S[3], V30.S4, V4.S4
@@ -539,7 +539,7 @@ quarter:
 	FSTPQ (F12, F13), 192(R4)
 	FSTPQ (F14, F15), 224(R4)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADD  R8, R10, R10
 	MOVD R10, R1
 	MOVD R11, R3
@@ -551,29 +551,29 @@ quarter:
 
 more:
 	SUBS $1, R7, R7
-	BNE  group
+	BNE  tile
 	RET
 
-// func product3x16NEON(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
-TEXT ·product3x16NEON(SB), $0-64
+// func blocked3x16NEON(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+TEXT ·blocked3x16NEON(SB), $0-64
 	MOVD blocks+8(FP), R0
 	MOVD a+16(FP), R1
-	MOVD stride+24(FP), R2
-	MOVD u+40(FP), R3
+	MOVD aBlock+24(FP), R2
+	MOVD b+40(FP), R3
 	MOVD c+48(FP), R4
-	MOVD next+56(FP), R5
+	MOVD nextB+56(FP), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
-	MOVD groups+0(FP), R7
-	MOVD step+32(FP), R8
+	MOVD tiles+0(FP), R7
+	MOVD aTile+32(FP), R8
 	LSL  $2, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	ADD R0<<10, R5, R9
 
-group:
+tile:
 	MOVD  blocks+8(FP), R0
 	VMOVI $0, V0.B16
 	VMOVI $0, V1.B16
@@ -597,7 +597,7 @@ quarter:
 	FMOVQ 64(R1), F25
 	FMOVQ 128(R1), F26
 
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	PRFM  (R5), PLDL2KEEP
 	FLDPQ (R3), (F30, F31)
 	WORD  $0x4f9813c0 // VFMLA V24.S[0], V30.S4, V0.S4
@@ -614,7 +614,7 @@ quarter:
 	WORD  $0x4f9913e7 // VFMLA V25.S[0], V31.S4, V7.S4
 	WORD  $0x4f9a13eb // VFMLA V26.S[0], V31.S4, V11.S4
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	FLDPQ 64(R3), (F30, F31)
 	WORD  $0x4fb813c0 // VFMLA V24.S[1], V30.S4, V0.S4
 	WORD  $0x4fb913c4 // VFMLA V25.S[1], V30.S4, V4.S4
@@ -630,7 +630,7 @@ quarter:
 	WORD  $0x4fb913e7 // VFMLA V25.S[1], V31.S4, V7.S4
 	WORD  $0x4fba13eb // VFMLA V26.S[1], V31.S4, V11.S4
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	PRFM  64(R5), PLDL2KEEP
 	FLDPQ 128(R3), (F30, F31)
 	WORD  $0x4f981bc0 // VFMLA V24.S[2], V30.S4, V0.S4
@@ -647,7 +647,7 @@ quarter:
 	WORD  $0x4f991be7 // VFMLA V25.S[2], V31.S4, V7.S4
 	WORD  $0x4f9a1beb // VFMLA V26.S[2], V31.S4, V11.S4
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	FLDPQ 192(R3), (F30, F31)
 	WORD  $0x4fb81bc0 // VFMLA V24.S[3], V30.S4, V0.S4
 	WORD  $0x4fb91bc4 // VFMLA V25.S[3], V30.S4, V4.S4
@@ -677,7 +677,7 @@ quarter:
 	FSTPQ (F8, F9), 128(R4)
 	FSTPQ (F10, F11), 160(R4)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADD  R8, R10, R10
 	MOVD R10, R1
 	MOVD R11, R3
@@ -689,29 +689,29 @@ quarter:
 
 more:
 	SUBS $1, R7, R7
-	BNE  group
+	BNE  tile
 	RET
 
-// func product2x16NEON(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
-TEXT ·product2x16NEON(SB), $0-64
+// func blocked2x16NEON(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+TEXT ·blocked2x16NEON(SB), $0-64
 	MOVD blocks+8(FP), R0
 	MOVD a+16(FP), R1
-	MOVD stride+24(FP), R2
-	MOVD u+40(FP), R3
+	MOVD aBlock+24(FP), R2
+	MOVD b+40(FP), R3
 	MOVD c+48(FP), R4
-	MOVD next+56(FP), R5
+	MOVD nextB+56(FP), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
-	MOVD groups+0(FP), R7
-	MOVD step+32(FP), R8
+	MOVD tiles+0(FP), R7
+	MOVD aTile+32(FP), R8
 	LSL  $2, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	ADD R0<<10, R5, R9
 
-group:
+tile:
 	MOVD  blocks+8(FP), R0
 	VMOVI $0, V0.B16
 	VMOVI $0, V1.B16
@@ -730,7 +730,7 @@ quarter:
 	FMOVQ (R1), F24
 	FMOVQ 64(R1), F25
 
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	PRFM  (R5), PLDL2KEEP
 	FLDPQ (R3), (F30, F31)
 	WORD  $0x4f9813c0 // VFMLA V24.S[0], V30.S4, V0.S4
@@ -743,7 +743,7 @@ quarter:
 	WORD  $0x4f9813e3 // VFMLA V24.S[0], V31.S4, V3.S4
 	WORD  $0x4f9913e7 // VFMLA V25.S[0], V31.S4, V7.S4
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	FLDPQ 64(R3), (F30, F31)
 	WORD  $0x4fb813c0 // VFMLA V24.S[1], V30.S4, V0.S4
 	WORD  $0x4fb913c4 // VFMLA V25.S[1], V30.S4, V4.S4
@@ -755,7 +755,7 @@ quarter:
 	WORD  $0x4fb813e3 // VFMLA V24.S[1], V31.S4, V3.S4
 	WORD  $0x4fb913e7 // VFMLA V25.S[1], V31.S4, V7.S4
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	PRFM  64(R5), PLDL2KEEP
 	FLDPQ 128(R3), (F30, F31)
 	WORD  $0x4f981bc0 // VFMLA V24.S[2], V30.S4, V0.S4
@@ -768,7 +768,7 @@ quarter:
 	WORD  $0x4f981be3 // VFMLA V24.S[2], V31.S4, V3.S4
 	WORD  $0x4f991be7 // VFMLA V25.S[2], V31.S4, V7.S4
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	FLDPQ 192(R3), (F30, F31)
 	WORD  $0x4fb81bc0 // VFMLA V24.S[3], V30.S4, V0.S4
 	WORD  $0x4fb91bc4 // VFMLA V25.S[3], V30.S4, V4.S4
@@ -792,7 +792,7 @@ quarter:
 	FSTPQ (F4, F5), 64(R4)
 	FSTPQ (F6, F7), 96(R4)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADD  R8, R10, R10
 	MOVD R10, R1
 	MOVD R11, R3
@@ -804,29 +804,29 @@ quarter:
 
 more:
 	SUBS $1, R7, R7
-	BNE  group
+	BNE  tile
 	RET
 
-// func product1x16NEON(groups int, blocks int, a *float32, stride int, step int, u *float32, c *float32, next *float32)
-TEXT ·product1x16NEON(SB), $0-64
+// func blocked1x16NEON(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+TEXT ·blocked1x16NEON(SB), $0-64
 	MOVD blocks+8(FP), R0
 	MOVD a+16(FP), R1
-	MOVD stride+24(FP), R2
-	MOVD u+40(FP), R3
+	MOVD aBlock+24(FP), R2
+	MOVD b+40(FP), R3
 	MOVD c+48(FP), R4
-	MOVD next+56(FP), R5
+	MOVD nextB+56(FP), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
-	MOVD groups+0(FP), R7
-	MOVD step+32(FP), R8
+	MOVD tiles+0(FP), R7
+	MOVD aTile+32(FP), R8
 	LSL  $2, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
 
-	// next ends after blocks·16 rows
+	// nextB ends after blocks·16 rows
 	ADD R0<<10, R5, R9
 
-group:
+tile:
 	MOVD  blocks+8(FP), R0
 	VMOVI $0, V0.B16
 	VMOVI $0, V1.B16
@@ -840,7 +840,7 @@ block:
 quarter:
 	FMOVQ (R1), F24
 
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	PRFM  (R5), PLDL2KEEP
 	FLDPQ (R3), (F30, F31)
 	WORD  $0x4f9813c0 // VFMLA V24.S[0], V30.S4, V0.S4
@@ -849,7 +849,7 @@ quarter:
 	WORD  $0x4f9813c2 // VFMLA V24.S[0], V30.S4, V2.S4
 	WORD  $0x4f9813e3 // VFMLA V24.S[0], V31.S4, V3.S4
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	FLDPQ 64(R3), (F30, F31)
 	WORD  $0x4fb813c0 // VFMLA V24.S[1], V30.S4, V0.S4
 	WORD  $0x4fb813e1 // VFMLA V24.S[1], V31.S4, V1.S4
@@ -857,7 +857,7 @@ quarter:
 	WORD  $0x4fb813c2 // VFMLA V24.S[1], V30.S4, V2.S4
 	WORD  $0x4fb813e3 // VFMLA V24.S[1], V31.S4, V3.S4
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	PRFM  64(R5), PLDL2KEEP
 	FLDPQ 128(R3), (F30, F31)
 	WORD  $0x4f981bc0 // VFMLA V24.S[2], V30.S4, V0.S4
@@ -866,7 +866,7 @@ quarter:
 	WORD  $0x4f981bc2 // VFMLA V24.S[2], V30.S4, V2.S4
 	WORD  $0x4f981be3 // VFMLA V24.S[2], V31.S4, V3.S4
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	FLDPQ 192(R3), (F30, F31)
 	WORD  $0x4fb81bc0 // VFMLA V24.S[3], V30.S4, V0.S4
 	WORD  $0x4fb81be1 // VFMLA V24.S[3], V31.S4, V1.S4
@@ -884,7 +884,7 @@ quarter:
 	FSTPQ (F0, F1), (R4)
 	FSTPQ (F2, F3), 32(R4)
 
-	// The next group; two of them have fetched all of next
+	// The next tile; two of them have fetched all of nextB
 	ADD  R8, R10, R10
 	MOVD R10, R1
 	MOVD R11, R3
@@ -896,17 +896,17 @@ quarter:
 
 more:
 	SUBS $1, R7, R7
-	BNE  group
+	BNE  tile
 	RET
 
-// func product5x16HalfNEON(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
-TEXT ·product5x16HalfNEON(SB), $0-48
+// func blocked5x16HalfNEON(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+TEXT ·blocked5x16HalfNEON(SB), $0-48
 	MOVD  blocks+0(FP), R0
 	MOVD  a+8(FP), R1
-	MOVD  stride+16(FP), R2
-	MOVD  u+24(FP), R3
+	MOVD  aBlock+16(FP), R2
+	MOVD  b+24(FP), R3
 	MOVD  c+32(FP), R4
-	MOVD  next+40(FP), R5
+	MOVD  nextB+40(FP), R5
 	LSL   $2, R2, R2
 	SUB   $64, R2, R2
 	VMOVI $0, V0.B16
@@ -941,7 +941,7 @@ quarter:
 	FMOVQ 192(R1), F27
 	FMOVQ 256(R1), F28
 
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	PRFM  (R5), PLDL2KEEP
 	FMOVQ (R3), F29
 	WORD  $0x0e217bbe // VFCVTL V29.H4, V30.S4
@@ -970,7 +970,7 @@ quarter:
 	WORD  $0x4f9b13ef // VFMLA V27.S[0], V31.S4, V15.S4
 	WORD  $0x4f9c13f3 // VFMLA V28.S[0], V31.S4, V19.S4
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	FMOVQ 32(R3), F29
 	WORD  $0x0e217bbe // VFCVTL V29.H4, V30.S4
 	WORD  $0x4e217bbf // VFCVTL2 V29.H8, V31.S4
@@ -998,7 +998,7 @@ quarter:
 	WORD  $0x4fbb13ef // VFMLA V27.S[1], V31.S4, V15.S4
 	WORD  $0x4fbc13f3 // VFMLA V28.S[1], V31.S4, V19.S4
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	FMOVQ 64(R3), F29
 	WORD  $0x0e217bbe // VFCVTL V29.H4, V30.S4
 	WORD  $0x4e217bbf // VFCVTL2 V29.H8, V31.S4
@@ -1026,7 +1026,7 @@ quarter:
 	WORD  $0x4f9b1bef // VFMLA V27.S[2], V31.S4, V15.S4
 	WORD  $0x4f9c1bf3 // VFMLA V28.S[2], V31.S4, V19.S4
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	FMOVQ 96(R3), F29
 	WORD  $0x0e217bbe // VFCVTL V29.H4, V30.S4
 	WORD  $0x4e217bbf // VFCVTL2 V29.H8, V31.S4
@@ -1073,14 +1073,14 @@ quarter:
 	FSTPQ (F18, F19), 288(R4)
 	RET
 
-// func product4x16HalfNEON(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
-TEXT ·product4x16HalfNEON(SB), $0-48
+// func blocked4x16HalfNEON(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+TEXT ·blocked4x16HalfNEON(SB), $0-48
 	MOVD  blocks+0(FP), R0
 	MOVD  a+8(FP), R1
-	MOVD  stride+16(FP), R2
-	MOVD  u+24(FP), R3
+	MOVD  aBlock+16(FP), R2
+	MOVD  b+24(FP), R3
 	MOVD  c+32(FP), R4
-	MOVD  next+40(FP), R5
+	MOVD  nextB+40(FP), R5
 	LSL   $2, R2, R2
 	SUB   $64, R2, R2
 	VMOVI $0, V0.B16
@@ -1110,7 +1110,7 @@ quarter:
 	FMOVQ 128(R1), F26
 	FMOVQ 192(R1), F27
 
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	PRFM  (R5), PLDL2KEEP
 	FMOVQ (R3), F29
 	WORD  $0x0e217bbe // VFCVTL V29.H4, V30.S4
@@ -1135,7 +1135,7 @@ quarter:
 	WORD  $0x4f9a13eb // VFMLA V26.S[0], V31.S4, V11.S4
 	WORD  $0x4f9b13ef // VFMLA V27.S[0], V31.S4, V15.S4
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	FMOVQ 32(R3), F29
 	WORD  $0x0e217bbe // VFCVTL V29.H4, V30.S4
 	WORD  $0x4e217bbf // VFCVTL2 V29.H8, V31.S4
@@ -1159,7 +1159,7 @@ quarter:
 	WORD  $0x4fba13eb // VFMLA V26.S[1], V31.S4, V11.S4
 	WORD  $0x4fbb13ef // VFMLA V27.S[1], V31.S4, V15.S4
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	FMOVQ 64(R3), F29
 	WORD  $0x0e217bbe // VFCVTL V29.H4, V30.S4
 	WORD  $0x4e217bbf // VFCVTL2 V29.H8, V31.S4
@@ -1183,7 +1183,7 @@ quarter:
 	WORD  $0x4f9a1beb // VFMLA V26.S[2], V31.S4, V11.S4
 	WORD  $0x4f9b1bef // VFMLA V27.S[2], V31.S4, V15.S4
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	FMOVQ 96(R3), F29
 	WORD  $0x0e217bbe // VFCVTL V29.H4, V30.S4
 	WORD  $0x4e217bbf // VFCVTL2 V29.H8, V31.S4
@@ -1224,14 +1224,14 @@ quarter:
 	FSTPQ (F14, F15), 224(R4)
 	RET
 
-// func product3x16HalfNEON(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
-TEXT ·product3x16HalfNEON(SB), $0-48
+// func blocked3x16HalfNEON(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+TEXT ·blocked3x16HalfNEON(SB), $0-48
 	MOVD  blocks+0(FP), R0
 	MOVD  a+8(FP), R1
-	MOVD  stride+16(FP), R2
-	MOVD  u+24(FP), R3
+	MOVD  aBlock+16(FP), R2
+	MOVD  b+24(FP), R3
 	MOVD  c+32(FP), R4
-	MOVD  next+40(FP), R5
+	MOVD  nextB+40(FP), R5
 	LSL   $2, R2, R2
 	SUB   $64, R2, R2
 	VMOVI $0, V0.B16
@@ -1256,7 +1256,7 @@ quarter:
 	FMOVQ 64(R1), F25
 	FMOVQ 128(R1), F26
 
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	PRFM  (R5), PLDL2KEEP
 	FMOVQ (R3), F29
 	WORD  $0x0e217bbe // VFCVTL V29.H4, V30.S4
@@ -1277,7 +1277,7 @@ quarter:
 	WORD  $0x4f9913e7 // VFMLA V25.S[0], V31.S4, V7.S4
 	WORD  $0x4f9a13eb // VFMLA V26.S[0], V31.S4, V11.S4
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	FMOVQ 32(R3), F29
 	WORD  $0x0e217bbe // VFCVTL V29.H4, V30.S4
 	WORD  $0x4e217bbf // VFCVTL2 V29.H8, V31.S4
@@ -1297,7 +1297,7 @@ quarter:
 	WORD  $0x4fb913e7 // VFMLA V25.S[1], V31.S4, V7.S4
 	WORD  $0x4fba13eb // VFMLA V26.S[1], V31.S4, V11.S4
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	FMOVQ 64(R3), F29
 	WORD  $0x0e217bbe // VFCVTL V29.H4, V30.S4
 	WORD  $0x4e217bbf // VFCVTL2 V29.H8, V31.S4
@@ -1317,7 +1317,7 @@ quarter:
 	WORD  $0x4f991be7 // VFMLA V25.S[2], V31.S4, V7.S4
 	WORD  $0x4f9a1beb // VFMLA V26.S[2], V31.S4, V11.S4
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	FMOVQ 96(R3), F29
 	WORD  $0x0e217bbe // VFCVTL V29.H4, V30.S4
 	WORD  $0x4e217bbf // VFCVTL2 V29.H8, V31.S4
@@ -1352,14 +1352,14 @@ quarter:
 	FSTPQ (F10, F11), 160(R4)
 	RET
 
-// func product2x16HalfNEON(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
-TEXT ·product2x16HalfNEON(SB), $0-48
+// func blocked2x16HalfNEON(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+TEXT ·blocked2x16HalfNEON(SB), $0-48
 	MOVD  blocks+0(FP), R0
 	MOVD  a+8(FP), R1
-	MOVD  stride+16(FP), R2
-	MOVD  u+24(FP), R3
+	MOVD  aBlock+16(FP), R2
+	MOVD  b+24(FP), R3
 	MOVD  c+32(FP), R4
-	MOVD  next+40(FP), R5
+	MOVD  nextB+40(FP), R5
 	LSL   $2, R2, R2
 	SUB   $64, R2, R2
 	VMOVI $0, V0.B16
@@ -1379,7 +1379,7 @@ quarter:
 	FMOVQ (R1), F24
 	FMOVQ 64(R1), F25
 
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	PRFM  (R5), PLDL2KEEP
 	FMOVQ (R3), F29
 	WORD  $0x0e217bbe // VFCVTL V29.H4, V30.S4
@@ -1396,7 +1396,7 @@ quarter:
 	WORD  $0x4f9813e3 // VFMLA V24.S[0], V31.S4, V3.S4
 	WORD  $0x4f9913e7 // VFMLA V25.S[0], V31.S4, V7.S4
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	FMOVQ 32(R3), F29
 	WORD  $0x0e217bbe // VFCVTL V29.H4, V30.S4
 	WORD  $0x4e217bbf // VFCVTL2 V29.H8, V31.S4
@@ -1412,7 +1412,7 @@ quarter:
 	WORD  $0x4fb813e3 // VFMLA V24.S[1], V31.S4, V3.S4
 	WORD  $0x4fb913e7 // VFMLA V25.S[1], V31.S4, V7.S4
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	FMOVQ 64(R3), F29
 	WORD  $0x0e217bbe // VFCVTL V29.H4, V30.S4
 	WORD  $0x4e217bbf // VFCVTL2 V29.H8, V31.S4
@@ -1428,7 +1428,7 @@ quarter:
 	WORD  $0x4f981be3 // VFMLA V24.S[2], V31.S4, V3.S4
 	WORD  $0x4f991be7 // VFMLA V25.S[2], V31.S4, V7.S4
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	FMOVQ 96(R3), F29
 	WORD  $0x0e217bbe // VFCVTL V29.H4, V30.S4
 	WORD  $0x4e217bbf // VFCVTL2 V29.H8, V31.S4
@@ -1457,14 +1457,14 @@ quarter:
 	FSTPQ (F6, F7), 96(R4)
 	RET
 
-// func product1x16HalfNEON(blocks int, a *float32, stride int, u *uint16, c *float32, next *uint16)
-TEXT ·product1x16HalfNEON(SB), $0-48
+// func blocked1x16HalfNEON(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+TEXT ·blocked1x16HalfNEON(SB), $0-48
 	MOVD  blocks+0(FP), R0
 	MOVD  a+8(FP), R1
-	MOVD  stride+16(FP), R2
-	MOVD  u+24(FP), R3
+	MOVD  aBlock+16(FP), R2
+	MOVD  b+24(FP), R3
 	MOVD  c+32(FP), R4
-	MOVD  next+40(FP), R5
+	MOVD  nextB+40(FP), R5
 	LSL   $2, R2, R2
 	SUB   $64, R2, R2
 	VMOVI $0, V0.B16
@@ -1479,7 +1479,7 @@ block:
 quarter:
 	FMOVQ (R1), F24
 
-	// Channel 0 of 4: acc[t] += A[t]·U
+	// Channel 0 of 4: acc[i] += A[i]·B
 	PRFM  (R5), PLDL2KEEP
 	FMOVQ (R3), F29
 	WORD  $0x0e217bbe // VFCVTL V29.H4, V30.S4
@@ -1492,7 +1492,7 @@ quarter:
 	WORD  $0x4f9813c2 // VFMLA V24.S[0], V30.S4, V2.S4
 	WORD  $0x4f9813e3 // VFMLA V24.S[0], V31.S4, V3.S4
 
-	// Channel 1 of 4: acc[t] += A[t]·U
+	// Channel 1 of 4: acc[i] += A[i]·B
 	FMOVQ 32(R3), F29
 	WORD  $0x0e217bbe // VFCVTL V29.H4, V30.S4
 	WORD  $0x4e217bbf // VFCVTL2 V29.H8, V31.S4
@@ -1504,7 +1504,7 @@ quarter:
 	WORD  $0x4fb813c2 // VFMLA V24.S[1], V30.S4, V2.S4
 	WORD  $0x4fb813e3 // VFMLA V24.S[1], V31.S4, V3.S4
 
-	// Channel 2 of 4: acc[t] += A[t]·U
+	// Channel 2 of 4: acc[i] += A[i]·B
 	FMOVQ 64(R3), F29
 	WORD  $0x0e217bbe // VFCVTL V29.H4, V30.S4
 	WORD  $0x4e217bbf // VFCVTL2 V29.H8, V31.S4
@@ -1516,7 +1516,7 @@ quarter:
 	WORD  $0x4f981bc2 // VFMLA V24.S[2], V30.S4, V2.S4
 	WORD  $0x4f981be3 // VFMLA V24.S[2], V31.S4, V3.S4
 
-	// Channel 3 of 4: acc[t] += A[t]·U
+	// Channel 3 of 4: acc[i] += A[i]·B
 	FMOVQ 96(R3), F29
 	WORD  $0x0e217bbe // VFCVTL V29.H4, V30.S4
 	WORD  $0x4e217bbf // VFCVTL2 V29.H8, V31.S4

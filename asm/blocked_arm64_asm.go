@@ -1,0 +1,118 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/nonet-go/nonet/asm/neon"
+)
+
+// blockedNEON emits package ukernel's Blocked for panels of 16 columns. See
+// blockedTile for amd64.
+//
+//	V0-V23   accumulators, 4 of each row
+//	V24-V29  four channels of each row
+//	V30-V31  two vectors of B in turn
+//
+// Half precision is widened from V29, which leaves room for 5 rows.
+func blockedNEON(c *neon.Context) {
+	for mr := 6; mr >= 1; mr-- {
+		blockedTileNEON(c, mr, false)
+	}
+	for mr := 5; mr >= 1; mr-- {
+		blockedTileNEON(c, mr, true)
+	}
+}
+
+func blockedTileNEON(c *neon.Context, mr int, half bool) {
+	suffix, size, signature := "NEON", 4, "func(tiles, blocks int, a *float32, aBlock, aTile int, b, c, nextB *float32)"
+	if half {
+		suffix, size, signature = "HalfNEON", 2, "func(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)"
+	}
+	name := fmt.Sprintf("blocked%dx16%s", mr, suffix)
+	c.Function(name)
+	c.Doc(fmt.Sprintf("%s computes tiles of %d×16; see Blocked.", name, mr))
+	c.Pragma("noescape")
+	c.SignatureExpr(signature)
+	const blocks, a, aBlock, b, out, next, quarter, tiles, aTile, nextEnd, firstA, firstB neon.R = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+	c.Load("blocks", blocks)
+	c.Load("a", a)
+	c.Load("aBlock", aBlock)
+	c.Load("b", b)
+	c.Load("c", out)
+	c.Load("nextB", next)
+	c.LSL(2, aBlock, aBlock)
+	c.SUB(neon.Imm(64), aBlock, aBlock) // a has moved by 64 bytes within the block
+	if !half {
+		c.Load("tiles", tiles)
+		c.Load("aTile", aTile)
+		c.LSL(2, aTile, aTile)
+		c.MOVD(a, firstA)
+		c.MOVD(b, firstB)
+		c.Comment("nextB ends after blocks·16 rows")
+		c.ADDShift(blocks, 10, next, nextEnd)
+		c.Label("tile")
+		c.Load("blocks", blocks)
+	}
+	acc := func(i, v int) neon.V { return neon.V(4*i + v) }
+	for i := range mr {
+		for v := range 4 {
+			c.Zero(acc(i, v))
+		}
+	}
+	av := func(i int) neon.V { return neon.V(24 + i) }
+	c.Label("block")
+	c.MOVD(neon.Imm(4), quarter)
+	c.Align(16)
+	c.Label("quarter")
+	for i := range mr {
+		c.FMOVQ(neon.Mem{Base: a, Off: 64 * i}, av(i))
+	}
+	for ch := range 4 {
+		c.Comment(fmt.Sprintf("Channel %d of 4: acc[i] += A[i]·B", ch))
+		if ch*size%8 == 0 {
+			c.PRFM(neon.Mem{Base: next, Off: ch * 16 * size / 2}, "PLDL2KEEP")
+		}
+		for pair := 0; pair < 4; pair += 2 {
+			if half {
+				c.FMOVQ(neon.Mem{Base: b, Off: 32*ch + 8*pair}, 29)
+				c.VFCVTL(29, 30)
+				c.VFCVTL2(29, 31)
+			} else {
+				c.FLDPQ(neon.Mem{Base: b, Off: 64*ch + 16*pair}, 30, 31)
+			}
+			for v := range 2 {
+				for i := range mr {
+					c.VFMLAElem(av(i), ch, neon.V(30+v), acc(i, pair+v))
+				}
+			}
+		}
+	}
+	c.ADD(neon.Imm(16), a, a)
+	c.ADD(neon.Imm(64*size), b, b)
+	c.ADD(neon.Imm(32*size), next, next)
+	c.SUBS(neon.Imm(1), quarter, quarter)
+	c.Branch("BNE", "quarter")
+	c.ADD(aBlock, a, a)
+	c.SUBS(neon.Imm(1), blocks, blocks)
+	c.Branch("BNE", "block")
+	for i := range mr {
+		for v := 0; v < 4; v += 2 {
+			c.FSTPQ(acc(i, v), acc(i, v+1), neon.Mem{Base: out, Off: 64*i + 16*v})
+		}
+	}
+	if !half {
+		c.Comment("The next tile; two of them have fetched all of nextB")
+		c.ADD(aTile, firstA, firstA)
+		c.MOVD(firstA, a)
+		c.MOVD(firstB, b)
+		c.ADD(neon.Imm(64*mr), out, out)
+		c.CMP(nextEnd, next)
+		c.Branch("BLO", "more")
+		c.MOVD(firstB, next)
+		c.MOVD(neon.Imm(0), nextEnd)
+		c.Label("more")
+		c.SUBS(neon.Imm(1), tiles, tiles)
+		c.Branch("BNE", "tile")
+	}
+	c.RET()
+}

@@ -1,6 +1,0 @@
-//go:build purego || !(amd64 || arm64)
-
-package direct
-
-// Kernels lists the kernels in order of preference.
-var Kernels = []Kernel{genericKernel()}

@@ -1,0 +1,23 @@
+//go:build !purego
+
+package ukernel
+
+import "github.com/nonet-go/nonet/internal/cpu"
+
+// IndirectKernels lists the kernels in order of preference.
+var IndirectKernels = []Indirect{
+	{Name: "neon_6x16", ISA: cpu.NEON, MR: 6, NR: 16, funcs: [][]indirectFunc{
+		{indirect1x16NEON, indirect2x16NEON, indirect3x16NEON, indirect4x16NEON, indirect5x16NEON, indirect6x16NEON},
+	}},
+	genericIndirect(),
+}
+
+// BlockedKernels lists the kernels in order of preference.
+var BlockedKernels = []Blocked{
+	{Name: "neon_6x16", ISA: cpu.NEON, MR: 6, NR: 16, funcs: [][]blockedFunc{
+		{blocked1x16NEON, blocked2x16NEON, blocked3x16NEON, blocked4x16NEON, blocked5x16NEON, blocked6x16NEON},
+	}, half: [][]blockedHalfFunc{
+		{blocked1x16HalfNEON, blocked2x16HalfNEON, blocked3x16HalfNEON, blocked4x16HalfNEON, blocked5x16HalfNEON},
+	}},
+	genericBlocked(),
+}

@@ -1,0 +1,9 @@
+//go:build purego || !(amd64 || arm64)
+
+package ukernel
+
+// IndirectKernels lists the kernels in order of preference.
+var IndirectKernels = []Indirect{genericIndirect()}
+
+// BlockedKernels lists the kernels in order of preference.
+var BlockedKernels = []Blocked{genericBlocked()}

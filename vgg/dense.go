@@ -28,24 +28,50 @@ func Dense() SessionOption { return func(o *sessionOptions) { o.dense = true } }
 // 4 % of that with 32 and with 112.
 const denseRows = 64
 
-// planDense adds the fully connected layers from first to end as convolutions over
+// planDense binds the ops from the first fully connected layer on as convolutions over
 // the features of the whole batch. Every position of the class map is an input of
-// the layers.
-func (s *Session) planDense(first, end int, window Shape) error {
+// theirs.
+func (s *Session) planDense(ops []op, window Shape) error {
+	end := ops[len(ops)-1]
 	oh, ow := s.last.H-window.H+1, s.last.W-window.W+1
-	s.outputs[s.tap(end)].shape = Shape{s.width(end), oh, ow}
+	s.outputs[s.tap(end.index)].shape = Shape{end.out.C, oh, ow}
 	plane := oh * ow
 	positions := s.batch * plane
-	widest := s.widest(first, end)
-	if err := checkBatch(s.batch, Shape{widest, oh, ow}); err != nil {
+	if err := checkBatch(s.batch, Shape{widest(ops), oh, ow}); err != nil {
 		return err
 	}
 	groups := (positions + denseRows - 1) / denseRows
 	group := (positions + groups - 1) / groups
+	x, xLen := s.features, s.featLen
+	for i, o := range ops {
+		rows, err := s.forward(o, s.model.layers[o.index], group)
+		if err != nil {
+			return err
+		}
+		b := boundOp{layer: o.index, x: x, yLen: plane * o.outLen(), xLen: xLen, tap: -1}
+		if i == 0 {
+			b.run = s.slide(o, window, group)
+		} else {
+			b.run = inGroups(rows, group*o.outLen(), group*o.inLen())
+		}
+		b.y = room(&s.rows[o.index%2], positions*widest(ops))[:positions*o.outLen()]
+		s.fc = append(s.fc, b)
+		x, xLen = b.y, b.yLen
+	}
+	s.fc = append(s.fc, boundOp{layer: end.index, x: x, yLen: xLen, xLen: xLen, tap: -1, run: func(ctx context.Context, y, x []float32) error {
+		transposeEach(y, x, len(x)/xLen, plane, end.out.C)
+		return ctx.Err()
+	}})
+	return nil
+}
 
+// slide returns what computes a fully connected layer at every position of its window
+// in the features, for groups of so many positions.
+func (s *Session) slide(o op, window Shape, group int) forwardFunc {
+	oh, ow := s.last.H-window.H+1, s.last.W-window.W+1
 	var inputs, offsets []int // see gemm.LinearExec.RunWindows
-	for p := range positions {
-		inputs = append(inputs, p/plane*s.featLen+16*(p%plane/ow*s.last.W+p%ow))
+	for p := range s.batch * oh * ow {
+		inputs = append(inputs, p/(oh*ow)*s.featLen+16*(p%(oh*ow)/ow*s.last.W+p%ow))
 	}
 	for b := range layout.Blocks(window.C) {
 		for y := range window.H {
@@ -54,41 +80,31 @@ func (s *Session) planDense(first, end int, window Shape) error {
 			}
 		}
 	}
-	src := s.features
-	for i := first; i <= end; i++ {
-		rows, err := s.connected(i, group)
-		if err != nil {
-			return err
-		}
-		in, out := 0, s.width(i)
-		if i > first {
-			in = s.width(i - 1)
-		}
-		run := func(ctx context.Context, pictures int, dst, src []float32) error {
-			for at, end := 0, pictures*plane; at < end; at += group {
-				n := min(group, end-at)
-				to := dst[at*out:][:n*out]
-				var err error
-				if in == 0 {
-					err = s.rooms.linear[i].RunWindows(ctx, to, src, inputs[at:][:n], offsets)
-				} else {
-					err = rows(ctx, to, src[at*in:][:n*in], n)
-				}
-				if err != nil {
-					return err
-				}
+	exec, out := s.linear[o.index], o.outLen()
+	return func(ctx context.Context, y, x []float32) error {
+		for at, end := 0, len(y)/out; at < end; at += group {
+			n := min(group, end-at)
+			if err := exec.RunWindows(ctx, y[at*out:][:n*out], x, inputs[at:][:n], offsets); err != nil {
+				return err
 			}
-			return nil
 		}
-		dst := room(&s.rooms.fc[i%2], positions*widest)[:positions*out]
-		s.fc = append(s.fc, step{layer: i, run: run, dst: dst, src: src, tap: -1})
-		src = dst
+		return nil
 	}
-	s.fc = append(s.fc, step{layer: end, src: src, tap: -1, run: func(ctx context.Context, n int, dst, src []float32) error {
-		transposeEach(dst, src, n, plane, s.width(end))
-		return ctx.Err()
-	}})
-	return nil
+}
+
+// inGroups computes run for groups of rows that take so many floats of the result and
+// of the input, and for those that are left.
+func inGroups(run forwardFunc, yLen, xLen int) forwardFunc {
+	return func(ctx context.Context, y, x []float32) error {
+		for len(x) > 0 {
+			nx, ny := min(xLen, len(x)), min(yLen, len(y))
+			if err := run(ctx, y[:ny], x[:nx]); err != nil {
+				return err
+			}
+			x, y = x[nx:], y[ny:]
+		}
+		return nil
+	}
 }
 
 // transposeEach sets each of n matrices [columns][rows] of dst to the transpose of

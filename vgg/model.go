@@ -36,14 +36,6 @@ type Model struct {
 	sessions *sessions
 }
 
-// packedLayer holds the one of its fields that its layer's kind needs.
-type packedLayer struct {
-	conv      *conv3x3.Filter
-	pointwise *gemm.Pointwise
-	linear    *gemm.Linear
-	scale     *pool.Scale
-}
-
 type modelOptions struct {
 	config    *Config
 	key       string

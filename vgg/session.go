@@ -8,13 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nonet-go/nonet/conv3x3"
-	"github.com/nonet-go/nonet/fuse"
-	"github.com/nonet-go/nonet/gemm"
 	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
-	"github.com/nonet-go/nonet/pool"
 )
 
 // chunk is how many pictures the convolutions take at a time. More share each
@@ -32,21 +28,11 @@ type Session struct {
 	single   [1][]float32 // where Run's only result goes
 	batch    int
 	dense    bool
-	team     *parallel.Team
 	times    []time.Duration
-	rooms    rooms
 	profiler *profiler // nil unless Profiled
+	workspace
+	memory
 	plan
-}
-
-// plan is what depends on the size of the pictures.
-type plan struct {
-	h, w     int
-	stack    []stack   // for each number of pictures up to chunk, the largest first
-	features []float32 // the last convolutional activation of the whole batch, blocked
-	featLen  int       // of one picture
-	fc       []step
-	last     Shape // the shape of features
 }
 
 // output is a layer whose activation a run is to give.
@@ -54,40 +40,6 @@ type output struct {
 	layer int   // in Config.Layers
 	shape Shape // of one picture; it depends on the size of the pictures
 }
-
-// rooms is the memory of a session. It grows, and outlives a plan.
-type rooms struct {
-	features, scratch []float32
-	acts              [][]float32        // activations: of each layer before the first fully connected one, and the blocked pictures
-	fc                [2][]float32       // activations of fully connected layers, used in turn
-	linear            []*gemm.LinearExec // of each fully connected layer
-}
-
-// room returns n floats of r, which grows if it must.
-func room(r *[]float32, n int) []float32 {
-	if cap(*r) < n {
-		*r = layout.Alloc(n)
-	}
-	return (*r)[:n]
-}
-
-// stack is the convolutional part for a number of pictures at a time.
-type stack struct {
-	pictures int
-	steps    []step
-}
-
-// step is one call into a kernel package.
-type step struct {
-	layer    int // in Config.Layers, for the times
-	run      stepFunc
-	dst, src []float32 // nil: the stack's result, the stack's input
-	tap      int       // the output that dst is copied to, or −1
-}
-
-// A stepFunc computes n pictures. The operands of a layer before the first fully
-// connected one hold just these; the others may be longer.
-type stepFunc func(ctx context.Context, n int, dst, src []float32) error
 
 type sessionOptions struct {
 	batch, workers, h, w int
@@ -141,15 +93,14 @@ func (m *Model) NewSession(opts ...SessionOption) (*Session, error) {
 	}
 	s := &Session{
 		model: m, layers: strings.Join(o.layers, ","), outputs: outputs, batch: o.batch, dense: o.dense,
-		team:  parallel.NewTeam(o.workers),
-		times: make([]time.Duration, len(m.cfg.Layers)),
+		workspace: workspace{team: parallel.NewTeam(o.workers)},
+		times:     make([]time.Duration, len(m.cfg.Layers)),
 	}
 	if o.profiled {
 		s.profiler = newProfiler(m.cfg.Layers, o.workers)
 		s.team.Observe(s.profiler)
 	}
-	s.rooms.acts = make([][]float32, len(m.cfg.Layers)+1)
-	s.rooms.linear = make([]*gemm.LinearExec, len(m.cfg.Layers))
+	s.acts = make([][]float32, len(m.cfg.Layers)+1)
 	if err := s.Resize(o.h, o.w); err != nil {
 		return nil, err
 	}
@@ -231,296 +182,6 @@ func (s *Session) tap(layer int) int {
 	return slices.IndexFunc(s.outputs, func(o output) bool { return o.layer == layer })
 }
 
-// Resize plans the session anew for pictures of another size. Memory is kept and
-// grows to what the largest size so far needs, so that one session can take
-// pictures as they come; see Dense. Errors wrap ErrShape and leave the session as
-// it was. Resize allocates; Run does not, afterwards as before.
-func (s *Session) Resize(h, w int) error {
-	cfg := s.model.cfg
-	end := lastLayer(s.outputs)
-	cfg.Layers = cfg.Layers[:end+1] // what comes after the output does not matter
-	shapes, err := cfg.Shapes(h, w)
-	if err != nil {
-		return err
-	}
-	before, outputs := s.plan, s.outputs
-	s.plan, s.outputs = plan{h: h, w: w}, slices.Clone(s.outputs)
-	for i := range s.outputs {
-		s.outputs[i].shape = shapes[s.outputs[i].layer]
-	}
-	if err := s.build(end, shapes); err != nil {
-		s.plan, s.outputs = before, outputs
-		return err
-	}
-	return nil
-}
-
-// build makes the steps up to and including layer end.
-func (s *Session) build(end int, shapes []Shape) error {
-	cfg := s.model.cfg
-	convs := min(cfg.firstFC(), end+1) // layers before the first fully connected one
-	s.last = Shape{cfg.Channels, s.h, s.w}
-	if convs > 0 {
-		s.last = shapes[convs-1]
-	}
-	var window Shape // what the first fully connected layer takes
-	if convs <= end {
-		in, nominal, err := cfg.nominal()
-		if err != nil {
-			return err
-		}
-		window = in
-		if convs > 0 {
-			window = nominal[convs-1]
-		}
-		if err := s.fits(cfg.Layers[convs].Name, window); err != nil {
-			return err
-		}
-	}
-	if err := checkBatch(s.batch, append([]Shape{{cfg.Channels, s.h, s.w}, s.last}, shapes[convs:end+1]...)...); err != nil {
-		return err
-	}
-	s.featLen = layout.Len(s.last.C, s.last.H, s.last.W)
-	s.features = room(&s.rooms.features, s.batch*s.featLen)
-
-	b := builder{s: s, shapes: shapes[:convs]}
-	// Large pictures one at a time: they share reads of filters among their own tiles.
-	h, w := cfg.Input()
-	most := min(s.batch, max(1, min(chunk, chunk*h*w/(s.h*s.w))))
-	var sizes []int
-	for n := most; n > 0; n-- {
-		sizes = append(sizes, n)
-	}
-	if err := b.measure(sizes); err != nil {
-		return err
-	}
-	for _, n := range sizes {
-		steps, err := b.stack(n)
-		if err != nil {
-			return err
-		}
-		s.stack = append(s.stack, stack{n, steps})
-	}
-	if convs > end {
-		return nil
-	}
-	if s.dense {
-		return s.planDense(convs, end, window)
-	}
-	return s.planFC(convs, end)
-}
-
-// fits checks that the activation before the first fully connected layer is what
-// it takes or, for a dense session, holds it.
-func (s *Session) fits(layer string, window Shape) error {
-	want := "takes"
-	ok := s.last == window
-	if s.dense {
-		want, ok = "needs at least", s.last.H >= window.H && s.last.W >= window.W
-	}
-	if ok {
-		return nil
-	}
-	h, w := s.model.cfg.Input()
-	return fmt.Errorf("vgg: %s %s %v, which an input of %d×%d does not give (it gives %v); the network's input is %d×%d: %w",
-		layer, want, window, s.h, s.w, s.last, h, w, ErrShape)
-}
-
-// planFC adds the fully connected layers from first to end, and the scales between
-// them, on the whole batch.
-func (s *Session) planFC(first, end int) error {
-	src := s.features
-	for i := first; i <= end; i++ {
-		run, err := s.connected(i, s.batch)
-		if err != nil {
-			return err
-		}
-		in, out := s.featLen, s.width(i)
-		if i > first {
-			in = s.width(i - 1)
-		}
-		st := step{layer: i, src: src, tap: s.tap(i), run: func(ctx context.Context, n int, dst, src []float32) error {
-			return run(ctx, dst[:n*out], src[:n*in], n)
-		}}
-		if i < end {
-			st.dst = room(&s.rooms.fc[i%2], s.batch*s.widest(first, end))[:s.batch*out]
-		}
-		s.fc = append(s.fc, st)
-		src = st.dst
-	}
-	return nil
-}
-
-// connected returns what computes layer i, from the first fully connected one on, for
-// up to n inputs of it that lie one behind the other.
-func (s *Session) connected(i, n int) (func(ctx context.Context, dst, src []float32, n int) error, error) {
-	if scale := s.model.layers[i].scale; scale != nil {
-		return func(ctx context.Context, dst, src []float32, n int) error {
-			if err := scale.Rows(n, dst, src); err != nil {
-				return err
-			}
-			return ctx.Err()
-		}, nil
-	}
-	e, err := s.linearExec(i, n)
-	if err != nil {
-		return nil, err
-	}
-	return e.Run, nil
-}
-
-// width returns how many outputs layer i has, from the first fully connected one on.
-func (s *Session) width(i int) int {
-	for s.model.cfg.Layers[i].Kind != FC {
-		i--
-	}
-	return s.model.cfg.Layers[i].Out
-}
-
-// widest returns the most outputs of layers from first to end.
-func (s *Session) widest(first, end int) int {
-	most := 0
-	for i := first; i <= end; i++ {
-		most = max(most, s.width(i))
-	}
-	return most
-}
-
-// linearExec returns what computes fully connected layer i for n inputs at a time.
-func (s *Session) linearExec(i, n int) (*gemm.LinearExec, error) {
-	e := s.rooms.linear[i]
-	if e != nil && e.Batch() >= n {
-		return e, nil
-	}
-	e, err := s.model.layers[i].linear.NewExec(s.team, n)
-	if err != nil {
-		return nil, fmt.Errorf("vgg: %s: %w", s.model.cfg.Layers[i].Name, err)
-	}
-	s.rooms.linear[i] = e
-	return e, nil
-}
-
-// builder makes the convolutional steps. All of them share one scratch. Each layer
-// has an activation of its own, so that a worker writes from run to run where it
-// wrote before: a core takes over slowly what another's cache holds.
-type builder struct {
-	s       *Session
-	shapes  []Shape
-	scratch []float32
-}
-
-// measure allocates the scratch for stacks of those sizes. A smaller one may need
-// more: it depends on how tiles fall into blocks.
-func (b *builder) measure(sizes []int) error {
-	in := Shape{b.s.model.cfg.Channels, b.s.h, b.s.w}
-	need := 0
-	for i, out := range b.shapes {
-		p := b.s.model.layers[i]
-		l := b.s.model.cfg.Layers[i]
-		for _, n := range sizes {
-			if p.conv == nil {
-				break
-			}
-			scratch, err := p.conv.ScratchLen(b.spec(n, i, in), b.s.team.Workers())
-			if err != nil {
-				return fmt.Errorf("vgg: %s: %w", l.Name, err)
-			}
-			need = max(need, scratch)
-		}
-		in = out
-	}
-	b.scratch = room(&b.s.rooms.scratch, need)
-	return nil
-}
-
-// fused reports whether layer i is a convolution that takes the pool after it
-// into its own last step. A layer whose own activation is wanted does not.
-func (b *builder) fused(i int) bool {
-	layers, p := b.s.model.cfg.Layers, b.s.model.layers[i]
-	return p.conv != nil && p.conv.Fuses() && layers[i].ReLU && i+1 < len(b.shapes) && layers[i+1].Kind == Pool && b.s.tap(i) < 0
-}
-
-// spec describes the 3×3 convolution of layer i. The very first one may read
-// the pictures as they come.
-func (b *builder) spec(n, i int, in Shape) conv3x3.Spec {
-	return conv3x3.Spec{N: n, H: in.H, W: in.W, Pad: b.s.model.cfg.Pad, Planar: i == 0 && b.s.model.layers[i].conv.ReadsPlanes(),
-		Epilogue: fuse.Epilogue{ReLU: b.s.model.cfg.Layers[i].ReLU, Pool: b.fused(i)}}
-}
-
-// stack builds the steps for n pictures. Every step's source is what the one
-// before has written; the first one's is the pictures, NCHW.
-func (b *builder) stack(n int) ([]step, error) {
-	var steps []step
-	var src []float32
-	in := Shape{b.s.model.cfg.Channels, b.s.h, b.s.w}
-	add := func(layer, done int, out Shape, run func(ctx context.Context, dst, src []float32) error) {
-		var dst []float32 // of the last step: the session's features
-		tap := -1
-		if done > 0 { // of a convolution and its pool: the pool's
-			tap = b.s.tap(done - 1)
-		}
-		if done < len(b.shapes) {
-			dst = room(&b.s.rooms.acts[len(steps)], n*layout.Len(out.C, out.H, out.W))
-		}
-		steps = append(steps, step{layer, func(ctx context.Context, _ int, dst, src []float32) error { return run(ctx, dst, src) }, dst, src, tap})
-		src, in = dst, out
-	}
-	if len(b.shapes) == 0 || b.s.model.layers[0].conv == nil || !b.s.model.layers[0].conv.ReadsPlanes() {
-		add(0, 0, in, blockEach(n, in))
-	}
-	for i := 0; i < len(b.shapes); i++ {
-		run, err := b.exec(n, i, in)
-		if err != nil {
-			return nil, fmt.Errorf("vgg: %s: %w", b.s.model.cfg.Layers[i].Name, err)
-		}
-		layer := i
-		if b.fused(i) {
-			i++ // the pool is done as well
-		}
-		add(layer, i+1, b.shapes[i], run)
-	}
-	return steps, nil
-}
-
-// exec makes the computation of layer i, with the pool after it if they are fused.
-func (b *builder) exec(n, i int, in Shape) (func(ctx context.Context, dst, src []float32) error, error) {
-	l, p := b.s.model.cfg.Layers[i], b.s.model.layers[i]
-	switch {
-	case p.conv != nil:
-		e, err := p.conv.NewExec(b.spec(n, i, in), b.scratch, b.s.team)
-		return e.Run, err
-	case p.pointwise != nil:
-		e, err := p.pointwise.NewExec(n, in.H, in.W, l.ReLU, b.s.team)
-		return e.Run, err
-	case p.scale != nil:
-		e, err := p.scale.NewExec(n, in.H, in.W, b.s.team)
-		return e.Run, err
-	case l.Kind == Pool:
-		e, err := pool.NewMaxPool(n, in.C, in.H, in.W, b.s.team)
-		return e.Run, err
-	case l.Kind == AvgPool:
-		e, err := pool.NewAvgPool(n, in.C, in.H, in.W, b.s.team)
-		return e.Run, err
-	case l.Kind == GlobalPool:
-		e, err := pool.NewGlobalPool(n, in.C, in.H, in.W, b.s.team)
-		return e.Run, err
-	default:
-		e, err := pool.NewLRN(n, in.C, in.H, in.W, b.s.team)
-		return e.Run, err
-	}
-}
-
-// blockEach converts n pictures of shape s from NCHW to blocks.
-func blockEach(n int, s Shape) func(context.Context, []float32, []float32) error {
-	return func(_ context.Context, dst, src []float32) error {
-		for i := range n {
-			one := len(dst) / n
-			layout.FromNCHW(s.C, s.H, s.W, dst[i*one:][:one], src[i*s.Len():][:s.Len()])
-		}
-		return nil
-	}
-}
-
 // Run computes the network for one batch.
 //
 // src holds the prepared pictures as [batch][3][h][w], see package picture. dst
@@ -569,16 +230,16 @@ func (s *Session) run(ctx context.Context, n int, dst [][]float32, src []float32
 	clear(s.times)
 	in := s.inputLen()
 	for begin := 0; begin < n; {
-		st := &s.stack[max(0, s.stack[0].pictures-(n-begin))]
-		features := s.features[begin*s.featLen:][:st.pictures*s.featLen]
-		if err := s.runSteps(ctx, st.steps, pass{st.pictures, begin, dst}, features, src[begin*in:][:st.pictures*in]); err != nil {
+		seg := &s.segments[max(0, s.segments[0].pictures-(n-begin))]
+		features := s.features[begin*s.featLen:][:seg.pictures*s.featLen]
+		if err := s.runOps(ctx, seg.ops, pass{seg.pictures, begin, dst}, features, src[begin*in:][:seg.pictures*in]); err != nil {
 			return err
 		}
-		begin += st.pictures
+		begin += seg.pictures
 	}
 	if len(s.fc) > 0 {
 		last := dst[s.tap(s.fc[len(s.fc)-1].layer)]
-		return s.runSteps(ctx, s.fc, pass{n, 0, dst}, last, nil)
+		return s.runOps(ctx, s.fc, pass{n, 0, dst}, last, nil)
 	}
 	return ctx.Err()
 }
@@ -602,51 +263,53 @@ func (s *Session) check(n int, dst [][]float32, src []float32) error {
 	return nil
 }
 
-// pass is what steps are computed for: n pictures from begin on, and the results of
+// pass is what ops are computed for: n pictures from begin on, and the results of
 // all pictures.
 type pass struct {
 	n, begin int
 	dst      [][]float32
 }
 
-func (s *Session) runSteps(ctx context.Context, steps []step, p pass, dst, src []float32) error {
-	for i := range steps {
-		st := &steps[i]
-		from, to := st.src, st.dst
-		if from == nil {
-			from = src
+// runOps computes ops one after the other. The first of them may read src, and the last
+// one write dst.
+func (s *Session) runOps(ctx context.Context, ops []boundOp, p pass, dst, src []float32) error {
+	for i := range ops {
+		o := &ops[i]
+		x, y := o.x, o.y
+		if x == nil {
+			x = src
 		}
-		if to == nil {
-			to = dst
+		if y == nil {
+			y = dst
 		}
-		s.profiler.beginLayer(st.layer)
+		x, y = x[:p.n*o.xLen], y[:p.n*o.yLen]
+		s.profiler.beginLayer(o.layer)
 		start := time.Now()
-		if err := st.run(ctx, p.n, to, from); err != nil {
+		if err := o.run(ctx, y, x); err != nil {
 			return err
 		}
-		s.give(st, p, to)
+		s.give(o, p, y)
 		end := time.Now()
-		s.times[st.layer] += end.Sub(start)
+		s.times[o.layer] += end.Sub(start)
 		s.profiler.endLayer(start, end)
 	}
 	return nil
 }
 
-// give copies a step's activation to where the caller wants it.
-func (s *Session) give(st *step, p pass, act []float32) {
-	if st.tap < 0 {
+// give copies an op's activation to where the caller wants it.
+func (s *Session) give(o *boundOp, p pass, act []float32) {
+	if o.tap < 0 {
 		return
 	}
-	o, dst := s.outputs[st.tap].shape, p.dst[st.tap]
-	if st.layer >= s.model.cfg.firstFC() {
+	shape, dst := s.outputs[o.tap].shape, p.dst[o.tap]
+	if o.layer >= s.model.cfg.firstFC() {
 		if &dst[0] != &act[0] {
-			copy(dst, act[:len(dst)])
+			copy(dst, act)
 		}
 		return
 	}
-	blocked := layout.Len(o.C, o.H, o.W)
 	for i := range p.n {
-		layout.ToNCHW(o.C, o.H, o.W, dst[(p.begin+i)*o.Len():][:o.Len()], act[i*blocked:])
+		layout.ToNCHW(shape.C, shape.H, shape.W, dst[(p.begin+i)*shape.Len():][:shape.Len()], act[i*o.yLen:][:o.yLen])
 	}
 }
 

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"runtime"
 	"time"
 
 	"github.com/nonet-go/nonet/gemm"
 	"github.com/nonet-go/nonet/internal/cpu"
-	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
@@ -22,30 +20,30 @@ import (
 //	loss, err := t.Gradients(ctx, input, targets)   // once, or for several batches
 //	t.Update(vgg.SGD{Rate: 0.01, Momentum: 0.9, Decay: 5e-4})
 type Trainer struct {
-	cfg     Config
-	batch   int
-	opts    trainerOptions
-	team    *parallel.Team
-	params  []Param
-	weights [][]float32 // by Param
-	moments [][]float32
-	grads   [][]float32  // nil where nobody has asked for it, see trainFC
-	lazy    []*trainFC   // by Param: who computes the gradient when it is asked for, or nil
-	pieces  []piece      // of all tensors, for the update
-	fresh   [2][]float32 // the gradients of a layer's weights and biases in one batch, if several are added
-	batches int          // that grads hold
+	cfg      Config
+	batch    int
+	opts     trainerOptions
+	params   []Param
+	weights  [][]float32 // by Param
+	momentum [][]float32
+	grads    [][]float32  // nil where nobody has asked for it, see trainFC
+	lazy     []*trainFC   // by Param: who computes the gradient when it is asked for, or nil
+	pieces   []piece      // of all tensors, for the update
+	fresh    [2][]float32 // the gradients of a layer's weights and biases in one batch, if several are added
+	batches  int          // that grads hold
 
-	first    int          // layer of the configuration that is computed first, see Features
-	in       Shape        // of its input
-	layers   []trainLayer // of the configuration, from first on
-	input    []float32    // blocked
-	prob     []float32    // dL/dlogits
-	logits   []float32    // of a network whose last activation is blocked, else nil
-	step     uint64       // counts batches, for dropout
-	training bool         // dropout is on
-	stale    bool         // weights have changed since the kernels' forms were packed
-	times    StepTimes    // of the whole, without those of the layers
-	profiler *profiler    // nil unless ProfiledSteps
+	workspace
+	first    int           // layer of the configuration that is computed first, see Features
+	in       Shape         // of its input
+	layers   []*trainLayer // of the configuration, from first on
+	input    []float32     // blocked
+	prob     []float32     // dL/dlogits
+	logits   []float32     // of a network whose last activation is blocked, else nil
+	step     uint64        // counts batches, for dropout
+	training bool          // dropout is on
+	stale    bool          // weights have changed since the kernels' forms were packed
+	times    StepTimes     // of the whole, without those of the layers
+	profiler *profiler     // nil unless ProfiledSteps
 }
 
 // StepTimes says where the time of steps went. Update counts the change of the
@@ -65,22 +63,6 @@ func (s *StepTimes) add(t StepTimes) {
 type LayerStepTimes struct {
 	Layer string
 	StepTimes
-}
-
-// A trainLayer computes one layer forward and backward. All operands are bound
-// when it is made. Convolutional activations are blocked, see package layout;
-// those of fully connected layers are [batch][features].
-type trainLayer interface {
-	// forward sets the layer's activation from the one before.
-	forward(ctx context.Context, t *Trainer) error
-	// backward sets the gradients of the layer's weights and, unless it is the
-	// first to be trained, of the activation before, from that of its own. The
-	// gradient of a ReLU's result is taken through the ReLU by the layer after.
-	backward(ctx context.Context, t *Trainer) error
-	// repack brings changed weights into the form of the kernels.
-	repack(t *Trainer) error
-	// base returns what all layers have.
-	base() *trainBase
 }
 
 type trainerOptions struct {
@@ -152,7 +134,7 @@ func NewTrainer(cfg Config, src Source, batch int, opts ...TrainerOption) (*Trai
 			return nil, err
 		}
 		t.weights = append(t.weights, own)
-		t.moments = append(t.moments, layout.Alloc(p.Len()))
+		t.momentum = append(t.momentum, layout.Alloc(p.Len()))
 	}
 	if err := unchanged(src); err != nil {
 		return nil, err
@@ -211,7 +193,7 @@ func (t *Trainer) gradMemory(i int) []float32 {
 // the last Update, because later ones are added to it at once.
 func (t *Trainer) settle() {
 	for i, l := range t.layers {
-		if f, ok := l.(*trainFC); ok && f.pending {
+		if f := l.fc; f != nil && f.pending {
 			start := time.Now()
 			t.beginPass(passBackward, i)
 			f.settle(t, 0)
@@ -223,15 +205,15 @@ func (t *Trainer) settle() {
 // Config returns the network's configuration.
 func (t *Trainer) Config() Config { return t.cfg }
 
-// Params lists the tensors; Weights, Moments and Grads follow its order.
+// Params lists the tensors; Weights, Momentum and Grads follow its order.
 func (t *Trainer) Params() []Param { return t.params }
 
 // Weights returns the weights themselves, as OIHW, out×in or out. After a change
 // call Changed.
 func (t *Trainer) Weights() [][]float32 { return t.weights }
 
-// Moments returns the momentum of each weight itself.
-func (t *Trainer) Moments() [][]float32 { return t.moments }
+// Momentum returns the momentum of each weight itself.
+func (t *Trainer) Momentum() [][]float32 { return t.momentum }
 
 // Grads returns the gradients themselves: of the mean loss over the batches
 // since the last Update, added up. The first call allocates those of the fully
@@ -345,7 +327,7 @@ func (t *Trainer) forward(ctx context.Context, input []float32) ([]float32, erro
 			if err := l.repack(t); err != nil {
 				return nil, err
 			}
-			t.took(&l.base().times.Update, start)
+			t.took(&l.times.Update, start)
 		}
 		t.stale = false
 	}
@@ -359,12 +341,13 @@ func (t *Trainer) forward(ctx context.Context, input []float32) ([]float32, erro
 	for i, l := range t.layers {
 		start := time.Now()
 		t.beginPass(passForward, i)
-		if err := l.forward(ctx, t); err != nil {
+		if err := l.forward(ctx, l.y, l.x); err != nil {
 			return nil, err
 		}
-		t.took(&l.base().times.Forward, start)
+		l.drop(t)
+		t.took(&l.times.Forward, start)
 	}
-	y := t.layers[len(t.layers)-1].base().y
+	y := t.layers[len(t.layers)-1].y
 	if t.logits == nil {
 		return y, nil
 	}
@@ -375,8 +358,8 @@ func (t *Trainer) forward(ctx context.Context, input []float32) ([]float32, erro
 // logitsGrad takes the gradient of the logits through the ReLU of the last layer, if
 // it has one, and into the last layer's form.
 func (t *Trainer) logitsGrad(logits []float32) {
-	last := t.layers[len(t.layers)-1].base()
-	if last.relu {
+	last := t.layers[len(t.layers)-1]
+	if last.ReLU {
 		for i, v := range logits {
 			if v <= 0 { // not NaN
 				t.prob[i] = 0
@@ -401,45 +384,6 @@ func (t *Trainer) took(to *time.Duration, start time.Time) {
 	end := time.Now()
 	*to += end.Sub(start)
 	t.profiler.endLayer(start, end)
-}
-
-// crossEntropy returns the mean loss and sets d to its gradient with respect to
-// the logits, (softmax − onehot) / rows.
-func crossEntropy(d, logits []float32, targets []int, classes int) (r Result) {
-	rows := len(targets)
-	for i, target := range targets {
-		row, out := logits[i*classes:][:classes], d[i*classes:][:classes]
-		best, largest := 0, float64(row[0])
-		for j, v := range row {
-			if float64(v) > largest {
-				best, largest = j, float64(v)
-			}
-		}
-		sum := 0.0
-		for _, v := range row {
-			sum += math.Exp(float64(v) - largest)
-		}
-		for j, v := range row {
-			p := math.Exp(float64(v)-largest) / sum
-			if j == target {
-				p--
-			}
-			out[j] = float32(p / float64(rows))
-		}
-		r.Loss += (math.Log(sum) + largest - float64(row[target])) / float64(rows)
-		if best == target {
-			r.Correct++
-		}
-	}
-	return r
-}
-
-// SGD is one step of gradient descent with momentum and weight decay.
-type SGD struct{ Rate, Momentum, Decay float64 }
-
-// step takes a step for some weights.
-func (rule SGD) step(w, v, g []float32) {
-	elementwise.SGD(w, v, g, float32(rule.Rate), float32(rule.Momentum), float32(rule.Decay))
 }
 
 // A piece is a part of tensor i.
@@ -473,11 +417,11 @@ func (t *Trainer) Update(rule SGD) {
 				g[j] *= scale
 			}
 		}
-		rule.step(t.weights[p.i][p.from:p.to], t.moments[p.i][p.from:p.to], g)
+		rule.step(t.weights[p.i][p.from:p.to], t.momentum[p.i][p.from:p.to], g)
 	})
 	t.profiler.endLayer(start, time.Now())
 	for i, l := range t.layers {
-		if f, ok := l.(*trainFC); ok && f.pending {
+		if f := l.fc; f != nil && f.pending {
 			start := time.Now()
 			t.beginPass(passUpdate, i)
 			f.update(t, rule)
@@ -494,10 +438,9 @@ func (t *Trainer) Update(rule SGD) {
 func (t *Trainer) Times() (all StepTimes, layers []LayerStepTimes) {
 	all, t.times = t.times, StepTimes{}
 	for i, l := range t.layers {
-		b := l.base()
-		layers = append(layers, LayerStepTimes{t.cfg.Layers[t.first+i].Name, b.times})
-		all.add(b.times)
-		b.times = StepTimes{}
+		layers = append(layers, LayerStepTimes{t.cfg.Layers[t.first+i].Name, l.times})
+		all.add(l.times)
+		l.times = StepTimes{}
 	}
 	return all, layers
 }
@@ -505,7 +448,7 @@ func (t *Trainer) Times() (all StepTimes, layers []LayerStepTimes) {
 // InputGradient returns the gradient of the last batch's loss with respect to its
 // input, in the input's shape, if the Trainer was made with InputGrad.
 func (t *Trainer) InputGradient() []float32 {
-	dx := t.layers[0].base().dx
+	dx := t.layers[0].dx
 	if dx == nil {
 		return nil
 	}
@@ -571,8 +514,8 @@ func (t *Trainer) add(i int) {
 	})
 }
 
-// plan makes the layers. Activations are kept for the way back; their gradients
-// use two buffers in turn, and all convolutions one scratch.
+// plan makes the layers. Activations are kept for the way back; the gradients of
+// blocked ones use two buffers in turn, and all convolutions one scratch.
 func (t *Trainer) plan() error {
 	if t.opts.freeze != "" {
 		if _, err := t.cfg.layerIndex(t.opts.freeze); err != nil {
@@ -597,32 +540,27 @@ func (t *Trainer) plan() error {
 	if err := checkBatch(t.batch, append([]Shape{t.in}, shapes[t.first:]...)...); err != nil {
 		return err
 	}
-	b := trainBuilder{t: t, mult: gemm.NewMultiplier(t.team), scale: 1}
 	t.lazy = make([]*trainFC, len(t.params))
-	for _, l := range t.cfg.Layers[:t.first] {
-		if l.weighted() {
-			b.param += 2
-		}
-	}
-	in = t.in
-	b.reserve(in, shapes[t.first:])
-	t.input = layout.Alloc(t.batch * layout.Len(in.C, in.H, in.W))
+	t.input = layout.Alloc(t.batch * layout.Len(t.in.C, t.in.H, t.in.W))
 	t.prob = layout.Alloc(t.batch * t.cfg.Classes())
 	if t.cfg.lastFC() < 0 {
 		t.logits = layout.Alloc(len(t.prob))
 	}
-	b.y = t.input
-	for i := t.first; i < len(t.cfg.Layers); i++ {
-		l := t.cfg.Layers[i]
-		layer, err := b.layer(i, l, in, shapes[i])
+	return t.bind(t.cfg.walk(t.first, len(t.cfg.Layers)-1, t.in, shapes, nil))
+}
+
+// bind makes the layers of ops.
+func (t *Trainer) bind(ops []op) error {
+	b := trainBuilder{t: t, mult: gemm.NewMultiplier(t.team), grads: newInTurn(ops, t.batch), y: t.input, scale: 1}
+	for _, o := range ops {
+		l, err := b.layer(o)
 		if err != nil {
-			return fmt.Errorf("vgg: %s: %w", l.Name, err)
+			return err
 		}
-		t.layers = append(t.layers, layer)
-		if f, ok := layer.(*trainFC); ok {
-			t.lazy[f.param] = f
+		t.layers = append(t.layers, l)
+		if l.fc != nil {
+			t.lazy[o.param] = l.fc
 		}
-		in = shapes[i]
 	}
 	return nil
 }

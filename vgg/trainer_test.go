@@ -231,7 +231,7 @@ func TestLazyGradients(t *testing.T) {
 		}
 		for i, p := range look.Params() {
 			testutil.CheckBits(t, p.Name, batches, blind.Weights()[i], look.Weights()[i])
-			testutil.CheckBits(t, p.Name, batches, blind.Moments()[i], look.Moments()[i])
+			testutil.CheckBits(t, p.Name, batches, blind.Momentum()[i], look.Momentum()[i])
 		}
 	}
 	frozen := newTrainer(t, "A", 16, 2, Freeze("fc8"), InputGrad())

@@ -2,7 +2,6 @@ package vgg
 
 import (
 	"context"
-	"time"
 
 	"github.com/nonet-go/nonet/gemm"
 	"github.com/nonet-go/nonet/internal/elementwise"
@@ -16,13 +15,11 @@ import (
 // largest of all gradients. It is not written to memory unless someone asks for
 // it: update multiplies and takes the step a vector at a time.
 type trainFC struct {
-	trainBase
-	in      Shape
-	out     int
+	*trainLayer
 	rows    int // the batch
 	mult    *gemm.Multiplier
-	first   bool // x is blocked
 	hwc     bool // the columns of the weights of a first one are in HWC order
+	mask    *reluGrad
 	flat    []float32
 	dflat   []float32
 	packed  []float32 // flat as Dots takes it
@@ -30,40 +27,42 @@ type trainFC struct {
 	pending bool      // the gradient of the weights is dYᵀ·X, and not yet computed
 }
 
-// flatten makes room for the activation in the order of the weights, CHW or HWC.
-func (f *trainFC) flatten(n int) {
-	f.yt, f.dyt = make([]float32, f.out*n), make([]float32, f.out*n)
-	f.packed = layout.Alloc(elementwise.DotsLen(n, f.in.Len()))
-	if f.first {
-		f.flat = layout.Alloc(n * f.in.Len())
-		f.dflat = layout.Alloc(n * f.in.Len())
-		return
+// newTrainFC makes room for the activation in the order of the weights, CHW or HWC.
+func newTrainFC(l *trainLayer, t *Trainer, mult *gemm.Multiplier) *trainFC {
+	n := t.batch
+	f := &trainFC{trainLayer: l, rows: n, mult: mult, hwc: t.cfg.HWC, mask: newReLUGrad(t.team), flat: l.x, dflat: l.dx}
+	f.yt, f.dyt = make([]float32, l.Out*n), make([]float32, l.Out*n)
+	f.packed = layout.Alloc(elementwise.DotsLen(n, l.in.Len()))
+	if f.first() {
+		f.flat = layout.Alloc(n * l.in.Len())
+		f.dflat = layout.Alloc(n * l.in.Len())
 	}
-	f.flat, f.dflat = f.x, f.dx
+	return f
 }
 
-func (f *trainFC) forward(ctx context.Context, t *Trainer) error {
+// first reports whether the layer is the first fully connected one, whose x is blocked.
+func (f *trainFC) first() bool { return !f.rowsIn }
+
+func (f *trainFC) runForward(ctx context.Context, t *Trainer) error {
 	in := f.in.Len()
-	if f.first {
+	if f.first() {
 		t.eachPicture(f.fromBlocks, f.flat, f.x)
 	}
 	elementwise.PackDots(f.packed, f.flat, f.rows, in, in)
-	err := t.team.Run(ctx, (f.out+forwardRows-1)/forwardRows, func(_, item int) {
-		j0, j1 := item*forwardRows, min((item+1)*forwardRows, f.out)
+	return t.team.Run(ctx, (f.Out+forwardRows-1)/forwardRows, func(_, item int) {
+		j0, j1 := item*forwardRows, min((item+1)*forwardRows, f.Out)
 		yt := f.yt[j0*f.rows : j1*f.rows]
 		clear(yt)
 		elementwise.Dots(yt, j1-j0, f.rows, in, t.weights[f.param][j0*in:], in, f.packed)
 		for j, b := range t.weights[f.param+1][j0:j1] {
 			for r, v := range yt[j*f.rows:][:f.rows] {
-				if v += b; f.relu {
+				if v += b; f.ReLU {
 					v = max(v, 0)
 				}
-				f.y[r*f.out+j0+j] = v
+				f.y[r*f.Out+j0+j] = v
 			}
 		}
 	})
-	f.drop(t)
-	return err
 }
 
 // forwardRows is how many rows of the weights an item of forward reads.
@@ -97,7 +96,7 @@ func (f *trainFC) toBlocks(blocked, flat []float32) {
 }
 
 // drop zeroes a fraction of the outputs in training, and scales the others.
-func (f *trainBase) drop(t *Trainer) {
+func (f *trainLayer) drop(t *Trainer) {
 	if f.dropout == 0 || !t.training {
 		return
 	}
@@ -112,30 +111,30 @@ func (f *trainBase) drop(t *Trainer) {
 	}
 }
 
-func (f *trainFC) backward(ctx context.Context, t *Trainer) error {
-	start := time.Now()
-	if !f.frozen {
-		f.pending = true
-		if t.batches > 0 || f.rows > longestUpdate { // to be added to what is there
-			f.settle(t, float32(min(t.batches, 1)))
-		}
-		f.biasGrad(t)
+// runWeightGrad leaves the gradient of the weights to update or settle, if it can.
+func (f *trainFC) runWeightGrad(_ context.Context, t *Trainer) error {
+	f.pending = true
+	if t.batches > 0 || f.rows > longestUpdate { // to be added to what is there
+		f.settle(t, float32(min(t.batches, 1)))
 	}
-	f.times.BackwardWeights += time.Since(start)
-	if f.dx == nil {
+	f.biasGrad(t)
+	return nil
+}
+
+func (f *trainFC) runInputGrad(ctx context.Context, t *Trainer) error {
+	in := f.in.Len()
+	if err := f.mult.SGEMM(ctx, false, false, f.rows, in, f.Out, 1, f.dy, f.Out, t.weights[f.param], in, 0, f.dflat, in); err != nil {
+		return err
+	}
+	if !f.first() {
+		f.maskRows()
 		return nil
 	}
-	start = time.Now()
-	in := f.in.Len()
-	err := f.mult.SGEMM(ctx, false, false, f.rows, in, f.out, 1, f.dy, f.out, t.weights[f.param], in, 0, f.dflat, in)
-	if f.first {
-		t.eachPicture(f.toBlocks, f.dx, f.dflat)
-		f.maskInput(t)
-	} else {
-		f.maskRows()
+	t.eachPicture(f.toBlocks, f.dx, f.dflat)
+	if f.relu {
+		return f.mask.run(ctx, f.dx, f.x)
 	}
-	f.times.BackwardData += time.Since(start)
-	return err
+	return nil
 }
 
 // biasGrad sums dY over the batch, and transposes it for the update.
@@ -147,7 +146,7 @@ func (f *trainFC) biasGrad(t *Trainer) {
 			sum = float64(bias[j])
 		}
 		for r := range f.rows {
-			g := f.dy[r*f.out+j]
+			g := f.dy[r*f.Out+j]
 			f.dyt[j*f.rows+r] = g
 			sum += float64(g)
 		}
@@ -164,7 +163,7 @@ func (f *trainFC) settle(t *Trainer, beta float32) {
 	f.pending = false
 	in := f.in.Len()
 	g := t.gradMemory(f.param)
-	_ = f.mult.SGEMM(context.Background(), true, false, f.out, in, f.rows, 1, f.dy, f.out, f.flat, in, beta, g, in) // the context never ends
+	_ = f.mult.SGEMM(context.Background(), true, false, f.Out, in, f.rows, 1, f.dy, f.Out, f.flat, in, beta, g, in) // the context never ends
 }
 
 // An item of an update changes updateRows rows, of as many columns as meet a part
@@ -184,27 +183,12 @@ func (f *trainFC) update(t *Trainer, rule SGD) {
 	f.pending = false
 	in := f.in.Len()
 	width := min(in, updateInput/f.rows)
-	rows := (f.out + updateRows - 1) / updateRows
+	rows := (f.Out + updateRows - 1) / updateRows
 	_ = t.team.Run(context.Background(), (in+width-1)/width*rows, func(_, item int) { // the context never ends
 		r0, c0 := item%rows*updateRows, item/rows*width
-		m, n := min(updateRows, f.out-r0), min(width, in-c0)
+		m, n := min(updateRows, f.Out-r0), min(width, in-c0)
 		at := r0*in + c0
-		elementwise.SGDProduct(t.weights[f.param][at:], t.moments[f.param][at:], in, m, n, f.dyt[r0*f.rows:], f.rows, f.flat[c0:], in,
+		elementwise.SGDProduct(t.weights[f.param][at:], t.momentum[f.param][at:], in, m, n, f.dyt[r0*f.rows:], f.rows, f.flat[c0:], in,
 			float32(rule.Rate), float32(rule.Momentum), float32(rule.Decay))
 	})
-}
-
-// maskRows takes dx through the ReLU and the dropout that made x: what either
-// has zeroed is 0 in x.
-func (f *trainBase) maskRows() {
-	if !f.mask || f.dx == nil {
-		return
-	}
-	for i, v := range f.x {
-		if v <= 0 { // not NaN
-			f.dx[i] = 0
-		} else {
-			f.dx[i] *= f.scale
-		}
-	}
 }

@@ -17,7 +17,7 @@ func TestMaskRowsNaN(t *testing.T) {
 	for i := range want {
 		want[i] *= 2
 	}
-	f := &trainBase{mask: true, x: x, dx: dx, scale: 2}
+	f := &trainLayer{op: op{relu: true}, x: x, dx: dx, scale: 2}
 	f.maskRows()
 	testutil.CheckExact(t, "dx", len(x), dx, want)
 }

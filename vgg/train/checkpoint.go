@@ -37,10 +37,10 @@ type state struct {
 }
 
 const (
-	stateVersion = 2
-	stateKey     = "nonet.training"
-	checksumKey  = "nonet.checksum"
-	momentPrefix = "momentum."
+	stateVersion   = 2
+	stateKey       = "nonet.training"
+	checksumKey    = "nonet.checksum"
+	momentumPrefix = "momentum."
 )
 
 // An ExistsError refuses to begin a run that would replace a checkpoint which another
@@ -69,7 +69,7 @@ func tensors(t *vgg.Trainer) (out []weights.Out) {
 	for i, p := range t.Params() {
 		out = append(out,
 			weights.Out{Name: p.Name, DType: weights.F32, Shape: p.Shape, Floats: t.Weights()[i]},
-			weights.Out{Name: momentPrefix + p.Name, DType: weights.F32, Shape: p.Shape, Floats: t.Moments()[i]})
+			weights.Out{Name: momentumPrefix + p.Name, DType: weights.F32, Shape: p.Shape, Floats: t.Momentum()[i]})
 	}
 	return out
 }

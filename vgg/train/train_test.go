@@ -75,7 +75,7 @@ func requireSame(t *testing.T, what string, a, b *vgg.Trainer) {
 	t.Helper()
 	for i, p := range a.Params() {
 		testutil.CheckBits(t, what, p.Name, b.Weights()[i], a.Weights()[i])
-		testutil.CheckBits(t, what, "momentum of "+p.Name, b.Moments()[i], a.Moments()[i])
+		testutil.CheckBits(t, what, "momentum of "+p.Name, b.Momentum()[i], a.Momentum()[i])
 	}
 }
 

@@ -1,0 +1,228 @@
+package vgg
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/nonet-go/nonet/layout"
+)
+
+// plan is what of a session depends on the size of the pictures.
+type plan struct {
+	h, w     int
+	segments []segment // the layers before the first fully connected one, for each number of pictures up to chunk, the largest first
+	features []float32 // the last activation of these of the whole batch, blocked
+	featLen  int       // of one picture
+	last     Shape     // the shape of features
+	fc       []boundOp // the layers from the first fully connected one on
+}
+
+// segment computes some layers for a number of pictures at a time.
+type segment struct {
+	pictures int
+	ops      []boundOp
+}
+
+// boundOp is an op with the memory that it reads and writes.
+type boundOp struct {
+	layer      int // in Config.Layers, for the times
+	run        forwardFunc
+	y, x       []float32 // nil: the segment's result, the segment's input
+	yLen, xLen int       // of one picture
+	tap        int       // the output that y is copied to, or −1
+}
+
+// memory is that of a session's activations. It grows, and outlives a plan.
+type memory struct {
+	first []float32    // see plan.features
+	acts  [][]float32  // of each layer before the first fully connected one, and the blocked pictures
+	rows  [2][]float32 // of fully connected layers, used in turn
+}
+
+// Resize plans the session anew for pictures of another size. Memory is kept and
+// grows to what the largest size so far needs, so that one session can take
+// pictures as they come; see Dense. Errors wrap ErrShape and leave the session as
+// it was. Resize allocates; Run does not, afterwards as before.
+func (s *Session) Resize(h, w int) error {
+	cfg := s.model.cfg
+	end := lastLayer(s.outputs)
+	cfg.Layers = cfg.Layers[:end+1] // what comes after the output does not matter
+	shapes, err := cfg.Shapes(h, w)
+	if err != nil {
+		return err
+	}
+	before, outputs := s.plan, s.outputs
+	s.plan, s.outputs = plan{h: h, w: w}, slices.Clone(s.outputs)
+	for i := range s.outputs {
+		s.outputs[i].shape = shapes[s.outputs[i].layer]
+	}
+	if err := s.build(end, shapes); err != nil {
+		s.plan, s.outputs = before, outputs
+		return err
+	}
+	return nil
+}
+
+// build makes the ops up to and including layer end.
+func (s *Session) build(end int, shapes []Shape) error {
+	cfg := s.model.cfg
+	convs := min(cfg.firstFC(), end+1) // layers before the first fully connected one
+	in := Shape{cfg.Channels, s.h, s.w}
+	s.last = in
+	if convs > 0 {
+		s.last = shapes[convs-1]
+	}
+	window, err := s.window(convs, end)
+	if err != nil {
+		return err
+	}
+	if err := checkBatch(s.batch, append([]Shape{in, s.last}, shapes[convs:end+1]...)...); err != nil {
+		return err
+	}
+	s.featLen = layout.Len(s.last.C, s.last.H, s.last.W)
+	s.features = room(&s.first, s.batch*s.featLen)
+	if err := s.planSegments(cfg.walk(0, convs-1, in, shapes, s.fuses), in); err != nil {
+		return err
+	}
+	if convs > end {
+		return nil
+	}
+	ops := cfg.walk(convs, end, s.last, shapes, nil)
+	if s.dense {
+		return s.planDense(ops, window)
+	}
+	return s.planFC(ops)
+}
+
+// window returns what the first fully connected layer takes, if a session up to layer
+// end has one, and checks that the activation before it has that size.
+func (s *Session) window(first, end int) (Shape, error) {
+	cfg := s.model.cfg
+	if first > end {
+		return Shape{}, nil
+	}
+	window, nominal, err := cfg.nominal()
+	if err != nil {
+		return Shape{}, err
+	}
+	if first > 0 {
+		window = nominal[first-1]
+	}
+	return window, s.fits(cfg.Layers[first].Name, window)
+}
+
+// fits checks that the activation before the first fully connected layer is what
+// it takes or, for a dense session, holds it.
+func (s *Session) fits(layer string, window Shape) error {
+	want := "takes"
+	ok := s.last == window
+	if s.dense {
+		want, ok = "needs at least", s.last.H >= window.H && s.last.W >= window.W
+	}
+	if ok {
+		return nil
+	}
+	h, w := s.model.cfg.Input()
+	return fmt.Errorf("vgg: %s %s %v, which an input of %d×%d does not give (it gives %v); the network's input is %d×%d: %w",
+		layer, want, window, s.h, s.w, s.last, h, w, ErrShape)
+}
+
+// planSegments binds the ops before the first fully connected layer, for each number
+// of pictures that they are computed for at a time.
+func (s *Session) planSegments(ops []op, in Shape) error {
+	// Large pictures one at a time: they share reads of filters among their own tiles.
+	h, w := s.model.cfg.Input()
+	most := min(s.batch, max(1, min(chunk, chunk*h*w/(s.h*s.w))))
+	if len(ops) > 0 {
+		conv := s.model.layers[0].conv
+		ops[0].planar = conv != nil && conv.ReadsPlanes()
+	}
+	for n := most; n > 0; n-- { // a smaller one may need more: it depends on how tiles fall into blocks
+		for _, o := range ops {
+			if err := s.need(s.model.layers[o.index].conv, o.spec(n)); err != nil {
+				return o.named(err)
+			}
+		}
+	}
+	for n := most; n > 0; n-- {
+		seg, err := s.segment(ops, n, in)
+		if err != nil {
+			return err
+		}
+		s.segments = append(s.segments, seg)
+	}
+	return nil
+}
+
+// fuses reports whether layer i is a convolution that takes the pool behind it into its
+// last step. A layer whose own activation is wanted does not.
+func (s *Session) fuses(i int) bool {
+	conv := s.model.layers[i].conv
+	return conv != nil && conv.Fuses() && s.model.cfg.Layers[i].ReLU && s.tap(i) < 0
+}
+
+// segment binds ops for n pictures. Each reads what the one before has written, and the
+// first one the pictures, NCHW. Each has an activation of its own, so that a worker
+// writes from run to run where it wrote before: a core takes over slowly what another's
+// cache holds.
+func (s *Session) segment(ops []op, n int, in Shape) (segment, error) {
+	seg := segment{pictures: n}
+	var x []float32
+	if len(ops) == 0 || !ops[0].planar {
+		o := boundOp{run: blockEach(n, in), yLen: layout.Len(in.C, in.H, in.W), xLen: in.Len(), tap: -1}
+		if len(ops) > 0 {
+			o.y = room(&s.acts[0], n*o.yLen)
+		}
+		seg.ops, x = append(seg.ops, o), o.y
+	}
+	for i, o := range ops {
+		run, err := s.forward(o, s.model.layers[o.index], n)
+		if err != nil {
+			return segment{}, err
+		}
+		b := boundOp{layer: o.index, run: run, x: x, yLen: o.outLen(), xLen: o.inLen(), tap: s.tap(o.last)}
+		if i < len(ops)-1 {
+			b.y = room(&s.acts[len(seg.ops)], n*b.yLen)
+		}
+		seg.ops, x = append(seg.ops, b), b.y
+	}
+	return seg, nil
+}
+
+// blockEach converts n pictures of shape s from NCHW to blocks.
+func blockEach(n int, s Shape) forwardFunc {
+	return func(_ context.Context, dst, src []float32) error {
+		for i := range n {
+			one := len(dst) / n
+			layout.FromNCHW(s.C, s.H, s.W, dst[i*one:][:one], src[i*s.Len():][:s.Len()])
+		}
+		return nil
+	}
+}
+
+// planFC binds the ops from the first fully connected layer on, on the whole batch.
+func (s *Session) planFC(ops []op) error {
+	x := s.features
+	for i, o := range ops {
+		run, err := s.forward(o, s.model.layers[o.index], s.batch)
+		if err != nil {
+			return err
+		}
+		b := boundOp{layer: o.index, run: run, x: x, yLen: o.outLen(), xLen: o.inLen(), tap: s.tap(o.index)}
+		if i < len(ops)-1 {
+			b.y = room(&s.rows[o.index%2], s.batch*widest(ops))[:s.batch*b.yLen]
+		}
+		s.fc, x = append(s.fc, b), b.y
+	}
+	return nil
+}
+
+// widest returns the most floats of a picture's activation.
+func widest(ops []op) int {
+	most := 0
+	for _, o := range ops {
+		most = max(most, o.outLen())
+	}
+	return most
+}

@@ -20,18 +20,10 @@ import (
 //	loss, err := t.Gradients(ctx, input, targets)   // once, or for several batches
 //	t.Update(vgg.SGD{Rate: 0.01, Momentum: 0.9, Decay: 5e-4})
 type Trainer struct {
-	cfg      Config
-	batch    int
-	opts     trainerOptions
-	params   []Param
-	weights  [][]float32 // by Param
-	momentum [][]float32
-	grads    [][]float32  // nil where nobody has asked for it, see trainFC
-	lazy     []*trainFC   // by Param: who computes the gradient when it is asked for, or nil
-	pieces   []piece      // of all tensors, for the update
-	fresh    [2][]float32 // the gradients of a layer's weights and biases in one batch, if several are added
-	batches  int          // that grads hold
-
+	cfg   Config
+	batch int
+	opts  trainerOptions
+	parameters
 	workspace
 	first    int           // layer of the configuration that is computed first, see Features
 	in       Shape         // of its input
@@ -44,6 +36,18 @@ type Trainer struct {
 	stale    bool          // weights have changed since the kernels' forms were packed
 	times    StepTimes     // of the whole, without those of the layers
 	profiler *profiler     // nil unless ProfiledSteps
+}
+
+// parameters are what training changes, by Param.
+type parameters struct {
+	params   []Param
+	weights  [][]float32
+	momentum [][]float32
+	grads    [][]float32  // nil where nobody has asked for it, see trainFC
+	lazy     []*trainFC   // who computes the gradient when it is asked for, or nil
+	pieces   []piece      // of all tensors, for the update
+	fresh    [2][]float32 // the gradients of a layer's weights and biases in one batch, if several are added
+	batches  int          // that grads hold
 }
 
 // StepTimes says where the time of steps went. Update counts the change of the

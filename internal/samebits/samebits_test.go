@@ -1,0 +1,155 @@
+// Package samebits tests that results keep their bits: products, convolutions, pools and
+// normalisations of seeded inputs are hashed and compared with testdata, for one worker
+// and for two. It has no code of its own.
+//
+// A change of a hash is a decision, not an accident: results change for every user. Who
+// means it writes the new hashes and says why in the commit:
+//
+//	go test ./internal/samebits -update
+//
+// Each instruction set has a file of its own, since each sums in an order of its own and
+// the portable kernels sum in float64. The test compares those of the instruction set that
+// the process prefers; NONET_ISA chooses another one. Without assembly the Go compiler may
+// fuse a multiplication and an addition, which it does on arm64, ppc64, s390x and with
+// GOAMD64=v3: generic.txt holds for amd64 without that.
+package samebits
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"hash"
+	"math"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/nonet-go/nonet/internal/cpu"
+	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/nonet-go/nonet/parallel"
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "write the hashes of this instruction set to testdata")
+
+//go:embed testdata/*.txt
+var recorded embed.FS
+
+// TestBits compares the hash of every work with the recorded one.
+func TestBits(t *testing.T) {
+	isa := cpu.Best()
+	if isa == cpu.Generic && fuses() {
+		t.Skip("the compiler fuses operations of the portable kernels")
+	}
+	got := hashAll(t, 1)
+	require.Equal(t, got, hashAll(t, 2), "bits depend on the number of workers")
+	file := "testdata/" + isa.String() + ".txt"
+	if *update {
+		require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
+		return
+	}
+	want, err := recorded.ReadFile(file)
+	require.NoError(t, err)
+	if changes := difference(string(want), got); changes != "" {
+		t.Errorf("results have other bits than %s says (see the package's comment):\n%s", file, changes)
+	}
+}
+
+// fuses reports whether the compiler makes one operation of x*y + z in float32. The
+// product of 1+2⁻¹² by itself has a last bit that only one rounding keeps.
+func fuses() bool {
+	zero := data(1, 1)[0]
+	zero -= zero // unknown to the compiler
+	x, y := zero+1+0x1p-12, zero-1-0x1p-11
+	return x*x+y != 0
+}
+
+// difference lists the lines of want that got lacks, and those that it has instead.
+func difference(want, got string) string {
+	var b strings.Builder
+	missing := func(sign, from, in string) {
+		for line := range strings.Lines(from) {
+			if !strings.Contains("\n"+in, "\n"+line) {
+				b.WriteString(sign + line)
+			}
+		}
+	}
+	missing("- ", want, got)
+	missing("+ ", got, want)
+	return b.String()
+}
+
+// TestDifference is a test of the test: one bit of one result shows.
+func TestDifference(t *testing.T) {
+	one := &hashes{t: t}
+	one.add("a", []float32{1, 2})
+	one.add("b", []float32{3})
+	other := &hashes{t: t}
+	other.add("a", []float32{1, 2})
+	other.add("b", []float32{math.Nextafter32(3, 4)})
+	require.Empty(t, difference(one.String(), one.String()))
+	changes := difference(one.String(), other.String())
+	require.Equal(t, 2, strings.Count(changes, "\n"), changes)
+	require.Contains(t, changes, "- ")
+	require.Contains(t, changes, "+ ")
+	require.NotContains(t, changes, " a\n")
+}
+
+// hashAll computes all works with some workers, and returns a line for each.
+func hashAll(t *testing.T, workers int) string {
+	h := &hashes{t: t, workers: workers, team: parallel.NewTeam(workers)}
+	h.team.Begin()
+	defer h.team.End()
+	for _, family := range []func(*hashes){products, packedProducts, vectors, connected, pointwise, convolutions, winogradFilters, pools, normalisations} {
+		family(h)
+	}
+	return h.String()
+}
+
+// hashes collects the results of works. Results of the same name are hashed together.
+type hashes struct {
+	t       *testing.T
+	workers int
+	team    *parallel.Team
+	names   []string
+	sums    map[string]hash.Hash
+	buf     bytes.Buffer
+}
+
+// add hashes a result, in the order of its elements.
+func (h *hashes) add(name string, x []float32) {
+	sum, ok := h.sums[name]
+	if !ok {
+		if h.sums == nil {
+			h.sums = map[string]hash.Hash{}
+		}
+		sum = sha256.New()
+		h.names, h.sums[name] = append(h.names, name), sum
+	}
+	h.buf.Reset()
+	for _, v := range x {
+		h.buf.Write(binary.LittleEndian.AppendUint32(h.buf.AvailableBuffer(), math.Float32bits(v)))
+	}
+	sum.Write(h.buf.Bytes())
+}
+
+// do ends the test if a work failed.
+func (h *hashes) do(err error) {
+	h.t.Helper()
+	require.NoError(h.t, err)
+}
+
+// String has a line for each name: the first half of the hash, and the name.
+func (h *hashes) String() string {
+	var b strings.Builder
+	for _, name := range h.names {
+		fmt.Fprintf(&b, "%x  %s\n", h.sums[name].Sum(nil)[:16], name)
+	}
+	return b.String()
+}
+
+// data returns n numbers, different for each seed.
+func data(seed uint64, n int) []float32 { return testutil.Uniform(seed, n) }

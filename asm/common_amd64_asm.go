@@ -112,6 +112,26 @@ func strided(at, s, s3, s5 reg.Register) []Mem {
 	}
 }
 
+// rowsFrom returns the addresses of rows that are ld elements apart, and how to move them
+// on. It takes R9 and, for every 4 rows after the first, a register from R10 on.
+func rowsFrom(c *build.Context, base, ld reg.Register, rows int) (from []Mem, step func(bytes int)) {
+	ld3 := reg.R9
+	c.SHLQ(Imm(2), ld)
+	c.LEAQ(Mem{Base: ld, Index: ld, Scale: 2}, ld3)
+	bases := []reg.Register{base, reg.R10, reg.R11, reg.R12}[:(rows+3)/4]
+	for i, b := range bases {
+		if i > 0 {
+			c.LEAQ(Mem{Base: bases[i-1], Index: ld, Scale: 4}, b)
+		}
+		from = append(from, strided(b, ld, ld3, nil)[:4]...)
+	}
+	return from, func(bytes int) {
+		for _, b := range bases {
+			c.ADDQ(Imm(uint64(bytes)), b)
+		}
+	}
+}
+
 // scaled returns the address base + i·one + disp for i up to 5, where three and five hold
 // multiples of one.
 func scaled(base, one, three, five reg.Register, i, disp int) Mem {

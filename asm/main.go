@@ -30,7 +30,10 @@ type target struct {
 var amd64Targets = []target{
 	{"internal/ukernel", "indirect_gen_amd64", "ukernel", indirectKernels},
 	{"internal/ukernel", "blocked_gen_amd64", "ukernel", blockedKernels},
-	{"internal/elementwise", "elementwise_gen_amd64", "elementwise", elementwiseKernels},
+	{"internal/pack", "pack_gen_amd64", "pack", packKernels},
+	{"internal/level1f", "level1f_gen_amd64", "level1f", level1fKernels},
+	{"internal/optimiser", "optimiser_gen_amd64", "optimiser", optimiserKernels},
+	{"internal/activation", "activation_gen_amd64", "activation", activationKernels},
 	{"internal/transpose", "transpose_gen_amd64", "transpose", transposeKernels},
 	{"internal/peak", "peak_gen_amd64", "peak", peakKernels},
 	{"pool", "pool_gen_amd64", "pool", poolKernels},
@@ -48,7 +51,10 @@ type targetARM64 struct {
 var arm64Targets = []targetARM64{
 	{"internal/ukernel", "indirect_gen_arm64", "ukernel", indirectNEON},
 	{"internal/ukernel", "blocked_gen_arm64", "ukernel", blockedNEON},
-	{"internal/elementwise", "elementwise_gen_arm64", "elementwise", elementwiseNEON},
+	{"internal/pack", "pack_gen_arm64", "pack", packNEON},
+	{"internal/level1f", "level1f_gen_arm64", "level1f", level1fNEON},
+	{"internal/optimiser", "optimiser_gen_arm64", "optimiser", optimiserNEON},
+	{"internal/activation", "activation_gen_arm64", "activation", activationNEON},
 	{"internal/transpose", "transpose_gen_arm64", "transpose", transposeNEON},
 	{"internal/peak", "peak_gen_arm64", "peak", peakNEON},
 	{"pool", "pool_gen_arm64", "pool", poolNEON},

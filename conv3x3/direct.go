@@ -3,7 +3,7 @@ package conv3x3
 import (
 	"context"
 
-	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/activation"
 	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
@@ -155,7 +155,7 @@ func (d *directConv) row(worker, item int) {
 	if d.mask != nil {
 		for b := range layout.Blocks(d.f.k) {
 			at := (picture*layout.Blocks(d.f.k)+b)*plane + y*d.ow*16
-			elementwise.ReLUGrad(d.dst[at:at+d.ow*16], d.mask[at:at+d.ow*16])
+			activation.ReLUGrad(d.dst[at:at+d.ow*16], d.mask[at:at+d.ow*16])
 		}
 	}
 }

@@ -3,7 +3,7 @@ package conv3x3
 import (
 	"context"
 
-	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/activation"
 	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
@@ -147,7 +147,7 @@ func ReLUGrad(dy, y []float32) {
 		panic("conv3x3: lengths of dy and y differ")
 	}
 	whole := len(dy) &^ 15
-	elementwise.ReLUGrad(dy[:whole], y[:whole])
+	activation.ReLUGrad(dy[:whole], y[:whole])
 	for i := whole; i < len(y); i++ {
 		if y[i] <= 0 {
 			dy[i] = 0

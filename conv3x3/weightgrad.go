@@ -3,7 +3,7 @@ package conv3x3
 import (
 	"context"
 
-	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/activation"
 	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
@@ -182,7 +182,7 @@ func (e *directGradExec) sumBand(worker, item int) {
 			}
 			o.C = sums[b*(9*e.c+1)*16:]
 			bias := o.C[9*e.c*16:][:16]
-			elementwise.SumPixels(part, o.B)
+			activation.SumPixels(part, o.B)
 			for l, v := range part {
 				bias[l] += v
 			}

@@ -3,7 +3,7 @@ package gemm
 import (
 	"context"
 
-	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/level1f"
 )
 
 // across reports whether B is transposed and yet read where it is: by one row of A, for
@@ -43,7 +43,7 @@ func (g *Multiplier) dotsItem(worker, item int) {
 		for pc := 0; pc < g.k; pc += g.kstep {
 			kb := min(g.kstep, g.k-pc)
 			clear(sums)
-			elementwise.AddDots(sums, g.a[pc:][:kb], g.bm[at*g.ldb+pc:], g.ldb, &w.edge)
+			level1f.Dotxf(sums, g.a[pc:][:kb], g.bm[at*g.ldb+pc:], g.ldb, &w.edge)
 			g.put(row, sums, pc)
 			g.finish(0, row, pc == 0, pc+kb == g.k)
 		}

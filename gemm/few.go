@@ -3,7 +3,9 @@ package gemm
 import (
 	"context"
 
-	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/activation"
+	"github.com/nonet-go/nonet/internal/level1f"
+	"github.com/nonet-go/nonet/internal/pack"
 	"github.com/nonet-go/nonet/internal/ukernel"
 )
 
@@ -235,7 +237,7 @@ func (g *Multiplier) leftRows(w *multiplierScratch, s strip, at, taps int) (x []
 	if s.m <= fewest || g.row%1024 != 0 {
 		return x, g.row
 	}
-	elementwise.CopyRows(s.m, taps, w.a, taps+rowPad, x, g.row)
+	pack.Rows(s.m, taps, w.a, taps+rowPad, x, g.row)
 	return w.a, taps + rowPad
 }
 
@@ -298,7 +300,7 @@ func (g *Multiplier) streamRow(w *multiplierScratch, s strip, b, sums []float32,
 	}
 	y := sums[:s.whole*s.width]
 	clear(y)
-	elementwise.AddRows(y, x[:len(o.Offsets)], b, g.ldb)
+	level1f.Axpyf(y, x[:len(o.Offsets)], b, g.ldb)
 	if s.rest > 0 {
 		g.streamRest(w, s, b[s.whole*s.width:], sums[s.whole*s.width:], o)
 	}
@@ -336,6 +338,6 @@ func (g *Multiplier) put(row, sums []float32, pc int) {
 	if pc == 0 && g.beta == 0 {
 		copy(row, sums)
 	} else {
-		elementwise.Add(row, sums)
+		activation.Add(row, sums)
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"slices"
 
-	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/activation"
 	"github.com/nonet-go/nonet/internal/half"
 	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/internal/ukernel"
@@ -345,7 +345,7 @@ func (e *LinearExec) panel(worker, p int) {
 			} else {
 				l.kern.Run(1, g, width, &ukernel.BlockedArgs{Blocks: blocks, A: x, ABlock: n * 16, B: l.u[at:], C: tile, NextB: l.u[ahead:]})
 			}
-			elementwise.Add(sums[t*width:][:g*width], tile[:g*width])
+			activation.Add(sums[t*width:][:g*width], tile[:g*width])
 			if t == 0 && ahead != at {
 				ahead += blocks * 8 * width // each call fetches half of it
 			}

@@ -3,7 +3,7 @@ package gemm
 import (
 	"context"
 
-	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/activation"
 	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
@@ -81,7 +81,7 @@ func (g *PointwiseWeightGrad) block(worker, item int) {
 			g.kern.RunM(16, 16, &o)
 			if g.db != nil && c0 == 0 {
 				part := &g.sums[worker].part
-				elementwise.SumPixels(part, o.B[:len(o.Offsets)*16])
+				activation.SumPixels(part, o.B[:len(o.Offsets)*16])
 				for l, v := range part {
 					bias[l] += float64(v)
 				}

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/activation"
+	"github.com/nonet-go/nonet/internal/level1f"
+	"github.com/nonet-go/nonet/internal/pack"
 	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/internal/transpose"
 	"github.com/nonet-go/nonet/internal/ukernel"
@@ -86,12 +88,12 @@ type Multiplier struct {
 
 // multiplierScratch is what a worker packs and computes into.
 type multiplierScratch struct {
-	a    []float32            // a block of A, where it is copied
-	held int                  // the row of A where that begins; -1: none
-	b    []float32            // a panel, where items pack their own
-	sums []float32            // [m][columns of an item], of few rows
-	tile []float32            // [MC][NR], of a last panel that reaches over the edge
-	edge elementwise.DotsEdge // of a transposed B that is read where it is
+	a    []float32    // a block of A, where it is copied
+	held int          // the row of A where that begins; -1: none
+	b    []float32    // a panel, where items pack their own
+	sums []float32    // [m][columns of an item], of few rows
+	tile []float32    // [MC][NR], of a last panel that reaches over the edge
+	edge level1f.Edge // of a transposed B that is read where it is
 	// What is transposed on its way to a panel or to a.
 	block [transposed * 16]float32
 }
@@ -331,13 +333,13 @@ func (g *Multiplier) left() {
 func (g *Multiplier) copyRows(w *multiplierScratch, rows int, x []float32) {
 	ld := g.kb + rowPad
 	if g.tap == 1 {
-		elementwise.CopyRows(rows, g.kb, w.a, ld, x, g.row)
+		pack.Rows(rows, g.kb, w.a, ld, x, g.row)
 		return
 	}
 	for i := 0; i < rows; i += 16 {
 		for k := 0; k < g.kb; k += transposed {
 			n := min(transposed, g.kb-k)
-			elementwise.CopyRows(n, min(16, rows-i), w.block[:], 16, x[i+k*g.tap:], g.tap)
+			pack.Rows(n, min(16, rows-i), w.block[:], 16, x[i+k*g.tap:], g.tap)
 			transpose.ToRows(w.a[i*ld+k:], w.block[:], ld, n) // rows beyond are not read
 		}
 	}
@@ -497,7 +499,7 @@ func (g *Multiplier) packSpan(worker, span int) {
 func (g *Multiplier) packTo(w *multiplierScratch, out []float32, span int) {
 	j, end := span*g.span, min((span+1)*g.span, (g.nb+15)/16*16)
 	if whole := (min(end, g.nb) - j) / 16; !g.transB && g.kern.NR == 16 {
-		elementwise.CopyPanels(g.kb, whole, out, g.bm[g.pc*g.ldb+g.jc+j:], g.ldb)
+		pack.Panels(g.kb, whole, out, g.bm[g.pc*g.ldb+g.jc+j:], g.ldb)
 		j += whole * 16
 	}
 	for p := j / g.kern.NR; p*g.kern.NR < end; p++ {
@@ -519,7 +521,7 @@ func (g *Multiplier) packPanel(w *multiplierScratch, out []float32, p int) {
 	if valid := min(width, g.n-j); g.transB {
 		g.packTransposed(w, out, width, g.bm[j*g.ldb+g.pc:], valid)
 	} else {
-		elementwise.CopyRows(g.kb, valid, out, width, g.bm[g.pc*g.ldb+j:], g.ldb)
+		pack.Rows(g.kb, valid, out, width, g.bm[g.pc*g.ldb+j:], g.ldb)
 		if valid < width {
 			for i := range g.kb {
 				clear(out[i*width+valid:][:width-valid])
@@ -552,7 +554,7 @@ func (g *Multiplier) packTransposed(w *multiplierScratch, out []float32, width i
 				}
 			}
 			if width > 16 {
-				elementwise.CopyRows(n, 16, out[i*width+j:], width, block, 16)
+				pack.Rows(n, 16, out[i*width+j:], width, block, 16)
 			}
 		}
 	}
@@ -661,7 +663,7 @@ func (g *Multiplier) finish(i int, row []float32, first, last bool) {
 		}
 	}
 	if last && g.relu {
-		elementwise.ReLU(row)
+		activation.ReLU(row)
 	}
 }
 

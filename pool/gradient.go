@@ -34,7 +34,7 @@ func NewMaxPoolGrad(n, c, h, w int, before fuse.Epilogue, team *parallel.Team) (
 	case n < 1 || c < 1 || h < 2 || w < 2 || layout.BatchLen(n, c, h, w) == shape.TooMany:
 		return nil, shape.Errorf("pool: gradient of the 2×2 maximum of %d pictures of %d×%d×%d", n, c, h, w)
 	}
-	e := &MaxPoolGradExec{kern: best(), team: team, planes: n * layout.Blocks(c), h: h, w: w, floor: float32(math.Inf(-1))}
+	e := &MaxPoolGradExec{kern: best, team: team, planes: n * layout.Blocks(c), h: h, w: w, floor: float32(math.Inf(-1))}
 	if before.ReLU {
 		e.floor = 0
 	}

@@ -32,17 +32,9 @@ type kernel struct {
 	lrn func(n int, dst, src, below, above *float32, belowStep, aboveStep int, alpha, k float32)
 }
 
-// best returns the kernels that this process prefers.
-func best() *kernel {
-	for i := range kernels {
-		if cpu.Has(kernels[i].isa) {
-			return &kernels[i]
-		}
-	}
-	panic("pool: no kernel") // the generic ones run everywhere
-}
+var best = cpu.First(kernels, func(k *kernel) cpu.ISA { return k.isa })
 
-var generic = kernel{"generic", cpu.Generic, maxRowGeneric, maxGradRowGeneric, lrnGeneric}
+var generic = kernel{name: "generic", isa: cpu.Generic, maxRow: maxRowGeneric, maxGradRow: maxGradRowGeneric, lrn: lrnGeneric}
 
 func maxRowGeneric(n int, dst, src *float32, row int) {
 	d := unsafe.Slice(dst, n*16)

@@ -6,7 +6,7 @@ import "github.com/nonet-go/nonet/internal/cpu"
 
 // kernels lists the kernels in order of preference.
 var kernels = []kernel{
-	{"avx512", cpu.AVX512, maxRowAVX512, maxGradRowAVX512, lrnAVX512},
-	{"avx2", cpu.AVX2, maxRowAVX2, maxGradRowAVX2, lrnAVX2},
+	{name: "avx512", isa: cpu.AVX512, maxRow: maxRowAVX512, maxGradRow: maxGradRowAVX512, lrn: lrnAVX512},
+	{name: "avx2", isa: cpu.AVX2, maxRow: maxRowAVX2, maxGradRow: maxGradRowAVX2, lrn: lrnAVX2},
 	generic,
 }

@@ -6,6 +6,6 @@ import "github.com/nonet-go/nonet/internal/cpu"
 
 // kernels lists the kernels in order of preference.
 var kernels = []kernel{
-	{"neon", cpu.NEON, maxRowNEON, maxGradRowNEON, lrnNEON},
+	{name: "neon", isa: cpu.NEON, maxRow: maxRowNEON, maxGradRow: maxGradRowNEON, lrn: lrnNEON},
 	generic,
 }

@@ -35,7 +35,7 @@ func NewLRN(n, c, h, w int, team *parallel.Team) (*LRNExec, error) {
 	if n < 1 || c < 1 || h < 1 || w < 1 || layout.BatchLen(n, c, h, w) == shape.TooMany {
 		return nil, shape.Errorf("pool: normalisation of %d pictures of %d×%d×%d", n, c, h, w)
 	}
-	e := &LRNExec{kern: best(), team: team, n: n, blocks: layout.Blocks(c), pixels: h * w}
+	e := &LRNExec{kern: best, team: team, n: n, blocks: layout.Blocks(c), pixels: h * w}
 	e.item = e.run
 	return e, nil
 }

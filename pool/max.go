@@ -29,7 +29,7 @@ func NewMaxPool(n, c, h, w int, team *parallel.Team) (*MaxPoolExec, error) {
 	if n < 1 || c < 1 || h < 2 || w < 2 || layout.BatchLen(n, c, h, w) == shape.TooMany {
 		return nil, shape.Errorf("pool: 2×2 maximum of %d pictures of %d×%d×%d", n, c, h, w)
 	}
-	e := &MaxPoolExec{kern: best(), team: team, planes: n * layout.Blocks(c), h: h, w: w}
+	e := &MaxPoolExec{kern: best, team: team, planes: n * layout.Blocks(c), h: h, w: w}
 	e.item = e.plane
 	return e, nil
 }

@@ -9,7 +9,8 @@ import (
 
 	"github.com/nonet-go/nonet/conv3x3"
 	"github.com/nonet-go/nonet/gemm"
-	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/activation"
+	"github.com/nonet-go/nonet/internal/optimiser"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/nonet-go/nonet/layout"
@@ -217,7 +218,7 @@ func onnxMomentum(t *testing.T, c *testutil.ONNXCase, n testutil.ONNXNode) [][]f
 	for i := range count {
 		tensor := func(kind int) []float32 { return ref.Float32(c.Values[n.Inputs[2+kind*count+i]]) }
 		w, g, v := tensor(0), tensor(1), tensor(2)
-		elementwise.SGD(w, v, g, float32(c.Values["R"][0]), float32(testutil.Or(n.Attrs.Alpha, 0)), float32(n.Attrs.NormCoefficient))
+		optimiser.SGD(w, v, g, float32(c.Values["R"][0]), float32(testutil.Or(n.Attrs.Alpha, 0)), float32(n.Attrs.NormCoefficient))
 		outputs[i], outputs[count+i] = w, v
 	}
 	return outputs
@@ -225,7 +226,7 @@ func onnxMomentum(t *testing.T, c *testutil.ONNXCase, n testutil.ONNXNode) [][]f
 
 func onnxReLU(_ *testing.T, c *testutil.ONNXCase, n testutil.ONNXNode) [][]float32 {
 	x := ref.Float32(c.Values[n.Inputs[0]])
-	elementwise.ReLU(x)
+	activation.ReLU(x)
 	return [][]float32{x}
 }
 

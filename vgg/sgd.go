@@ -1,11 +1,11 @@
 package vgg
 
-import "github.com/nonet-go/nonet/internal/elementwise"
+import "github.com/nonet-go/nonet/internal/optimiser"
 
 // SGD is one step of gradient descent with momentum and weight decay.
 type SGD struct{ Rate, Momentum, Decay float64 }
 
 // step takes a step for some weights.
 func (rule SGD) step(w, v, g []float32) {
-	elementwise.SGD(w, v, g, float32(rule.Rate), float32(rule.Momentum), float32(rule.Decay))
+	optimiser.SGD(w, v, g, float32(rule.Rate), float32(rule.Momentum), float32(rule.Decay))
 }

@@ -4,7 +4,8 @@ import (
 	"context"
 
 	"github.com/nonet-go/nonet/gemm"
-	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/level1f"
+	"github.com/nonet-go/nonet/internal/optimiser"
 	"github.com/nonet-go/nonet/internal/seeded"
 	"github.com/nonet-go/nonet/layout"
 )
@@ -32,7 +33,7 @@ func newTrainFC(l *trainLayer, t *Trainer, mult *gemm.Multiplier) *trainFC {
 	n := t.batch
 	f := &trainFC{trainLayer: l, rows: n, mult: mult, hwc: t.cfg.HWC, mask: newReLUGrad(t.team), flat: l.x, dflat: l.dx}
 	f.yt, f.dyt = make([]float32, l.Out*n), make([]float32, l.Out*n)
-	f.packed = layout.Alloc(elementwise.DotsLen(n, l.in.Len()))
+	f.packed = layout.Alloc(level1f.DotsLen(n, l.in.Len()))
 	if f.first() {
 		f.flat = layout.Alloc(n * l.in.Len())
 		f.dflat = layout.Alloc(n * l.in.Len())
@@ -48,12 +49,12 @@ func (f *trainFC) runForward(ctx context.Context, t *Trainer) error {
 	if f.first() {
 		t.eachPicture(f.fromBlocks, f.flat, f.x)
 	}
-	elementwise.PackDots(f.packed, f.flat, f.rows, in, in)
+	level1f.PackDots(f.packed, f.flat, f.rows, in, in)
 	return t.team.Run(ctx, (f.Out+forwardRows-1)/forwardRows, func(_, item int) {
 		j0, j1 := item*forwardRows, min((item+1)*forwardRows, f.Out)
 		yt := f.yt[j0*f.rows : j1*f.rows]
 		clear(yt)
-		elementwise.Dots(yt, j1-j0, f.rows, in, t.weights[f.param][j0*in:], in, f.packed)
+		level1f.Dots(yt, j1-j0, f.rows, in, t.weights[f.param][j0*in:], in, f.packed)
 		for j, b := range t.weights[f.param+1][j0:j1] {
 			for r, v := range yt[j*f.rows:][:f.rows] {
 				if v += b; f.ReLU {
@@ -188,7 +189,7 @@ func (f *trainFC) update(t *Trainer, rule SGD) {
 		r0, c0 := item%rows*updateRows, item/rows*width
 		m, n := min(updateRows, f.Out-r0), min(width, in-c0)
 		at := r0*in + c0
-		elementwise.SGDProduct(t.weights[f.param][at:], t.momentum[f.param][at:], in, m, n, f.dyt[r0*f.rows:], f.rows, f.flat[c0:], in,
+		optimiser.SGDProduct(t.weights[f.param][at:], t.momentum[f.param][at:], in, m, n, f.dyt[r0*f.rows:], f.rows, f.flat[c0:], in,
 			float32(rule.Rate), float32(rule.Momentum), float32(rule.Decay))
 	})
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/nonet-go/nonet/conv3x3"
 	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/gemm"
-	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/activation"
 	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
@@ -235,7 +235,7 @@ func (m *reluGrad) run(ctx context.Context, dx, x []float32) error {
 
 func (m *reluGrad) piece(_, item int) {
 	end := min((item+1)*reluGradRun, len(m.dx))
-	elementwise.ReLUGrad(m.dx[item*reluGradRun:end], m.x[item*reluGradRun:end])
+	activation.ReLUGrad(m.dx[item*reluGradRun:end], m.x[item*reluGradRun:end])
 }
 
 // weightGrad binds the gradients of the weights of an op, a convolution or a scale on

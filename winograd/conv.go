@@ -7,7 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/nonet-go/nonet/fuse"
-	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/activation"
 	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
@@ -444,7 +444,7 @@ func (e *Exec) maskRun(kb int, r run, y, x, side int) {
 	for row := y; row < min(y+side, c.ph); row++ {
 		begin, end := (plane+row*c.pw+x)*16, (plane+row*c.pw+min(x+r.n*side, c.pw))*16
 		if begin < end {
-			elementwise.ReLUGrad(e.dst[begin:end], e.mask[begin:end])
+			activation.ReLUGrad(e.dst[begin:end], e.mask[begin:end])
 		}
 	}
 }

@@ -3,7 +3,7 @@ package winograd
 import (
 	"context"
 
-	"github.com/nonet-go/nonet/internal/elementwise"
+	"github.com/nonet-go/nonet/internal/activation"
 	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
@@ -365,7 +365,7 @@ func (e *WeightGradExec) sumRun(part *[16]float32, sums []float32, b int, r run)
 	plane := e.dy[(r.picture*e.g.kb+b)*c.h*c.w*16:][:c.h*c.w*16]
 	x0, x1 := r.tx*4, min((r.tx+r.n)*4, c.w)
 	for y := r.ty * 4; y < min(r.ty*4+4, c.h); y++ {
-		elementwise.SumPixels(part, plane[(y*c.w+x0)*16:(y*c.w+x1)*16])
+		activation.SumPixels(part, plane[(y*c.w+x0)*16:(y*c.w+x1)*16])
 		for l, v := range part {
 			sums[b*16+l] += v
 		}

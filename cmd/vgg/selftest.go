@@ -127,7 +127,7 @@ func choices() ([]choice, error) {
 		{"micro-kernel, indirect", fmt.Sprintf("%s: MR %d, NR %d", d.Name, d.MR, d.NR)},
 		{"micro-kernel, blocked", fmt.Sprintf("%s: MR %d, NR %d; MR %d with B in half precision", p.Name, p.MR, p.NR, p.HalfMR())},
 		{"gemm", gemm.NewMultiplier(nil).String()},
-		{"transforms, layout, pool, elementwise", isaName()},
+		{"transforms, layout, pool, vectors", isaName()},
 	}
 	for _, l := range []struct {
 		name       string

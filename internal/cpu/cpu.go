@@ -57,6 +57,17 @@ func choose(machine [len(names)]bool, limit string) ([len(names)]bool, error) {
 // Has reports whether kernels for isa may run in this process.
 func Has(isa ISA) bool { return has[isa] }
 
+// First returns the first entry of a table of kernels that this process may run. isa tells
+// an entry's instruction set. Tables list the portable kernel last.
+func First[K any](table []K, isa func(*K) ISA) *K {
+	for i := range table {
+		if Has(isa(&table[i])) {
+			return &table[i]
+		}
+	}
+	panic("cpu: a table of kernels has no portable one")
+}
+
 // Best returns the instruction set that kernels prefer in this process.
 func Best() ISA {
 	for i := len(has) - 1; i > 0; i-- {

@@ -50,3 +50,15 @@ func Specials() []float32 {
 	}
 	return x
 }
+
+// SpecialPairs returns two slices of whole blocks of 16 in which every special value
+// stands beside every other.
+func SpecialPairs() (x, y []float32) {
+	s := Specials()
+	n := (len(s)*len(s) + 15) / 16 * 16
+	x, y = make([]float32, n), make([]float32, n)
+	for i := range x {
+		x[i], y[i] = s[i%len(s)], s[i/len(s)%len(s)]
+	}
+	return x, y
+}

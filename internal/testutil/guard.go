@@ -42,6 +42,10 @@ func GuardedHeadCopy[T Element](t testing.TB, x []T) []T {
 	return g
 }
 
+// Guards are the two ways to copy floats beside an inaccessible page: before it and after
+// it.
+var Guards = []func(testing.TB, []float32) []float32{GuardedCopy[float32], GuardedHeadCopy[float32]}
+
 // poison is a signalling NaN that no computation returns: results are quiet.
 const poison = 0x7fa5a5a5
 

@@ -25,14 +25,7 @@ type kernel struct {
 	toPlanes func(n int, dst, src *float32, plane int)
 }
 
-var best = func() *kernel {
-	for i := range kernels {
-		if cpu.Has(kernels[i].isa) {
-			return &kernels[i]
-		}
-	}
-	panic("transpose: no kernel") // the generic one runs everywhere
-}()
+var best = cpu.First(kernels, func(k *kernel) cpu.ISA { return k.isa })
 
 // piece bounds the columns of one call of a kernel, which cannot be interrupted:
 // 16 rows of them are read and written within 50 µs. It is a multiple of 4.
@@ -85,7 +78,7 @@ func ToRows(dst, src []float32, stride, n int) {
 	}
 }
 
-var generic = kernel{"generic", cpu.Generic, fromPlanesGeneric, toPlanesGeneric}
+var generic = kernel{name: "generic", isa: cpu.Generic, fromPlanes: fromPlanesGeneric, toPlanes: toPlanesGeneric}
 
 func fromPlanesGeneric(n int, dst, src *float32, plane int) {
 	d, s := unsafe.Slice(dst, n*4*Rows), unsafe.Slice(src, (Rows-1)*plane+n*4)

@@ -6,7 +6,7 @@ import "github.com/nonet-go/nonet/internal/cpu"
 
 // kernels lists the kernels in order of preference.
 var kernels = []kernel{
-	{"avx512", cpu.AVX512, fromPlanesAVX512, toPlanesAVX512},
-	{"avx2", cpu.AVX2, fromPlanesAVX2, toPlanesAVX2},
+	{name: "avx512", isa: cpu.AVX512, fromPlanes: fromPlanesAVX512, toPlanes: toPlanesAVX512},
+	{name: "avx2", isa: cpu.AVX2, fromPlanes: fromPlanesAVX2, toPlanes: toPlanesAVX2},
 	generic,
 }

@@ -6,6 +6,6 @@ import "github.com/nonet-go/nonet/internal/cpu"
 
 // kernels lists the kernels in order of preference.
 var kernels = []kernel{
-	{"neon", cpu.NEON, fromPlanesNEON, toPlanesNEON},
+	{name: "neon", isa: cpu.NEON, fromPlanes: fromPlanesNEON, toPlanes: toPlanesNEON},
 	generic,
 }

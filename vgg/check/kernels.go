@@ -3,12 +3,10 @@ package check
 import (
 	"context"
 	"fmt"
-	"math"
 
 	"github.com/nonet-go/nonet/conv3x3"
 	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/gemm"
-	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/internal/half"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/seeded"
@@ -31,7 +29,7 @@ func Kernels(ctx context.Context) ([]Row, error) {
 	k := &kernels{ctx: ctx, team: parallel.NewTeam(2)}
 	k.team.Begin()
 	defer k.team.End()
-	for _, family := range []func(){k.convolutions, k.products, k.connected, k.pools, k.elementwise} {
+	for _, family := range []func(){k.convolutions, k.products, k.connected, k.pools, k.vectors} {
 		if family(); k.err != nil {
 			return nil, fmt.Errorf("check: kernels: %w", k.err)
 		}
@@ -201,30 +199,6 @@ func (k *kernels) pools() {
 	unblock(full, back, n, c, h, w)
 	want, _ = ref.LRNGrad(ref.VGGLRN, n, c, h*w, x, dz)
 	k.row("normalisation", "gradient", err, full, want)
-}
-
-func (k *kernels) elementwise() {
-	const n = 21 * 16
-	x, dx, g := random(17, n), random(18, n), random(19, n)
-	x[0] = float32(math.Inf(-1))
-	relu := append([]float32(nil), x...)
-	elementwise.ReLU(relu)
-	k.exact("elementwise", "ReLU", nil, relu, ref.ReLU(x))
-	through := append([]float32(nil), dx...)
-	elementwise.ReLUGrad(through, x)
-	k.exact("elementwise", "gradient of the ReLU", nil, through, ref.ReLUGrad(x, dx))
-	var sum [16]float32
-	elementwise.SumPixels(&sum, dx)
-	want := make([]float64, 16)
-	for i, v := range dx {
-		want[i%16] += float64(v)
-	}
-	k.row("elementwise", "sums of a bias gradient", nil, sum[:], want)
-	w64, v64 := ref.Float64(g), ref.Float64(dx)
-	ref.SGD(w64, v64, ref.Float64(dx), 0.01, 0.9, 5e-4)
-	weights, moment := append([]float32(nil), g...), append([]float32(nil), dx...)
-	elementwise.SGD(weights, moment, append([]float32(nil), dx...), 0.01, 0.9, 5e-4)
-	k.row("elementwise", "gradient descent", nil, weights, w64)
 }
 
 // blocked converts n pictures from NCHW.

@@ -1,6 +1,6 @@
 //go:build purego || !(amd64 || arm64)
 
-package elementwise
+package optimiser
 
 // kernels lists the kernels in order of preference.
 var kernels = []kernel{generic}

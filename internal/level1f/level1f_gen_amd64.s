@@ -2,164 +2,14 @@
 
 //go:build !purego
 
-// func reluAVX2(n int, x *float32)
-// Requires: AVX
-TEXT ·reluAVX2(SB), $0-16
-	MOVQ   n+0(FP), CX
-	MOVQ   x+8(FP), SI
-	VXORPS X0, X0, X0
-
-block:
-	VMAXPS  (SI), Y0, Y1
-	VMOVUPS Y1, (SI)
-	VMAXPS  32(SI), Y0, Y1
-	VMOVUPS Y1, 32(SI)
-	ADDQ    $0x40, SI
-	DECQ    CX
-	JNZ     block
-	VZEROUPPER
-	RET
-
-// func copyRowsAVX2(n int, rows int, dst *float32, src *float32, dstStride int, srcStride int, ahead int)
-// Requires: AVX, MMX+
-TEXT ·copyRowsAVX2(SB), $0-56
-	MOVQ n+0(FP), CX
-	MOVQ rows+8(FP), DX
-	MOVQ dst+16(FP), DI
-	MOVQ src+24(FP), SI
-	MOVQ dstStride+32(FP), R8
-	MOVQ srcStride+40(FP), R9
-	MOVQ ahead+48(FP), R10
-
-row:
-	MOVQ CX, AX
-	MOVQ DI, R11
-	MOVQ SI, R12
-
-block:
-	PREFETCHT1 (R12)(R10*1)
-	VMOVUPS    (R12), Y0
-	VMOVUPS    Y0, (R11)
-	VMOVUPS    32(R12), Y0
-	VMOVUPS    Y0, 32(R11)
-	ADDQ       $0x40, R12
-	ADDQ       $0x40, R11
-	DECQ       AX
-	JNZ        block
-	ADDQ       R9, SI
-	ADDQ       R8, DI
-	DECQ       DX
-	JNZ        row
-	VZEROUPPER
-	RET
-
-// func copyPanels1xAVX2(n int, dst *float32, src *float32, panel int, ld int)
-// Requires: AVX
-TEXT ·copyPanels1xAVX2(SB), $0-40
-	MOVQ n+0(FP), CX
-	MOVQ dst+8(FP), DI
-	MOVQ src+16(FP), SI
-	MOVQ panel+24(FP), DX
-	MOVQ ld+32(FP), R8
-	SHLQ $0x02, R8
-	LEAQ (R8)(R8*2), R9
-	SHLQ $0x02, DX
-
-block:
-	VMOVUPS (SI), Y0
-	VMOVUPS 32(SI), Y1
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	ADDQ    $0x40, SI
-	ADDQ    DX, DI
-	DECQ    CX
-	JNZ     block
-	VZEROUPPER
-	RET
-
-// func copyPanels8xAVX2(n int, dst *float32, src *float32, panel int, ld int)
-// Requires: AVX
-TEXT ·copyPanels8xAVX2(SB), $0-40
-	MOVQ n+0(FP), CX
-	MOVQ dst+8(FP), DI
-	MOVQ src+16(FP), SI
-	MOVQ panel+24(FP), DX
-	MOVQ ld+32(FP), R8
-	SHLQ $0x02, R8
-	LEAQ (R8)(R8*2), R9
-	LEAQ (SI)(R8*4), R10
-	SHLQ $0x02, DX
-
-block:
-	VMOVUPS (SI), Y0
-	VMOVUPS 32(SI), Y1
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS (SI)(R8*1), Y0
-	VMOVUPS 32(SI)(R8*1), Y1
-	VMOVUPS Y0, 64(DI)
-	VMOVUPS Y1, 96(DI)
-	VMOVUPS (SI)(R8*2), Y0
-	VMOVUPS 32(SI)(R8*2), Y1
-	VMOVUPS Y0, 128(DI)
-	VMOVUPS Y1, 160(DI)
-	VMOVUPS (SI)(R9*1), Y0
-	VMOVUPS 32(SI)(R9*1), Y1
-	VMOVUPS Y0, 192(DI)
-	VMOVUPS Y1, 224(DI)
-	VMOVUPS (R10), Y0
-	VMOVUPS 32(R10), Y1
-	VMOVUPS Y0, 256(DI)
-	VMOVUPS Y1, 288(DI)
-	VMOVUPS (R10)(R8*1), Y0
-	VMOVUPS 32(R10)(R8*1), Y1
-	VMOVUPS Y0, 320(DI)
-	VMOVUPS Y1, 352(DI)
-	VMOVUPS (R10)(R8*2), Y0
-	VMOVUPS 32(R10)(R8*2), Y1
-	VMOVUPS Y0, 384(DI)
-	VMOVUPS Y1, 416(DI)
-	VMOVUPS (R10)(R9*1), Y0
-	VMOVUPS 32(R10)(R9*1), Y1
-	VMOVUPS Y0, 448(DI)
-	VMOVUPS Y1, 480(DI)
-	ADDQ    $0x40, SI
-	ADDQ    $0x40, R10
-	ADDQ    DX, DI
-	DECQ    CX
-	JNZ     block
-	VZEROUPPER
-	RET
-
-// func addAVX2(n int, dst *float32, x *float32)
-// Requires: AVX
-TEXT ·addAVX2(SB), $0-24
-	MOVQ n+0(FP), CX
-	MOVQ dst+8(FP), DI
-	MOVQ x+16(FP), SI
-
-block:
-	VMOVUPS (SI), Y0
-	VADDPS  (DI), Y0, Y0
-	VMOVUPS Y0, (DI)
-	VMOVUPS 32(SI), Y0
-	VADDPS  32(DI), Y0, Y0
-	VMOVUPS Y0, 32(DI)
-	ADDQ    $0x40, DI
-	ADDQ    $0x40, SI
-	DECQ    CX
-	JNZ     block
-	VZEROUPPER
-	RET
-
-// func addRows1xAVX2(n int, y *float32, x *float32, b *float32, ldb int)
+// func axpyf1AVX2(n int, y *float32, x *float32, a *float32, lda int)
 // Requires: AVX, FMA3
-TEXT ·addRows1xAVX2(SB), $0-40
+TEXT ·axpyf1AVX2(SB), $0-40
 	MOVQ         n+0(FP), CX
 	MOVQ         y+8(FP), DI
 	MOVQ         x+16(FP), SI
-	MOVQ         b+24(FP), DX
-	MOVQ         ldb+32(FP), R8
+	MOVQ         a+24(FP), DX
+	MOVQ         lda+32(FP), R8
 	SHLQ         $0x02, R8
 	LEAQ         (R8)(R8*2), R9
 	VBROADCASTSS (SI), Y0
@@ -178,14 +28,14 @@ block:
 	VZEROUPPER
 	RET
 
-// func addRows8xAVX2(n int, y *float32, x *float32, b *float32, ldb int)
+// func axpyf8AVX2(n int, y *float32, x *float32, a *float32, lda int)
 // Requires: AVX, FMA3
-TEXT ·addRows8xAVX2(SB), $0-40
+TEXT ·axpyf8AVX2(SB), $0-40
 	MOVQ         n+0(FP), CX
 	MOVQ         y+8(FP), DI
 	MOVQ         x+16(FP), SI
-	MOVQ         b+24(FP), DX
-	MOVQ         ldb+32(FP), R8
+	MOVQ         a+24(FP), DX
+	MOVQ         lda+32(FP), R8
 	SHLQ         $0x02, R8
 	LEAQ         (R8)(R8*2), R9
 	LEAQ         (DX)(R8*4), R10
@@ -227,14 +77,14 @@ block:
 	VZEROUPPER
 	RET
 
-// func addDotsAVX2(n int, y *float32, x *float32, b *float32, ldb int)
+// func dotxfAVX2(n int, y *float32, x *float32, a *float32, lda int)
 // Requires: AVX, FMA3
-TEXT ·addDotsAVX2(SB), $0-40
+TEXT ·dotxfAVX2(SB), $0-40
 	MOVQ    n+0(FP), CX
 	MOVQ    y+8(FP), DI
 	MOVQ    x+16(FP), SI
-	MOVQ    b+24(FP), DX
-	MOVQ    ldb+32(FP), R8
+	MOVQ    a+24(FP), DX
+	MOVQ    lda+32(FP), R8
 	SHLQ    $0x02, R8
 	LEAQ    (R8)(R8*2), R9
 	LEAQ    (DX)(R8*4), R10
@@ -455,261 +305,6 @@ block:
 	VZEROUPPER
 	RET
 
-// func reluGradAVX2(n int, dx *float32, x *float32)
-// Requires: AVX
-TEXT ·reluGradAVX2(SB), $0-24
-	MOVQ   n+0(FP), CX
-	MOVQ   dx+8(FP), DI
-	MOVQ   x+16(FP), SI
-	VXORPS X0, X0, X0
-
-block:
-	VMOVUPS (SI), Y1
-	VMOVUPS (DI), Y2
-	VCMPPS  $0x16, Y0, Y1, Y3
-	VANDPS  Y3, Y2, Y2
-	VMOVUPS Y2, (DI)
-	VMOVUPS 32(SI), Y1
-	VMOVUPS 32(DI), Y2
-	VCMPPS  $0x16, Y0, Y1, Y3
-	VANDPS  Y3, Y2, Y2
-	VMOVUPS Y2, 32(DI)
-	ADDQ    $0x40, DI
-	ADDQ    $0x40, SI
-	DECQ    CX
-	JNZ     block
-	VZEROUPPER
-	RET
-
-// func sumPixelsAVX2(n int, sum *float32, x *float32)
-// Requires: AVX
-TEXT ·sumPixelsAVX2(SB), $0-24
-	MOVQ   n+0(FP), CX
-	MOVQ   sum+8(FP), DI
-	MOVQ   x+16(FP), SI
-	VXORPS X0, X0, X0
-	VXORPS X1, X1, X1
-
-pixel:
-	VADDPS  (SI), Y0, Y0
-	VADDPS  32(SI), Y1, Y1
-	ADDQ    $0x40, SI
-	DECQ    CX
-	JNZ     pixel
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VZEROUPPER
-	RET
-
-// func sgdAVX2(n int, w *float32, v *float32, grad *float32, rate float32, momentum float32, decay float32)
-// Requires: AVX, FMA3
-TEXT ·sgdAVX2(SB), $0-44
-	MOVQ         n+0(FP), CX
-	MOVQ         w+8(FP), DI
-	MOVQ         v+16(FP), SI
-	MOVQ         grad+24(FP), DX
-	VBROADCASTSS rate+32(FP), Y0
-	VBROADCASTSS momentum+36(FP), Y1
-	VBROADCASTSS decay+40(FP), Y2
-
-block:
-	VMOVUPS      (DX), Y4
-	VMOVUPS      (DI), Y3
-	VFMADD231PS  Y2, Y3, Y4
-	VFMADD231PS  (SI), Y1, Y4
-	VMOVUPS      Y4, (SI)
-	VFNMADD231PS Y0, Y4, Y3
-	VMOVUPS      Y3, (DI)
-	VMOVUPS      32(DX), Y4
-	VMOVUPS      32(DI), Y3
-	VFMADD231PS  Y2, Y3, Y4
-	VFMADD231PS  32(SI), Y1, Y4
-	VMOVUPS      Y4, 32(SI)
-	VFNMADD231PS Y0, Y4, Y3
-	VMOVUPS      Y3, 32(DI)
-	ADDQ         $0x40, DI
-	ADDQ         $0x40, SI
-	ADDQ         $0x40, DX
-	DECQ         CX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func sgdProduct1xAVX2(n int, taps int, w *float32, v *float32, a *float32, x *float32, ld int, row int, rate float32, momentum float32, decay float32)
-// Requires: AVX, FMA3, MMX+
-TEXT ·sgdProduct1xAVX2(SB), $0-76
-	MOVQ         n+0(FP), CX
-	MOVQ         taps+8(FP), R8
-	MOVQ         w+16(FP), DI
-	MOVQ         v+24(FP), SI
-	MOVQ         a+32(FP), DX
-	MOVQ         x+40(FP), BX
-	MOVQ         ld+48(FP), R10
-	MOVQ         row+56(FP), R9
-	SHLQ         $0x02, R8
-	SHLQ         $0x02, R10
-	SHLQ         $0x02, R9
-	LEAQ         (R8)(R8*2), R13
-	LEAQ         (R10)(R10*2), R15
-	VBROADCASTSS rate+64(FP), Y0
-	VBROADCASTSS momentum+68(FP), Y1
-	VBROADCASTSS decay+72(FP), Y2
-	LEAQ         (DX)(R8*1), R12
-
-block:
-	VXORPS X7, X7, X7
-	VXORPS X8, X8, X8
-	MOVQ   BX, AX
-	MOVQ   DX, R11
-
-tap:
-	VMOVUPS      (AX), Y5
-	VMOVUPS      32(AX), Y6
-	VBROADCASTSS (R11), Y4
-	VFMADD231PS  Y5, Y4, Y7
-	VFMADD231PS  Y6, Y4, Y8
-	ADDQ         $0x04, R11
-	ADDQ         R9, AX
-	CMPQ         R11, R12
-	JNE          tap
-	PREFETCHT0   256(DI)
-	PREFETCHT0   256(SI)
-	VMOVUPS      (DI), Y3
-	VFMADD231PS  Y2, Y3, Y7
-	VFMADD231PS  (SI), Y1, Y7
-	VMOVUPS      Y7, (SI)
-	VFNMADD231PS Y0, Y7, Y3
-	VMOVUPS      Y3, (DI)
-	VMOVUPS      32(DI), Y3
-	VFMADD231PS  Y2, Y3, Y8
-	VFMADD231PS  32(SI), Y1, Y8
-	VMOVUPS      Y8, 32(SI)
-	VFNMADD231PS Y0, Y8, Y3
-	VMOVUPS      Y3, 32(DI)
-	ADDQ         $0x40, DI
-	ADDQ         $0x40, SI
-	ADDQ         $0x40, BX
-	DECQ         CX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func sgdProduct4xAVX2(n int, taps int, w *float32, v *float32, a *float32, x *float32, ld int, row int, rate float32, momentum float32, decay float32)
-// Requires: AVX, FMA3, MMX+
-TEXT ·sgdProduct4xAVX2(SB), $0-76
-	MOVQ         n+0(FP), CX
-	MOVQ         taps+8(FP), R8
-	MOVQ         w+16(FP), DI
-	MOVQ         v+24(FP), SI
-	MOVQ         a+32(FP), DX
-	MOVQ         x+40(FP), BX
-	MOVQ         ld+48(FP), R10
-	MOVQ         row+56(FP), R9
-	SHLQ         $0x02, R8
-	SHLQ         $0x02, R10
-	SHLQ         $0x02, R9
-	LEAQ         (R8)(R8*2), R13
-	LEAQ         (R10)(R10*2), R15
-	VBROADCASTSS rate+64(FP), Y0
-	VBROADCASTSS momentum+68(FP), Y1
-	VBROADCASTSS decay+72(FP), Y2
-	LEAQ         (DX)(R8*1), R12
-
-block:
-	VXORPS X7, X7, X7
-	VXORPS X8, X8, X8
-	VXORPS X9, X9, X9
-	VXORPS X10, X10, X10
-	VXORPS X11, X11, X11
-	VXORPS X12, X12, X12
-	VXORPS X13, X13, X13
-	VXORPS X14, X14, X14
-	MOVQ   BX, AX
-	MOVQ   DX, R11
-
-tap:
-	VMOVUPS      (AX), Y5
-	VMOVUPS      32(AX), Y6
-	VBROADCASTSS (R11), Y4
-	VFMADD231PS  Y5, Y4, Y7
-	VFMADD231PS  Y6, Y4, Y8
-	VBROADCASTSS (R11)(R8*1), Y4
-	VFMADD231PS  Y5, Y4, Y9
-	VFMADD231PS  Y6, Y4, Y10
-	VBROADCASTSS (R11)(R8*2), Y4
-	VFMADD231PS  Y5, Y4, Y11
-	VFMADD231PS  Y6, Y4, Y12
-	VBROADCASTSS (R11)(R13*1), Y4
-	VFMADD231PS  Y5, Y4, Y13
-	VFMADD231PS  Y6, Y4, Y14
-	ADDQ         $0x04, R11
-	ADDQ         R9, AX
-	CMPQ         R11, R12
-	JNE          tap
-	PREFETCHT0   256(DI)
-	PREFETCHT0   256(SI)
-	PREFETCHT0   256(DI)(R10*1)
-	PREFETCHT0   256(SI)(R10*1)
-	PREFETCHT0   256(DI)(R10*2)
-	PREFETCHT0   256(SI)(R10*2)
-	PREFETCHT0   256(DI)(R15*1)
-	PREFETCHT0   256(SI)(R15*1)
-	VMOVUPS      (DI), Y3
-	VFMADD231PS  Y2, Y3, Y7
-	VFMADD231PS  (SI), Y1, Y7
-	VMOVUPS      Y7, (SI)
-	VFNMADD231PS Y0, Y7, Y3
-	VMOVUPS      Y3, (DI)
-	VMOVUPS      32(DI), Y3
-	VFMADD231PS  Y2, Y3, Y8
-	VFMADD231PS  32(SI), Y1, Y8
-	VMOVUPS      Y8, 32(SI)
-	VFNMADD231PS Y0, Y8, Y3
-	VMOVUPS      Y3, 32(DI)
-	VMOVUPS      (DI)(R10*1), Y3
-	VFMADD231PS  Y2, Y3, Y9
-	VFMADD231PS  (SI)(R10*1), Y1, Y9
-	VMOVUPS      Y9, (SI)(R10*1)
-	VFNMADD231PS Y0, Y9, Y3
-	VMOVUPS      Y3, (DI)(R10*1)
-	VMOVUPS      32(DI)(R10*1), Y3
-	VFMADD231PS  Y2, Y3, Y10
-	VFMADD231PS  32(SI)(R10*1), Y1, Y10
-	VMOVUPS      Y10, 32(SI)(R10*1)
-	VFNMADD231PS Y0, Y10, Y3
-	VMOVUPS      Y3, 32(DI)(R10*1)
-	VMOVUPS      (DI)(R10*2), Y3
-	VFMADD231PS  Y2, Y3, Y11
-	VFMADD231PS  (SI)(R10*2), Y1, Y11
-	VMOVUPS      Y11, (SI)(R10*2)
-	VFNMADD231PS Y0, Y11, Y3
-	VMOVUPS      Y3, (DI)(R10*2)
-	VMOVUPS      32(DI)(R10*2), Y3
-	VFMADD231PS  Y2, Y3, Y12
-	VFMADD231PS  32(SI)(R10*2), Y1, Y12
-	VMOVUPS      Y12, 32(SI)(R10*2)
-	VFNMADD231PS Y0, Y12, Y3
-	VMOVUPS      Y3, 32(DI)(R10*2)
-	VMOVUPS      (DI)(R15*1), Y3
-	VFMADD231PS  Y2, Y3, Y13
-	VFMADD231PS  (SI)(R15*1), Y1, Y13
-	VMOVUPS      Y13, (SI)(R15*1)
-	VFNMADD231PS Y0, Y13, Y3
-	VMOVUPS      Y3, (DI)(R15*1)
-	VMOVUPS      32(DI)(R15*1), Y3
-	VFMADD231PS  Y2, Y3, Y14
-	VFMADD231PS  32(SI)(R15*1), Y1, Y14
-	VMOVUPS      Y14, 32(SI)(R15*1)
-	VFNMADD231PS Y0, Y14, Y3
-	VMOVUPS      Y3, 32(DI)(R15*1)
-	ADDQ         $0x40, DI
-	ADDQ         $0x40, SI
-	ADDQ         $0x40, BX
-	DECQ         CX
-	JNZ          block
-	VZEROUPPER
-	RET
-
 // func dotsAVX2(n int, sums *float32, w *float32, x *float32, ldw int)
 // Requires: AVX, FMA3, MMX+
 TEXT ·dotsAVX2(SB), $0-40
@@ -915,139 +510,14 @@ block4:
 	VZEROUPPER
 	RET
 
-// func reluAVX512(n int, x *float32)
+// func axpyf1AVX512(n int, y *float32, x *float32, a *float32, lda int)
 // Requires: AVX, AVX512F
-TEXT ·reluAVX512(SB), $0-16
-	MOVQ   n+0(FP), CX
-	MOVQ   x+8(FP), SI
-	VPXORD Z0, Z0, Z0
-
-block:
-	VMAXPS  (SI), Z0, Z1
-	VMOVUPS Z1, (SI)
-	ADDQ    $0x40, SI
-	DECQ    CX
-	JNZ     block
-	VZEROUPPER
-	RET
-
-// func copyRowsAVX512(n int, rows int, dst *float32, src *float32, dstStride int, srcStride int, ahead int)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·copyRowsAVX512(SB), $0-56
-	MOVQ n+0(FP), CX
-	MOVQ rows+8(FP), DX
-	MOVQ dst+16(FP), DI
-	MOVQ src+24(FP), SI
-	MOVQ dstStride+32(FP), R8
-	MOVQ srcStride+40(FP), R9
-	MOVQ ahead+48(FP), R10
-
-row:
-	MOVQ CX, AX
-	MOVQ DI, R11
-	MOVQ SI, R12
-
-block:
-	PREFETCHT1 (R12)(R10*1)
-	VMOVUPS    (R12), Z0
-	VMOVUPS    Z0, (R11)
-	ADDQ       $0x40, R12
-	ADDQ       $0x40, R11
-	DECQ       AX
-	JNZ        block
-	ADDQ       R9, SI
-	ADDQ       R8, DI
-	DECQ       DX
-	JNZ        row
-	VZEROUPPER
-	RET
-
-// func copyPanels1xAVX512(n int, dst *float32, src *float32, panel int, ld int)
-// Requires: AVX, AVX512F
-TEXT ·copyPanels1xAVX512(SB), $0-40
-	MOVQ n+0(FP), CX
-	MOVQ dst+8(FP), DI
-	MOVQ src+16(FP), SI
-	MOVQ panel+24(FP), DX
-	MOVQ ld+32(FP), R8
-	SHLQ $0x02, R8
-	LEAQ (R8)(R8*2), R9
-	SHLQ $0x02, DX
-
-block:
-	VMOVUPS (SI), Z0
-	VMOVUPS Z0, (DI)
-	ADDQ    $0x40, SI
-	ADDQ    DX, DI
-	DECQ    CX
-	JNZ     block
-	VZEROUPPER
-	RET
-
-// func copyPanels8xAVX512(n int, dst *float32, src *float32, panel int, ld int)
-// Requires: AVX, AVX512F
-TEXT ·copyPanels8xAVX512(SB), $0-40
-	MOVQ n+0(FP), CX
-	MOVQ dst+8(FP), DI
-	MOVQ src+16(FP), SI
-	MOVQ panel+24(FP), DX
-	MOVQ ld+32(FP), R8
-	SHLQ $0x02, R8
-	LEAQ (R8)(R8*2), R9
-	LEAQ (SI)(R8*4), R10
-	SHLQ $0x02, DX
-
-block:
-	VMOVUPS (SI), Z0
-	VMOVUPS Z0, (DI)
-	VMOVUPS (SI)(R8*1), Z0
-	VMOVUPS Z0, 64(DI)
-	VMOVUPS (SI)(R8*2), Z0
-	VMOVUPS Z0, 128(DI)
-	VMOVUPS (SI)(R9*1), Z0
-	VMOVUPS Z0, 192(DI)
-	VMOVUPS (R10), Z0
-	VMOVUPS Z0, 256(DI)
-	VMOVUPS (R10)(R8*1), Z0
-	VMOVUPS Z0, 320(DI)
-	VMOVUPS (R10)(R8*2), Z0
-	VMOVUPS Z0, 384(DI)
-	VMOVUPS (R10)(R9*1), Z0
-	VMOVUPS Z0, 448(DI)
-	ADDQ    $0x40, SI
-	ADDQ    $0x40, R10
-	ADDQ    DX, DI
-	DECQ    CX
-	JNZ     block
-	VZEROUPPER
-	RET
-
-// func addAVX512(n int, dst *float32, x *float32)
-// Requires: AVX, AVX512F
-TEXT ·addAVX512(SB), $0-24
-	MOVQ n+0(FP), CX
-	MOVQ dst+8(FP), DI
-	MOVQ x+16(FP), SI
-
-block:
-	VMOVUPS (SI), Z0
-	VADDPS  (DI), Z0, Z0
-	VMOVUPS Z0, (DI)
-	ADDQ    $0x40, DI
-	ADDQ    $0x40, SI
-	DECQ    CX
-	JNZ     block
-	VZEROUPPER
-	RET
-
-// func addRows1xAVX512(n int, y *float32, x *float32, b *float32, ldb int)
-// Requires: AVX, AVX512F
-TEXT ·addRows1xAVX512(SB), $0-40
+TEXT ·axpyf1AVX512(SB), $0-40
 	MOVQ         n+0(FP), CX
 	MOVQ         y+8(FP), DI
 	MOVQ         x+16(FP), SI
-	MOVQ         b+24(FP), DX
-	MOVQ         ldb+32(FP), R8
+	MOVQ         a+24(FP), DX
+	MOVQ         lda+32(FP), R8
 	SHLQ         $0x02, R8
 	LEAQ         (R8)(R8*2), R9
 	VBROADCASTSS (SI), Z0
@@ -1063,14 +533,14 @@ block:
 	VZEROUPPER
 	RET
 
-// func addRows8xAVX512(n int, y *float32, x *float32, b *float32, ldb int)
+// func axpyf8AVX512(n int, y *float32, x *float32, a *float32, lda int)
 // Requires: AVX, AVX512F
-TEXT ·addRows8xAVX512(SB), $0-40
+TEXT ·axpyf8AVX512(SB), $0-40
 	MOVQ         n+0(FP), CX
 	MOVQ         y+8(FP), DI
 	MOVQ         x+16(FP), SI
-	MOVQ         b+24(FP), DX
-	MOVQ         ldb+32(FP), R8
+	MOVQ         a+24(FP), DX
+	MOVQ         lda+32(FP), R8
 	SHLQ         $0x02, R8
 	LEAQ         (R8)(R8*2), R9
 	LEAQ         (DX)(R8*4), R10
@@ -1102,14 +572,14 @@ block:
 	VZEROUPPER
 	RET
 
-// func addDotsAVX512(n int, y *float32, x *float32, b *float32, ldb int)
+// func dotxfAVX512(n int, y *float32, x *float32, a *float32, lda int)
 // Requires: AVX, AVX512F
-TEXT ·addDotsAVX512(SB), $0-40
+TEXT ·dotxfAVX512(SB), $0-40
 	MOVQ    n+0(FP), CX
 	MOVQ    y+8(FP), DI
 	MOVQ    x+16(FP), SI
-	MOVQ    b+24(FP), DX
-	MOVQ    ldb+32(FP), R8
+	MOVQ    a+24(FP), DX
+	MOVQ    lda+32(FP), R8
 	SHLQ    $0x02, R8
 	LEAQ    (R8)(R8*2), R9
 	LEAQ    (DX)(R8*4), R10
@@ -1257,204 +727,6 @@ block:
 	DECQ         CX
 	JNZ          block
 	VMOVUPS      Z0, (DI)
-	VZEROUPPER
-	RET
-
-// func reluGradAVX512(n int, dx *float32, x *float32)
-// Requires: AVX, AVX512F
-TEXT ·reluGradAVX512(SB), $0-24
-	MOVQ   n+0(FP), CX
-	MOVQ   dx+8(FP), DI
-	MOVQ   x+16(FP), SI
-	VPXORD Z0, Z0, Z0
-
-block:
-	VMOVUPS   (SI), Z1
-	VMOVUPS   (DI), Z2
-	VCMPPS    $0x16, Z0, Z1, K1
-	VMOVAPS.Z Z2, K1, Z2
-	VMOVUPS   Z2, (DI)
-	ADDQ      $0x40, DI
-	ADDQ      $0x40, SI
-	DECQ      CX
-	JNZ       block
-	VZEROUPPER
-	RET
-
-// func sumPixelsAVX512(n int, sum *float32, x *float32)
-// Requires: AVX, AVX512F
-TEXT ·sumPixelsAVX512(SB), $0-24
-	MOVQ   n+0(FP), CX
-	MOVQ   sum+8(FP), DI
-	MOVQ   x+16(FP), SI
-	VPXORD Z0, Z0, Z0
-
-pixel:
-	VADDPS  (SI), Z0, Z0
-	ADDQ    $0x40, SI
-	DECQ    CX
-	JNZ     pixel
-	VMOVUPS Z0, (DI)
-	VZEROUPPER
-	RET
-
-// func sgdAVX512(n int, w *float32, v *float32, grad *float32, rate float32, momentum float32, decay float32)
-// Requires: AVX, AVX512F
-TEXT ·sgdAVX512(SB), $0-44
-	MOVQ         n+0(FP), CX
-	MOVQ         w+8(FP), DI
-	MOVQ         v+16(FP), SI
-	MOVQ         grad+24(FP), DX
-	VBROADCASTSS rate+32(FP), Z0
-	VBROADCASTSS momentum+36(FP), Z1
-	VBROADCASTSS decay+40(FP), Z2
-
-block:
-	VMOVUPS      (DX), Z4
-	VMOVUPS      (DI), Z3
-	VFMADD231PS  Z2, Z3, Z4
-	VFMADD231PS  (SI), Z1, Z4
-	VMOVUPS      Z4, (SI)
-	VFNMADD231PS Z0, Z4, Z3
-	VMOVUPS      Z3, (DI)
-	ADDQ         $0x40, DI
-	ADDQ         $0x40, SI
-	ADDQ         $0x40, DX
-	DECQ         CX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func sgdProduct1xAVX512(n int, taps int, w *float32, v *float32, a *float32, x *float32, ld int, row int, rate float32, momentum float32, decay float32)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·sgdProduct1xAVX512(SB), $0-76
-	MOVQ         n+0(FP), CX
-	MOVQ         taps+8(FP), R8
-	MOVQ         w+16(FP), DI
-	MOVQ         v+24(FP), SI
-	MOVQ         a+32(FP), DX
-	MOVQ         x+40(FP), BX
-	MOVQ         ld+48(FP), R10
-	MOVQ         row+56(FP), R9
-	SHLQ         $0x02, R8
-	SHLQ         $0x02, R10
-	SHLQ         $0x02, R9
-	LEAQ         (R8)(R8*2), R13
-	LEAQ         (R10)(R10*2), R15
-	VBROADCASTSS rate+64(FP), Z0
-	VBROADCASTSS momentum+68(FP), Z1
-	VBROADCASTSS decay+72(FP), Z2
-	LEAQ         (DX)(R8*1), R12
-
-block:
-	VPXORD Z6, Z6, Z6
-	MOVQ   BX, AX
-	MOVQ   DX, R11
-
-tap:
-	VMOVUPS      (AX), Z5
-	VBROADCASTSS (R11), Z4
-	VFMADD231PS  Z5, Z4, Z6
-	ADDQ         $0x04, R11
-	ADDQ         R9, AX
-	CMPQ         R11, R12
-	JNE          tap
-	PREFETCHT0   256(DI)
-	PREFETCHT0   256(SI)
-	VMOVUPS      (DI), Z3
-	VFMADD231PS  Z2, Z3, Z6
-	VFMADD231PS  (SI), Z1, Z6
-	VMOVUPS      Z6, (SI)
-	VFNMADD231PS Z0, Z6, Z3
-	VMOVUPS      Z3, (DI)
-	ADDQ         $0x40, DI
-	ADDQ         $0x40, SI
-	ADDQ         $0x40, BX
-	DECQ         CX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func sgdProduct4xAVX512(n int, taps int, w *float32, v *float32, a *float32, x *float32, ld int, row int, rate float32, momentum float32, decay float32)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·sgdProduct4xAVX512(SB), $0-76
-	MOVQ         n+0(FP), CX
-	MOVQ         taps+8(FP), R8
-	MOVQ         w+16(FP), DI
-	MOVQ         v+24(FP), SI
-	MOVQ         a+32(FP), DX
-	MOVQ         x+40(FP), BX
-	MOVQ         ld+48(FP), R10
-	MOVQ         row+56(FP), R9
-	SHLQ         $0x02, R8
-	SHLQ         $0x02, R10
-	SHLQ         $0x02, R9
-	LEAQ         (R8)(R8*2), R13
-	LEAQ         (R10)(R10*2), R15
-	VBROADCASTSS rate+64(FP), Z0
-	VBROADCASTSS momentum+68(FP), Z1
-	VBROADCASTSS decay+72(FP), Z2
-	LEAQ         (DX)(R8*1), R12
-
-block:
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	MOVQ   BX, AX
-	MOVQ   DX, R11
-
-tap:
-	VMOVUPS      (AX), Z5
-	VBROADCASTSS (R11), Z4
-	VFMADD231PS  Z5, Z4, Z6
-	VBROADCASTSS (R11)(R8*1), Z4
-	VFMADD231PS  Z5, Z4, Z7
-	VBROADCASTSS (R11)(R8*2), Z4
-	VFMADD231PS  Z5, Z4, Z8
-	VBROADCASTSS (R11)(R13*1), Z4
-	VFMADD231PS  Z5, Z4, Z9
-	ADDQ         $0x04, R11
-	ADDQ         R9, AX
-	CMPQ         R11, R12
-	JNE          tap
-	PREFETCHT0   256(DI)
-	PREFETCHT0   256(SI)
-	PREFETCHT0   256(DI)(R10*1)
-	PREFETCHT0   256(SI)(R10*1)
-	PREFETCHT0   256(DI)(R10*2)
-	PREFETCHT0   256(SI)(R10*2)
-	PREFETCHT0   256(DI)(R15*1)
-	PREFETCHT0   256(SI)(R15*1)
-	VMOVUPS      (DI), Z3
-	VFMADD231PS  Z2, Z3, Z6
-	VFMADD231PS  (SI), Z1, Z6
-	VMOVUPS      Z6, (SI)
-	VFNMADD231PS Z0, Z6, Z3
-	VMOVUPS      Z3, (DI)
-	VMOVUPS      (DI)(R10*1), Z3
-	VFMADD231PS  Z2, Z3, Z7
-	VFMADD231PS  (SI)(R10*1), Z1, Z7
-	VMOVUPS      Z7, (SI)(R10*1)
-	VFNMADD231PS Z0, Z7, Z3
-	VMOVUPS      Z3, (DI)(R10*1)
-	VMOVUPS      (DI)(R10*2), Z3
-	VFMADD231PS  Z2, Z3, Z8
-	VFMADD231PS  (SI)(R10*2), Z1, Z8
-	VMOVUPS      Z8, (SI)(R10*2)
-	VFNMADD231PS Z0, Z8, Z3
-	VMOVUPS      Z3, (DI)(R10*2)
-	VMOVUPS      (DI)(R15*1), Z3
-	VFMADD231PS  Z2, Z3, Z9
-	VFMADD231PS  (SI)(R15*1), Z1, Z9
-	VMOVUPS      Z9, (SI)(R15*1)
-	VFNMADD231PS Z0, Z9, Z3
-	VMOVUPS      Z3, (DI)(R15*1)
-	ADDQ         $0x40, DI
-	ADDQ         $0x40, SI
-	ADDQ         $0x40, BX
-	DECQ         CX
-	JNZ          block
 	VZEROUPPER
 	RET
 

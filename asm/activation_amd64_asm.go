@@ -1,0 +1,130 @@
+package main
+
+import (
+	"github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// activationKernels emits the loops over activations. n counts blocks of 16 floats.
+func activationKernels(c *build.Context) {
+	for _, isa := range vecISAs {
+		relu(c, isa)
+		reluGrad(c, isa)
+		add(c, isa)
+		sumPixels(c, isa)
+	}
+}
+
+// relu emits x = max(x, 0), where NaN stays NaN. Its Go form is reluGeneric.
+func relu(c *build.Context, isa vecISA) {
+	c.Function("relu" + isa.suffix)
+	c.Doc("relu" + isa.suffix + " sets x = max(x, 0), n blocks of 16; see kernel.relu.")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(n int, x *float32)")
+	n := c.Load(c.Param("n"), reg.RCX)
+	x := c.Load(c.Param("x"), reg.RSI)
+	r := isa.regs
+	zero(c, r[0])
+	c.Label("block")
+	isa.each(func(off int) {
+		// The maximum returns its second source, memory, if that is a NaN.
+		c.VMAXPS(Mem{Base: x, Disp: off}, r[0], r[1])
+		c.VMOVUPS(r[1], Mem{Base: x, Disp: off})
+	})
+	c.ADDQ(Imm(64), x)
+	c.DECQ(n)
+	c.JNZ(LabelRef("block"))
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// reluGrad emits dx = 0 where x ≤ 0. Its Go form is reluGradGeneric.
+func reluGrad(c *build.Context, isa vecISA) {
+	c.Function("reluGrad" + isa.suffix)
+	c.Doc("reluGrad" + isa.suffix + " zeroes dx where x ≤ 0, n blocks of 16; see kernel.reluGrad.")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(n int, dx, x *float32)")
+	n := c.Load(c.Param("n"), reg.RCX)
+	dx := c.Load(c.Param("dx"), reg.RDI)
+	x := c.Load(c.Param("x"), reg.RSI)
+	r := isa.regs
+	zero(c, r[0])
+	c.Label("block")
+	isa.each(func(off int) {
+		c.VMOVUPS(Mem{Base: x, Disp: off}, r[1])
+		c.VMOVUPS(Mem{Base: dx, Disp: off}, r[2])
+		keepOpen(c, isa, r[2], r[1], r[0], r[3])
+		c.VMOVUPS(r[2], Mem{Base: dx, Disp: off})
+	})
+	c.ADDQ(Imm(64), dx)
+	c.ADDQ(Imm(64), x)
+	c.DECQ(n)
+	c.JNZ(LabelRef("block"))
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// keepOpen sets d to 0 where x ≤ 0, which no NaN is; zero holds zeros.
+func keepOpen(c *build.Context, isa vecISA, d, x, zero, mask reg.VecPhysical) {
+	if isa.lanes == 16 {
+		c.VCMPPS(Imm(22), zero, x, reg.K1) // not x ≤ 0, unordered, quiet
+		c.VMOVAPS_Z(d, reg.K1, d)
+		return
+	}
+	c.VCMPPS(Imm(22), zero, x, mask)
+	c.VANDPS(mask, d, d)
+}
+
+// add emits dst += x. Its Go form is addGeneric.
+func add(c *build.Context, isa vecISA) {
+	c.Function("add" + isa.suffix)
+	c.Doc("add" + isa.suffix + " sets dst += x, n blocks of 16; see kernel.add.")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(n int, dst, x *float32)")
+	n := c.Load(c.Param("n"), reg.RCX)
+	dst := c.Load(c.Param("dst"), reg.RDI)
+	x := c.Load(c.Param("x"), reg.RSI)
+	r := isa.regs
+	c.Label("block")
+	isa.each(func(off int) {
+		c.VMOVUPS(Mem{Base: x, Disp: off}, r[0])
+		c.VADDPS(Mem{Base: dst, Disp: off}, r[0], r[0])
+		c.VMOVUPS(r[0], Mem{Base: dst, Disp: off})
+	})
+	c.ADDQ(Imm(64), dst)
+	c.ADDQ(Imm(64), x)
+	c.DECQ(n)
+	c.JNZ(LabelRef("block"))
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// sumPixels emits sum[l] = Σ x[p][l] over n pixels. Its Go form is
+// sumPixelsGeneric.
+func sumPixels(c *build.Context, isa vecISA) {
+	c.Function("sumPixels" + isa.suffix)
+	c.Doc("sumPixels" + isa.suffix + " adds up n pixels of 16 channels; see kernel.sumPixels.")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(n int, sum, x *float32)")
+	n := c.Load(c.Param("n"), reg.RCX)
+	sum := c.Load(c.Param("sum"), reg.RDI)
+	x := c.Load(c.Param("x"), reg.RSI)
+	vecs := 16 / isa.lanes
+	acc := isa.regs[:vecs]
+	for _, a := range acc {
+		zero(c, a)
+	}
+	c.Label("pixel")
+	for v, a := range acc {
+		c.VADDPS(Mem{Base: x, Disp: 4 * isa.lanes * v}, a, a)
+	}
+	c.ADDQ(Imm(64), x)
+	c.DECQ(n)
+	c.JNZ(LabelRef("pixel"))
+	for v, a := range acc {
+		c.VMOVUPS(a, Mem{Base: sum, Disp: 4 * isa.lanes * v})
+	}
+	c.VZEROUPPER()
+	c.RET()
+}

@@ -53,6 +53,7 @@ func (f *directFilter) panel(p int) []float32 {
 type directConv struct {
 	f                      *directFilter
 	n, h, w, pad, oh, ow   int
+	stride                 int
 	planar                 bool // src is NCHW
 	relu                   bool
 	bias                   []float32
@@ -62,7 +63,7 @@ type directConv struct {
 	team                   *parallel.Team
 	scratch                []float32
 	item                   func(worker, item int)
-	dst, src, mask         []float32
+	operands
 }
 
 // patch sets the geometry of the patch.
@@ -99,13 +100,7 @@ func (d *directConv) bind(team *parallel.Team, scratch, bias []float32) error {
 	return nil
 }
 
-func (d *directConv) setBias(bias []float32) error {
-	if len(bias) != d.f.k {
-		return shape.Errorf("conv3x3: %d biases for %d outputs", len(bias), d.f.k)
-	}
-	copy(d.bias, bias)
-	return nil
-}
+func (d *directConv) setBias(bias []float32) error { return setBias(d.bias, bias, d.f.k) }
 
 func (d *directConv) srcLen() int {
 	if d.planar {
@@ -114,11 +109,10 @@ func (d *directConv) srcLen() int {
 	return d.n * layout.Len(d.f.c, d.h, d.w)
 }
 
-// runMasked computes dst and, if there is a mask, takes it through that.
-func (d *directConv) runMasked(ctx context.Context, dst, src, mask []float32) error {
-	d.dst, d.src, d.mask = dst, src, mask
+func (d *directConv) run(ctx context.Context, o operands) error {
+	d.operands = o
 	err := d.team.Run(ctx, d.n*d.oh, d.item)
-	d.dst, d.src, d.mask = nil, nil, nil
+	d.operands = operands{}
 	return err
 }
 
@@ -134,7 +128,7 @@ func (d *directConv) row(worker, item int) {
 			edge := d.pad * d.step
 			clear(to[:edge])
 			clear(to[edge+line:])
-			if from := y + i - d.pad; from >= 0 && from < d.h {
+			if from := y*d.stride + i - d.pad; from >= 0 && from < d.h {
 				copy(to[edge:], src[from*line:][:line])
 			} else {
 				clear(to[edge:][:line])
@@ -143,8 +137,8 @@ func (d *directConv) row(worker, item int) {
 	}
 	plane := d.oh * d.ow * 16
 	kb := d.f.kern.NR
-	o := ukernel.IndirectArgs{Offsets: d.offsets, A: patch, AStep: d.step, LDC: 16, CBlock: plane}
-	if d.relu {
+	o := ukernel.IndirectArgs{Offsets: d.offsets, A: patch, AStep: d.step * d.stride, LDC: 16, CBlock: plane}
+	if d.relu && d.residual == nil {
 		o.Mode = ukernel.ModeReLU
 	}
 	for p := range d.f.panels() {
@@ -152,10 +146,25 @@ func (d *directConv) row(worker, item int) {
 		o.C = d.dst[(picture*layout.Blocks(d.f.k)+p*kb/16)*plane+y*d.ow*16:]
 		d.f.kern.RunM(d.ow, d.f.width(p), &o)
 	}
-	if d.mask != nil {
-		for b := range layout.Blocks(d.f.k) {
-			at := (picture*layout.Blocks(d.f.k)+b)*plane + y*d.ow*16
-			activation.ReLUGrad(d.dst[at:at+d.ow*16], d.mask[at:at+d.ow*16])
+	if d.mask == nil && d.residual == nil {
+		return
+	}
+	for b := range layout.Blocks(d.f.k) {
+		at := (picture*layout.Blocks(d.f.k)+b)*plane + y*d.ow*16
+		d.finish(at, at+d.ow*16)
+	}
+}
+
+// finish adds the residual to a part of the result, or masks it.
+func (d *directConv) finish(at, end int) {
+	dst := d.dst[at:end]
+	if d.residual != nil {
+		activation.Add(dst, d.residual[at:end])
+		if d.relu {
+			activation.ReLU(dst)
 		}
+	}
+	if d.mask != nil {
+		activation.ReLUGrad(dst, d.mask[at:end])
 	}
 }

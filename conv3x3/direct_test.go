@@ -31,15 +31,15 @@ func (p problem) String() string { return fmt.Sprintf("%+v planar=%v relu=%v", p
 
 func (p problem) ref() ref.ConvShape {
 	s := p.s
-	return ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 3, KW: 3, Pad: s.Pad}
+	return ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 3, KW: 3, Pad: s.Pad, Stride: s.Stride}
 }
 
 // convolve runs a kernel on NCHW operands; the memory around them is poisoned.
 func convolve(t testing.TB, kern *ukernel.Indirect, p problem, x, w, bias []float32, workers int) []float32 {
 	t.Helper()
 	s := p.s
-	f := &Filter{c: s.C, k: s.K, bias: bias, direct: newDirectFilter(kern, s.C, s.K)}
-	f.direct.pack(w, false)
+	f := &Filter{c: s.C, k: s.K, stride: s.stride(), bias: bias}
+	f.packDirect(kern, w)
 	spec := Spec{N: s.N, H: s.H, W: s.W, Pad: s.Pad, Planar: p.planar, Epilogue: fuse.Epilogue{ReLU: p.relu}}
 	n, err := f.ScratchLen(spec, workers)
 	require.NoError(t, err)
@@ -101,7 +101,12 @@ func TestDirectRemainders(t *testing.T) {
 				}
 			}
 		}
-		for _, s := range []Shape{{2, 1, 1, 1, 1, 1}, {1, 15, 3, 3, 5, 0}, {3, 20, 5, 4, 18, 0}, {2, 33, 6, 9, 16, 1}, {1, 2, 7, 30, 64, 1}} {
+		for w := 1; w <= 4*kern.MR+3; w++ { // the same with stride 2
+			p := problem{Shape{N: 1, C: 3, H: 3, W: w, K: 1 + 9*w%70, Pad: 1, Stride: 2}, w%3 == 0, w%2 == 0}
+			testDirect(t, kern, p, seed)
+			seed += 3
+		}
+		for _, s := range []Shape{{2, 1, 1, 1, 1, 1, 0}, {1, 15, 3, 3, 5, 0, 0}, {3, 20, 5, 4, 18, 0, 0}, {2, 33, 6, 9, 16, 1, 0}, {1, 2, 7, 30, 64, 1, 0}} {
 			testDirect(t, kern, problem{s, false, false}, seed)
 			testDirect(t, kern, problem{s, true, true}, seed)
 			seed += 3
@@ -140,7 +145,10 @@ func TestDirectWorkers(t *testing.T) {
 func FuzzDirect(f *testing.F) {
 	f.Add(uint64(1), uint8(3), uint8(8), uint8(9), uint8(16), uint8(1))
 	f.Fuzz(func(t *testing.T, seed uint64, c, h, w, k, flags uint8) {
-		s := Shape{N: 1, C: 1 + int(c)%20, H: 2 + int(h)%9, W: 2 + int(w)%20, K: 1 + int(k)%80, Pad: 1}
+		s := Shape{N: 1, C: 1 + int(c)%20, H: 2 + int(h)%9, W: 2 + int(w)%20, K: 1 + int(k)%80, Pad: 1, Stride: int(flags) / 4 % 3}
+		if s.stride() == 2 && s.C >= winogradMin {
+			flags &^= 1 // it reads blocks
+		}
 		for i := range ukernel.IndirectKernels {
 			if cpu.Has(ukernel.IndirectKernels[i].ISA) {
 				testDirect(t, &ukernel.IndirectKernels[i], problem{s, flags&1 > 0, flags&2 > 0}, seed)
@@ -153,26 +161,31 @@ func BenchmarkDirect(b *testing.B) {
 	for _, l := range []struct {
 		name string
 		s    Shape
-	}{{"conv1_1", Shape{1, 3, 224, 224, 64, 1}}, {"conv3_2", Shape{1, 256, 56, 56, 256, 1}}} {
+	}{
+		{"conv1_1", Shape{1, 3, 224, 224, 64, 1, 0}}, {"conv3_2", Shape{1, 256, 56, 56, 256, 1, 0}},
+		{"a0_stage0", Shape{1, 3, 224, 224, 48, 1, 2}}, {"a0_stage1", Shape{1, 48, 112, 112, 48, 1, 2}}, {"a0_stage2", Shape{1, 48, 56, 56, 96, 1, 2}},
+		{"a0_stage3", Shape{1, 96, 28, 28, 192, 1, 2}}, {"a0_stage4", Shape{1, 192, 14, 14, 1280, 1, 2}}, {"c32", Shape{1, 32, 64, 64, 32, 1, 2}},
+		{"b1_stage4", Shape{1, 512, 14, 14, 2048, 1, 2}},
+	} {
 		s := l.s
-		x, w := testutil.Normal(1, s.C*s.H*s.W), testutil.Normal(2, s.K*s.C*9)
+		x, w := testutil.Normal(1, layout.Len(s.C, s.H, s.W)), testutil.Normal(2, s.K*s.C*9)
 		for i := range ukernel.IndirectKernels {
 			kern := &ukernel.IndirectKernels[i]
 			if !cpu.Has(kern.ISA) || kern.ISA == cpu.Generic && s.C > 3 {
 				continue
 			}
 			b.Run(fmt.Sprintf("layer=%s/kernel=%s", l.name, kern.Name), func(b *testing.B) {
-				f := &Filter{c: s.C, k: s.K, bias: make([]float32, s.K), direct: newDirectFilter(kern, s.C, s.K)}
-				f.direct.pack(w, false)
-				spec := Spec{N: 1, H: s.H, W: s.W, Pad: 1, Planar: true, Epilogue: fuse.Epilogue{ReLU: true}}
+				f := &Filter{c: s.C, k: s.K, stride: s.stride(), bias: make([]float32, s.K)}
+				f.packDirect(kern, w)
+				spec := Spec{N: 1, H: s.H, W: s.W, Pad: 1, Planar: f.ReadsPlanes(), Epilogue: fuse.Epilogue{ReLU: true}}
 				n, _ := f.ScratchLen(spec, 1)
 				e, err := f.NewExec(spec, layout.Alloc(n), nil)
 				require.NoError(b, err)
 				dst := layout.Alloc(e.dstLen)
 				for b.Loop() {
-					require.NoError(b, e.Run(context.Background(), dst, x))
+					require.NoError(b, e.Run(context.Background(), dst, x[:e.srcLen]))
 				}
-				b.ReportMetric(18*float64(s.C*s.K*s.H*s.W)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+				b.ReportMetric(18*float64(s.C*s.K*s.OH()*s.OW())*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 			})
 		}
 	}
@@ -181,7 +194,7 @@ func BenchmarkDirect(b *testing.B) {
 // TestInputGradFilter compares gradients with respect to the input, direct and by
 // Winograd, before and after the filters are replaced.
 func TestInputGradFilter(t *testing.T) {
-	for i, s := range []Shape{{2, 3, 5, 6, 4, 1}, {1, 5, 6, 4, 20, 0}, {1, 20, 7, 7, 3, 1}, {2, 17, 5, 9, 33, 0}} {
+	for i, s := range []Shape{{2, 3, 5, 6, 4, 1, 0}, {1, 5, 6, 4, 20, 0, 0}, {1, 20, 7, 7, 3, 1, 0}, {2, 17, 5, 9, 33, 0, 0}} {
 		w, dy := testutil.Normal(uint64(i), s.K*s.C*9), testutil.Normal(9, s.N*s.K*s.OH()*s.OW())
 		want, _ := ref.Conv2DInputGrad(problem{s: s}.ref(), dy, w)
 		f, err := NewInputGradFilter(s.C, s.K, make([]float32, len(w)), nil)

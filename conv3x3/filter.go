@@ -25,12 +25,13 @@ type Option func(*options)
 
 type options struct {
 	tile     int // m of F(m×m,3×3); 0 is direct, -1 by the shape
+	stride   int
 	epilogue fuse.Epilogue
 	workers  int
 }
 
 func collect(opts []Option) options {
-	o := options{tile: -1, workers: 1}
+	o := options{tile: -1, stride: 1, workers: 1}
 	for _, f := range opts {
 		f(&o)
 	}
@@ -41,8 +42,12 @@ func collect(opts []Option) options {
 func Direct() Option { return func(o *options) { o.tile = 0 } }
 
 // Winograd computes convolutions of 16 and more input channels by
-// F(m×m,3×3), m = 2 or 4. Those of fewer stay direct.
+// F(m×m,3×3), m = 2 or 4. Those of fewer, and those with stride 2, stay direct.
 func Winograd(m int) Option { return func(o *options) { o.tile = m } }
+
+// Stride sets the distance of the pixels that filters are packed for, 1 or 2; 1 if not
+// given. A Plan takes that of its Shape.
+func Stride(n int) Option { return func(o *options) { o.stride = n } }
 
 // ReLU replaces negative results by 0. NaN stays NaN.
 func ReLU() Option { return func(o *options) { o.epilogue.ReLU = true } }
@@ -60,17 +65,19 @@ func Workers(n int) Option { return func(o *options) { o.workers = n } }
 // Filter holds the filters and biases of one convolution, packed for the
 // kernels of this machine. It is immutable and may be shared.
 type Filter struct {
-	c, k   int
-	bias   []float32
-	direct *directFilter
-	wino   *winograd.Filter
-	tile   int
-	turned bool // for the gradient with respect to the input
+	c, k    int
+	stride  int
+	bias    []float32
+	direct  *directFilter // one of these three
+	strided *stridedFilter
+	wino    *winograd.Filter
+	tile    int
+	turned  bool // for the gradient with respect to the input
 }
 
 // NewFilter packs filters [k][c][3][3] and k biases; bias may be nil. Neither is
 // kept. The workers of team, which may be nil, share the work. Of the options,
-// Direct and Winograd count. Errors wrap ErrShape.
+// Direct, Winograd and Stride count. Errors wrap ErrShape.
 func NewFilter(c, k int, oihw, bias []float32, team *parallel.Team, opts ...Option) (*Filter, error) {
 	return (&Filter{c: c, k: k}).init(oihw, bias, team, opts)
 }
@@ -78,7 +85,8 @@ func NewFilter(c, k int, oihw, bias []float32, team *parallel.Team, opts ...Opti
 // NewInputGradFilter packs the filters [k][c][3][3] of a convolution of c to k
 // channels for the gradient with respect to its input, which is a convolution of
 // k to c channels itself: with the filters turned by 180°, and padding 2−p for a
-// padding of p. Of the options, Direct and Winograd count. Errors wrap ErrShape.
+// padding of p. With Stride(2) the size of its result, the OH and OW of Spec, is that of
+// the input. Of the options, Direct, Winograd and Stride count. Errors wrap ErrShape.
 func NewInputGradFilter(c, k int, oihw []float32, team *parallel.Team, opts ...Option) (*Filter, error) {
 	return (&Filter{c: k, k: c, turned: true}).init(oihw, nil, team, opts)
 }
@@ -92,15 +100,17 @@ func (f *Filter) init(oihw, bias []float32, team *parallel.Team, opts []Option) 
 		return nil, shape.Errorf("conv3x3: %d biases for %d outputs", len(bias), f.k)
 	case o.tile != -1 && o.tile != 0 && o.tile != 2 && o.tile != 4:
 		return nil, shape.Errorf("conv3x3: Winograd F(%d×%d,3×3), want 2 or 4", o.tile, o.tile)
+	case o.stride != 1 && o.stride != 2:
+		return nil, shape.Errorf("conv3x3: stride %d, want 1 or 2", o.stride)
 	}
+	f.stride = o.stride
 	f.bias = make([]float32, f.k)
 	copy(f.bias, bias)
-	f.tile = choose(f.c, o.tile)
+	f.tile = choose(f.c, o.stride, o.tile)
 	var err error
 	switch {
 	case f.tile == 0:
-		f.direct = newDirectFilter(ukernel.BestIndirect().ForK(9*f.c), f.c, f.k)
-		f.direct.pack(oihw, f.turned)
+		f.packDirect(ukernel.BestIndirect().ForK(9*f.c), oihw)
 	case f.turned:
 		f.wino, err = winograd.NewInputGradFilter(f.tile, f.k, f.c, oihw, team)
 	default:
@@ -112,6 +122,17 @@ func (f *Filter) init(oihw, bias []float32, team *parallel.Team, opts []Option) 
 	return f, nil
 }
 
+// packDirect packs filters for a direct algorithm.
+func (f *Filter) packDirect(kern *ukernel.Indirect, oihw []float32) {
+	if f.stride == 2 && (f.turned || f.c >= winogradMin) {
+		f.strided = newStridedFilter(kern, f.c, f.k, f.turned)
+		f.strided.pack(oihw)
+		return
+	}
+	f.direct = newDirectFilter(kern, f.c, f.k)
+	f.direct.pack(oihw, f.turned)
+}
+
 // Repack replaces the filters by others of the same shape. Only the owner of a
 // filter that no one else uses may do that: training, after each step. Execs
 // keep the biases that they have, see Exec.SetBias. Errors wrap ErrShape.
@@ -119,18 +140,22 @@ func (f *Filter) Repack(oihw []float32, team *parallel.Team) error {
 	if len(oihw) != f.k*f.c*9 {
 		return shape.Errorf("conv3x3: %d filter elements, want %d×%d×3×3", len(oihw), f.k, f.c)
 	}
-	if f.direct != nil {
+	switch {
+	case f.direct != nil:
 		f.direct.pack(oihw, f.turned)
-		return nil
+	case f.strided != nil:
+		f.strided.pack(oihw)
+	default:
+		return f.wino.Repack(oihw, team)
 	}
-	return f.wino.Repack(oihw, team)
+	return nil
 }
 
 // choose returns m of F(m×m,3×3), or 0 for the direct algorithm: what was asked
-// for, or -1, and what the number of input channels allows.
-func choose(c, asked int) int {
+// for, or -1, and what the number of input channels and the stride allow.
+func choose(c, stride, asked int) int {
 	switch {
-	case c < winogradMin:
+	case c < winogradMin || stride != 1:
 		return 0
 	case asked == -1:
 		return 4
@@ -138,9 +163,9 @@ func choose(c, asked int) int {
 	return asked
 }
 
-// Algorithm names what a convolution of c input channels is computed by, unless
-// options say otherwise: "direct", or "F(4×4,3×3)".
-func Algorithm(c int) string { return algorithmName(choose(c, -1)) }
+// Algorithm names what a convolution of c input channels with a stride is computed by,
+// unless options say otherwise: "direct", or "F(4×4,3×3)".
+func Algorithm(c, stride int) string { return algorithmName(choose(c, stride, -1)) }
 
 func algorithmName(tile int) string {
 	if tile == 0 {
@@ -155,8 +180,11 @@ func (f *Filter) Algorithm() string { return algorithmName(f.tile) }
 
 // Bytes returns the memory that the packed filters take.
 func (f *Filter) Bytes() int64 {
-	if f.direct != nil {
+	switch {
+	case f.direct != nil:
 		return 4 * int64(len(f.direct.u))
+	case f.strided != nil:
+		return f.strided.bytes()
 	}
 	return f.wino.Bytes()
 }
@@ -171,32 +199,81 @@ func (f *Filter) ReadsPlanes() bool { return f.direct != nil }
 type Spec struct {
 	N, H, W       int  // pictures and their size
 	Pad           int  // zero padding on each side, 0 or 1; an input gradient has 2−p
+	OH, OW        int  // of an input gradient with stride 2: the size of its result; else 0
 	Planar        bool // the source is NCHW, if the filter ReadsPlanes; else blocked
-	fuse.Epilogue      // a pool needs a ReLU before it, and a filter that Fuses
+	fuse.Epilogue      // a pool needs a ReLU before it, no residual, and a filter that Fuses
 }
 
 // Exec is one convolution of n pictures on a team, with scratch memory. One
 // goroutine at a time may use it.
 type Exec struct {
-	run            func(ctx context.Context, dst, src, mask []float32) error
-	setBias        func(bias []float32) error
+	conv
+	add            bool
 	dstLen, srcLen int
 }
 
-func (f *Filter) check(s Spec) (oh, ow int, err error) {
-	oh, ow = s.H+2*s.Pad-2, s.W+2*s.Pad-2
+// conv is what the algorithms have in common.
+type conv interface {
+	run(ctx context.Context, o operands) error
+	setBias(bias []float32) error
+}
+
+// operands are those of one run. mask and residual are nil where there is none.
+type operands struct{ dst, src, mask, residual []float32 }
+
+// setBias copies biases of k channels.
+func setBias(dst, bias []float32, k int) error {
+	if len(bias) != k {
+		return shape.Errorf("conv3x3: %d biases for %d outputs", len(bias), k)
+	}
+	copy(dst, bias)
+	return nil
+}
+
+// winogradConv is a conv by Winograd.
+type winogradConv struct{ *winograd.Exec }
+
+func (c winogradConv) setBias(bias []float32) error { return c.SetBias(bias) }
+
+func (c winogradConv) run(ctx context.Context, o operands) error {
 	switch {
-	case s.N < 1 || s.H < 1 || s.W < 1 || s.Pad < 0 || s.Pad > 2 || s.H > shape.Max || s.W > shape.Max || oh < 1 || ow < 1,
-		layout.BatchLen(s.N, max(f.c, f.k), s.H+4, s.W+4) == shape.TooMany:
+	case o.mask != nil:
+		return c.RunMasked(ctx, o.dst, o.src, o.mask)
+	case o.residual != nil:
+		return c.RunAdd(ctx, o.dst, o.src, o.residual)
+	}
+	return c.Run(ctx, o.dst, o.src)
+}
+
+// check returns the size of the result without a pool.
+func (f *Filter) check(s Spec) (oh, ow int, err error) {
+	side := func(n int) int { return (n+2*s.Pad-3)/f.stride + 1 }
+	if oh, ow = side(s.H), side(s.W); f.stride == 2 && f.turned {
+		oh, ow = s.OH, s.OW
+	}
+	switch {
+	case s.N < 1 || s.H < 1 || s.W < 1 || s.Pad < 0 || s.Pad > 2 || s.H > shape.Max || s.W > shape.Max || s.H+2*s.Pad < 3 || s.W+2*s.Pad < 3,
+		layout.BatchLen(s.N, max(f.c, f.k), f.stride*s.H+4, f.stride*s.W+4) == shape.TooMany:
 		err = shape.Errorf("conv3x3: %d pictures of %d×%d, padding %d", s.N, s.H, s.W, s.Pad)
-	case s.Pool && !f.Fuses(), s.Planar && !f.ReadsPlanes():
+	case f.stride == 2 && f.turned && (!leaves(oh, s.H, s.Pad) || !leaves(ow, s.W, s.Pad)):
+		err = shape.Errorf("conv3x3: a gradient of %d×%d for an input of %d×%d, padding %d", s.H, s.W, s.OH, s.OW, 2-s.Pad)
+	case (f.stride == 1 || !f.turned) && (s.OH != 0 || s.OW != 0):
+		err = shape.Errorf("conv3x3: the size %d×%d of a result that has %d×%d", s.OH, s.OW, oh, ow)
+	case s.Pool && (!f.Fuses() || s.Add), s.Planar && !f.ReadsPlanes():
 		err = shape.Errorf("conv3x3: %s neither pools nor reads planes that way", f.Algorithm())
 	}
 	return oh, ow, err
 }
 
+// leaves reports whether a convolution with stride 2 of in elements leaves out; pad is the
+// gradient's.
+func leaves(in, out, pad int) bool {
+	in += 2*(2-pad) - 3
+	return pad >= 1 && in >= 0 && in/2+1 == out
+}
+
 func (f *Filter) directConv(s Spec, oh, ow int) *directConv {
-	d := &directConv{f: f.direct, n: s.N, h: s.H, w: s.W, pad: s.Pad, oh: oh, ow: ow, planar: s.Planar, relu: s.ReLU}
+	d := &directConv{f: f.direct, n: s.N, h: s.H, w: s.W, pad: s.Pad, oh: oh, ow: ow, stride: f.stride, planar: s.Planar, relu: s.ReLU}
 	d.patch()
 	return d
 }
@@ -208,9 +285,12 @@ func (f *Filter) ScratchLen(s Spec, workers int) (int, error) {
 		return 0, err
 	}
 	n := 0
-	if f.direct != nil {
+	switch {
+	case f.direct != nil:
 		n = f.directConv(s, oh, ow).scratchLen(workers)
-	} else {
+	case f.strided != nil:
+		n = newStridedConv(f.strided, s, oh, ow).scratchLen(workers)
+	default:
 		c, err := f.wino.NewConv(s.N, s.H, s.W, s.Pad, f.bias, s.Epilogue)
 		if err != nil {
 			return 0, err
@@ -230,28 +310,33 @@ func (f *Filter) NewExec(s Spec, scratch []float32, team *parallel.Team) (*Exec,
 	if err != nil {
 		return nil, err
 	}
-	e := &Exec{srcLen: s.N * layout.Len(f.c, s.H, s.W), dstLen: s.N * layout.Len(f.k, oh, ow)}
-	if f.direct != nil {
+	e := &Exec{add: s.Add, srcLen: s.N * layout.Len(f.c, s.H, s.W), dstLen: s.N * layout.Len(f.k, oh, ow)}
+	switch {
+	case f.direct != nil:
 		d := f.directConv(s, oh, ow)
-		if err := d.bind(team, scratch, f.bias); err != nil {
-			return nil, err
+		e.conv, e.srcLen, err = d, d.srcLen(), d.bind(team, scratch, f.bias)
+	case f.strided != nil:
+		d := newStridedConv(f.strided, s, oh, ow)
+		e.conv, err = d, d.bind(team, scratch, f.bias)
+	default:
+		if s.Pool {
+			e.dstLen = s.N * layout.Len(f.k, oh/2, ow/2)
 		}
-		e.run, e.srcLen, e.setBias = d.runMasked, d.srcLen(), d.setBias
-		return e, nil
+		e.conv, err = f.winogradExec(s, scratch, team)
 	}
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func (f *Filter) winogradExec(s Spec, scratch []float32, team *parallel.Team) (winogradConv, error) {
 	c, err := f.wino.NewConv(s.N, s.H, s.W, s.Pad, f.bias, s.Epilogue)
 	if err != nil {
-		return nil, err
+		return winogradConv{}, err
 	}
-	if s.Pool {
-		e.dstLen = s.N * layout.Len(f.k, oh/2, ow/2)
-	}
-	w, err := c.NewExec(scratch, team)
-	if err != nil {
-		return nil, err
-	}
-	e.run, e.setBias = w.RunMasked, w.SetBias
-	return e, nil
+	e, err := c.NewExec(scratch, team)
+	return winogradConv{e}, err
 }
 
 // SetBias replaces the biases, one for each output channel: training does so after
@@ -260,20 +345,36 @@ func (e *Exec) SetBias(bias []float32) error { return e.setBias(bias) }
 
 // Run computes dst, blocked, from src, blocked or NCHW as the Spec says; see
 // package layout. They must not overlap. It returns an error if a length is
-// wrong or when ctx ends. It does not allocate.
+// wrong, if the Spec adds a residual, or when ctx ends. It does not allocate.
 func (e *Exec) Run(ctx context.Context, dst, src []float32) error {
-	if len(dst) != e.dstLen || len(src) != e.srcLen {
-		return shape.Errorf("conv3x3: operands of %d and %d floats, want %d and %d", len(dst), len(src), e.dstLen, e.srcLen)
+	if e.add {
+		return shape.Errorf("conv3x3: the Spec adds a residual, and Run has none: use RunAdd")
 	}
-	return e.run(ctx, dst, src, nil)
+	return e.runOn(ctx, operands{dst: dst, src: src})
+}
+
+// RunAdd is Run for a Spec that adds a residual: dst = sum + bias + residual, and then the
+// ReLU if there is one. residual has the length and layout of dst and does not overlap it.
+// The sum without it is rounded before.
+func (e *Exec) RunAdd(ctx context.Context, dst, src, residual []float32) error {
+	if !e.add || len(residual) != e.dstLen {
+		return shape.Errorf("conv3x3: a residual of %d floats for a Spec with %d (Add is %v)", len(residual), e.dstLen, e.add)
+	}
+	return e.runOn(ctx, operands{dst: dst, src: src, residual: residual})
 }
 
 // RunMasked is Run, and then sets dst to 0 where mask, which is as long, is at most 0:
 // an input gradient is taken through the ReLU that made the input. A NaN lets it pass.
 func (e *Exec) RunMasked(ctx context.Context, dst, src, mask []float32) error {
-	if len(dst) != e.dstLen || len(src) != e.srcLen || len(mask) != e.dstLen {
-		return shape.Errorf("conv3x3: operands of %d and %d floats and a mask of %d, want %d, %d and %d",
-			len(dst), len(src), len(mask), e.dstLen, e.srcLen, e.dstLen)
+	if e.add || len(mask) != e.dstLen {
+		return shape.Errorf("conv3x3: a mask of %d floats, want %d and no residual", len(mask), e.dstLen)
 	}
-	return e.run(ctx, dst, src, mask)
+	return e.runOn(ctx, operands{dst: dst, src: src, mask: mask})
+}
+
+func (e *Exec) runOn(ctx context.Context, o operands) error {
+	if len(o.dst) != e.dstLen || len(o.src) != e.srcLen {
+		return shape.Errorf("conv3x3: operands of %d and %d floats, want %d and %d", len(o.dst), len(o.src), e.dstLen, e.srcLen)
+	}
+	return e.run(ctx, o)
 }

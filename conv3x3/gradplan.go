@@ -2,6 +2,7 @@ package conv3x3
 
 import (
 	"context"
+	"slices"
 
 	"github.com/nonet-go/nonet/internal/activation"
 	"github.com/nonet-go/nonet/internal/shape"
@@ -12,8 +13,8 @@ import (
 // GradPlan computes the three gradients of a convolution of one shape, for
 // activations in NCHW:
 //
-//	dX[n][c][y][x]  = Σ_{k,i,j} W[k][c][i][j] · dY[n][k][y−i+pad][x−j+pad]
-//	dW[k][c][i][j] = Σ_{n,y,x} dY[n][k][y][x] · X[n][c][y+i−pad][x+j−pad]
+//	dX[n][c][y][x]  = Σ_{k,i,j} W[k][c][i][j] · dY[n][k][(y−i+pad)/s][(x−j+pad)/s]
+//	dW[k][c][i][j] = Σ_{n,y,x} dY[n][k][y][x] · X[n][c][s·y+i−pad][s·x+j−pad]
 //	db[k]          = Σ_{n,y,x} dY[n][k][y][x]
 //
 // dY is the gradient of the sum before any ReLU: where Y has one, take dY through
@@ -51,10 +52,10 @@ func NewGradPlan(s Shape, weights []float32, opts ...Option) (*GradPlan, error) 
 	p.team.Begin()
 	defer p.team.End()
 	var err error
-	if p.filter, err = NewInputGradFilter(s.C, s.K, weights, p.team, opts...); err != nil {
+	if p.filter, err = NewInputGradFilter(s.C, s.K, weights, p.team, slices.Concat(opts, []Option{Stride(s.stride())})...); err != nil {
 		return nil, err
 	}
-	spec := Spec{N: s.N, H: s.OH(), W: s.OW(), Pad: 2 - s.Pad}
+	spec := s.inputGrad()
 	n, err := p.filter.ScratchLen(spec, o.workers)
 	if err != nil {
 		return nil, err

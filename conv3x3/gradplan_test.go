@@ -14,9 +14,11 @@ import (
 // algorithms and numbers of workers, and these with each other bit for bit.
 func TestGradPlan(t *testing.T) {
 	for i, s := range []Shape{
-		{1, 3, 9, 10, 5, 1}, {2, 16, 8, 8, 16, 1}, {1, 20, 7, 13, 33, 0}, {2, 64, 14, 14, 70, 1}, {1, 1, 3, 4, 1, 0}, {3, 17, 2, 3, 4, 1},
+		{1, 3, 9, 10, 5, 1, 0}, {2, 16, 8, 8, 16, 1, 0}, {1, 20, 7, 13, 33, 0, 0}, {2, 64, 14, 14, 70, 1, 0}, {1, 1, 3, 4, 1, 0, 0}, {3, 17, 2, 3, 4, 1, 0},
+		{1, 3, 9, 10, 5, 1, 2}, {2, 16, 8, 8, 16, 1, 2}, {1, 20, 7, 13, 33, 0, 2}, {2, 64, 15, 14, 70, 1, 2}, {1, 1, 3, 4, 1, 0, 2}, {3, 17, 1, 2, 4, 1, 2},
+		{1, 33, 30, 61, 100, 0, 2},
 	} {
-		shape := ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 3, KW: 3, Pad: s.Pad}
+		shape := problem{s: s}.ref()
 		seed := uint64(10 * i)
 		x, w, dy := testutil.Normal(seed, shape.InputLen()), testutil.Normal(seed+1, shape.WeightLen()), testutil.Normal(seed+2, shape.OutputLen())
 		wantX, _ := ref.Conv2DInputGrad(shape, dy, w)
@@ -50,7 +52,7 @@ func TestGradPlan(t *testing.T) {
 }
 
 func TestGradPlanErrors(t *testing.T) {
-	s := Shape{1, 3, 4, 4, 2, 1}
+	s := Shape{1, 3, 4, 4, 2, 1, 0}
 	_, err := NewGradPlan(Shape{}, nil)
 	require.ErrorIs(t, err, ErrShape)
 	_, err = NewGradPlan(s, make([]float32, 53))
@@ -80,7 +82,7 @@ func TestReLUGrad(t *testing.T) {
 }
 
 func TestGradPlanAllocates(t *testing.T) {
-	s := Shape{1, 16, 8, 8, 16, 1}
+	s := Shape{1, 16, 8, 8, 16, 1, 0}
 	p, err := NewGradPlan(s, testutil.Normal(1, 16*16*9), Workers(2))
 	require.NoError(t, err)
 	x, dy, dw, db := make([]float32, 16*64), testutil.Normal(2, 16*64), make([]float32, 16*16*9), make([]float32, 16)

@@ -2,6 +2,7 @@ package conv3x3
 
 import (
 	"context"
+	"slices"
 
 	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
@@ -37,7 +38,7 @@ func NewPlan(s Shape, weights, bias []float32, opts ...Option) (*Plan, error) {
 	team := parallel.NewTeam(o.workers)
 	team.Begin()
 	defer team.End()
-	f, err := NewFilter(s.C, s.K, weights, bias, team, opts...)
+	f, err := NewFilter(s.C, s.K, weights, bias, team, slices.Concat(opts, []Option{Stride(s.stride())})...)
 	if err != nil {
 		return nil, err
 	}

@@ -14,11 +14,12 @@ import (
 // by the gate for Winograd: errors relative to the results' root mean square.
 func TestPlan(t *testing.T) {
 	for i, s := range []Shape{
-		{1, 3, 9, 10, 5, 1}, {2, 16, 8, 8, 16, 1}, {1, 20, 7, 13, 33, 0}, {2, 64, 14, 14, 70, 1}, {1, 1, 3, 4, 1, 0}, {3, 17, 2, 3, 4, 1},
+		{1, 3, 9, 10, 5, 1, 0}, {2, 16, 8, 8, 16, 1, 0}, {1, 20, 7, 13, 33, 0, 0}, {2, 64, 14, 14, 70, 1, 0}, {1, 1, 3, 4, 1, 0, 0}, {3, 17, 2, 3, 4, 1, 0},
+		{1, 3, 9, 10, 5, 1, 2}, {2, 16, 8, 8, 16, 1, 2}, {1, 20, 7, 13, 33, 0, 2}, {2, 64, 15, 14, 70, 1, 2}, {3, 17, 1, 2, 4, 1, 2},
 	} {
 		x := testutil.Normal(uint64(i), s.N*s.C*s.H*s.W)
 		w, b := testutil.Normal(uint64(i+50), s.K*s.C*9), testutil.Normal(uint64(i+99), s.K)
-		conv, _ := ref.Conv2D(ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 3, KW: 3, Pad: s.Pad}, x, w, b)
+		conv, _ := ref.Conv2D(problem{s: s}.ref(), x, w, b)
 		relu := ref.ReLU(conv)
 		pooled, _ := ref.MaxPool2x2(s.N*s.K, s.OH(), s.OW(), relu)
 		for _, algorithm := range [][]Option{nil, {Direct()}, {Winograd(2)}, {Winograd(4), Workers(3)}} {
@@ -44,18 +45,18 @@ func TestPlan(t *testing.T) {
 
 func TestPlanErrors(t *testing.T) {
 	w := make([]float32, 2*3*9)
-	for _, s := range []Shape{{}, {1, 3, 2, 2, 2, 0}, {1, 3, 4, 4, 2, 2}, {1, 3, math.MaxInt / 2, math.MaxInt / 2, 2, 1}, {1, -3, 4, 4, 2, 1}, {1, 4, 4, 4, 2, 1}} {
+	for _, s := range []Shape{{}, {1, 3, 2, 2, 2, 0, 0}, {1, 3, 4, 4, 2, 2, 0}, {1, 3, math.MaxInt / 2, math.MaxInt / 2, 2, 1, 0}, {1, -3, 4, 4, 2, 1, 0}, {1, 4, 4, 4, 2, 1, 0}, {1, 3, 4, 4, 2, 1, 3}, {1, 3, 4, 4, 2, 1, -1}} {
 		_, err := NewPlan(s, w, nil)
 		require.ErrorIs(t, err, ErrShape, "%+v", s)
 	}
-	s := Shape{1, 3, 4, 4, 2, 1}
+	s := Shape{1, 3, 4, 4, 2, 1, 0}
 	_, err := NewPlan(s, w, make([]float32, 3))
 	require.ErrorIs(t, err, ErrShape)
 	_, err = NewPlan(s, w, nil, Winograd(3))
 	require.ErrorIs(t, err, ErrShape)
 	_, err = NewPlan(s, w, nil, Workers(0))
 	require.ErrorIs(t, err, ErrShape)
-	_, err = NewPlan(Shape{1, 3, 3, 3, 2, 0}, w, nil, Pool())
+	_, err = NewPlan(Shape{1, 3, 3, 3, 2, 0, 0}, w, nil, Pool())
 	require.ErrorIs(t, err, ErrShape)
 	p, err := NewPlan(s, w, nil)
 	require.NoError(t, err)
@@ -65,7 +66,7 @@ func TestPlanErrors(t *testing.T) {
 
 func TestPlanAllocates(t *testing.T) {
 	for _, opts := range [][]Option{{Pool()}, {Pool(), Direct(), Workers(2)}} {
-		p, err := NewPlan(Shape{1, 16, 8, 8, 16, 1}, testutil.Normal(1, 16*16*9), nil, opts...)
+		p, err := NewPlan(Shape{1, 16, 8, 8, 16, 1, 0}, testutil.Normal(1, 16*16*9), nil, opts...)
 		require.NoError(t, err)
 		dst, src := make([]float32, 16*4*4), testutil.Normal(2, 16*8*8)
 		require.Zero(t, testing.AllocsPerRun(20, func() { _ = p.Forward(dst, src) }))

@@ -12,10 +12,12 @@ import (
 )
 
 // WeightGrad computes the gradient of a convolution with respect to its filters:
-// by Winograd, or from the definition for few input channels. It is immutable.
+// by Winograd, or from the definition for few input channels and for stride 2. It is
+// immutable.
 type WeightGrad struct {
-	wino   *winograd.WeightGrad
-	direct *directGrad
+	wino    *winograd.WeightGrad // one of these three
+	direct  *directGrad
+	strided *stridedGrad
 }
 
 // NewWeightGrad describes the gradient of a convolution of shape s. Errors wrap
@@ -24,8 +26,11 @@ func NewWeightGrad(s Shape) (*WeightGrad, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	if choose(s.C, -1) == 0 {
-		return &WeightGrad{direct: newDirectGrad(ukernel.BestIndirect(), s.N, s.C, s.H, s.W, s.K, s.Pad)}, nil
+	switch {
+	case s.C < winogradMin:
+		return &WeightGrad{direct: newDirectGrad(ukernel.BestIndirect(), s)}, nil
+	case s.stride() == 2:
+		return &WeightGrad{strided: newStridedGrad(ukernel.BestIndirect(), s)}, nil
 	}
 	g, err := winograd.NewWeightGrad(s.N, s.C, s.H, s.W, s.K, s.Pad)
 	if err != nil {
@@ -37,8 +42,11 @@ func NewWeightGrad(s Shape) (*WeightGrad, error) {
 // ScratchLen returns the floats of scratch that an exec of that many workers needs, or
 // more than any slice has where no memory holds them.
 func (g *WeightGrad) ScratchLen(workers int) int {
-	if g.direct != nil {
+	switch {
+	case g.direct != nil:
 		return g.direct.scratchLen(workers)
+	case g.strided != nil:
+		return g.strided.scratchLen(workers)
 	}
 	return g.wino.ScratchLen(workers)
 }
@@ -51,11 +59,14 @@ type WeightGradExec struct {
 // NewExec binds g to scratch of at least ScratchLen floats, which others may use
 // between runs, and to a team, which may be nil. Errors wrap ErrShape.
 func (g *WeightGrad) NewExec(scratch []float32, team *parallel.Team) (*WeightGradExec, error) {
-	if g.direct != nil {
-		if need := g.ScratchLen(team.Workers()); len(scratch) < need {
-			return nil, shape.Errorf("conv3x3: %d floats of scratch, want %d", len(scratch), need)
-		}
+	if need := g.ScratchLen(team.Workers()); len(scratch) < need {
+		return nil, shape.Errorf("conv3x3: %d floats of scratch, want %d", len(scratch), need)
+	}
+	switch {
+	case g.direct != nil:
 		return &WeightGradExec{g.direct.bind(team, scratch).run}, nil
+	case g.strided != nil:
+		return &WeightGradExec{g.strided.bind(team, scratch).run}, nil
 	}
 	e, err := g.wino.NewExec(scratch, team)
 	if err != nil {
@@ -81,15 +92,15 @@ func (e *WeightGradExec) Run(ctx context.Context, dw, db, src, dy []float32) err
 // An item sums over a band of rows of one picture, a chunk of them at a time. The
 // sums of the bands are added in their order.
 type directGrad struct {
-	kern               *ukernel.Indirect
-	n, c, h, w, k, pad int
-	oh, ow             int
-	blocks             int // of k
-	chunk              int // rows whose dY, of one block, is read several times from the nearest caches
-	band               int // rows of an item
-	bands              int // of a picture
-	offsets            []int
-	linesLen           int // of a worker's scratch
+	kern                       *ukernel.Indirect
+	n, c, h, w, k, pad, stride int
+	oh, ow                     int
+	blocks                     int // of k
+	chunk                      int // rows whose dY, of one block, is read several times from the nearest caches
+	band                       int // rows of an item
+	bands                      int // of a picture
+	offsets                    []int
+	linesLen                   int // of a worker's scratch
 }
 
 // The rows of a chunk have about this many pixels, and a band has this many chunks.
@@ -98,22 +109,22 @@ const (
 	gradChunks = 4
 )
 
-func newDirectGrad(kern *ukernel.Indirect, n, c, h, w, k, pad int) *directGrad {
-	g := &directGrad{kern: kern, n: n, c: c, h: h, w: w, k: k, pad: pad, oh: h + 2*pad - 2, ow: w + 2*pad - 2, blocks: layout.Blocks(k)}
+func newDirectGrad(kern *ukernel.Indirect, s Shape) *directGrad {
+	g := &directGrad{kern: kern, n: s.N, c: s.C, h: s.H, w: s.W, k: s.K, pad: s.Pad, stride: s.stride(), oh: s.OH(), ow: s.OW(), blocks: layout.Blocks(s.K)}
 	g.chunk = min(g.oh, (gradPixels+g.ow-1)/g.ow)
 	g.band = min(g.oh, g.chunk*gradChunks)
 	g.bands = (g.oh + g.band - 1) / g.band
-	g.linesLen = (g.band+2)*g.lineLen() + 16
+	g.linesLen = ((g.band-1)*g.stride+3)*g.lineLen() + 16
 	for y := range g.chunk {
 		for x := range g.ow {
-			g.offsets = append(g.offsets, y*g.lineLen()+x*c)
+			g.offsets = append(g.offsets, g.stride*(y*g.lineLen()+x*g.c))
 		}
 	}
 	return g
 }
 
 // lineLen is the size of a row of the padded input.
-func (g *directGrad) lineLen() int { return (g.ow + 2) * g.c }
+func (g *directGrad) lineLen() int { return ((g.ow-1)*g.stride + 3) * g.c }
 
 // sumLen is the size of a band's sums: of a block's taps and of its bias.
 func (g *directGrad) sumLen() int { return g.blocks * (9*g.c + 1) * 16 }
@@ -187,7 +198,7 @@ func (e *directGradExec) sumBand(worker, item int) {
 				bias[l] += v
 			}
 			for i := range 3 {
-				o.A = lines[(y-y0+i)*e.lineLen():]
+				o.A = lines[((y-y0)*e.stride+i)*e.lineLen():]
 				e.kern.RunM(3*e.c, 16, &o)
 				o.PrefetchB[0] = 0
 				o.C = o.C[3*e.c*16:]
@@ -201,10 +212,12 @@ func (e *directGradExec) sumBand(worker, item int) {
 func (e *directGradExec) fillLines(lines []float32, picture, y0, y1 int) {
 	clear(lines)
 	src := e.src[picture*e.h*e.w*16:][:e.h*e.w*16]
-	for y := max(y0-e.pad, 0); y < min(y1+2-e.pad, e.h); y++ {
+	top := y0*e.stride - e.pad
+	inside := min(e.w*e.c, e.lineLen()-e.pad*e.c) // a last column may be read by no filter
+	for y := max(top, 0); y < min(top+(y1-1-y0)*e.stride+3, e.h); y++ {
 		line := src[y*e.w*16:][:e.w*16]
-		to := lines[(y+e.pad-y0)*e.lineLen()+e.pad*e.c:][:e.w*e.c]
-		for x := range e.w {
+		to := lines[(y-top)*e.lineLen()+e.pad*e.c:][:inside]
+		for x := range inside / e.c {
 			from := line[x*16:][:e.c]
 			for c, v := range from {
 				to[x*e.c+c] = v

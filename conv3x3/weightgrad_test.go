@@ -26,7 +26,7 @@ func directWeightGrad(t testing.TB, kern *ukernel.Indirect, s Shape, x, dy []flo
 	team := parallel.NewTeam(workers)
 	team.Begin()
 	defer team.End()
-	g := newDirectGrad(kern, s.N, s.C, s.H, s.W, s.K, s.Pad)
+	g := newDirectGrad(kern, s)
 	dw, db = testutil.NaNGuarded(t, s.K*s.C*9), testutil.NaNGuarded(t, s.K)
 	e := g.bind(team, testutil.NaNGuarded(t, g.scratchLen(workers)))
 	require.NoError(t, e.run(context.Background(), dw, db, blockEach(t, x, s.N, s.C, s.H, s.W), blockEach(t, dy, s.N, s.K, s.OH(), s.OW())))
@@ -37,7 +37,7 @@ func directWeightGrad(t testing.TB, kern *ukernel.Indirect, s Shape, x, dy []flo
 // within a bound for random numbers.
 func testDirectGrad(t *testing.T, kern *ukernel.Indirect, s Shape, seed uint64) {
 	t.Helper()
-	shape := ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 3, KW: 3, Pad: s.Pad}
+	shape := problem{s: s}.ref()
 	x, dy := testutil.Ints(seed, s.N*s.C*s.H*s.W, -3, 3), testutil.Ints(seed+1, s.N*s.K*s.OH()*s.OW(), -3, 3)
 	want, _ := ref.Conv2DWeightGrad(shape, x, dy)
 	got, bias := directWeightGrad(t, kern, s, x, dy, 1)
@@ -59,17 +59,18 @@ func testDirectGrad(t *testing.T, kern *ukernel.Indirect, s Shape, seed uint64) 
 
 func TestDirectGrad(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, kern *ukernel.Indirect) {
-		for i, s := range []Shape{{1, 1, 3, 3, 1, 0}, {2, 3, 5, 7, 16, 1}, {3, 3, 33, 32, 70, 1}, {1, 15, 9, 20, 130, 0}, {2, 2, 40, 230, 5, 1}} {
+		for i, s := range []Shape{{1, 1, 3, 3, 1, 0, 0}, {2, 3, 5, 7, 16, 1, 0}, {3, 3, 33, 32, 70, 1, 0}, {1, 15, 9, 20, 130, 0, 0}, {2, 2, 40, 230, 5, 1, 0},
+			{1, 1, 3, 3, 1, 0, 2}, {2, 3, 6, 7, 16, 1, 2}, {3, 3, 63, 66, 70, 1, 2}, {1, 15, 9, 20, 130, 0, 2}, {1, 3, 2, 1, 5, 1, 2}, {1, 3, 80, 60, 5, 0, 2}} {
 			testDirectGrad(t, kern, s, uint64(3*i))
 		}
 	})
 }
 
 func TestWeightGradErrors(t *testing.T) {
-	_, err := NewWeightGrad(Shape{1, 3, 2, 2, 1, 0})
+	_, err := NewWeightGrad(Shape{1, 3, 2, 2, 1, 0, 0})
 	require.ErrorIs(t, err, ErrShape)
 	for _, c := range []int{3, 16} {
-		g, err := NewWeightGrad(Shape{1, c, 4, 4, 16, 1})
+		g, err := NewWeightGrad(Shape{1, c, 4, 4, 16, 1, 0})
 		require.NoError(t, err)
 		_, err = g.NewExec(make([]float32, g.ScratchLen(1)-1), nil)
 		require.Error(t, err)
@@ -88,7 +89,7 @@ func TestWeightGradErrors(t *testing.T) {
 func FuzzDirectGrad(f *testing.F) {
 	f.Add(uint64(1), uint8(3), uint8(9), uint8(7), uint8(20), uint8(1))
 	f.Fuzz(func(t *testing.T, seed uint64, c, h, w, k, pad uint8) {
-		s := Shape{1, 1 + int(c)%15, 3 + int(h)%20, 3 + int(w)%20, 1 + int(k)%80, int(pad) % 2}
+		s := Shape{1, 1 + int(c)%15, 3 + int(h)%20, 3 + int(w)%20, 1 + int(k)%80, int(pad) % 2, int(pad) / 2 % 3}
 		for i := range ukernel.IndirectKernels {
 			if cpu.Has(ukernel.IndirectKernels[i].ISA) {
 				testDirectGrad(t, &ukernel.IndirectKernels[i], s, seed)
@@ -99,7 +100,7 @@ func FuzzDirectGrad(f *testing.F) {
 
 // TestRunMasked: what the mask does not let through is 0, all else is as without.
 func TestRunMasked(t *testing.T) {
-	for i, s := range []Shape{{2, 20, 9, 11, 33, 1}, {1, 5, 6, 7, 3, 0}} { // Winograd and direct
+	for i, s := range []Shape{{2, 20, 9, 11, 33, 1, 0}, {1, 5, 6, 7, 3, 0, 0}} { // Winograd and direct
 		w, dy := testutil.Normal(uint64(i), s.K*s.C*9), blockEach(t, testutil.Normal(1, s.N*s.K*s.OH()*s.OW()), s.N, s.K, s.OH(), s.OW())
 		mask := blockEach(t, testutil.Ints(2, s.N*s.C*s.H*s.W, -1, 1), s.N, s.C, s.H, s.W)
 		f, err := NewInputGradFilter(s.C, s.K, w, nil)

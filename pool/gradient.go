@@ -29,8 +29,8 @@ type MaxPoolGradExec struct {
 // error. Errors wrap ErrShape.
 func NewMaxPoolGrad(n, c, h, w int, before fuse.Epilogue, team *parallel.Team) (*MaxPoolGradExec, error) {
 	switch {
-	case before.Pool:
-		return nil, shape.Errorf("pool: the pool in an epilogue has no gradient of its own")
+	case before.Pool || before.Add:
+		return nil, shape.Errorf("pool: a pool or a residual in an epilogue has no gradient of its own")
 	case n < 1 || c < 1 || h < 2 || w < 2 || layout.BatchLen(n, c, h, w) == shape.TooMany:
 		return nil, shape.Errorf("pool: gradient of the 2×2 maximum of %d pictures of %d×%d×%d", n, c, h, w)
 	}

@@ -23,8 +23,8 @@ func NewScale(c int, weight, bias []float32, e fuse.Epilogue) (*Scale, error) {
 	switch {
 	case c < 1 || len(weight) != c || len(bias) != c:
 		return nil, shape.Errorf("pool: %d weights and %d biases for %d channels", len(weight), len(bias), c)
-	case e.Pool:
-		return nil, shape.Errorf("pool: a scale has no pool")
+	case e.Pool || e.Add:
+		return nil, shape.Errorf("pool: a scale has neither a pool nor a residual")
 	}
 	s := &Scale{c: c, relu: e.ReLU, weight: make([]float32, layout.Blocks(c)*16), bias: make([]float32, layout.Blocks(c)*16)}
 	s.Set(weight, bias)

@@ -17,6 +17,8 @@ import (
 // outputIndex returns which of the output transforms ends with e.
 func outputIndex(e fuse.Epilogue) int {
 	switch {
+	case e.Add: // and what comes after it, in finishRun
+		return outputLinear
 	case e.Pool:
 		return outputPool
 	case e.ReLU:
@@ -70,6 +72,8 @@ func (f *Filter) NewConv(n, h, w, pad int, bias []float32, e fuse.Epilogue) (*Co
 		return nil, shape.Errorf("winograd: %d biases for %d outputs", len(bias), f.k)
 	case e.Pool && (!e.ReLU || c.oh < 2 || c.ow < 2):
 		return nil, shape.Errorf("winograd: a pool needs a ReLU and at least 2×2 outputs, have %d×%d", c.oh, c.ow)
+	case e.Pool && e.Add:
+		return nil, shape.Errorf("winograd: a residual with a pool behind it")
 	}
 	c.ph, c.pw = c.oh, c.ow
 	if e.Pool {
@@ -158,6 +162,7 @@ type Exec struct {
 	item     func(worker, item int)
 	dst, src []float32
 	mask     []float32 // nil: none
+	residual []float32 // nil: none
 }
 
 // worker is the scratch of one worker.
@@ -189,24 +194,40 @@ func (c *Conv) NewExec(scratch []float32, team *parallel.Team) (*Exec, error) {
 }
 
 // Run computes dst from src, both blocked, see package layout. They must not
-// overlap. It returns an error if a length is wrong or when ctx ends. It does
-// not allocate.
+// overlap. It returns an error if a length is wrong, if the epilogue adds a residual, or
+// when ctx ends. It does not allocate.
 func (e *Exec) Run(ctx context.Context, dst, src []float32) error {
-	return e.RunMasked(ctx, dst, src, nil)
+	return e.run(ctx, dst, src, nil, nil)
+}
+
+// RunAdd is Run for an epilogue that adds a residual, which is as long as dst, blocked as
+// well, and does not overlap it. The sum with it is rounded once more.
+func (e *Exec) RunAdd(ctx context.Context, dst, src, residual []float32) error {
+	if len(residual) != e.c.dstLen() {
+		return shape.Errorf("winograd: residual of %d floats, want %d", len(residual), e.c.dstLen())
+	}
+	return e.run(ctx, dst, src, nil, residual)
 }
 
 // RunMasked is Run, and then sets dst to 0 where mask is at most 0: an input gradient
 // is taken through the ReLU that made the input. A NaN lets it pass. mask is as long as
-// dst, or nil for Run.
+// dst.
 func (e *Exec) RunMasked(ctx context.Context, dst, src, mask []float32) error {
-	c := e.c
-	if mask != nil && len(mask) != c.dstLen() {
-		return shape.Errorf("winograd: mask of %d floats, want %d", len(mask), c.dstLen())
+	if len(mask) != e.c.dstLen() {
+		return shape.Errorf("winograd: mask of %d floats, want %d", len(mask), e.c.dstLen())
 	}
+	return e.run(ctx, dst, src, mask, nil)
+}
+
+func (e *Exec) run(ctx context.Context, dst, src, mask, residual []float32) error {
+	c := e.c
 	if len(dst) != c.dstLen() || len(src) != c.srcLen() {
 		return shape.Errorf("winograd: operands of %d and %d floats, want %d and %d", len(dst), len(src), c.dstLen(), c.srcLen())
 	}
-	e.dst, e.src, e.mask = dst, src, mask
+	if c.epilogue.Add != (residual != nil) {
+		return shape.Errorf("winograd: a residual with an epilogue that adds none, or none where it does")
+	}
+	e.dst, e.src, e.mask, e.residual = dst, src, mask, residual
 	items := c.blocks
 	if c.panelMajor {
 		items = c.f.panels()
@@ -215,7 +236,7 @@ func (e *Exec) RunMasked(ctx context.Context, dst, src, mask []float32) error {
 		}
 	}
 	err := e.team.Run(ctx, items, e.item)
-	e.dst, e.src, e.mask = nil, nil, nil
+	e.dst, e.src, e.mask, e.residual = nil, nil, nil, nil
 	return err
 }
 
@@ -432,19 +453,30 @@ func (e *Exec) outputRun(w *worker, panel, b int, m []float32, r run) {
 			}
 		}
 	}
-	if e.mask != nil {
-		e.maskRun(kb, r, y, x, side)
+	if e.mask != nil || e.residual != nil {
+		e.finishRun(kb, r, y, x, side)
 	}
 }
 
-// maskRun masks what outputRun has just written, which is still in the cache.
-func (e *Exec) maskRun(kb int, r run, y, x, side int) {
+// finishRun adds the residual to what outputRun has just written, or masks it, while it is
+// in the cache.
+func (e *Exec) finishRun(kb int, r run, y, x, side int) {
 	c := e.c
 	plane := (r.picture*layout.Blocks(c.f.k) + kb) * c.ph * c.pw
 	for row := y; row < min(y+side, c.ph); row++ {
 		begin, end := (plane+row*c.pw+x)*16, (plane+row*c.pw+min(x+r.n*side, c.pw))*16
-		if begin < end {
-			activation.ReLUGrad(e.dst[begin:end], e.mask[begin:end])
+		if begin >= end {
+			continue
+		}
+		dst := e.dst[begin:end]
+		if e.residual != nil {
+			activation.Add(dst, e.residual[begin:end])
+			if c.epilogue.ReLU {
+				activation.ReLU(dst)
+			}
+		}
+		if e.mask != nil {
+			activation.ReLUGrad(dst, e.mask[begin:end])
 		}
 	}
 }

@@ -101,3 +101,43 @@ func GlobalPoolGrad[Y Float](planes, plane int, dy []Y) []float64 {
 	}
 	return dx
 }
+
+// Nearest returns planes h×w at the size oh×ow: pixel (y, x) is that at
+// (⌊y·h/oh⌋, ⌊x·w/ow⌋).
+func Nearest[T Float](planes, h, w, oh, ow int, x []T) []float64 {
+	mustLen("x", len(x), planes*h*w)
+	y := make([]float64, planes*oh*ow)
+	for i := range y {
+		p, oy, ox := i/(oh*ow), i/ow%oh, i%ow
+		y[i] = float64(x[(p*h+oy*h/oh)*w+ox*w/ow])
+	}
+	return y
+}
+
+// Bilinear returns planes h×w at the size oh×ow, and the same of the absolute values. The
+// centres of pixels are half a pixel from their edges, as with PyTorch's
+// align_corners=False: pixel y lies at (y + ½)·h/oh − ½, or at 0 if that is negative, and
+// is weighed from the two rows beside it; columns likewise.
+func Bilinear[T Float](planes, h, w, oh, ow int, x []T) (y, mag []float64) {
+	mustLen("x", len(x), planes*h*w)
+	y, mag = make([]float64, planes*oh*ow), make([]float64, planes*oh*ow)
+	for i := range y {
+		p, oy, ox := i/(oh*ow), i/ow%oh, i%ow
+		y0, fy := bilinearAt(oy, h, oh)
+		x0, fx := bilinearAt(ox, w, ow)
+		for j, weight := range [4]float64{(1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx} {
+			v := weight * float64(x[(p*h+min(y0+j/2, h-1))*w+min(x0+j%2, w-1)])
+			y[i] += v
+			mag[i] += abs(v)
+		}
+	}
+	return y, mag
+}
+
+// bilinearAt returns the first of the two elements that lie beside element i of out, and
+// the weight of the second.
+func bilinearAt(i, in, out int) (first int, second float64) {
+	at := max((float64(i)+0.5)*float64(in)/float64(out)-0.5, 0)
+	first = min(int(at), in-1)
+	return first, at - float64(first)
+}

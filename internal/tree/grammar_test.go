@@ -85,7 +85,7 @@ func TestParameterTypes(t *testing.T) {
 
 // kernelPackages are the packages whose functions take the sizes and the data of
 // operations.
-var kernelPackages = []string{"gemm", "winograd", "conv3x3", "pool", "layout"}
+var kernelPackages = []string{"gemm", "winograd", "conv3x3", "pool", "act", "layout"}
 
 // pending are functions that do not keep the rules yet.
 var pending = []string{"gemm.LinearReLU", "gemm.Half", "gemm.NewLinear", "gemm.NewLinearFrom", "gemm.NewExec", "gemm.Run", "gemm.Batch", "gemm.Forward", "gemm.Repack"}

@@ -29,7 +29,7 @@ var levels = [][]string{
 	{"layout", "parallel"},
 	{"gemm", "vgg/internal/netfile"},
 	{"winograd"},
-	{"pool"},
+	{"act", "pool"},
 	{"conv3x3"},
 	{"vgg/internal/netfile"},
 	{"vgg"},

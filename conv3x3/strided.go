@@ -1,0 +1,399 @@
+package conv3x3
+
+import (
+	"context"
+
+	"github.com/nonet-go/nonet/internal/activation"
+	"github.com/nonet-go/nonet/internal/pack"
+	"github.com/nonet-go/nonet/internal/shape"
+	"github.com/nonet-go/nonet/internal/ukernel"
+	"github.com/nonet-go/nonet/layout"
+	"github.com/nonet-go/nonet/parallel"
+)
+
+// stridedFilter holds the filters of a convolution with stride 2 of 16 and more channels,
+// or of its gradient with respect to the input. That gradient is four convolutions with
+// stride 1: an output of odd row and even column, say, is met by the taps of one parity
+// each way alone.
+type stridedFilter struct {
+	kern *ukernel.Indirect
+	c, k int
+	grad bool
+	u    [][]float32 // of each part: [panel][c/16][taps][16][width], zero for channels beyond c
+}
+
+// A phase says which taps of a filter, along one axis, make the outputs of a part, and
+// which sources they read: output r reads from + r·stride + shift. Shifts ascend modulo the
+// stride first: in this order their rows lie in the images of stridedConv, so that offsets
+// ascend, which the kernel wants.
+type phase struct {
+	taps   []int // of the filter
+	shifts []int // of the source, for each tap, at least 0
+	stride int
+}
+
+var (
+	forwardPhases = []phase{{[]int{0, 2, 1}, []int{0, 2, 1}, 2}}
+	gradPhases    = []phase{{[]int{2, 0}, []int{0, 1}, 1}, {[]int{1}, []int{0}, 1}}
+)
+
+func newStridedFilter(kern *ukernel.Indirect, c, k int, grad bool) *stridedFilter {
+	f := &stridedFilter{kern: kern, c: c, k: k, grad: grad}
+	for part := range f.parts() {
+		rows, cols := f.phases(part)
+		f.u = append(f.u, layout.Alloc(f.taps(rows, cols)*f.outputs()))
+	}
+	return f
+}
+
+// parts returns how many convolutions there are.
+func (f *stridedFilter) parts() int { return len(f.axisPhases()) * len(f.axisPhases()) }
+
+func (f *stridedFilter) axisPhases() []phase {
+	if f.grad {
+		return gradPhases
+	}
+	return forwardPhases
+}
+
+// phases returns those of the rows and columns of a part.
+func (f *stridedFilter) phases(part int) (rows, cols *phase) {
+	p := f.axisPhases()
+	return &p[part/len(p)], &p[part%len(p)]
+}
+
+// taps returns the length of the sums of a part.
+func (f *stridedFilter) taps(rows, cols *phase) int {
+	return layout.Blocks(f.c) * 16 * len(rows.taps) * len(cols.taps)
+}
+
+func (f *stridedFilter) outputs() int { return layout.Blocks(f.k) * 16 }
+
+func (f *stridedFilter) panels() int { return (f.outputs() + f.kern.NR - 1) / f.kern.NR }
+
+func (f *stridedFilter) width(panel int) int {
+	return min(f.kern.NR, f.outputs()-panel*f.kern.NR)
+}
+
+// panel returns the filters of a panel, for sums of so many taps.
+func (f *stridedFilter) panel(part, panel, taps int) []float32 {
+	return f.u[part][panel*f.kern.NR*taps:][:taps*f.width(panel)]
+}
+
+// bytes returns the memory that the filters take.
+func (f *stridedFilter) bytes() (n int64) {
+	for _, u := range f.u {
+		n += 4 * int64(len(u))
+	}
+	return n
+}
+
+// pack copies filters [k][c][3][3] or, for the gradient, [c][k][3][3].
+func (f *stridedFilter) pack(oihw []float32) {
+	for part := range f.u {
+		rows, cols := f.phases(part)
+		taps := f.taps(rows, cols)
+		for out := range f.k {
+			p := out / f.kern.NR
+			u, width := f.panel(part, p, taps)[out%f.kern.NR:], f.width(p)
+			for c := range f.c {
+				w := oihw[(out*f.c+c)*9:]
+				if f.grad {
+					w = oihw[(c*f.k+out)*9:]
+				}
+				t := c/16*16*len(rows.taps)*len(cols.taps) + c%16
+				for _, j := range cols.taps {
+					for _, i := range rows.taps {
+						u[t*width] = w[i*3+j]
+						t += 16
+					}
+				}
+			}
+		}
+	}
+}
+
+// A grid is what a phase computes of an operand, along one axis: outputs first, first+step,
+// … n of them, where output r reads from + r·stride + shift.
+type grid struct {
+	*phase
+	n, first, step, from int
+}
+
+// grids returns the grids of the phases for in elements of a source and out of the result.
+func (f *stridedFilter) grids(pad, out int) []grid {
+	if !f.grad {
+		return []grid{{&forwardPhases[0], out, 0, 1, -pad}}
+	}
+	// Output Y of phase p is met by source (Y + pad − i)/2 for i = p and p + 2.
+	var g []grid
+	for p := range gradPhases {
+		skip := (pad - p + 1) / 2
+		first := 2*skip + p - pad
+		g = append(g, grid{&gradPhases[p], max(out-first+1, 0) / 2, first, 2, skip - (1 - p)})
+	}
+	return g
+}
+
+// stridedConv computes runs of rows of one picture, for some panels, an item. The rows of
+// the source that it reads are copied to an image of each column tap, so that pixels of
+// several rows are one run for the kernel, which sees neither edges nor strides.
+type stridedConv struct {
+	f           *stridedFilter
+	n, h, w     int // of the source
+	oh, ow      int // of the result
+	parts       []stridedPart
+	groups      int // of panels
+	groupPanels int
+	items       int
+	imageLen    int // of a worker's scratch: images,
+	outLen      int // and the outputs of a run
+	relu        bool
+	bias        []float32
+	team        *parallel.Team
+	scratch     []float32
+	item        func(worker, item int)
+	operands
+}
+
+// stridedPart is one part of a stridedConv.
+type stridedPart struct {
+	rows, cols grid
+	run        int   // rows of an item
+	runs       int   // of a picture
+	classes    []int // where the source rows of each parity begin in an image
+	imageRows  int
+	offsets    []int // of the taps in the images
+	chunk      int   // taps of a call
+	firstItem  int
+}
+
+// The sizes of an item. A run has about so many pixels, if their images fit so many bytes;
+// panels of some 64 outputs share it, because the images cost as much as a tenth of 16
+// outputs. A call's filters stay in the first-level cache while all pixels meet them.
+const (
+	stridedPixels  = 56
+	stridedImages  = 384 << 10
+	stridedOutputs = 64
+	stridedFilters = 24 << 10
+)
+
+func newStridedConv(f *stridedFilter, s Spec, oh, ow int) *stridedConv {
+	d := &stridedConv{f: f, n: s.N, h: s.H, w: s.W, oh: oh, ow: ow, relu: s.ReLU}
+	d.groups = max(1, f.outputs()/max(stridedOutputs, f.kern.NR))
+	d.groupPanels = (f.panels() + d.groups - 1) / d.groups
+	d.groups = (f.panels() + d.groupPanels - 1) / d.groupPanels
+	pad := s.Pad
+	if f.grad {
+		pad = 2 - pad
+	}
+	for _, rows := range f.grids(pad, oh) {
+		for _, cols := range f.grids(pad, ow) {
+			p := d.part(rows, cols)
+			p.firstItem = d.items
+			d.items += d.groups * d.n * p.runs
+			d.parts = append(d.parts, p)
+		}
+	}
+	return d
+}
+
+// part plans one part and makes room for its runs.
+func (d *stridedConv) part(rows, cols grid) stridedPart {
+	p := stridedPart{rows: rows, cols: cols}
+	if rows.n == 0 || cols.n == 0 {
+		return p
+	}
+	blocks := layout.Blocks(d.f.c)
+	p.run = min(max(stridedPixels/cols.n, 1), rows.n)
+	for p.run > 1 && 4*blocks*p.blockLen() > stridedImages {
+		p.run--
+	}
+	p.runs = (rows.n + p.run - 1) / p.run
+	p.run = (rows.n + p.runs - 1) / p.runs
+	p.runs = (rows.n + p.run - 1) / p.run
+	p.layOut(blocks)
+	p.chunk = max(stridedFilters/(4*d.f.kern.NR)/16*16, 16)
+	d.imageLen = max(d.imageLen, blocks*p.blockLen())
+	d.outLen = max(d.outLen, p.run*cols.n*d.f.kern.NR)
+	return p
+}
+
+// blockLen returns the floats of the images of one block of channels.
+func (p *stridedPart) blockLen() int {
+	rows := 0
+	for class := range p.rows.stride {
+		rows += p.classRows(class)
+	}
+	return len(p.cols.taps) * rows * p.cols.n * 16
+}
+
+// classRows returns how many rows of an image are those of shifts of one class, modulo
+// the stride.
+func (p *stridedPart) classRows(class int) int {
+	n := 0
+	for _, shift := range p.rows.shifts {
+		if shift%p.rows.stride == class {
+			n = max(n, p.run+shift/p.rows.stride)
+		}
+	}
+	return n
+}
+
+// layOut places rows and taps in the images: [c/16][column tap][row][pixel][16], the rows
+// of one parity together.
+func (p *stridedPart) layOut(blocks int) {
+	for class := range p.rows.stride {
+		p.classes = append(p.classes, p.imageRows)
+		p.imageRows += p.classRows(class)
+	}
+	line := p.cols.n * 16
+	for b := range blocks {
+		for j := range p.cols.taps {
+			for _, shift := range p.rows.shifts {
+				row := p.classes[shift%p.rows.stride] + shift/p.rows.stride
+				at := b*p.blockLen() + (j*p.imageRows+row)*line
+				for lane := range 16 {
+					p.offsets = append(p.offsets, at+lane)
+				}
+			}
+		}
+	}
+}
+
+func (d *stridedConv) scratchLen(workers int) int {
+	return shape.Product(workers, d.imageLen+2*d.outLen)
+}
+
+// bind prepares d for its runs.
+func (d *stridedConv) bind(team *parallel.Team, scratch, bias []float32) error {
+	if need := d.scratchLen(team.Workers()); len(scratch) < need {
+		return shape.Errorf("conv3x3: %d floats of scratch, want %d", len(scratch), need)
+	}
+	d.team, d.scratch, d.item = team, scratch, d.compute
+	d.bias = make([]float32, d.f.outputs())
+	copy(d.bias, bias)
+	return nil
+}
+
+func (d *stridedConv) setBias(bias []float32) error { return setBias(d.bias, bias, d.f.k) }
+
+func (d *stridedConv) run(ctx context.Context, o operands) error {
+	d.operands = o
+	err := d.team.Run(ctx, d.items, d.item)
+	d.operands = operands{}
+	return err
+}
+
+// compute does one item: the runs of all pictures meet one group of panels before the
+// next.
+func (d *stridedConv) compute(worker, item int) {
+	part := len(d.parts) - 1
+	for d.parts[part].firstItem > item {
+		part--
+	}
+	p := &d.parts[part]
+	item -= p.firstItem
+	group, picture, first := item/(d.n*p.runs), item/p.runs%d.n, item%p.runs*p.run
+	rows := min(p.run, p.rows.n-first)
+	scratch := d.scratch[worker*(d.imageLen+2*d.outLen):][:d.imageLen+2*d.outLen]
+	images, out, operand := scratch[:d.imageLen], scratch[d.imageLen:][:d.outLen], scratch[d.imageLen+d.outLen:]
+	d.fillImages(p, images, picture, first, rows)
+	for panel := group * d.groupPanels; panel < min((group+1)*d.groupPanels, d.f.panels()); panel++ {
+		d.sum(part, panel, rows*p.cols.n, images, out)
+		for b := range d.f.width(panel) / 16 {
+			block := picture*layout.Blocks(d.f.k) + panel*d.f.kern.NR/16 + b
+			y := out[b*rows*p.cols.n*16:][:rows*p.cols.n*16]
+			d.finish(p, y, operand[:len(y)], block, first)
+		}
+	}
+}
+
+// sum sets out [block][pixel][16] to the sums of one panel for the pixels of a run.
+func (d *stridedConv) sum(part, panel, pixels int, images, out []float32) {
+	p, width := &d.parts[part], d.f.width(panel)
+	u := d.f.panel(part, panel, len(p.offsets))
+	o := ukernel.IndirectArgs{A: images, Contiguous: true, AStep: 16, Bias: d.bias[panel*d.f.kern.NR:], C: out, LDC: 16, CBlock: pixels * 16}
+	for t := 0; t < len(p.offsets); t += p.chunk {
+		end := min(t+p.chunk, len(p.offsets))
+		o.Offsets, o.B, o.Mode = p.offsets[t:end], u[t*width:end*width], 0
+		if t > 0 {
+			o.Mode = ukernel.ModeFromC
+		}
+		if end == len(p.offsets) && d.relu && d.residual == nil {
+			o.Mode |= ukernel.ModeReLU
+		}
+		d.f.kern.RunM(pixels, width, &o)
+	}
+}
+
+// fillImages copies the rows of the source that a run reads.
+func (d *stridedConv) fillImages(p *stridedPart, images []float32, picture, first, rows int) {
+	blocks := layout.Blocks(d.f.c)
+	line := p.cols.n * 16
+	for b := range blocks {
+		plane := d.src[(picture*blocks+b)*d.h*d.w*16:][:d.h*d.w*16]
+		for class, at := range p.classes {
+			for r := range p.classRows(class) - p.run + rows {
+				y := p.rows.from + (first+r)*p.rows.stride + class
+				for j, shift := range p.cols.shifts {
+					to := images[b*p.blockLen()+(j*p.imageRows+at+r)*line:][:line]
+					if y < 0 || y >= d.h {
+						clear(to)
+						continue
+					}
+					copyColumns(to, plane[y*d.w*16:][:d.w*16], p.cols.from+shift, p.cols.stride)
+				}
+			}
+		}
+	}
+}
+
+// copyColumns sets the pixels of dst to those of the row src at x, x+stride, …, or to zero
+// where that lies beside the row.
+func copyColumns(dst, src []float32, x, stride int) {
+	n, w := len(dst)/16, len(src)/16
+	left := 0
+	if x < 0 {
+		left = min((-x+stride-1)/stride, n)
+	}
+	inside := max(min((w-x+stride-1)/stride, n), left)
+	clear(dst[:left*16])
+	if inside > left {
+		pack.Rows(inside-left, 16, dst[left*16:], 16, src[(x+left*stride)*16:], 16*stride)
+	}
+	clear(dst[inside*16:])
+}
+
+// finish adds the residual to y, a run of one block from row first on, or masks it, and
+// stores it. operand is as long, and overwritten.
+func (d *stridedConv) finish(p *stridedPart, y, operand []float32, block, first int) {
+	if d.residual != nil {
+		d.gather(p, operand, d.residual, block, first)
+		activation.Add(y, operand)
+		if d.relu {
+			activation.ReLU(y)
+		}
+	}
+	if d.mask != nil {
+		d.gather(p, operand, d.mask, block, first)
+		activation.ReLUGrad(y, operand)
+	}
+	line := p.cols.n * 16
+	for r := range len(y) / line {
+		pack.Rows(p.cols.n, 16, d.dst[d.place(p, block, first+r):], 16*p.cols.step, y[r*line:], 16)
+	}
+}
+
+// gather copies to dst a run of an operand that is as large as the result.
+func (d *stridedConv) gather(p *stridedPart, dst, operand []float32, block, first int) {
+	line := p.cols.n * 16
+	for r := range len(dst) / line {
+		pack.Rows(p.cols.n, 16, dst[r*line:], 16, operand[d.place(p, block, first+r):], 16*p.cols.step)
+	}
+}
+
+// place returns where the first pixel of a row of a part stands in the result.
+func (d *stridedConv) place(p *stridedPart, block, row int) int {
+	return ((block*d.oh+p.rows.first+row*p.rows.step)*d.ow + p.cols.first) * 16
+}

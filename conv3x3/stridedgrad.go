@@ -1,0 +1,171 @@
+package conv3x3
+
+import (
+	"context"
+
+	"github.com/nonet-go/nonet/internal/activation"
+	"github.com/nonet-go/nonet/internal/shape"
+	"github.com/nonet-go/nonet/internal/ukernel"
+	"github.com/nonet-go/nonet/layout"
+	"github.com/nonet-go/nonet/parallel"
+)
+
+// stridedGrad sums over pixels, as directGrad does, for convolutions with stride 2 of 16 and
+// more channels. An item has the filters of one block of input channels and some blocks of
+// outputs, and sums over all pictures, a band of rows after the other. So no sums are left
+// to add up, and none depends on who computes it.
+type stridedGrad struct {
+	kern    *ukernel.Indirect
+	s       Shape
+	oh, ow  int
+	group   int // blocks of outputs of an item
+	groups  int
+	band    int // rows of dY: some gradPixels pixels
+	bands   int // of a picture
+	offsets []int
+}
+
+// Each pixel of the source that an item reads is copied for this many blocks of outputs, at
+// most; fewer where there would be fewer items than this.
+const (
+	stridedGradGroup = 4
+	stridedGradItems = 16
+)
+
+// filterLen is the size of the filters of a block of input channels and one of outputs:
+// [3][3][c][k].
+const filterLen = 9 * layout.Block * layout.Block
+
+func newStridedGrad(kern *ukernel.Indirect, s Shape) *stridedGrad {
+	g := &stridedGrad{kern: kern, s: s, oh: s.OH(), ow: s.OW()}
+	blocks := layout.Blocks(s.K)
+	g.group = min(max(layout.Blocks(s.C)*blocks/stridedGradItems, 1), stridedGradGroup)
+	g.groups = (blocks + g.group - 1) / g.group
+	g.band = min(g.oh, (gradPixels+g.ow-1)/g.ow)
+	g.bands = (g.oh + g.band - 1) / g.band
+	for y := range g.band {
+		for x := range g.ow {
+			g.offsets = append(g.offsets, 2*(y*g.lineLen()+x*layout.Block))
+		}
+	}
+	return g
+}
+
+// lineLen is the size of a row of the padded source, of one block.
+func (g *stridedGrad) lineLen() int { return (2*g.ow + 1) * layout.Block }
+
+// workerLen is the size of a worker's scratch: the lines of a band, its sums, and the sums
+// of all bands.
+func (g *stridedGrad) workerLen() int {
+	return (2*g.band+1)*g.lineLen() + (1+g.group)*filterLen
+}
+
+func (g *stridedGrad) scratchLen(workers int) int { return shape.Product(workers, g.workerLen()) }
+
+// stridedGradExec is a stridedGrad on a team.
+type stridedGradExec struct {
+	*stridedGrad
+	team    *parallel.Team
+	scratch []float32
+	item    func(worker, item int)
+	dw, db  []float32
+	src, dy []float32
+}
+
+func (g *stridedGrad) bind(team *parallel.Team, scratch []float32) *stridedGradExec {
+	e := &stridedGradExec{stridedGrad: g, team: team, scratch: scratch}
+	e.item = e.sumGroup
+	return e
+}
+
+func (e *stridedGradExec) run(ctx context.Context, dw, db, src, dy []float32) error {
+	s := e.s
+	nx, ny := s.N*layout.Len(s.C, s.H, s.W), s.N*layout.Len(s.K, e.oh, e.ow)
+	if len(dw) != s.K*s.C*9 || db != nil && len(db) != s.K || len(src) != nx || len(dy) != ny {
+		return shape.Errorf("conv3x3: operands of %d, %d, %d and %d floats, want %d, %d or none, %d and %d",
+			len(dw), len(db), len(src), len(dy), s.K*s.C*9, s.K, nx, ny)
+	}
+	e.dw, e.db, e.src, e.dy = dw, db, src, dy
+	err := e.team.Run(ctx, layout.Blocks(s.C)*e.groups, e.item)
+	e.dw, e.db, e.src, e.dy = nil, nil, nil, nil
+	return err
+}
+
+// sumGroup computes one item.
+func (e *stridedGradExec) sumGroup(worker, item int) {
+	cBlock, first := item/e.groups, item%e.groups*e.group
+	blocks := min(e.group, layout.Blocks(e.s.K)-first)
+	scratch := e.scratch[worker*e.workerLen():][:e.workerLen()]
+	lines, scratch := scratch[:(2*e.band+1)*e.lineLen()], scratch[(2*e.band+1)*e.lineLen():]
+	part, sums := scratch[:filterLen], scratch[filterLen:]
+	clear(sums)
+	var bias [stridedGradGroup][16]float64
+	for picture := range e.s.N {
+		for y := 0; y < e.oh; y += e.band {
+			rows := min(e.band, e.oh-y)
+			e.fillLines(lines, picture*layout.Blocks(e.s.C)+cBlock, 2*y-e.s.Pad, 2*rows+1)
+			for b := range blocks {
+				plane := (picture*layout.Blocks(e.s.K) + first + b) * e.oh
+				dy := e.dy[(plane+y)*e.ow*16:][:rows*e.ow*16]
+				e.sumBand(part, lines, dy)
+				activation.Add(sums[b*filterLen:][:filterLen], part)
+				if cBlock == 0 && e.db != nil {
+					addPixels(&bias[b], (*[16]float32)(part), dy)
+				}
+			}
+		}
+	}
+	for b := range blocks {
+		e.store(cBlock, first+b, sums[b*filterLen:][:filterLen], cBlock == 0 && e.db != nil, &bias[b])
+	}
+}
+
+// fillLines copies rows of one block of the source from row y on, with the padding in
+// place.
+func (e *stridedGradExec) fillLines(lines []float32, block, y, rows int) {
+	plane := e.src[block*e.s.H*e.s.W*16:][:e.s.H*e.s.W*16]
+	for r := range rows {
+		line := lines[r*e.lineLen():][:e.lineLen()]
+		if y+r < 0 || y+r >= e.s.H {
+			clear(line)
+			continue
+		}
+		copyColumns(line, plane[(y+r)*e.s.W*16:][:e.s.W*16], -e.s.Pad, 1)
+	}
+}
+
+// zeros are the biases of sums that have none.
+var zeros [layout.Block]float32
+
+// sumBand sets part to the sums over the pixels of dy.
+func (e *stridedGradExec) sumBand(part, lines, dy []float32) {
+	o := ukernel.IndirectArgs{Offsets: e.offsets[:len(dy)/16], AStep: 1, B: dy, Bias: zeros[:], LDC: 16}
+	for i := range 3 {
+		o.A, o.C = lines[i*e.lineLen():], part[i*3*16*16:]
+		e.kern.RunM(3*layout.Block, layout.Block, &o)
+	}
+}
+
+// addPixels adds the sums over the pixels of dy to sum; part is overwritten.
+func addPixels(sum *[16]float64, part *[16]float32, dy []float32) {
+	activation.SumPixels(part, dy)
+	for l, v := range part {
+		sum[l] += float64(v)
+	}
+}
+
+// store writes the sums of a block of input channels and one of outputs to their places.
+func (e *stridedGradExec) store(cBlock, kBlock int, sums []float32, withBias bool, bias *[16]float64) {
+	for l := range min(16, e.s.K-kBlock*16) {
+		k := kBlock*16 + l
+		for c := range min(16, e.s.C-cBlock*16) {
+			to := e.dw[(k*e.s.C+cBlock*16+c)*9:][:9]
+			for tap := range to {
+				to[tap] = sums[(tap*16+c)*16+l]
+			}
+		}
+		if withBias {
+			e.db[k] = float32(bias[l])
+		}
+	}
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const example = `package example
+
+func Max(a, b int) (int, error) {
+	var err error
+	n := 0
+	if a > b && !(a == 7) {
+		n += a
+		return n, err
+	}
+	note()
+	return b, err
+}
+
+func note() {}
+`
+
+const exampleTest = `package example
+
+import "testing"
+
+func TestMax(t *testing.T) {
+	for a := -2; a < 9; a++ {
+		want := 3
+		if a > 3 && a != 7 { want = a }
+		if n, _ := Max(a, 3); n != want { t.Fatal(a) }
+	}
+}
+`
+
+// module writes a module with one package and returns it.
+func module(t *testing.T) goPackage {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"go.mod": "module example\n\ngo 1.26\n", "max.go": example, "max_test.go": exampleTest} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666))
+	}
+	return goPackage{Dir: dir, ImportPath: "example", GoFiles: []string{"max.go"}}
+}
+
+// TestMutants lists the changes of a small function: each is Go, and no two have one id.
+func TestMutants(t *testing.T) {
+	mutants, err := mutantsOf(module(t), "max.go")
+	require.NoError(t, err)
+	var got []string
+	for _, m := range mutants {
+		got = append(got, m.was+" → "+m.is)
+		_, err := parser.ParseFile(token.NewFileSet(), "", m.source, 0)
+		assert.NoError(t, err, "%s", m)
+	}
+	assert.Equal(t, []string{
+		"note() → ",
+		"0 → 1",
+		"a > b && !(a == 7) → a > b || !(a == 7)",
+		"a > b → a >= b", "a > b → a <= b",
+		"!(a == 7) → (a == 7)", "a == 7 → a != 7", "7 → 8",
+		"n += a → ",
+		"n += a → n -= a", "n += a → n = a",
+		"return n, err → return n, nil", "return b, err → return b, nil",
+	}, got)
+}
+
+// TestOutcomes runs a killed mutant, one that lives, and one that does not compile.
+func TestOutcomes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs the go command")
+	}
+	p := module(t)
+	t.Chdir(p.Dir)
+	mutants, err := mutantsOf(p, "max.go")
+	require.NoError(t, err)
+	mutants = append(mutants, mutant{pkg: "example", path: filepath.Join(p.Dir, "max.go"), source: []byte("package example\nfunc Max() {}\n")})
+	want := map[int]outcome{2: dies, 0: lives, len(mutants) - 1: doesNotCompile}
+	for i, outcome := range want {
+		got, err := mutants[i].test(time.Minute)
+		require.NoError(t, err)
+		assert.Equal(t, outcome, got, "%s", mutants[i])
+	}
+}
+
+// TestJudged holds that each judged mutant still exists: the code has not changed since.
+func TestJudged(t *testing.T) {
+	judged, err := readJudged()
+	require.NoError(t, err)
+	packages, err := load([]string{"github.com/nonet-go/nonet/..."})
+	require.NoError(t, err)
+	for _, p := range packages {
+		for _, file := range p.GoFiles {
+			mutants, err := mutantsOf(p, file)
+			require.NoError(t, err)
+			for _, m := range mutants {
+				delete(judged, m.id())
+			}
+		}
+	}
+	assert.Empty(t, judged, "these mutants are no longer there")
+}

@@ -18,11 +18,7 @@ func activationKernels(c *build.Context) {
 
 // relu emits x = max(x, 0), where NaN stays NaN. Its Go form is reluGeneric.
 func relu(c *build.Context, isa vecISA) {
-	c.Function("relu" + isa.suffix)
-	c.Doc("relu" + isa.suffix + " sets x = max(x, 0), n blocks of 16; see kernel.relu.")
-	c.Pragma("noescape")
-	c.SignatureExpr("func(n int, x *float32)")
-	n := c.Load(c.Param("n"), reg.RCX)
+	n := begin(c, isa, "relu", "sets x = max(x, 0), n blocks of 16; see kernel.relu.", "func(n int, x *float32)")
 	x := c.Load(c.Param("x"), reg.RSI)
 	r := isa.regs
 	zero(c, r[0])
@@ -32,20 +28,14 @@ func relu(c *build.Context, isa vecISA) {
 		c.VMAXPS(Mem{Base: x, Disp: off}, r[0], r[1])
 		c.VMOVUPS(r[1], Mem{Base: x, Disp: off})
 	})
-	c.ADDQ(Imm(64), x)
-	c.DECQ(n)
-	c.JNZ(LabelRef("block"))
+	next(c, n, "block", x)
 	c.VZEROUPPER()
 	c.RET()
 }
 
 // reluGrad emits dx = 0 where x ≤ 0. Its Go form is reluGradGeneric.
 func reluGrad(c *build.Context, isa vecISA) {
-	c.Function("reluGrad" + isa.suffix)
-	c.Doc("reluGrad" + isa.suffix + " zeroes dx where x ≤ 0, n blocks of 16; see kernel.reluGrad.")
-	c.Pragma("noescape")
-	c.SignatureExpr("func(n int, dx, x *float32)")
-	n := c.Load(c.Param("n"), reg.RCX)
+	n := begin(c, isa, "reluGrad", "zeroes dx where x ≤ 0, n blocks of 16; see kernel.reluGrad.", "func(n int, dx, x *float32)")
 	dx := c.Load(c.Param("dx"), reg.RDI)
 	x := c.Load(c.Param("x"), reg.RSI)
 	r := isa.regs
@@ -57,10 +47,7 @@ func reluGrad(c *build.Context, isa vecISA) {
 		keepOpen(c, isa, r[2], r[1], r[0], r[3])
 		c.VMOVUPS(r[2], Mem{Base: dx, Disp: off})
 	})
-	c.ADDQ(Imm(64), dx)
-	c.ADDQ(Imm(64), x)
-	c.DECQ(n)
-	c.JNZ(LabelRef("block"))
+	next(c, n, "block", dx, x)
 	c.VZEROUPPER()
 	c.RET()
 }
@@ -78,11 +65,7 @@ func keepOpen(c *build.Context, isa vecISA, d, x, zero, mask reg.VecPhysical) {
 
 // add emits dst += x. Its Go form is addGeneric.
 func add(c *build.Context, isa vecISA) {
-	c.Function("add" + isa.suffix)
-	c.Doc("add" + isa.suffix + " sets dst += x, n blocks of 16; see kernel.add.")
-	c.Pragma("noescape")
-	c.SignatureExpr("func(n int, dst, x *float32)")
-	n := c.Load(c.Param("n"), reg.RCX)
+	n := begin(c, isa, "add", "sets dst += x, n blocks of 16; see kernel.add.", "func(n int, dst, x *float32)")
 	dst := c.Load(c.Param("dst"), reg.RDI)
 	x := c.Load(c.Param("x"), reg.RSI)
 	r := isa.regs
@@ -92,10 +75,7 @@ func add(c *build.Context, isa vecISA) {
 		c.VADDPS(Mem{Base: dst, Disp: off}, r[0], r[0])
 		c.VMOVUPS(r[0], Mem{Base: dst, Disp: off})
 	})
-	c.ADDQ(Imm(64), dst)
-	c.ADDQ(Imm(64), x)
-	c.DECQ(n)
-	c.JNZ(LabelRef("block"))
+	next(c, n, "block", dst, x)
 	c.VZEROUPPER()
 	c.RET()
 }
@@ -103,11 +83,7 @@ func add(c *build.Context, isa vecISA) {
 // sumPixels emits sum[l] = Σ x[p][l] over n pixels. Its Go form is
 // sumPixelsGeneric.
 func sumPixels(c *build.Context, isa vecISA) {
-	c.Function("sumPixels" + isa.suffix)
-	c.Doc("sumPixels" + isa.suffix + " adds up n pixels of 16 channels; see kernel.sumPixels.")
-	c.Pragma("noescape")
-	c.SignatureExpr("func(n int, sum, x *float32)")
-	n := c.Load(c.Param("n"), reg.RCX)
+	n := begin(c, isa, "sumPixels", "adds up n pixels of 16 channels; see kernel.sumPixels.", "func(n int, sum, x *float32)")
 	sum := c.Load(c.Param("sum"), reg.RDI)
 	x := c.Load(c.Param("x"), reg.RSI)
 	vecs := 16 / isa.lanes
@@ -119,9 +95,7 @@ func sumPixels(c *build.Context, isa vecISA) {
 	for v, a := range acc {
 		c.VADDPS(Mem{Base: x, Disp: 4 * isa.lanes * v}, a, a)
 	}
-	c.ADDQ(Imm(64), x)
-	c.DECQ(n)
-	c.JNZ(LabelRef("pixel"))
+	next(c, n, "pixel", x)
 	for v, a := range acc {
 		c.VMOVUPS(a, Mem{Base: sum, Disp: 4 * isa.lanes * v})
 	}

@@ -21,7 +21,7 @@ func (c loopsNEON) relu() {
 		c.VFMAX(31, 0, 0) // NaN stays
 		c.FMOVQStore(0, neon.Mem{Base: loopX, Off: off})
 	}
-	c.end(loopX)
+	c.next("block", loopX)
 	c.RET()
 }
 
@@ -38,7 +38,7 @@ func (c loopsNEON) reluGrad() {
 		c.VBIT(1, 2, 0)
 		c.FMOVQStore(0, neon.Mem{Base: loopX, Off: off})
 	}
-	c.end(loopX, loopY)
+	c.next("block", loopX, loopY)
 	c.RET()
 }
 
@@ -53,7 +53,7 @@ func (c loopsNEON) add() {
 		c.VFADD(1, 0, 0)
 		c.FMOVQStore(0, neon.Mem{Base: loopX, Off: off})
 	}
-	c.end(loopX, loopY)
+	c.next("block", loopX, loopY)
 	c.RET()
 }
 
@@ -69,7 +69,7 @@ func (c loopsNEON) sumPixels() {
 		c.FMOVQ(neon.Mem{Base: loopY, Off: 16 * int(v)}, 4+v)
 		c.VFADD(4+v, v, v)
 	}
-	c.end(loopY)
+	c.next("block", loopY)
 	for v := range neon.V(4) {
 		c.FMOVQStore(v, neon.Mem{Base: loopX, Off: 16 * int(v)})
 	}

@@ -58,6 +58,24 @@ func (isa vecISA) each(body func(off int)) {
 	}
 }
 
+// begin begins a function whose parameter n, which it loads, counts blocks or pixels.
+func begin(c *build.Context, isa vecISA, name, doc, signature string) (n reg.Register) {
+	c.Function(name + isa.suffix)
+	c.Doc(name + isa.suffix + " " + doc)
+	c.Pragma("noescape")
+	c.SignatureExpr(signature)
+	return c.Load(c.Param("n"), reg.RCX)
+}
+
+// next moves pointers on by a block of 16 floats and closes the loop over n blocks.
+func next(c *build.Context, n reg.Register, label string, pointers ...reg.Register) {
+	for _, p := range pointers {
+		c.ADDQ(Imm(64), p)
+	}
+	c.DECQ(n)
+	c.JNZ(LabelRef(label))
+}
+
 // zero clears a vector register by an instruction that every level of AVX-512
 // has: VXORPS of ZMM needs DQ.
 func zero(c *build.Context, r reg.VecPhysical) {

@@ -10,7 +10,7 @@ type loopsNEON struct{ *neon.Context }
 
 const loopCount, loopX, loopY, loopZ neon.R = 0, 1, 2, 3
 
-// begin begins a function whose parameter n counts blocks.
+// begin begins a function whose parameter n, which it loads, counts blocks or pixels.
 func (c loopsNEON) begin(name, doc, signature string) {
 	c.Function(name)
 	c.Doc(name + " " + doc)
@@ -19,13 +19,13 @@ func (c loopsNEON) begin(name, doc, signature string) {
 	c.Load("n", loopCount)
 }
 
-// end moves pointers to the next block and closes the loop.
-func (c loopsNEON) end(pointers ...neon.R) {
+// next moves pointers on by a block of 16 floats and closes the loop over n blocks.
+func (c loopsNEON) next(label string, pointers ...neon.R) {
 	for _, p := range pointers {
 		c.ADD(neon.Imm(64), p, p)
 	}
 	c.SUBS(neon.Imm(1), loopCount, loopCount)
-	c.Branch("BNE", "block")
+	c.Branch("BNE", label)
 }
 
 // rowsFrom sets where rows begin, ld elements apart.

@@ -22,10 +22,7 @@ func level1fKernels(c *build.Context) {
 // their own, in which the processor sees streams: it fetches them itself. Its Go form is
 // axpyfGeneric.
 func axpyf(c *build.Context, isa vecISA, rows int) {
-	name := fmt.Sprintf("axpyf%d%s", rows, isa.suffix)
-	c.Function(name)
-	c.Doc(name + " adds multiples of rows, n blocks of 16; see kernel.axpyf.")
-	n, y, x, from, step := fusedOperands(c, rows)
+	n, y, x, from, step := beginFused(c, isa, fmt.Sprint("axpyf", rows), "adds multiples of rows, n blocks of 16; see kernel.axpyf.", rows)
 	factors, sums := isa.regs[:rows], isa.regs[rows:][:16/isa.lanes]
 	for r, f := range factors {
 		c.VBROADCASTSS(Mem{Base: x, Disp: 4 * r}, f)
@@ -43,18 +40,14 @@ func axpyf(c *build.Context, isa vecISA, rows int) {
 		c.VMOVUPS(sum, Mem{Base: y, Disp: 4 * isa.lanes * v})
 	}
 	step(64)
-	c.ADDQ(Imm(64), y)
-	c.DECQ(n)
-	c.JNZ(LabelRef("block"))
+	next(c, n, "block", y)
 	c.VZEROUPPER()
 	c.RET()
 }
 
-// fusedOperands begins axpyf and dotxf, which read so many rows side by side.
-func fusedOperands(c *build.Context, rows int) (n, y, x reg.Register, from []Mem, step func(bytes int)) {
-	c.Pragma("noescape")
-	c.SignatureExpr("func(n int, y, x, a *float32, lda int)")
-	n = c.Load(c.Param("n"), reg.RCX)
+// beginFused begins axpyf or dotxf, which read so many rows side by side.
+func beginFused(c *build.Context, isa vecISA, name, doc string, rows int) (n, y, x reg.Register, from []Mem, step func(bytes int)) {
+	n = begin(c, isa, name, doc, "func(n int, y, x, a *float32, lda int)")
 	y = c.Load(c.Param("y"), reg.RDI)
 	x = c.Load(c.Param("x"), reg.RSI)
 	from, step = rowsFrom(c, c.Load(c.Param("a"), reg.RDX), c.Load(c.Param("lda"), reg.R8), rows)
@@ -66,10 +59,7 @@ func fusedOperands(c *build.Context, rows int) (n, y, x reg.Register, from []Mem
 // before those of the other 8, because 16 lines may share a set, which has 8 ways. Its Go
 // form is dotxfGeneric.
 func dotxf(c *build.Context, isa vecISA) {
-	name := "dotxf" + isa.suffix
-	c.Function(name)
-	c.Doc(name + " adds the dot products of 16 rows and x, n blocks of 16; see kernel.dotxf.")
-	n, y, x, from, step := fusedOperands(c, 16)
+	n, y, x, from, step := beginFused(c, isa, "dotxf", "adds the dot products of 16 rows and x, n blocks of 16; see kernel.dotxf.", 16)
 	sums, r, pairs, factor := isa.regs[:16/isa.lanes], isa.regs[2:10], [4]reg.VecPhysical(isa.regs[10:]), isa.regs[14]
 	for i, sum := range sums {
 		c.VMOVUPS(Mem{Base: y, Disp: 4 * isa.lanes * i}, sum)
@@ -97,9 +87,7 @@ func dotxf(c *build.Context, isa vecISA) {
 		}
 	}
 	step(64)
-	c.ADDQ(Imm(64), x)
-	c.DECQ(n)
-	c.JNZ(LabelRef("block"))
+	next(c, n, "block", x)
 	for i, sum := range sums {
 		c.VMOVUPS(sum, Mem{Base: y, Disp: 4 * isa.lanes * i})
 	}
@@ -118,11 +106,7 @@ const dotsAhead = 512
 
 // dots emits the products of rows of W and 8 vectors. Its Go form is dotsGeneric.
 func dots(c *build.Context, isa vecISA) {
-	c.Function("dots" + isa.suffix)
-	c.Doc("dots" + isa.suffix + " multiplies rows of a matrix and 8 vectors, n blocks of 16; see kernel.dots.")
-	c.Pragma("noescape")
-	c.SignatureExpr("func(n int, sums, w, x *float32, ldw int)")
-	n := c.Load(c.Param("n"), reg.RCX)
+	n := begin(c, isa, "dots", "multiplies rows of a matrix and 8 vectors, n blocks of 16; see kernel.dots.", "func(n int, sums, w, x *float32, ldw int)")
 	sums := c.Load(c.Param("sums"), reg.RAX)
 	w := c.Load(c.Param("w"), reg.RDI)
 	x := c.Load(c.Param("x"), reg.RSI)

@@ -12,7 +12,7 @@ func level1fNEON(c *neon.Context) {
 	l.axpyf(1)
 	l.axpyf(8)
 	l.dotxf()
-	dotsNEON(c)
+	l.dots()
 }
 
 func (c loopsNEON) axpyf(rows int) {
@@ -44,7 +44,7 @@ func (c loopsNEON) axpyf(rows int) {
 	for i := range neon.V(2) {
 		c.FSTPQ(sums+2*i, sums+2*i+1, neon.Mem{Base: loopX, Off: 32 * int(i)})
 	}
-	c.end(loopX, from[0])
+	c.next("block", loopX, from[0])
 	c.RET()
 }
 
@@ -77,22 +77,17 @@ func (c loopsNEON) dotxf() {
 	for _, p := range from[1:] { // end moves the first
 		c.ADD(neon.Imm(64), p, p)
 	}
-	c.end(loopY, from[0])
+	c.next("block", loopY, from[0])
 	for i := range neon.V(2) {
 		c.FSTPQ(sums+2*i, sums+2*i+1, neon.Mem{Base: loopX, Off: 32 * int(i)})
 	}
 	c.RET()
 }
 
-// dotsNEON emits the products of rows of W and 8 vectors. See dots.
-func dotsNEON(c *neon.Context) {
-	c.Function("dotsNEON")
-	c.Doc("dotsNEON multiplies rows of a matrix and 8 vectors, n blocks of 16; see kernel.dots.")
-	c.Pragma("noescape")
-	c.SignatureExpr("func(n int, sums, w, x *float32, ldw int)")
-	const n, sums, x, ldw neon.R = 0, 1, 2, 3
+func (c loopsNEON) dots() {
+	c.begin("dotsNEON", "multiplies rows of a matrix and 8 vectors, n blocks of 16; see kernel.dots.", "func(n int, sums, w, x *float32, ldw int)")
+	const sums, x, ldw neon.R = 1, 2, 3
 	w := [dotMR]neon.R{4, 5, 6}
-	c.Load("n", n)
 	c.Load("sums", sums)
 	c.Load("w", w[0])
 	c.Load("x", x)
@@ -124,8 +119,7 @@ func dotsNEON(c *neon.Context) {
 		c.ADD(neon.Imm(64), p, p)
 	}
 	c.ADD(neon.Imm(64*dotNR), x, x)
-	c.SUBS(neon.Imm(1), n, n)
-	c.Branch("BNE", "block")
+	c.next("block")
 	for v := neon.V(0); v < vw; v += 4 {
 		halves := func(a, b, to neon.V) { // adds the halves of a and b, pair by pair
 			c.VZIP1(b, a, vw)

@@ -20,11 +20,7 @@ func optimiserKernels(c *build.Context) {
 // sgdStep emits v = momentum·v + (g + decay·w), w −= rate·v. Its Go form is
 // sgdGeneric.
 func sgdStep(c *build.Context, isa vecISA) {
-	c.Function("sgd" + isa.suffix)
-	c.Doc("sgd" + isa.suffix + " takes a step of gradient descent with momentum, n blocks of 16; see kernel.sgd.")
-	c.Pragma("noescape")
-	c.SignatureExpr("func(n int, w, v, grad *float32, rate, momentum, decay float32)")
-	n := c.Load(c.Param("n"), reg.RCX)
+	n := begin(c, isa, "sgd", "takes a step of gradient descent with momentum, n blocks of 16; see kernel.sgd.", "func(n int, w, v, grad *float32, rate, momentum, decay float32)")
 	w := c.Load(c.Param("w"), reg.RDI)
 	v := c.Load(c.Param("v"), reg.RSI)
 	g := c.Load(c.Param("grad"), reg.RDX)
@@ -37,11 +33,7 @@ func sgdStep(c *build.Context, isa vecISA) {
 		c.VMOVUPS(Mem{Base: g, Disp: off}, r[4])
 		descend(c, isa, r[4], Mem{Base: w, Disp: off}, Mem{Base: v, Disp: off})
 	})
-	for _, p := range []reg.Register{w, v, g} {
-		c.ADDQ(Imm(64), p)
-	}
-	c.DECQ(n)
-	c.JNZ(LabelRef("block"))
+	next(c, n, "block", w, v, g)
 	c.VZEROUPPER()
 	c.RET()
 }
@@ -67,12 +59,7 @@ const sgdAhead = 256
 // g[r][j] = Σ_t a[r][t]·x[t][j]. Rows share what they read of x, which would take
 // longer than the weights from memory. Its Go form is sgdProductGeneric.
 func sgdProduct(c *build.Context, isa vecISA, rows int) {
-	name := fmt.Sprintf("sgdProduct%d%s", rows, isa.suffix)
-	c.Function(name)
-	c.Doc(name + " takes a step of gradient descent along a product, n blocks of 16; see kernel.sgdProduct.")
-	c.Pragma("noescape")
-	c.SignatureExpr("func(n, taps int, w, v, a, x *float32, ld, row int, rate, momentum, decay float32)")
-	n := c.Load(c.Param("n"), reg.RCX)
+	n := begin(c, isa, fmt.Sprint("sgdProduct", rows), "takes a step of gradient descent along a product, n blocks of 16; see kernel.sgdProduct.", "func(n, taps int, w, v, a, x *float32, ld, row int, rate, momentum, decay float32)")
 	taps := c.Load(c.Param("taps"), reg.R8)
 	w := c.Load(c.Param("w"), reg.RDI)
 	v := c.Load(c.Param("v"), reg.RSI)
@@ -127,11 +114,7 @@ func sgdProduct(c *build.Context, isa vecISA, rows int) {
 			descend(c, isa, sums[i*vecs+j], at(w, ld, ld3, i, off), at(v, ld, ld3, i, off))
 		}
 	}
-	for _, p := range []reg.Register{w, v, x} {
-		c.ADDQ(Imm(64), p)
-	}
-	c.DECQ(n)
-	c.JNZ(LabelRef("block"))
+	next(c, n, "block", w, v, x)
 	c.VZEROUPPER()
 	c.RET()
 }

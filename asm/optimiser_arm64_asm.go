@@ -61,7 +61,7 @@ func (c loopsNEON) sgd() {
 		c.FLDPQ(neon.Mem{Base: loopZ, Off: 32 * j}, r, r+1)
 	}
 	c.descend(8, loopX, loopY)
-	c.end(loopX, loopY, loopZ)
+	c.next("block", loopX, loopY, loopZ)
 	c.RET()
 }
 
@@ -114,6 +114,6 @@ func (c loopsNEON) sgdProduct(rows int) {
 			c.ADD(neon.Imm(64), v[i], v[i])
 		}
 	}
-	c.end(loopX, loopY, loopZ)
+	c.next("block", loopX, loopY, loopZ)
 	c.RET()
 }

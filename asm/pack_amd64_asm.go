@@ -19,11 +19,7 @@ func packKernels(c *build.Context) {
 
 // copyRows emits the copy of rows of n blocks. Its Go form is copyRowsGeneric.
 func copyRows(c *build.Context, isa vecISA) {
-	c.Function("copyRows" + isa.suffix)
-	c.Doc("copyRows" + isa.suffix + " copies rows of n blocks of 16; see kernel.rows.")
-	c.Pragma("noescape")
-	c.SignatureExpr("func(n, rows int, dst, src *float32, dstStride, srcStride, ahead int)")
-	n := c.Load(c.Param("n"), reg.RCX)
+	n := begin(c, isa, "copyRows", "copies rows of n blocks of 16; see kernel.rows.", "func(n, rows int, dst, src *float32, dstStride, srcStride, ahead int)")
 	rows := c.Load(c.Param("rows"), reg.RDX)
 	dst := c.Load(c.Param("dst"), reg.RDI)
 	src := c.Load(c.Param("src"), reg.RSI)
@@ -41,10 +37,7 @@ func copyRows(c *build.Context, isa vecISA) {
 		c.VMOVUPS(Mem{Base: from, Disp: off}, isa.regs[0])
 		c.VMOVUPS(isa.regs[0], Mem{Base: to, Disp: off})
 	})
-	c.ADDQ(Imm(64), from)
-	c.ADDQ(Imm(64), to)
-	c.DECQ(left)
-	c.JNZ(LabelRef("block"))
+	next(c, left, "block", from, to)
 	c.ADDQ(srcStride, src)
 	c.ADDQ(dstStride, dst)
 	c.DECQ(rows)
@@ -56,12 +49,7 @@ func copyRows(c *build.Context, isa vecISA) {
 // copyPanels emits the copy of 1 or 8 rows of n blocks to as many panels. As in axpyf
 // the processor sees streams. Its Go form is copyPanelsGeneric.
 func copyPanels(c *build.Context, isa vecISA, rows int) {
-	name := fmt.Sprintf("copyPanels%d%s", rows, isa.suffix)
-	c.Function(name)
-	c.Doc(name + " copies rows of n blocks of 16 to panels; see kernel.panels.")
-	c.Pragma("noescape")
-	c.SignatureExpr("func(n int, dst, src *float32, panel, ld int)")
-	n := c.Load(c.Param("n"), reg.RCX)
+	n := begin(c, isa, fmt.Sprint("copyPanels", rows), "copies rows of n blocks of 16 to panels; see kernel.panels.", "func(n int, dst, src *float32, panel, ld int)")
 	dst := c.Load(c.Param("dst"), reg.RDI)
 	src := c.Load(c.Param("src"), reg.RSI)
 	panel := c.Load(c.Param("panel"), reg.RDX)

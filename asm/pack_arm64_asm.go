@@ -62,6 +62,6 @@ func (c loopsNEON) copyPanels(rows int) {
 		}
 	}
 	c.ADDShift(loopY, 2, loopX, loopX)
-	c.end(from[0])
+	c.next("block", from[0])
 	c.RET()
 }

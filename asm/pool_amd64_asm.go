@@ -18,11 +18,7 @@ func poolKernels(c *build.Context) {
 // maxPool emits the 2×2 maximum along one row of a block of 16 channels. Its Go
 // form is pool.maxRowGeneric.
 func maxPool(c *build.Context, isa vecISA) {
-	c.Function("maxRow" + isa.suffix)
-	c.Doc("maxRow" + isa.suffix + " takes the 2×2 maximum of n pixels of a row; see kernel.maxRow.")
-	c.Pragma("noescape")
-	c.SignatureExpr("func(n int, dst, src *float32, row int)")
-	n := c.Load(c.Param("n"), reg.RCX)
+	n := begin(c, isa, "maxRow", "takes the 2×2 maximum of n pixels of a row; see kernel.maxRow.", "func(n int, dst, src *float32, row int)")
 	dst := c.Load(c.Param("dst"), reg.RDI)
 	src := c.Load(c.Param("src"), reg.RSI)
 	row := c.Load(c.Param("row"), reg.RDX)
@@ -59,11 +55,7 @@ func maxPool(c *build.Context, isa vecISA) {
 // first of the four that equals y, and 0 to the others. Its Go form is
 // pool.maxGradRowGeneric.
 func maxPoolGrad(c *build.Context, isa vecISA) {
-	c.Function("maxGradRow" + isa.suffix)
-	c.Doc("maxGradRow" + isa.suffix + " is the gradient of the 2×2 maximum for n pixels of a row; see kernel.maxGradRow.")
-	c.Pragma("noescape")
-	c.SignatureExpr("func(n int, dx, x, y, dy *float32, row int, floor float32, stream int)")
-	n := c.Load(c.Param("n"), reg.RCX)
+	n := begin(c, isa, "maxGradRow", "is the gradient of the 2×2 maximum for n pixels of a row; see kernel.maxGradRow.", "func(n int, dx, x, y, dy *float32, row int, floor float32, stream int)")
 	dx := c.Load(c.Param("dx"), reg.RDI)
 	x := c.Load(c.Param("x"), reg.RSI)
 	y := c.Load(c.Param("y"), reg.R8)
@@ -127,11 +119,7 @@ func maxPoolGrad(c *build.Context, isa vecISA) {
 // lrn emits the local response normalisation of a run of pixels of one block of
 // 16 channels. Its Go form is pool.lrnGeneric.
 func lrn(c *build.Context, isa vecISA) {
-	c.Function("lrn" + isa.suffix)
-	c.Doc("lrn" + isa.suffix + " normalises n pixels; see kernel.lrn.")
-	c.Pragma("noescape")
-	c.SignatureExpr("func(n int, dst, src, below, above *float32, belowStep, aboveStep int, alpha, k float32)")
-	n := c.Load(c.Param("n"), reg.RCX)
+	n := begin(c, isa, "lrn", "normalises n pixels; see kernel.lrn.", "func(n int, dst, src, below, above *float32, belowStep, aboveStep int, alpha, k float32)")
 	dst := c.Load(c.Param("dst"), reg.RDI)
 	src := c.Load(c.Param("src"), reg.RSI)
 	below := c.Load(c.Param("below"), reg.R8)

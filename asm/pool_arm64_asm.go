@@ -5,18 +5,15 @@ import "github.com/nonet-go/nonet/asm/neon"
 // poolNEON emits the 2×2 maximum, its gradient, and the local response
 // normalisation. See asm/pool_amd64_asm.go.
 func poolNEON(c *neon.Context) {
-	maxPoolNEON(c)
-	maxPoolGradNEON(c)
-	lrnNEON(c)
+	l := loopsNEON{c}
+	l.maxPool()
+	l.maxPoolGrad()
+	l.lrn()
 }
 
-func maxPoolNEON(c *neon.Context) {
-	c.Function("maxRowNEON")
-	c.Doc("maxRowNEON takes the 2×2 maximum of n pixels of a row; see kernel.maxRow.")
-	c.Pragma("noescape")
-	c.SignatureExpr("func(n int, dst, src *float32, row int)")
-	const n, dst, src, row neon.R = 0, 1, 2, 3
-	c.Load("n", n)
+func (c loopsNEON) maxPool() {
+	c.begin("maxRowNEON", "takes the 2×2 maximum of n pixels of a row; see kernel.maxRow.", "func(n int, dst, src *float32, row int)")
+	const dst, src, row neon.R = 1, 2, 3
 	c.Load("dst", dst)
 	c.Load("src", src)
 	c.Load("row", row)
@@ -35,18 +32,13 @@ func maxPoolNEON(c *neon.Context) {
 	c.ADD(neon.Imm(64), dst, dst)
 	c.ADD(neon.Imm(128), src, src)
 	c.ADD(neon.Imm(128), row, row)
-	c.SUBS(neon.Imm(1), n, n)
-	c.Branch("BNE", "pixel")
+	c.next("pixel")
 	c.RET()
 }
 
-func maxPoolGradNEON(c *neon.Context) {
-	c.Function("maxGradRowNEON")
-	c.Doc("maxGradRowNEON is the gradient of the 2×2 maximum for n pixels of a row; see kernel.maxGradRow.")
-	c.Pragma("noescape")
-	c.SignatureExpr("func(n int, dx, x, y, dy *float32, row int, floor float32, stream int)")
-	const n, dx, x, y, dy, row, dxRow, xRow neon.R = 0, 1, 2, 3, 4, 5, 6, 7
-	c.Load("n", n)
+func (c loopsNEON) maxPoolGrad() {
+	c.begin("maxGradRowNEON", "is the gradient of the 2×2 maximum for n pixels of a row; see kernel.maxGradRow.", "func(n int, dx, x, y, dy *float32, row int, floor float32, stream int)")
+	const dx, x, y, dy, row, dxRow, xRow neon.R = 1, 2, 3, 4, 5, 6, 7
 	c.Load("dx", dx)
 	c.Load("x", x)
 	c.Load("y", y)
@@ -79,18 +71,13 @@ func maxPoolGradNEON(c *neon.Context) {
 	for _, p := range []neon.R{x, xRow, dx, dxRow} {
 		c.ADD(neon.Imm(128), p, p)
 	}
-	c.SUBS(neon.Imm(1), n, n)
-	c.Branch("BNE", "pixel")
+	c.next("pixel")
 	c.RET()
 }
 
-func lrnNEON(c *neon.Context) {
-	c.Function("lrnNEON")
-	c.Doc("lrnNEON normalises n pixels; see kernel.lrn.")
-	c.Pragma("noescape")
-	c.SignatureExpr("func(n int, dst, src, below, above *float32, belowStep, aboveStep int, alpha, k float32)")
-	const n, dst, src, below, above, belowStep, aboveStep neon.R = 0, 1, 2, 3, 4, 5, 6
-	c.Load("n", n)
+func (c loopsNEON) lrn() {
+	c.begin("lrnNEON", "normalises n pixels; see kernel.lrn.", "func(n int, dst, src, below, above *float32, belowStep, aboveStep int, alpha, k float32)")
+	const dst, src, below, above, belowStep, aboveStep neon.R = 1, 2, 3, 4, 5, 6
 	c.Load("dst", dst)
 	c.Load("src", src)
 	c.Load("below", below)
@@ -139,7 +126,6 @@ func lrnNEON(c *neon.Context) {
 	c.ADD(neon.Imm(64), src, src)
 	c.ADD(belowStep, below, below)
 	c.ADD(aboveStep, above, above)
-	c.SUBS(neon.Imm(1), n, n)
-	c.Branch("BNE", "pixel")
+	c.next("pixel")
 	c.RET()
 }

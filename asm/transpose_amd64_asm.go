@@ -104,11 +104,7 @@ func (isa vecISA) group(body func(first int, r, t [4]reg.VecPhysical)) {
 // fromPlanes emits dst[p][l] = src[l][p] for 4n pixels. Its Go form is
 // fromPlanesGeneric.
 func fromPlanes(c *build.Context, isa vecISA) {
-	c.Function("fromPlanes" + isa.suffix)
-	c.Doc("fromPlanes" + isa.suffix + " makes 4n pixels of a block from 16 planes; see kernel.fromPlanes.")
-	c.Pragma("noescape")
-	c.SignatureExpr("func(n int, dst, src *float32, plane int)")
-	n := c.Load(c.Param("n"), reg.RCX)
+	n := begin(c, isa, "fromPlanes", "makes 4n pixels of a block from 16 planes; see kernel.fromPlanes.", "func(n int, dst, src *float32, plane int)")
 	dst := c.Load(c.Param("dst"), reg.RDI)
 	p := loadPlanes(c, "src")
 	c.Label("pixels")
@@ -135,11 +131,7 @@ func fromPlanes(c *build.Context, isa vecISA) {
 // toPlanes emits dst[l][p] = src[p][l] for 4n pixels. Its Go form is
 // toPlanesGeneric.
 func toPlanes(c *build.Context, isa vecISA) {
-	c.Function("toPlanes" + isa.suffix)
-	c.Doc("toPlanes" + isa.suffix + " makes 4n pixels of 16 planes from a block; see kernel.toPlanes.")
-	c.Pragma("noescape")
-	c.SignatureExpr("func(n int, dst, src *float32, plane int)")
-	n := c.Load(c.Param("n"), reg.RCX)
+	n := begin(c, isa, "toPlanes", "makes 4n pixels of 16 planes from a block; see kernel.toPlanes.", "func(n int, dst, src *float32, plane int)")
 	src := c.Load(c.Param("src"), reg.RSI)
 	p := loadPlanes(c, "dst")
 	c.Label("pixels")

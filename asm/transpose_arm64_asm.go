@@ -5,14 +5,11 @@ import "github.com/nonet-go/nonet/asm/neon"
 // transposeNEON emits the conversions between planes and blocks. See
 // asm/transpose_amd64_asm.go.
 func transposeNEON(c *neon.Context) {
-	const n, block, plane, at neon.R = 0, 1, 2, 3 // at: the plane of the channel under way
-	const first neon.R = 4                        // the first plane
+	l := loopsNEON{c}
+	const block, plane, at neon.R = 1, 2, 3 // at: the plane of the channel under way
+	const first neon.R = 4                  // the first plane
 	begin := func(name, doc, blockParam, planeParam string) {
-		c.Function(name)
-		c.Doc(name + " " + doc)
-		c.Pragma("noescape")
-		c.SignatureExpr("func(n int, dst, src *float32, plane int)")
-		c.Load("n", n)
+		l.begin(name, doc, "func(n int, dst, src *float32, plane int)")
 		c.Load(blockParam, block)
 		c.Load(planeParam, first)
 		c.Load("plane", plane)
@@ -23,8 +20,7 @@ func transposeNEON(c *neon.Context) {
 	end := func() {
 		c.ADD(neon.Imm(16), first, first)
 		c.ADD(neon.Imm(256), block, block)
-		c.SUBS(neon.Imm(1), n, n)
-		c.Branch("BNE", "pixels")
+		l.next("pixels")
 		c.RET()
 	}
 

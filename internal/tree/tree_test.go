@@ -150,8 +150,9 @@ func programs(t *testing.T) int {
 // golang.org/x/sys and, for pictures, golang.org/x/image; and nothing is cgo.
 func TestDependencies(t *testing.T) {
 	extra := map[string]string{ // adapters and tools, by package
-		"gemm/gonumblas":    "gonum.org/v1/gonum/",
-		"internal/testutil": "",
+		"gemm/gonumblas":      "gonum.org/v1/gonum/",
+		"vgg/extract/parquet": "github.com/parquet-go/parquet-go",
+		"internal/testutil":   "",
 	}
 	for _, f := range source(t) {
 		at, _ := level(f.pkg)

@@ -12,10 +12,9 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/nonet-go/nonet/vgg"
+	"github.com/nonet-go/nonet/vgg/internal/collection"
 )
 
 // Log is a file with a line for each picture, written as an evaluation goes on, so
@@ -182,23 +181,6 @@ func (l *Log) Append(o Outcome) error {
 // Close brings the lines to the disk and ends the use of the file.
 func (l *Log) Close() error { return errors.Join(l.file.Sync(), l.file.Close()) }
 
-// oneLine returns s, or a Go literal if it has control characters, is no UTF-8 or
-// could be taken for a literal.
-func oneLine(s string) string {
-	if strings.ContainsFunc(s, unicode.IsControl) || !utf8.ValidString(s) || strings.HasPrefix(s, `"`) {
-		return strconv.Quote(s)
-	}
-	return s
-}
-
-// text is the inverse of oneLine.
-func text(s string) string {
-	if q, err := strconv.Unquote(s); err == nil && strings.HasPrefix(s, `"`) {
-		return q
-	}
-	return s
-}
-
 // jsonForm is one object a line.
 type jsonForm struct{}
 
@@ -210,7 +192,7 @@ type jsonLine struct {
 func (jsonForm) header() []byte { return nil }
 
 func (jsonForm) line(run string, o Outcome) ([]byte, error) {
-	o.Path, o.Label, o.Err = oneLine(o.Path), oneLine(o.Label), oneLine(o.Err)
+	o.Path, o.Label, o.Err = collection.Quote(o.Path), collection.Quote(o.Label), collection.Quote(o.Err)
 	b, err := json.Marshal(jsonLine{run, o})
 	return append(b, '\n'), err
 }
@@ -219,7 +201,7 @@ func (jsonForm) parse(line []byte) (string, Outcome, error) {
 	var l jsonLine
 	err := json.Unmarshal(line, &l)
 	o := l.Outcome
-	o.Path, o.Label, o.Err = text(o.Path), text(o.Label), text(o.Err)
+	o.Path, o.Label, o.Err = collection.Unquote(o.Path), collection.Unquote(o.Label), collection.Unquote(o.Err)
 	return l.Run, o, err
 }
 
@@ -237,11 +219,11 @@ func (csvForm) header() []byte {
 }
 
 func (csvForm) line(run string, o Outcome) ([]byte, error) {
-	fields := []string{run, oneLine(o.Path), strconv.Itoa(o.Class), oneLine(o.Label), oneLine(o.Err)}
+	fields := []string{run, collection.Quote(o.Path), strconv.Itoa(o.Class), collection.Quote(o.Label), collection.Quote(o.Err)}
 	for i := range csvTop {
 		if i < len(o.Top) {
 			p := o.Top[i]
-			fields = append(fields, strconv.Itoa(p.Class), oneLine(p.ID), oneLine(p.Label), strconv.FormatFloat(p.Probability, 'g', -1, 64))
+			fields = append(fields, strconv.Itoa(p.Class), collection.Quote(p.ID), collection.Quote(p.Label), strconv.FormatFloat(p.Probability, 'g', -1, 64))
 		} else {
 			fields = append(fields, "", "", "", "")
 		}
@@ -260,10 +242,10 @@ func (csvForm) parse(line []byte) (string, Outcome, error) {
 	if err != nil {
 		return "", Outcome{}, err
 	}
-	o := Outcome{Path: text(f[1]), Label: text(f[3]), Err: text(f[4])}
+	o := Outcome{Path: collection.Unquote(f[1]), Label: collection.Unquote(f[3]), Err: collection.Unquote(f[4])}
 	o.Class, err = strconv.Atoi(f[2])
 	for top := f[5:]; err == nil && len(top) > 0 && top[0] != ""; top = top[4:] {
-		p := vgg.Prediction{ID: text(top[1]), Label: text(top[2])}
+		p := vgg.Prediction{ID: collection.Unquote(top[1]), Label: collection.Unquote(top[2])}
 		var err2 error
 		p.Class, err = strconv.Atoi(top[0])
 		p.Probability, err2 = strconv.ParseFloat(top[3], 64)

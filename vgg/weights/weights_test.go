@@ -208,3 +208,35 @@ func FuzzMeta(f *testing.F) {
 		require.Equal(t, m, again)
 	})
 }
+
+// TestStream writes a tensor that memory does not hold, and refuses more or fewer
+// bytes than its shape has.
+func TestStream(t *testing.T) {
+	write := func(n int) ([]byte, error) {
+		var b bytes.Buffer
+		err := Write(&b, []Out{{Name: "x", DType: F32, Shape: []int{3, 2}, Stream: func(w io.Writer) error {
+			for i := range n {
+				if _, err := w.Write([]byte{byte(i), 0, 0, 0}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}}}, nil)
+		return b.Bytes(), err
+	}
+	b, err := write(6)
+	require.NoError(t, err)
+	var whole bytes.Buffer
+	data := make([]byte, 24)
+	for i := range 6 {
+		data[4*i] = byte(i)
+	}
+	require.NoError(t, Write(&whole, []Out{{Name: "x", DType: F32, Shape: []int{3, 2}, Data: data}}, nil))
+	require.Equal(t, whole.Bytes(), b)
+	for _, n := range []int{5, 7} {
+		_, err := write(n)
+		require.ErrorIs(t, err, ErrShape)
+	}
+	err = Write(io.Discard, []Out{{Name: "x", DType: F32, Shape: []int{6}, Data: data, Stream: func(io.Writer) error { return nil }}}, nil)
+	require.ErrorIs(t, err, ErrShape)
+}

@@ -14,13 +14,15 @@ import (
 	"github.com/nonet-go/nonet/internal/outfile"
 )
 
-// Out is a tensor to be written, from either Data or Floats.
+// Out is a tensor to be written, from one of Data, Floats and Stream.
 type Out struct {
 	Name   string
 	DType  DType
 	Shape  []int
 	Data   []byte    // elements, little-endian; it may be the Data of a Tensor
 	Floats []float32 // values, rounded to DType, which is F32, F16, BF16 or F64
+	// Stream writes the elements, little-endian, of a tensor that memory need not hold.
+	Stream func(io.Writer) error
 }
 
 // Write writes a safetensors file. Tensors stand in it by descending size of an
@@ -128,8 +130,10 @@ func (t Out) check() (int64, error) {
 		return 0, formatf(t.Name, "unknown dtype %s", quote(string(t.DType)))
 	case !ok:
 		return 0, t.shapeErrorf("shape is %v", t.Shape)
-	case t.Data != nil && t.Floats != nil:
-		return 0, t.shapeErrorf("both Data and Floats are given")
+	case t.Data != nil && t.Floats != nil || t.Stream != nil && (t.Data != nil || t.Floats != nil):
+		return 0, t.shapeErrorf("two of Data, Floats and Stream are given")
+	case t.Stream != nil:
+		return length, nil
 	case t.Floats != nil && !t.DType.IsFloat():
 		return 0, t.shapeErrorf("elements are %s, want F32, F16, BF16 or F64 for Floats", t.DType)
 	case t.Floats != nil && int64(len(t.Floats))*int64(t.DType.Size()) != length:
@@ -144,8 +148,39 @@ func (t Out) shapeErrorf(format string, args ...any) error {
 	return &Error{Tensor: t.Name, Detail: fmt.Sprintf(format, args...), Got: t.Shape, Err: ErrShape}
 }
 
+// stream writes what Stream gives, which must be as much as the shape says.
+func (t Out) stream(w io.Writer) error {
+	want, _ := byteLen(t.DType, t.Shape) // check has passed
+	left := &leftWriter{w, want}
+	if err := t.Stream(left); err != nil {
+		return err
+	}
+	if left.n != 0 {
+		return t.shapeErrorf("Stream wrote %d bytes, %s of shape %v takes %d", want-left.n, t.DType, t.Shape, want)
+	}
+	return nil
+}
+
+// leftWriter takes n more bytes.
+type leftWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (l *leftWriter) Write(b []byte) (int, error) {
+	if int64(len(b)) > l.n {
+		return 0, fmt.Errorf("more bytes than the shape has: %w", ErrShape)
+	}
+	n, err := l.w.Write(b)
+	l.n -= int64(n)
+	return n, err
+}
+
 // writeTo writes the elements of t, converting Floats by way of buf.
 func (t Out) writeTo(w io.Writer, buf []byte) (err error) {
+	if t.Stream != nil {
+		return t.stream(w)
+	}
 	if t.Floats == nil {
 		// Data may be a view of a mapped file.
 		if fault := guard(func() { _, err = w.Write(t.Data) }); fault != nil {

@@ -38,6 +38,8 @@ type Collection struct {
 	tar  *os.File // nil for others
 	each func(yield func(Item) error) error
 	opts []picture.Option
+	// unlabelled ones may hold pictures without a class.
+	unlabelled bool
 }
 
 // Open finds out what name is: a directory with a directory of pictures for each
@@ -45,11 +47,22 @@ type Collection struct {
 // path of a picture, relative to the text file, a tab or spaces, and its class.
 // Pictures are decoded with the options. Errors wrap ErrData or those of the file system.
 func Open(name string, opts ...picture.Option) (*Collection, error) {
+	return open(&Collection{Name: name, dir: filepath.Dir(name), opts: opts})
+}
+
+// OpenUnlabelled is Open for pictures whose classes do not matter: they may lie in the
+// directory itself, and a line of a list may be a path alone. A line whose ending is
+// that of a picture is a path alone, unless it has a tab.
+func OpenUnlabelled(name string, opts ...picture.Option) (*Collection, error) {
+	return open(&Collection{Name: name, dir: filepath.Dir(name), opts: opts, unlabelled: true})
+}
+
+func open(c *Collection) (*Collection, error) {
+	name := c.Name
 	info, err := os.Stat(name)
 	if err != nil {
 		return nil, err
 	}
-	c := &Collection{Name: name, dir: filepath.Dir(name), opts: opts}
 	if info.IsDir() {
 		c.dir, c.each = name, c.eachInDir
 		return c, nil
@@ -112,9 +125,12 @@ func isPicture(name string) bool {
 }
 
 // inFolder makes the item of a picture whose class is its directory.
-func inFolder(p string) (Item, error) {
+func (c *Collection) inFolder(p string) (Item, error) {
 	class := path.Base(path.Dir(p))
 	if class == "." || class == "/" {
+		if c.unlabelled {
+			return Item{Path: p}, nil
+		}
 		return Item{}, fmt.Errorf("%w: %s lies in no directory of a class", ErrData, p)
 	}
 	return Item{Path: p, Class: class}, nil
@@ -126,7 +142,7 @@ func (c *Collection) eachInDir(yield func(Item) error) error {
 			return err
 		}
 		rel, _ := filepath.Rel(c.Name, p) // p begins with c.Name
-		it, err := inFolder(filepath.ToSlash(rel))
+		it, err := c.inFolder(filepath.ToSlash(rel))
 		if err != nil {
 			return err
 		}
@@ -153,7 +169,7 @@ func (c *Collection) eachInTar(yield func(Item) error) error {
 		if h.Typeflag != tar.TypeReg || !isPicture(h.Name) {
 			continue
 		}
-		it, err := inFolder(path.Clean(h.Name))
+		it, err := c.inFolder(path.Clean(h.Name))
 		if err != nil {
 			return err
 		}
@@ -179,14 +195,10 @@ func (c *Collection) eachInList(yield func(Item) error) error {
 		if line == "" {
 			continue
 		}
-		at := strings.IndexByte(line, '\t')
-		if at < 0 {
-			at = strings.LastIndexByte(line, ' ')
-		}
-		if at < 1 || strings.IndexByte(line, 0) >= 0 {
+		it, ok := c.listed(line)
+		if !ok {
 			return fmt.Errorf("%w: neither a directory, nor a tar file, nor a list: line %d is not a path, a tab or a space, and a class: %.60q", ErrData, n, line)
 		}
-		it := Item{Path: strings.TrimRight(line[:at], " \t"), Class: strings.TrimLeft(line[at:], " \t")}
 		if err := yield(it); err != nil {
 			return err
 		}
@@ -195,4 +207,19 @@ func (c *Collection) eachInList(yield func(Item) error) error {
 		return fmt.Errorf("%w: neither a directory, nor a tar file, nor a list: %v", ErrData, err)
 	}
 	return nil
+}
+
+// listed takes a line of a list apart.
+func (c *Collection) listed(line string) (it Item, ok bool) {
+	at := strings.IndexByte(line, '\t')
+	if at < 0 && c.unlabelled && slices.Contains(picture.Extensions(), strings.ToLower(path.Ext(line))) {
+		at = len(line)
+	}
+	if at < 0 {
+		at = strings.LastIndexByte(line, ' ')
+	}
+	if at < 1 || strings.IndexByte(line, 0) >= 0 {
+		return it, false
+	}
+	return Item{Path: strings.TrimRight(line[:at], " \t"), Class: strings.TrimLeft(line[at:], " \t")}, true
 }

@@ -12,31 +12,30 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/nonet-go/nonet/internal/outfile"
 	"github.com/nonet-go/nonet/vgg/evaluate"
 	"github.com/nonet-go/nonet/vgg/picture"
+	"github.com/nonet-go/nonet/vgg/shard"
 )
 
 type evalCmd struct {
 	modelFlags `embed:""`
 	photoFlags `embed:""`
-	Data       string   `required:"" placeholder:"PATH" help:"Directory with one directory of pictures for each class, a tar file of one, or a text file whose lines are a picture's path, a tab or spaces, and its class."`
-	Protocol   string   `default:"center" placeholder:"NAME" help:"What the network sees of a picture: center, single, multi-scale, dense, multi-crop, multi-crop+dense. See above."`
-	TrainScale string   `placeholder:"S" help:"Shorter side that the pictures of the network's training were scaled to: 256, or a range such as 256-512. Without it, the side of the network's preparation (--side)."`
-	Scales     []int    `placeholder:"Q" min:"1" help:"Shorter sides to test at, with commas, in place of those that follow from --train-scale."`
-	Fuse       []string `placeholder:"FILE[@S]" help:"Weights of a further network, and its --train-scale: the result is the mean of all. What the network is, and how it wants its pictures, is what the file says: see convert. May be repeated."`
-	ClassNames string   `placeholder:"FILE" help:"Names of the data's classes, one a line, for lists whose classes are numbers from 0."`
-	ByIndex    bool     `help:"The data's classes are the numbers of the network's, whatever its labels say."`
-	Out        string   `placeholder:"FILE" help:"Write what each picture came to, as the evaluation goes on: JSON lines, or CSV if the name ends with .csv."`
-	Resume     bool     `help:"Go on with an interrupted evaluation from its --out file."`
-	Report     string   `placeholder:"FILE" help:"Write the result with each class's accuracy and the confusion table as JSON."`
-	Unreadable float64  `name:"max-unreadable" placeholder:"PERCENT" default:"1" min:"0" max:"100" help:"Part of the pictures that may fail, in per cent. Above it the result is printed, and the status is 1."`
-	Batch      int      `default:"32" min:"1" help:"Crops at a time. Results do not depend on it."`
-	Threads    int      `min:"0" help:"Threads; all cores if 0 or not given."`
-	Verbose    bool     `help:"Print every picture's classes, with --json as one object a line."`
-	JSON       bool     `help:"Print JSON; the last line is the result."`
+	evalReport `embed:""`
+	Data       string       `required:"" placeholder:"PATH" help:"Directory with one directory of pictures for each class, a tar file of one, or a text file whose lines are a picture's path, a tab or spaces, and its class."`
+	Protocol   string       `default:"center" placeholder:"NAME" help:"What the network sees of a picture: center, single, multi-scale, dense, multi-crop, multi-crop+dense. See above."`
+	TrainScale string       `placeholder:"S" help:"Shorter side that the pictures of the network's training were scaled to: 256, or a range such as 256-512. Without it, the side of the network's preparation (--side)."`
+	Scales     []int        `placeholder:"Q" min:"1" help:"Shorter sides to test at, with commas, in place of those that follow from --train-scale."`
+	Fuse       []string     `placeholder:"FILE[@S]" help:"Weights of a further network, and its --train-scale: the result is the mean of all. What the network is, and how it wants its pictures, is what the file says: see convert. May be repeated."`
+	ClassNames string       `placeholder:"FILE" help:"Names of the data's classes, one a line, for lists whose classes are numbers from 0."`
+	ByIndex    bool         `help:"The data's classes are the numbers of the network's, whatever its labels say."`
+	Out        string       `placeholder:"FILE" help:"Write what each picture came to, as the evaluation goes on: JSON lines, or CSV if the name ends with .csv."`
+	Resume     bool         `help:"Go on with an interrupted evaluation from its --out file."`
+	Shard      *shard.Shard `placeholder:"I/N" help:"Evaluate part I, from 0, of N parts of the pictures, each of which is a process of its own, on any machine. It writes --out, goes on with it after a kill, and merge joins all."`
+	Batch      int          `default:"32" min:"1" help:"Crops at a time. Results do not depend on it."`
+	Threads    int          `min:"0" help:"Threads; all cores if 0 or not given."`
+	Verbose    bool         `help:"Print every picture's classes, with --json as one object a line."`
 }
 
 // Help is the end of what --help prints.
@@ -97,21 +96,23 @@ func (c *evalCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	return c.report(s, evalResult{c.Protocol, units(members), r})
+}
+
+// evalReport is what becomes of a result.
+type evalReport struct {
+	Report     string  `placeholder:"FILE" help:"Write the result with each class's accuracy and the confusion table as JSON."`
+	Unreadable float64 `name:"max-unreadable" placeholder:"PERCENT" default:"1" min:"0" max:"100" help:"Part of the pictures that may fail, in per cent. Above it the result is printed, and the status is 1."`
+	JSON       bool    `help:"Print JSON; the last line is the result."`
+}
+
+func (c evalReport) report(s streams, r evalResult) error {
 	if c.Report != "" {
-		if err := writeJSON(c.Report, evalResult{c.Protocol, units(members), r}); err != nil {
+		if err := writeJSON(c.Report, r); err != nil {
 			return err
 		}
 	}
-	return errors.Join(c.print(s, members, r), c.checkUnreadable(r))
-}
-
-// checkUnreadable refuses a result that too many pictures are missing from.
-func (c *evalCmd) checkUnreadable(r evaluate.Result) error {
-	all := r.N + r.Unreadable
-	if part := 100 * float64(r.Unreadable) / float64(all); part > c.Unreadable {
-		return fmt.Errorf("%d of %d pictures could not be measured (%.2f %%), more than --max-unreadable %v", r.Unreadable, all, part, c.Unreadable)
-	}
-	return nil
+	return errors.Join(c.print(s, r), checkUnreadable(r.Unreadable, r.N+r.Unreadable, c.Unreadable))
 }
 
 // members opens the networks and finds their scales.
@@ -162,48 +163,78 @@ func cutScale(fuse string) (path, scale string) {
 
 // evaluate runs the evaluation with what is to be told on the way.
 func (c *evalCmd) evaluate(ctx context.Context, s streams, d *evaluate.Data, members []evaluate.Member) (r evaluate.Result, err error) {
+	if c.Out == "" && (c.Resume || c.Shard != nil) {
+		return r, errors.New("--resume and --shard need --out")
+	}
 	o := evaluate.Options{Batch: c.Batch, Workers: c.Threads, ByIndex: c.ByIndex, OnWarning: func(w *picture.Warning) {
 		fmt.Fprintf(s.err, "vgg: %s: %v\n", c.Data, w)
 	}}
-	var resumed atomic.Int64
-	var log *evaluate.Log
-	switch {
-	case c.Out != "":
-		run, err := c.runName(members)
+	if c.Out == "" {
+		o.OnPicture = c.onPicture(s, newProgress(s.err, d.N), nil)
+		return evaluate.Run(ctx, d, members, o)
+	}
+	network, err := c.network(members)
+	if err != nil {
+		return r, err
+	}
+	run := network[:12]
+	lock, err := outfile.Acquire(c.Out)
+	if err != nil {
+		return r, err
+	}
+	defer lock.Release()
+	var info evaluate.ShardInfo
+	if c.Shard != nil {
+		info = evaluate.NewShardInfo(*c.Shard, d, members, network, run)
+		if d, err = d.Shard(*c.Shard); err == nil {
+			err = info.Begin(c.Out)
+		}
 		if err != nil {
 			return r, err
 		}
-		if log, err = evaluate.OpenLog(c.Out, run, c.Resume); err != nil {
-			if errors.Is(err, os.ErrExist) {
-				err = fmt.Errorf("%w: give --resume to go on with it", err)
-			}
-			return r, err
-		}
-		defer func() { err = errors.Join(err, log.Close()) }()
-		sayHowToGoOn(ctx)
-		o.Done = func(yield func(evaluate.Outcome, error) bool) {
-			for o, err := range log.Done() {
-				resumed.Add(1)
-				if !yield(o, err) {
-					return
-				}
-			}
-		}
-	case c.Resume:
-		return r, errors.New("--resume needs --out")
 	}
-	start, shown, done := time.Now(), time.Now(), 0
+	if r, err = c.logged(ctx, s, d, members, run, o); err == nil && c.Shard != nil {
+		err = info.End(c.Out)
+	}
+	return r, err
+}
+
+// logged runs an evaluation that writes its log to c.Out.
+func (c *evalCmd) logged(ctx context.Context, s streams, d *evaluate.Data, members []evaluate.Member, run string, o evaluate.Options) (r evaluate.Result, err error) {
+	log, err := evaluate.OpenLog(c.Out, run, c.Resume || c.Shard != nil)
+	if errors.Is(err, os.ErrExist) {
+		err = fmt.Errorf("%w: give --resume to go on with it", err)
+	}
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	sayHowToGoOn(ctx, resumeLine(ctx))
+	var earlier atomic.Int64 // it counts them ahead of what is computed
+	o.Done = func(yield func(evaluate.Outcome, error) bool) {
+		for o, err := range log.Done() {
+			earlier.Add(1)
+			if !yield(o, err) {
+				return
+			}
+		}
+	}
+	p := newProgress(s.err, d.N)
+	each := c.onPicture(s, p, log)
 	o.OnPicture = func(o evaluate.Outcome) error {
-		done++
+		p.earlier(int(earlier.Swap(0)))
+		return each(o)
+	}
+	return evaluate.Run(ctx, d, members, o)
+}
+
+// onPicture returns what is done with every picture. log may be nil.
+func (c *evalCmd) onPicture(s streams, p *progress, log *evaluate.Log) func(evaluate.Outcome) error {
+	return func(o evaluate.Outcome) error {
 		if o.Err != "" {
 			fmt.Fprintln(s.err, "vgg:", printable(o.Err))
 		}
-		if time.Since(shown) > 5*time.Second {
-			shown = time.Now()
-			rate := float64(done) / time.Since(start).Seconds()
-			left := d.N - done - int(resumed.Load())
-			fmt.Fprintf(s.err, "%d of %d pictures, %.3g/s, %v left\n", d.N-left, d.N, rate, time.Duration(float64(left)/rate*1e9).Round(time.Second))
-		}
+		p.step()
 		if log != nil {
 			if err := log.Append(o); err != nil {
 				return err
@@ -217,11 +248,11 @@ func (c *evalCmd) evaluate(ctx context.Context, s streams, d *evaluate.Data, mem
 		}
 		return nil
 	}
-	return evaluate.Run(ctx, d, members, o)
 }
 
-// runName stands for all that the results depend on, but for the pictures.
-func (c *evalCmd) runName(members []evaluate.Member) (string, error) {
+// network is a hash of all that the results depend on, but for the pictures. Its
+// beginning is the name of the run in the log.
+func (c *evalCmd) network(members []evaluate.Member) (string, error) {
 	h := sha256.New()
 	for i, m := range members {
 		cfg := m.Model.Config()
@@ -239,7 +270,7 @@ func (c *evalCmd) runName(members []evaluate.Member) (string, error) {
 		}
 	}
 	fmt.Fprintln(h, c.Algorithm, c.HalfFC, c.ByIndex)
-	return fmt.Sprintf("%x", h.Sum(nil)[:6]), nil
+	return fmt.Sprintf("%x", h.Sum(nil)), nil
 }
 
 // fingerprint writes a file of weights; nothing for no file.
@@ -282,15 +313,16 @@ func writeJSON(path string, v any) error {
 	})
 }
 
-func (c *evalCmd) print(s streams, members []evaluate.Member, r evaluate.Result) error {
+func (c evalReport) print(s streams, e evalResult) error {
+	r := e.Result
 	if r.Unknown > 0 {
 		fmt.Fprintf(s.err, "vgg: %d pictures are of classes that the network does not have: they count as errors\n", r.Unknown)
 	}
 	if c.JSON {
-		r.Confusion, r.Classes = nil, nil
-		return s.printJSON(evalResult{c.Protocol, units(members), r})
+		e.Confusion, e.Classes = nil, nil
+		return s.printJSON(e)
 	}
-	fmt.Fprintf(s.out, "%d pictures (%d unreadable), %s, %s\n", r.N, r.Unreadable, c.Protocol, strings.Join(units(members), " + "))
+	fmt.Fprintf(s.out, "%d pictures (%d unreadable), %s, %s\n", r.N, r.Unreadable, e.Protocol, strings.Join(e.Networks, " + "))
 	var paper [2]string
 	if r.Paper != nil {
 		paper = [2]string{fmt.Sprintf("; the paper's table %d: %.1f %%", r.Paper.Table, r.Paper.Top1), fmt.Sprintf("; the paper: %.1f %%", r.Paper.Top5)}

@@ -20,6 +20,8 @@ type cli struct {
 	Features featuresCmd `cmd:"" help:"Compute the activation of a layer for a photograph."`
 	Infer    inferCmd    `cmd:"" help:"Run a network on raw tensors, without preparing pictures."`
 	Eval     evalCmd     `cmd:"" help:"Measure a network's errors on labelled pictures."`
+	Extract  extractCmd  `cmd:"" help:"Compute features or classes of many pictures, in shards."`
+	Merge    mergeCmd    `cmd:"" help:"Join the shards of eval, or check those of extract."`
 	Train    trainCmd    `cmd:"" help:"Train a network on labelled pictures."`
 	Summary  summaryCmd  `cmd:"" help:"List a network's layers with parameters, operations and memory."`
 	Convert  convertCmd  `cmd:"" help:"Write weights of any format as a safetensors file that opens fast."`

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -118,10 +119,10 @@ func hold(ctx context.Context) (release func()) {
 }
 
 // sayHowToGoOn keeps the command that goes on with this one's work after a signal.
-func sayHowToGoOn(ctx context.Context) {
+func sayHowToGoOn(ctx context.Context, line string) {
 	if s, ok := ctx.Value(stopperKey{}).(*stopper); ok {
 		s.mu.Lock()
-		s.goOn = resumeLine(ctx)
+		s.goOn = line
 		s.mu.Unlock()
 	}
 }
@@ -147,21 +148,24 @@ func stopMessage(what, goOn string) string {
 
 type argsKey struct{}
 
-// resumeLine is the command line of this command with --resume, for a shell.
-func resumeLine(ctx context.Context) string {
+// commandLine is the command line of this command, for a shell.
+func commandLine(ctx context.Context) string {
 	args, _ := ctx.Value(argsKey{}).([]string)
-	line, resumes := "vgg", false
+	line := "vgg"
 	for _, a := range args {
-		if a == "--overwrite" {
-			continue
-		}
-		resumes = resumes || a == "--resume"
 		line += " " + shellWord(a)
 	}
-	if !resumes {
-		line += " --resume"
-	}
 	return line
+}
+
+// resumeLine is the command line of this command with --resume.
+func resumeLine(ctx context.Context) string {
+	args, _ := ctx.Value(argsKey{}).([]string)
+	args = slices.DeleteFunc(slices.Clone(args), func(a string) bool { return a == "--overwrite" })
+	if !slices.Contains(args, "--resume") {
+		args = append(args, "--resume")
+	}
+	return commandLine(context.WithValue(ctx, argsKey{}, args))
 }
 
 // shellWord quotes a word where a shell needs that.

@@ -153,7 +153,7 @@ func (c *trainCmd) observe(ctx context.Context, s streams, run *train.Run, log *
 // sayHowToGoOn does so if there is a checkpoint.
 func (c *trainCmd) sayHowToGoOn(ctx context.Context) {
 	if info, err := os.Stat(c.Checkpoint); err == nil && info.Mode().IsRegular() {
-		sayHowToGoOn(ctx)
+		sayHowToGoOn(ctx, resumeLine(ctx))
 	}
 }
 

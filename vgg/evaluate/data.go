@@ -1,6 +1,7 @@
 package evaluate
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"image"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/nonet-go/nonet/vgg/internal/collection"
 	"github.com/nonet-go/nonet/vgg/picture"
+	"github.com/nonet-go/nonet/vgg/shard"
 	"github.com/nonet-go/nonet/vgg/train"
 )
 
@@ -21,9 +23,11 @@ type Data struct {
 	Name    string   // for messages
 	Classes []string // their names, by the number that an Example gives
 	N       int      // how many pictures there are
+	Hash    string   // of the paths and classes of all pictures, in order
 	// Each lists the pictures, in the same order each time.
 	Each  iter.Seq2[Example, error]
 	close func() error
+	part  bool // of more data
 }
 
 // Example is one picture of a Data.
@@ -66,11 +70,13 @@ const maxClasses = 1 << 20
 // count goes through c once and numbers its classes in ascending order.
 func (d *Data) count(c *collection.Collection) error {
 	numbers := map[string]int{}
+	h := sha256.New()
 	for it, err := range c.Items() {
 		if err != nil {
 			return err
 		}
 		d.N++
+		fmt.Fprintf(h, "%q %q\n", it.Path, it.Class)
 		if numbers[it.Class] = 0; len(numbers) > maxClasses {
 			return fmt.Errorf("%w: it has more than %d classes", ErrData, maxClasses)
 		}
@@ -82,6 +88,7 @@ func (d *Data) count(c *collection.Collection) error {
 		d.Classes = append(d.Classes, name)
 	}
 	slices.Sort(d.Classes)
+	d.Hash = fmt.Sprintf("%x", h.Sum(nil))
 	for i, name := range d.Classes {
 		numbers[name] = i
 	}
@@ -103,10 +110,38 @@ func (d *Data) count(c *collection.Collection) error {
 	return nil
 }
 
+// Shard returns the pictures of a shard, with the classes of all. Each shard is
+// evaluated on its own; Merge joins their logs. Errors wrap ErrData.
+func (d *Data) Shard(s shard.Shard) (*Data, error) {
+	if !s.Valid() || d.N < s.Count {
+		return nil, fmt.Errorf("evaluate: %s: shard %v of %d pictures: some would be empty: %w", d.Name, s, d.N, ErrData)
+	}
+	first, end := s.Range(d.N)
+	part := *d
+	part.N, part.part, part.close = end-first, s != shard.Whole, nil
+	part.Each = func(yield func(Example, error) bool) {
+		n := 0
+		for x, err := range d.Each {
+			if n++; err == nil && n <= first {
+				continue
+			}
+			if err == nil && n > end || !yield(x, err) {
+				return
+			}
+		}
+	}
+	return &part, nil
+}
+
 // FromDataset returns the pictures of a data set of package train: of a part that
 // training has not seen, for instance.
 func FromDataset(t *train.Dataset) *Data {
-	return &Data{Name: t.Name, Classes: slices.Clone(t.Classes), N: len(t.Examples), Each: func(yield func(Example, error) bool) {
+	h := sha256.New()
+	for _, e := range t.Examples {
+		fmt.Fprintf(h, "%q %q\n", e.Path, t.Classes[e.Class])
+	}
+	hash := fmt.Sprintf("%x", h.Sum(nil))
+	return &Data{Name: t.Name, Classes: slices.Clone(t.Classes), N: len(t.Examples), Hash: hash, Each: func(yield func(Example, error) bool) {
 		for i, e := range t.Examples {
 			if !yield(Example{e.Path, e.Class, func() (image.Image, error) { return t.Picture(i) }}, nil) {
 				return

@@ -54,14 +54,18 @@ func OpenLog(path, run string, resume bool) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("evaluate: %w", err)
 	}
-	l := &Log{file: f, form: jsonForm{}, run: run}
-	if strings.HasSuffix(strings.ToLower(path), ".csv") {
-		l.form = csvForm{}
-	}
+	l := &Log{file: f, form: formOf(path), run: run}
 	if err := l.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("evaluate: %s: %w", path, err), f.Close())
 	}
 	return l, nil
+}
+
+func formOf(path string) form {
+	if strings.HasSuffix(strings.ToLower(path), ".csv") {
+		return csvForm{}
+	}
+	return jsonForm{}
 }
 
 // open removes a torn line, writes the header of an empty file, and checks that

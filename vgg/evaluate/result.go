@@ -22,6 +22,12 @@ type Outcome struct {
 	Scores []float64 `json:"-"`
 }
 
+// of reports whether the outcome can be that of a network of so many classes.
+func (o Outcome) of(classes int) bool {
+	return o.Class < classes && (o.Err != "" || len(o.Top) > 0) &&
+		!slices.ContainsFunc(o.Top, func(p vgg.Prediction) bool { return p.Class < 0 || p.Class >= classes })
+}
+
 // Result is what all pictures came to. Errors are fractions of the pictures that
 // could be read. Intervals hold the true fraction with 95 % confidence, as far as
 // the pictures are a random sample (Wilson's score interval).
@@ -108,12 +114,12 @@ func (t *tally) nothing(data string) error {
 	return fmt.Errorf("evaluate: %s: none of the %d pictures could be measured; the first failure: %s: %w", data, t.unreadable, t.failure, ErrData)
 }
 
-func (t *tally) result(m *vgg.Model) Result {
+func (t *tally) result(label func(class int) string) Result {
 	r := Result{N: t.n, Unreadable: t.unreadable, Unknown: t.unknown, Confusion: t.confusion}
 	r.Top1Error, r.Top1Interval = fraction(t.n-t.hits1, t.n)
 	r.Top5Error, r.Top5Interval = fraction(t.n-t.hits5, t.n)
 	for class, row := range t.confusion {
-		c := ClassResult{Label: m.Label(class)}
+		c := ClassResult{Label: label(class)}
 		for _, n := range row {
 			c.N += n
 		}

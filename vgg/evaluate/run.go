@@ -81,7 +81,8 @@ type evaluation struct {
 // number the classes alike.
 //
 // An evaluation in which no picture could be read and computed has measured nothing:
-// it ends with an error that names the first failure.
+// it ends with an error that names the first failure, unless it is one of several
+// shards.
 //
 // Memory depends on the sizes of pictures and batches, and not on the number of
 // pictures. Results depend on neither batch nor workers, bit for bit. If ctx ends
@@ -103,8 +104,8 @@ func Run(ctx context.Context, data *Data, members []Member, o Options) (Result, 
 	wg.Go(func() { newAssembler(e).run(ctx) })
 	c := newComputer(e)
 	err = c.run(ctx)
-	r := c.tally.result(members[0].Model)
-	if err == nil && r.N == 0 {
+	r := c.tally.result(members[0].Model.Label)
+	if err == nil && r.N == 0 && !data.part {
 		err = c.tally.nothing(data.Name)
 	}
 	if row, ok := FindPaper(members); ok {
@@ -236,7 +237,7 @@ func (e *evaluation) resume(next func() (Outcome, error, bool), x Example) (*Out
 		err = fmt.Errorf("evaluate: %s: an earlier run had %s where %s is now: %w", e.data.Name, o.Path, x.Path, ErrData)
 	case o.Class != e.classes[x.Class]:
 		err = fmt.Errorf("evaluate: %s: an earlier run had class %d for %s, which is of class %d now: %w", e.data.Name, o.Class, x.Path, e.classes[x.Class], ErrData)
-	case o.Err == "" && (len(o.Top) == 0 || slices.ContainsFunc(o.Top, func(p vgg.Prediction) bool { return p.Class < 0 || p.Class >= classes })):
+	case !o.of(classes):
 		err = fmt.Errorf("evaluate: %s: an earlier run had no classes of this network for %s: %w", e.data.Name, x.Path, ErrData)
 	}
 	return &o, true, err

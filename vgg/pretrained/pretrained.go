@@ -19,10 +19,15 @@ var cifar10 []byte
 // horse, ship, truck. Its weights are stored in half precision. Of 5,068 pictures set
 // apart in its training it recognises 88.7 %; docs/training.md has the call.
 func CIFAR10(opts ...vgg.Option) (*vgg.Model, error) {
-	f, err := weights.FromBytes("the model that comes with nonet", cifar10)
+	f, err := Weights()
 	if err != nil {
 		return nil, err
 	}
 	m, err := vgg.FromFile(f, opts...)
 	return m, errors.Join(err, f.Close())
+}
+
+// Weights returns the file of CIFAR10, in memory.
+func Weights() (weights.Source, error) {
+	return weights.FromBytes("the model that comes with nonet", cifar10)
 }

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+)
+
+// progress tells every few seconds how far a command is with its pictures. It is for
+// one goroutine at a time.
+type progress struct {
+	w              io.Writer
+	start, shown   time.Time
+	total          int
+	done, computed int // by this run and earlier ones, by this one
+}
+
+func newProgress(w io.Writer, total int) *progress {
+	now := time.Now()
+	return &progress{w: w, start: now, shown: now, total: total}
+}
+
+// earlier counts n pictures that an earlier run has done.
+func (p *progress) earlier(n int) { p.done += n }
+
+// step counts a picture that this run has done.
+func (p *progress) step() {
+	p.computed++
+	p.done++
+	if time.Since(p.shown) > 5*time.Second {
+		p.shown = time.Now()
+		left := time.Duration(float64(p.total-p.done) / p.rate() * 1e9)
+		fmt.Fprintf(p.w, "%d of %d pictures, %.3g/s, %v left\n", p.done, p.total, p.rate(), left.Round(time.Second))
+	}
+}
+
+// rate returns the pictures of this run in a second.
+func (p *progress) rate() float64 { return float64(p.computed) / time.Since(p.start).Seconds() }

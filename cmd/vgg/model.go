@@ -112,16 +112,11 @@ func (f modelFlags) open(s streams) (*vgg.Model, error) {
 	case f.Weights != "":
 		return f.openWeights(opts)
 	case f.given():
-		cfg, err := f.network()
+		n, err := f.random(s)
 		if err != nil {
 			return nil, err
 		}
-		fmt.Fprintf(s.err, "vgg: NO WEIGHTS GIVEN: configuration %s has random weights, and its results mean nothing.\n", cfg.Name)
-		src, err := vgg.Seeded(cfg, 1)
-		if err != nil {
-			return nil, err
-		}
-		return vgg.New(cfg, src, append(opts, vgg.Pictures(f.pictures(cfg.DefaultPicture())))...)
+		return n.Model(opts...)
 	}
 	m, err := pretrained.CIFAR10(opts...)
 	if err != nil {
@@ -133,19 +128,59 @@ func (f modelFlags) open(s streams) (*vgg.Model, error) {
 	return m, nil
 }
 
-// openWeights reads the model of the file of weights.
-func (f modelFlags) openWeights(opts []vgg.Option) (*vgg.Model, error) {
-	file, err := weights.Open(f.Weights)
+// random returns the network of --net or --config with random weights, and says so.
+func (f modelFlags) random(s streams) (*vgg.Network, error) {
+	cfg, err := f.network()
 	if err != nil {
 		return nil, err
+	}
+	fmt.Fprintf(s.err, "vgg: NO WEIGHTS GIVEN: configuration %s has random weights, and its results mean nothing.\n", cfg.Name)
+	src, err := vgg.Seeded(cfg, 1)
+	return &vgg.Network{Config: cfg, Source: src, Picture: f.pictures(cfg.DefaultPicture())}, err
+}
+
+// openWeights reads the model of the file of weights.
+func (f modelFlags) openWeights(opts []vgg.Option) (m *vgg.Model, err error) {
+	err = f.describeWeights(opts, func(n *vgg.Network) error {
+		m, err = n.Model(opts...)
+		return err
+	})
+	return m, err
+}
+
+// describeWeights lets use have the network of the file of weights while it is open.
+func (f modelFlags) describeWeights(opts []vgg.Option, use func(n *vgg.Network) error) error {
+	file, err := weights.Open(f.Weights)
+	if err != nil {
+		return err
 	}
 	defer file.Close()
 	n, err := vgg.Describe(file, opts...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	n.Picture = f.pictures(n.Picture)
-	return n.Model(opts...)
+	return use(n)
+}
+
+// describe lets use have the network of the file of weights, or one of random weights, and
+// the options for its model.
+func (f modelFlags) describe(s streams, use func(n *vgg.Network, opts []vgg.Option) error) error {
+	opts, err := f.options()
+	if err == nil {
+		err = f.alone()
+	}
+	if err != nil {
+		return err
+	}
+	if f.Weights != "" {
+		return f.describeWeights(opts, func(n *vgg.Network) error { return use(n, opts) })
+	}
+	n, err := f.random(s)
+	if err != nil {
+		return err
+	}
+	return use(n, opts)
 }
 
 // options turns the flags into options of a model.

@@ -136,7 +136,7 @@ func (m *Metric) String() string { return m.name }
 func (m *Metric) Distance(ctx context.Context, a, b image.Image) (float64, error) {
 	x, y := picture.FromImage(a), picture.FromImage(b)
 	if x.W != y.W || x.H != y.H {
-		return 0, fmt.Errorf("perceptual: %s of pictures of %d×%d and %d×%d pixels, want one size: %w", m.name, x.W, x.H, y.W, y.H, ErrShape)
+		return 0, shape.Errorf("perceptual: %s of pictures of %d×%d and %d×%d pixels, want one size", m.name, x.W, x.H, y.W, y.H)
 	}
 	s, err := m.NewSession(x.H, x.W)
 	if err != nil {

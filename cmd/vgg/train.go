@@ -41,6 +41,7 @@ type trainCmd struct {
 	Init         string        `default:"he" enum:"paper,glorot,he" help:"Initial weights: paper, glorot or he."`
 	Start        string        `placeholder:"FILE" help:"Weights to begin with, as far as names and shapes agree."`
 	StartConvs   int           `default:"4" min:"-1" help:"Of its convolutions take the first of this number, as the paper does; -1 for all."`
+	Fresh        bool          `name:"fresh-classifier" help:"Begin the layer that gives the classes anew, even if --start has one for as many classes."`
 	Freeze       string        `placeholder:"LAYER" help:"Keep the weights of this layer and of all before it."`
 	Cache        int64         `default:"2048" min:"0" max:"1e9" placeholder:"MIB" help:"Memory for activations of frozen convolutions, MiB: if nothing is random about the pictures, they are computed once. 0 for none."`
 	ScaleMin     int           `min:"0" max:"32768" help:"Shorter side of training pictures at least (the paper's 256); 0 for no change of scale."`
@@ -189,7 +190,7 @@ func (c *trainCmd) recipe(d *train.Dataset) (train.Run, error) {
 	}
 	return train.Run{
 		Recipe: train.Recipe{
-			Config: cfg, Picture: pic, Init: vgg.Init(c.Init), Start: c.Start, StartConvs: c.StartConvs, Freeze: c.Freeze,
+			Config: cfg, Picture: pic, Init: vgg.Init(c.Init), Start: c.Start, StartConvs: c.StartConvs, FreshClassifier: c.Fresh, Freeze: c.Freeze,
 			Epochs: c.Epochs, Batch: c.Batch, Micro: c.Micro, Momentum: c.Momentum, Decay: c.Decay, Dropout: c.Dropout,
 			Schedule:   train.Schedule{Kind: c.Schedule, Rate: c.Rate, Factor: c.Factor, Patience: c.Patience, Drops: 3, Every: c.Every, Warmup: c.Warmup},
 			Augment:    train.Augment{Min: c.ScaleMin, Max: c.ScaleMax, Pad: c.Pad, Flip: c.Flip, Cutout: c.Cutout, Colour: c.Colour},

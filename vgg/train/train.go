@@ -22,17 +22,24 @@ type Recipe struct {
 	Init       vgg.Init // of weights that Start does not give
 	Start      string   // a file of weights to begin with, as far as names and shapes agree
 	StartConvs int      // of Start's convolutions take the first of this number, or all if negative
-	Freeze     string   // this layer and all before it keep their weights
-	Epochs     int
-	Batch      int // pictures of a step
-	Micro      int // pictures that are computed together; a divisor of Batch, 0 for all
-	Momentum   float64
-	Decay      float64
-	Dropout    float64
-	Schedule   Schedule
-	Augment    Augment
-	Validation float64 // fraction of the data that is set apart if no other data validate
-	Seed       uint64
+	// Source gives all weights to begin with, in place of Init and Start: for
+	// fine-tuning a network that vgg.Describe has found, or one of the program's own. It is
+	// read before the first step, and not kept. A checkpoint knows it by its name.
+	Source vgg.Source `json:"-"`
+	// FreshClassifier begins the layer that gives the classes anew, from Init, even if
+	// Start or Source has one for as many classes: those classes were others.
+	FreshClassifier bool
+	Freeze          string // this layer and all before it keep their weights
+	Epochs          int
+	Batch           int // pictures of a step
+	Micro           int // pictures that are computed together; a divisor of Batch, 0 for all
+	Momentum        float64
+	Decay           float64
+	Dropout         float64
+	Schedule        Schedule
+	Augment         Augment
+	Validation      float64 // fraction of the data that is set apart if no other data validate
+	Seed            uint64
 }
 
 // Epoch is what an epoch came to.
@@ -194,6 +201,10 @@ func (r *trainer) validateRecipe() error {
 	switch {
 	case r.Epochs < 1 || r.Batch < 1 || r.Micro < 1 || r.Batch%r.Micro != 0:
 		return fmt.Errorf("train: %d epochs of batches of %d in parts of %d: want positive numbers, the parts of one size", r.Epochs, r.Batch, r.Micro)
+	case r.Source != nil && r.Start != "":
+		return fmt.Errorf("train: weights to begin with from %s and from %s: want one of them", r.Source.Name(), r.Start)
+	case r.FreshClassifier && r.Source == nil && r.Start == "":
+		return errors.New("train: a fresh classifier is for weights to begin with, and there are none")
 	case !(r.Momentum >= 0 && r.Momentum < 1):
 		return fmt.Errorf("train: momentum %v: want at least 0 and less than 1", r.Momentum)
 	case !(r.Decay >= 0 && r.Decay <= math.MaxFloat32):
@@ -233,6 +244,27 @@ func (r *trainer) splitData() error {
 	return nil
 }
 
+// source returns the weights to begin with.
+func (r *trainer) source() (vgg.Source, error) {
+	initial, err := vgg.Initial(r.Config, r.Init, r.Seed)
+	if err != nil {
+		return nil, err
+	}
+	src := initial
+	switch {
+	case r.Source != nil:
+		src = r.Source
+	case r.Start != "":
+		if src, err = vgg.StartFrom(r.Config, r.Start, r.StartConvs, initial); err != nil {
+			return nil, err
+		}
+	}
+	if r.FreshClassifier {
+		return vgg.NewClassifier(r.Config, src, initial)
+	}
+	return src, nil
+}
+
 func (r *trainer) prepare(ctx context.Context) error {
 	if err := r.validateRecipe(); err != nil {
 		return err
@@ -243,10 +275,7 @@ func (r *trainer) prepare(ctx context.Context) error {
 	if err := r.begin(ctx); err != nil {
 		return err
 	}
-	src, err := vgg.Initial(r.Config, r.Init, r.Seed)
-	if err == nil && r.Start != "" {
-		src, err = vgg.StartFrom(r.Config, r.Start, r.StartConvs, src)
-	}
+	src, err := r.source()
 	if err != nil {
 		return err
 	}
@@ -278,7 +307,14 @@ func (r *trainer) prepare(ctx context.Context) error {
 // begin locks the checkpoint and makes the state of a new run, or reads that of an
 // interrupted one.
 func (r *trainer) begin(ctx context.Context) error {
-	recipe, err := json.Marshal(r.Recipe)
+	identity := struct {
+		Recipe
+		Source string `json:",omitempty"`
+	}{Recipe: r.Recipe}
+	if r.Source != nil {
+		identity.Source = r.Source.Name()
+	}
+	recipe, err := json.Marshal(identity)
 	if err != nil {
 		return err
 	}

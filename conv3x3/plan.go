@@ -18,7 +18,7 @@ type Plan struct {
 	oh, ow         int
 	team           *parallel.Team
 	exec           *Exec
-	pool           *pool.MaxPoolExec // after a direct convolution
+	pool           *pool.Exec // after a direct convolution
 	planar         bool
 	in, mid, out   []float32 // blocked
 	load, store    func(worker, item int)

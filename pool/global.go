@@ -1,101 +1,46 @@
 package pool
 
 import (
-	"context"
-
-	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
 
-// GlobalPoolExec computes the mean of each channel over all pixels on a team. One
-// goroutine at a time may use it.
-type GlobalPoolExec struct {
-	team     *parallel.Team
-	planes   int // blocks of all pictures
-	pixels   int
-	item     func(worker, item int)
-	dst, src []float32
-}
-
-// NewGlobalPool plans the mean of n pictures of c×h×w on a team, which may be nil.
-// Errors wrap ErrShape.
-func NewGlobalPool(n, c, h, w int, team *parallel.Team) (*GlobalPoolExec, error) {
-	if n < 1 || c < 1 || h < 1 || w < 1 || layout.BatchLen(n, c, h, w) == shape.TooMany {
-		return nil, shape.Errorf("pool: means of %d pictures of %d×%d×%d", n, c, h, w)
+// NewGlobalPool plans the mean over all pixels of each channel of n pictures of c×h×w on a
+// team, which may be nil. The result is n pictures of c×1×1. Sums are taken in float64 and
+// rounded once. Errors wrap ErrShape.
+func NewGlobalPool(n, c, h, w int, team *parallel.Team) (*Exec, error) {
+	if err := checkSize("means", n, c, h, w, 1); err != nil {
+		return nil, err
 	}
-	e := &GlobalPoolExec{team: team, planes: n * layout.Blocks(c), pixels: h * w}
-	e.item = e.plane
-	return e, nil
-}
-
-// Run sets dst, n blocked pictures of c×1×1, to the means of src, blocked, see
-// package layout. Sums are taken in float64 and rounded once. It returns an error if
-// a length is wrong or when ctx ends. It does not allocate.
-func (e *GlobalPoolExec) Run(ctx context.Context, dst, src []float32) error {
-	if len(dst) != e.planes*16 || len(src) != e.planes*16*e.pixels {
-		return shape.Errorf("pool: operands of %d and %d floats, want %d and %d", len(dst), len(src), e.planes*16, e.planes*16*e.pixels)
-	}
-	e.dst, e.src = dst, src
-	err := e.team.Run(ctx, e.planes, e.item)
-	e.dst, e.src = nil, nil
-	return err
-}
-
-func (e *GlobalPoolExec) plane(_, item int) {
-	var sum [16]float64
-	src := e.src[item*16*e.pixels:][:16*e.pixels]
-	for at := 0; at < len(src); at += 16 {
-		for l, v := range (*[16]float32)(src[at:]) {
-			sum[l] += float64(v)
+	pixels := h * w
+	return newPlanes(n*layout.Blocks(c), 1, pixels, func(_ int, dst, src []float32) {
+		var sum [16]float64
+		for at := 0; at < len(src); at += 16 {
+			for l, v := range (*[16]float32)(src[at:]) {
+				sum[l] += float64(v)
+			}
 		}
-	}
-	to := (*[16]float32)(e.dst[item*16:])
-	for l := range to {
-		to[l] = float32(sum[l] / float64(e.pixels))
-	}
+		for l := range dst {
+			dst[l] = float32(sum[l] / float64(pixels))
+		}
+	}, team), nil
 }
 
-// GlobalPoolGradExec computes the gradient of the mean of each channel on a team. One
-// goroutine at a time may use it.
-type GlobalPoolGradExec struct {
-	team   *parallel.Team
-	planes int
-	pixels int
-	item   func(worker, item int)
-	dx, dy []float32
-}
-
-// NewGlobalPoolGrad plans the gradient for n pictures of c×h×w. Errors wrap ErrShape.
-func NewGlobalPoolGrad(n, c, h, w int, team *parallel.Team) (*GlobalPoolGradExec, error) {
-	if n < 1 || c < 1 || h < 1 || w < 1 || layout.BatchLen(n, c, h, w) == shape.TooMany {
-		return nil, shape.Errorf("pool: gradient of the means of %d pictures of %d×%d×%d", n, c, h, w)
+// NewGlobalPoolGrad plans the gradient of the mean of each channel of n pictures of c×h×w
+// on a team, which may be nil. Run sets dx from dy: each pixel gets dy divided by their
+// number, rounded once. Errors wrap ErrShape.
+func NewGlobalPoolGrad(n, c, h, w int, team *parallel.Team) (*Exec, error) {
+	if err := checkSize("gradient of the means", n, c, h, w, 1); err != nil {
+		return nil, err
 	}
-	e := &GlobalPoolGradExec{team: team, planes: n * layout.Blocks(c), pixels: h * w}
-	e.item = e.plane
-	return e, nil
-}
-
-// Run sets dx from the gradient dy of the means, both blocked: each pixel gets dy
-// divided by their number, rounded once. It returns an error if a length is wrong or
-// when ctx ends. It does not allocate.
-func (e *GlobalPoolGradExec) Run(ctx context.Context, dx, dy []float32) error {
-	if len(dy) != e.planes*16 || len(dx) != e.planes*16*e.pixels {
-		return shape.Errorf("pool: operands of %d and %d floats, want %d and %d", len(dx), len(dy), e.planes*16*e.pixels, e.planes*16)
-	}
-	e.dx, e.dy = dx, dy
-	err := e.team.Run(ctx, e.planes, e.item)
-	e.dx, e.dy = nil, nil
-	return err
-}
-
-func (e *GlobalPoolGradExec) plane(_, item int) {
-	var part [16]float32
-	for l, v := range (*[16]float32)(e.dy[item*16:]) {
-		part[l] = v / float32(e.pixels)
-	}
-	dx := e.dx[item*16*e.pixels:][:16*e.pixels]
-	for at := 0; at < len(dx); at += 16 {
-		*(*[16]float32)(dx[at:]) = part
-	}
+	pixels := h * w
+	return newPlanes(n*layout.Blocks(c), pixels, 1, func(_ int, dx, dy []float32) {
+		var part [16]float32
+		for l, v := range dy {
+			part[l] = v / float32(pixels)
+		}
+		for at := 0; at < len(dx); at += 16 {
+			*(*[16]float32)(dx[at:]) = part
+		}
+	}, team), nil
 }

@@ -28,11 +28,11 @@ type MaxPoolGradExec struct {
 // taken as well: nothing passes where the maximum is not positive. A pool in it is an
 // error. Errors wrap ErrShape.
 func NewMaxPoolGrad(n, c, h, w int, before fuse.Epilogue, team *parallel.Team) (*MaxPoolGradExec, error) {
-	switch {
-	case before.Pool || before.Add:
+	if before.Pool || before.Add {
 		return nil, shape.Errorf("pool: a pool or a residual in an epilogue has no gradient of its own")
-	case n < 1 || c < 1 || h < 2 || w < 2 || layout.BatchLen(n, c, h, w) == shape.TooMany:
-		return nil, shape.Errorf("pool: gradient of the 2×2 maximum of %d pictures of %d×%d×%d", n, c, h, w)
+	}
+	if err := checkSize("gradient of the 2×2 maximum", n, c, h, w, 2); err != nil {
+		return nil, err
 	}
 	e := &MaxPoolGradExec{kern: best, team: team, planes: n * layout.Blocks(c), h: h, w: w, floor: float32(math.Inf(-1))}
 	if before.ReLU {
@@ -93,8 +93,8 @@ type LRNGradExec struct {
 
 // NewLRNGrad plans the gradient for n pictures of c×h×w. Errors wrap ErrShape.
 func NewLRNGrad(n, c, h, w int, team *parallel.Team) (*LRNGradExec, error) {
-	if n < 1 || c < 1 || h < 1 || w < 1 || layout.BatchLen(n, c, h, w) == shape.TooMany {
-		return nil, shape.Errorf("pool: gradient of the normalisation of %d pictures of %d×%d×%d", n, c, h, w)
+	if err := checkSize("gradient of the normalisation", n, c, h, w, 1); err != nil {
+		return nil, err
 	}
 	e := &LRNGradExec{team: team, n: n, c: c, pixels: h * w}
 	e.item = e.run

@@ -56,7 +56,7 @@ func TestMaxPoolGrad(t *testing.T) {
 
 func TestMaxPoolGradGuards(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, kern *kernel) {
-		for _, place := range []func(testing.TB, []float32) []float32{testutil.GuardedCopy[float32], testutil.GuardedHeadCopy[float32]} {
+		for _, place := range testutil.Guards {
 			for n := 1; n <= 3; n++ {
 				pixels := func(n int) *float32 { return &place(t, testutil.Normal(uint64(n), n*16))[0] }
 				gap := n * 32

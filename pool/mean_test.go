@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// runner is what the executions of one operand have in common.
+// runner is an Exec, or stands for one.
 type runner interface {
 	Run(ctx context.Context, dst, src []float32) error
 }

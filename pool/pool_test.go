@@ -45,9 +45,8 @@ func blocked(t testing.TB, s size, oh, ow int, x []float32, f func(dst, src []fl
 func maxPool(t testing.TB, kern *kernel, s size, x []float32, workers int) []float32 {
 	t.Helper()
 	team := parallel.NewTeam(workers)
-	e, err := NewMaxPool(s.n, s.c, s.h, s.w, team)
+	e, err := newMaxPool(kern, s.n, s.c, s.h, s.w, team)
 	require.NoError(t, err)
-	e.kern = kern
 	team.Begin()
 	defer team.End()
 	return blocked(t, s, s.h/2, s.w/2, x, func(dst, src []float32) error { return e.Run(context.Background(), dst, src) })
@@ -87,9 +86,8 @@ func TestMaxPoolNaN(t *testing.T) {
 func lrnRunOn(t testing.TB, kern *kernel, s size, x []float32, workers int) []float32 {
 	t.Helper()
 	team := parallel.NewTeam(workers)
-	e, err := NewLRN(s.n, s.c, s.h, s.w, team)
+	e, err := newLRN(kern, s.n, s.c, s.h, s.w, team)
 	require.NoError(t, err)
-	e.kern = kern
 	team.Begin()
 	defer team.End()
 	return blocked(t, s, s.h, s.w, x, func(dst, src []float32) error { return e.Run(context.Background(), dst, src) })
@@ -125,7 +123,7 @@ func TestLRN(t *testing.T) {
 // TestGuardPages puts the operands of each kernel against inaccessible pages.
 func TestGuardPages(t *testing.T) {
 	forEachKernel(t, func(t *testing.T, kern *kernel) {
-		for _, place := range []func(testing.TB, []float32) []float32{testutil.GuardedCopy[float32], testutil.GuardedHeadCopy[float32]} {
+		for _, place := range testutil.Guards {
 			for n := 1; n <= 5; n++ {
 				pixels := func(n int) *float32 { return &place(t, testutil.Normal(uint64(n), n*16))[0] }
 				const gap = 7 * 16
@@ -217,18 +215,16 @@ func BenchmarkPool(b *testing.B) {
 			continue
 		}
 		b.Run(fmt.Sprintf("op=max/layer=pool1/kernel=%s", kern.name), func(b *testing.B) {
-			e, err := NewMaxPool(s.n, s.c, s.h, s.w, nil)
+			e, err := newMaxPool(kern, s.n, s.c, s.h, s.w, nil)
 			require.NoError(b, err)
-			e.kern = kern
 			b.SetBytes(int64(4 * len(src)))
 			for b.Loop() {
 				require.NoError(b, e.Run(context.Background(), dst[:len(src)/4], src))
 			}
 		})
 		b.Run(fmt.Sprintf("op=lrn/layer=lrn1/kernel=%s", kern.name), func(b *testing.B) {
-			e, err := NewLRN(s.n, s.c, s.h, s.w, nil)
+			e, err := newLRN(kern, s.n, s.c, s.h, s.w, nil)
 			require.NoError(b, err)
-			e.kern = kern
 			b.SetBytes(int64(4 * len(src)))
 			for b.Loop() {
 				require.NoError(b, e.Run(context.Background(), dst, src))

@@ -55,48 +55,19 @@ func (s *Scale) run(dst, src []float32, b int) {
 	}
 }
 
-// ScaleExec computes a Scale on a team. One goroutine at a time may use it.
-type ScaleExec struct {
-	s         *Scale
-	team      *parallel.Team
-	n, pixels int
-	item      func(worker, item int)
-	dst, src  []float32
-}
-
-// NewExec plans s for n blocked pictures of c×h×w on a team, which may be nil. Errors
-// wrap ErrShape.
-func (s *Scale) NewExec(n, h, w int, team *parallel.Team) (*ScaleExec, error) {
-	if n < 1 || h < 1 || w < 1 || layout.BatchLen(n, s.c, h, w) == shape.TooMany {
-		return nil, shape.Errorf("pool: scale of %d pictures of %d×%d×%d", n, s.c, h, w)
+// NewExec plans s for n blocked pictures of c×h×w on a team, which may be nil. Run may
+// be given the same slice twice. Each result is rounded twice. Errors wrap ErrShape.
+func (s *Scale) NewExec(n, h, w int, team *parallel.Team) (*Exec, error) {
+	if err := checkSize("scale", n, s.c, h, w, 1); err != nil {
+		return nil, err
 	}
-	e := &ScaleExec{s: s, team: team, n: n, pixels: h * w}
-	e.item = e.plane
-	return e, nil
-}
-
-// Run computes dst from src, both blocked, see package layout, and either the same or
-// apart. Each result is rounded twice. It returns an error if a length is wrong or
-// when ctx ends. It does not allocate.
-func (e *ScaleExec) Run(ctx context.Context, dst, src []float32) error {
-	blocks := layout.Blocks(e.s.c)
-	if want := e.n * blocks * 16 * e.pixels; len(dst) != want || len(src) != want {
-		return shape.Errorf("pool: operands of %d and %d floats, want %d", len(dst), len(src), want)
-	}
-	e.dst, e.src = dst, src
-	err := e.team.Run(ctx, e.n*blocks, e.item)
-	e.dst, e.src = nil, nil
-	return err
-}
-
-func (e *ScaleExec) plane(_, item int) {
-	at, n := item*16*e.pixels, 16*e.pixels
-	e.s.run(e.dst[at:][:n], e.src[at:][:n], item%layout.Blocks(e.s.c))
+	blocks := layout.Blocks(s.c)
+	return newPlanes(n*blocks, h*w, h*w, func(plane int, dst, src []float32) { s.run(dst, src, plane%blocks) }, team), nil
 }
 
 // Rows computes dst from src, matrices of n rows of c adjacent channels, as between
-// fully connected layers. They are the same or apart, and have n·c elements. It does
-// not allocate.
+// fully connected layers. They are the same or apart, and have n·c elements. Errors wrap
+// ErrShape. It does not allocate.
 func (s *Scale) Rows(n int, dst, src []float32) error {
 	if n < 0 || len(dst) != len(src) || len(dst)%s.c != 0 || len(dst)/s.c != n {
 		return shape.Errorf("pool: operands of %d and %d floats, want %d×%d", len(dst), len(src), n, s.c)
@@ -125,8 +96,8 @@ type ScaleGradExec struct {
 
 // NewScaleGrad plans the gradients for n pictures of c×h×w. Errors wrap ErrShape.
 func NewScaleGrad(n, c, h, w int, team *parallel.Team) (*ScaleGradExec, error) {
-	if n < 1 || c < 1 || h < 1 || w < 1 || layout.BatchLen(n, c, h, w) == shape.TooMany {
-		return nil, shape.Errorf("pool: gradients of the scale of %d pictures of %d×%d×%d", n, c, h, w)
+	if err := checkSize("gradients of the scale", n, c, h, w, 1); err != nil {
+		return nil, err
 	}
 	e := &ScaleGradExec{team: team, n: n, c: c, pixels: h * w}
 	e.item = e.block

@@ -1,37 +1,32 @@
 package pool
 
 import (
-	"context"
-
 	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 )
 
-// NearestExec repeats pixels to another size on a team. One goroutine at a time may use
-// it.
-type NearestExec struct {
-	planes, h, w, oh int
-	columns          []int // of the source, for each of the result
-	team             *parallel.Team
-	item             func(worker, item int)
-	dst, src         []float32
-}
-
 // NewNearest plans the nearest-neighbour interpolation of n pictures of c×h×w to c×oh×ow on
 // a team, which may be nil: pixel (y, x) becomes that at (⌊y·h/oh⌋, ⌊x·w/ow⌋), which
 // repeats each pixel 2×2 times where oh = 2h and ow = 2w. Any size is allowed, also a
 // smaller one. Errors wrap ErrShape.
-func NewNearest(n, c, h, w, oh, ow int, team *parallel.Team) (*NearestExec, error) {
+func NewNearest(n, c, h, w, oh, ow int, team *parallel.Team) (*Exec, error) {
 	if err := checkResize("nearest", n, c, h, w, oh, ow); err != nil {
 		return nil, err
 	}
-	e := &NearestExec{planes: n * layout.Blocks(c), h: h, w: w, oh: oh, columns: make([]int, ow), team: team}
-	for x := range e.columns {
-		e.columns[x] = x * w / ow
+	columns := make([]int, ow) // of the source, for each of the result
+	for x := range columns {
+		columns[x] = x * w / ow
 	}
-	e.item = e.row
-	return e, nil
+	planes := n * layout.Blocks(c)
+	return newExec(planes*oh, planes*16*oh*ow, planes*16*h*w, func(_, row int, dst, src []float32) {
+		y := row % oh
+		from := src[(row/oh*h+y*h/oh)*w*16:][:w*16]
+		to := dst[row*ow*16:]
+		for x, column := range columns {
+			*(*[16]float32)(to[x*16:]) = [16]float32(from[column*16:])
+		}
+	}, team), nil
 }
 
 func checkResize(what string, n, c, h, w, oh, ow int) error {
@@ -40,42 +35,6 @@ func checkResize(what string, n, c, h, w, oh, ow int) error {
 		return shape.Errorf("pool: %s interpolation of %d pictures of %d×%d×%d to %d×%d", what, n, c, h, w, oh, ow)
 	}
 	return nil
-}
-
-// Run computes dst from src, both blocked, see package layout. They must not overlap. The
-// results are elements of src. It returns an error if a length is wrong or when ctx ends.
-// It does not allocate.
-func (e *NearestExec) Run(ctx context.Context, dst, src []float32) error {
-	in, out := e.planes*16*e.h*e.w, e.planes*16*e.oh*len(e.columns)
-	if len(dst) != out || len(src) != in {
-		return shape.Errorf("pool: operands of %d and %d floats, want %d and %d", len(dst), len(src), out, in)
-	}
-	e.dst, e.src = dst, src
-	err := e.team.Run(ctx, e.planes*e.oh, e.item)
-	e.dst, e.src = nil, nil
-	return err
-}
-
-// row computes one row of one block.
-func (e *NearestExec) row(_, item int) {
-	y := item % e.oh
-	src := e.src[(item/e.oh*e.h+y*e.h/e.oh)*e.w*16:][:e.w*16]
-	dst := e.dst[item*len(e.columns)*16:]
-	for x, from := range e.columns {
-		*(*[16]float32)(dst[x*16:]) = [16]float32(src[from*16:])
-	}
-}
-
-// BilinearExec interpolates pictures to another size on a team. One goroutine at a time
-// may use it.
-type BilinearExec struct {
-	planes, h, w  int
-	rows, columns []tap // of the result
-	lineLen       int
-	team          *parallel.Team
-	lines         []float32 // of each worker: a row of the source's width
-	item          func(worker, item int)
-	dst, src      []float32
 }
 
 // A tap is where an element of the result lies in the source: between two elements.
@@ -96,7 +55,7 @@ func taps(in, n int) []tap {
 	return t
 }
 
-// BilinearScratchLen returns the floats of scratch that a BilinearExec needs for pictures of
+// BilinearScratchLen returns the floats of scratch that NewBilinear needs for pictures of
 // width w and that many workers.
 func BilinearScratchLen(w, workers int) int { return shape.Product(workers, w, 16) }
 
@@ -104,48 +63,28 @@ func BilinearScratchLen(w, workers int) int { return shape.Product(workers, w, 1
 // least BilinearScratchLen floats of scratch, which others may use between runs, on a team,
 // which may be nil. The centres of pixels are half a pixel from their edges, as with
 // PyTorch's align_corners=False: row y of the result lies at (y + ½)·h/oh − ½ of the
-// source, but not above 0. Any size is allowed; a smaller one is not smoothed. Errors wrap
-// ErrShape.
-func NewBilinear(n, c, h, w, oh, ow int, scratch []float32, team *parallel.Team) (*BilinearExec, error) {
+// source, but not above 0. Any size is allowed; a smaller one is not smoothed.
+//
+// Each result is within Gamma(6) of the same mean of the absolute values from the exact
+// one. It is the same bits on every machine. A NaN or an infinity makes NaN of some of the
+// results beside it, also where its weight is 0. Errors wrap ErrShape.
+func NewBilinear(n, c, h, w, oh, ow int, scratch []float32, team *parallel.Team) (*Exec, error) {
 	if err := checkResize("bilinear", n, c, h, w, oh, ow); err != nil {
 		return nil, err
 	}
 	if need := BilinearScratchLen(w, team.Workers()); len(scratch) < need {
 		return nil, shape.Errorf("pool: %d floats of scratch, want %d", len(scratch), need)
 	}
-	e := &BilinearExec{planes: n * layout.Blocks(c), h: h, w: w, rows: taps(h, oh), columns: taps(w, ow), lineLen: w * 16, lines: scratch, team: team}
-	e.item = e.row
-	return e, nil
-}
-
-// Run computes dst from src, both blocked, see package layout. They must not overlap. Each
-// result is within Gamma(6) of the same mean of the absolute values from the exact one. It
-// is the same bits on every machine. A NaN or an infinity makes NaN of some of the results
-// beside it, also where its weight is 0. It returns an error if a length is wrong or when
-// ctx ends. It does not allocate.
-func (e *BilinearExec) Run(ctx context.Context, dst, src []float32) error {
-	in, out := e.planes*16*e.h*e.w, e.planes*16*len(e.rows)*len(e.columns)
-	if len(dst) != out || len(src) != in {
-		return shape.Errorf("pool: operands of %d and %d floats, want %d and %d", len(dst), len(src), out, in)
-	}
-	e.dst, e.src = dst, src
-	err := e.team.Run(ctx, e.planes*len(e.rows), e.item)
-	e.dst, e.src = nil, nil
-	return err
-}
-
-// row computes one row of one block: first between two rows of the source, then between
-// the columns of that.
-func (e *BilinearExec) row(worker, item int) {
-	oh := len(e.rows)
-	r := e.rows[item%oh]
-	plane := e.src[item/oh*e.h*e.lineLen:][:e.h*e.lineLen]
-	line := e.lines[worker*e.lineLen:][:e.lineLen]
-	between(line, plane[r.first*e.lineLen:][:e.lineLen], plane[r.second*e.lineLen:][:e.lineLen], r)
-	dst := e.dst[item*len(e.columns)*16:][:len(e.columns)*16]
-	for x, c := range e.columns {
-		between(dst[x*16:][:16], line[c.first*16:][:16], line[c.second*16:][:16], c)
-	}
+	rows, columns, line, planes := taps(h, oh), taps(w, ow), w*16, n*layout.Blocks(c)
+	return newExec(planes*oh, planes*16*oh*ow, planes*16*h*w, func(worker, row int, dst, src []float32) {
+		r := rows[row%oh] // first between two rows of the source, then between the columns of that
+		plane, mixed := src[row/oh*h*line:][:h*line], scratch[worker*line:][:line]
+		between(mixed, plane[r.first*line:][:line], plane[r.second*line:][:line], r)
+		to := dst[row*ow*16:][:ow*16]
+		for x, c := range columns {
+			between(to[x*16:][:16], mixed[c.first*16:][:16], mixed[c.second*16:][:16], c)
+		}
+	}, team), nil
 }
 
 // between sets dst to the weighed sums of x and y, whose lengths are the same multiple of

@@ -173,7 +173,7 @@ func TestFilterGradientGuards(t *testing.T) {
 		const xi = 32
 		src := testutil.Normal(1, 35*xi+16)
 		var got [2][]float32
-		for i, place := range []func(testing.TB, []float32) []float32{testutil.GuardedCopy[float32], testutil.GuardedHeadCopy[float32]} {
+		for i, place := range testutil.Guards {
 			got[i] = place(t, make([]float32, 9*16))
 			v.tr.filterGradient(&got[i][0], &place(t, src)[0], xi)
 		}
@@ -192,7 +192,7 @@ func TestFilterTransform(t *testing.T) {
 		const xi = 32
 		g := bilinear.New(tr.m).G.Float64()
 		w := testutil.Normal(uint64(i), 9*16)
-		for _, place := range []func(testing.TB, []float32) []float32{testutil.GuardedCopy[float32], testutil.GuardedHeadCopy[float32]} {
+		for _, place := range testutil.Guards {
 			u := place(t, make([]float32, (len(g)*len(g)-1)*xi+16))
 			tr.filter(&u[0], xi, &place(t, w)[0])
 			for e := range len(g) * len(g) {

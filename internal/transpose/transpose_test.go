@@ -29,7 +29,7 @@ func testPlanes(t *testing.T, k *kernel, seed uint64, n, plane int) {
 			back[l*plane+p] = -1
 		}
 	}
-	for _, copyOf := range []func(testing.TB, []float32) []float32{testutil.GuardedCopy[float32], testutil.GuardedHeadCopy[float32]} {
+	for _, copyOf := range testutil.Guards {
 		got := copyOf(t, make([]float32, len(block)))
 		k.fromPlanes(n, &got[0], &copyOf(t, planes)[0], plane)
 		testutil.CheckBits(t, "block", []int{n, plane}, got, block)

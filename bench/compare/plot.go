@@ -1,20 +1,22 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"image/color"
+	"io"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
+	"github.com/nonet-go/nonet/internal/chart"
+	"github.com/nonet-go/nonet/internal/outfile"
 	"gonum.org/v1/plot/vg"
 )
 
-// A chart is a picture of bars: a group a row of values, a bar a subject.
-type chart struct {
+// chartData is a picture of bars: a group a row of values, a bar a subject.
+type chartData struct {
 	file, title, unit string
 	groups, subjects  []string
 	values            [][]float64 // by group, then subject; 0: no bar
@@ -39,14 +41,14 @@ func plotFile(path string) error {
 
 // charts makes one chart for the networks, one for the products and one for
 // the training steps of each thread count, and one for each list of layers.
-func (rep *report) charts() (charts []*chart) {
-	find := func(file, title, unit string) *chart {
+func (rep *report) charts() (charts []*chartData) {
+	find := func(file, title, unit string) *chartData {
 		for _, c := range charts {
 			if c.file == file {
 				return c
 			}
 		}
-		c := &chart{file: file, title: title, unit: unit}
+		c := &chartData{file: file, title: title, unit: unit}
 		charts = append(charts, c)
 		return c
 	}
@@ -88,7 +90,7 @@ func batchOf(work string) float64 {
 
 // add appends a group; subjects that take part for the first time get a bar
 // of height 0 in the groups before.
-func (c *chart) add(group string, results []result, value func(result) float64) {
+func (c *chartData) add(group string, results []result, value func(result) float64) {
 	c.groups = append(c.groups, group)
 	row := make([]float64, len(c.subjects))
 	for _, r := range results {
@@ -103,53 +105,49 @@ func (c *chart) add(group string, results []result, value func(result) float64) 
 	c.values = append(c.values, row)
 }
 
-// The colours of the bars (Okabe and Ito's, told apart by colour-blind eyes).
-var palette = []color.Color{
-	color.RGBA{0xd5, 0x5e, 0x00, 0xff}, color.RGBA{0x00, 0x72, 0xb2, 0xff}, color.RGBA{0x56, 0xb4, 0xe9, 0xff},
-	color.RGBA{0x00, 0x9e, 0x73, 0xff}, color.RGBA{0xe6, 0x9f, 0x00, 0xff}, color.RGBA{0xcc, 0x79, 0xa7, 0xff},
+// colours keeps one colour a library: nonet's stands out.
+var colours = []struct {
+	prefix string
+	color  color.Color
+}{
+	{"nonet", chart.Orange}, {"oneDNN", chart.Blue}, {"ONNX Runtime", chart.Green}, {"OpenBLAS", chart.Green},
+	{"BLIS", chart.Sky}, {"PyTorch", chart.Pink}, {"ncnn", chart.Yellow},
 }
 
-func (c *chart) draw(file, machine string) error {
-	p := plot.New()
-	p.Title.Text = c.title + "\n" + machine
-	p.Y.Label.Text = c.unit
-	p.Y.Min = 0
-	p.Legend.Top = true
-	grid := plotter.NewGrid()
-	grid.Vertical.Width = 0
-	p.Add(grid)
-	bar := vg.Points(9)
-	for i, s := range c.subjects {
-		heights := make(plotter.Values, len(c.groups))
-		for g, row := range c.values {
-			if i < len(row) {
-				heights[g] = row[i]
+// colourOf returns the colour of a subject: those of one library share it.
+func colourOf(subject string) color.Color {
+	for _, c := range colours {
+		if strings.HasPrefix(subject, c.prefix) {
+			return c.color
+		}
+	}
+	return chart.Grey
+}
+
+// bars is the picture of the chart. The best of a group stands first.
+func (c *chartData) bars(machine string) chart.Bars {
+	b := chart.Bars{Title: c.title + "\n" + machine, Unit: c.unit, Limit: c.limit, LimitName: "peak of fused multiply-add"}
+	for g, row := range c.values {
+		group := chart.Group{Title: c.groups[g]}
+		for i, v := range row {
+			if v > 0 {
+				group.Bars = append(group.Bars, chart.Bar{Name: c.subjects[i], Value: v, Color: colourOf(c.subjects[i])})
 			}
 		}
-		b, err := plotter.NewBarChart(heights, bar)
-		if err != nil {
-			return err
-		}
-		b.LineStyle.Width = 0
-		b.Color = palette[i%len(palette)]
-		b.Offset = bar * vg.Length(float64(i)-float64(len(c.subjects)-1)/2)
-		p.Add(b)
-		p.Legend.Add(s, b)
+		slices.SortStableFunc(group.Bars, func(a, b chart.Bar) int {
+			order := cmp.Compare(a.Value, b.Value)
+			if c.limit > 0 { // a rate
+				return -order
+			}
+			return order
+		})
+		b.Groups = append(b.Groups, group)
 	}
-	if c.limit > 0 {
-		line := plotter.NewFunction(func(float64) float64 { return c.limit })
-		line.Dashes = []vg.Length{vg.Points(4), vg.Points(3)}
-		p.Add(line)
-		p.Legend.Add("peak of fused multiply-add", line)
-		p.Y.Max = max(p.Y.Max, c.limit)
-	}
-	p.Y.Max *= 1.1 + 0.07*float64(len(c.subjects)) // room for the legend
-	p.NominalX(c.groups...)
-	p.X.Min, p.X.Max = -0.6, float64(len(c.groups))-0.4
-	if len(c.groups) > 4 {
-		p.X.Tick.Label.Rotation = 0.5
-		p.X.Tick.Label.XAlign, p.X.Tick.Label.YAlign = -1, -0.5
-	}
-	width := vg.Length(len(c.groups))*(bar*vg.Length(len(c.subjects))+vg.Points(18)) + vg.Points(90)
-	return p.Save(max(width, 12*vg.Centimeter), 10*vg.Centimeter, file)
+	return b
+}
+
+func (c *chartData) draw(file, machine string) error {
+	return outfile.Write(file, func(w io.Writer) error {
+		return chart.Write(w, "svg", 17*vg.Centimeter, c.bars(machine).Plot())
+	})
 }

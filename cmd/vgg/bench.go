@@ -163,6 +163,9 @@ func (c *benchCmd) checkFlags() error {
 	case works > 0 && (c.Plot != "" || !c.Train && (c.Trace != "" || c.CPUProfile != "")):
 		return fmt.Errorf("--plot is for the inference of networks, --trace and --cpuprofile for that and --train")
 	}
+	if err := checkPicture("--plot", c.Plot); err != nil {
+		return err
+	}
 	return checkOutputs(nil, output{"--plot", c.Plot}, output{"--trace", c.Trace}, output{"--cpuprofile", c.CPUProfile})
 }
 

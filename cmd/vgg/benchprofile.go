@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"image/color"
 	"io"
 	"runtime/pprof"
 
+	"github.com/nonet-go/nonet/internal/chart"
 	"github.com/nonet-go/nonet/internal/outfile"
 	"github.com/nonet-go/nonet/internal/peak"
 	"github.com/nonet-go/nonet/layout"
@@ -15,9 +15,6 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgimg"
-	"gonum.org/v1/plot/vg/vgpdf"
-	"gonum.org/v1/plot/vg/vgsvg"
 )
 
 // profile runs the network again with a profiler, so that the times before are
@@ -101,13 +98,6 @@ func (c cost) bound(gflops, gbytes float64) float64 {
 	return max(c.flop/gflops, c.bytes/gbytes) / 1e6
 }
 
-// The colours of the pictures (Okabe and Ito's).
-var (
-	blue   = color.RGBA{0x00, 0x72, 0xb2, 0xff}
-	orange = color.RGBA{0xd5, 0x5e, 0x00, 0xff}
-	grey   = color.RGBA{0x80, 0x80, 0x80, 0xff}
-)
-
 // draw writes two pictures in one file: the roofline, and a bar for each layer
 // beside the shortest time that the machine's peaks allow.
 func (c *benchCmd) draw(r *benchResult) error {
@@ -116,21 +106,8 @@ func (c *benchCmd) draw(r *benchResult) error {
 	if err != nil {
 		return err
 	}
-	bars, err := layerBars(r)
-	if err != nil {
-		return err
-	}
-	const w, h = 24 * vg.Centimeter, 11 * vg.Centimeter
-	canvas, err := draw.NewFormattedCanvas(w, 2*h, imageFormat(c.Plot))
-	if err != nil {
-		return fmt.Errorf("--plot %s: want a file that ends in .svg, .png or .pdf: %w", c.Plot, err)
-	}
-	dc := draw.New(canvas)
-	roof.Draw(draw.Crop(dc, 0, 0, h, 0))
-	bars.Draw(draw.Crop(dc, 0, 0, 0, -h))
 	return outfile.Write(c.Plot, func(f io.Writer) error {
-		_, err := canvas.WriteTo(f)
-		return err
+		return chart.Write(f, imageFormat(c.Plot), 24*vg.Centimeter, chart.Plot{Plot: roof, Height: 12 * vg.Centimeter}, layerBars(r).Plot())
 	})
 }
 
@@ -144,20 +121,17 @@ func imageFormat(path string) string {
 	return ""
 }
 
-// These formats are compiled in.
-var _ = []any{vgsvg.New, vgimg.New, vgpdf.New}
-
 // roofline draws each layer's rate over its operations per byte of memory, below
 // the roof of the two peaks.
 func roofline(r *benchResult) (*plot.Plot, error) {
-	p := plot.New()
-	p.Title.Text = fmt.Sprintf("%s, %s, %d threads: rate of the products, and what bounds it", r.Work, r.ISA, r.Threads)
+	p := chart.New(fmt.Sprintf("%s, %s, %d threads: rate of the products\nbelow the roof of %.0f GFLOP/s of multiply-adds and %.1f GB/s of memory",
+		r.Work, r.ISA, r.Threads, r.PeakGFLOPS, r.ReadGBytes))
 	p.X.Label.Text = "operations per byte of activations and weights"
 	p.Y.Label.Text = "GFLOP/s"
 	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
 	p.X.Tick.Marker, p.Y.Tick.Marker = plot.LogTicks{Prec: -1}, plot.LogTicks{Prec: -1}
 	var points plotter.XYs
-	labels := plotter.XYLabels{}
+	labels := &chart.Labels{}
 	low, high := r.PeakGFLOPS/r.ReadGBytes, 0.0
 	for _, l := range r.Layers {
 		if l.cost.flop == 0 {
@@ -165,7 +139,7 @@ func roofline(r *benchResult) (*plot.Plot, error) {
 		}
 		xy := plotter.XY{X: l.cost.flop / l.cost.bytes, Y: l.cost.flop / l.MS / 1e6}
 		points = append(points, xy)
-		labels.XYs, labels.Labels = append(labels.XYs, xy), append(labels.Labels, " "+l.Name)
+		labels.XYs, labels.Names = append(labels.XYs, xy), append(labels.Names, l.Name)
 		low, high = min(low, xy.X), max(high, xy.X)
 	}
 	if len(points) == 0 {
@@ -177,50 +151,24 @@ func roofline(r *benchResult) (*plot.Plot, error) {
 	if err != nil {
 		return nil, err
 	}
-	roof.Color, roof.Width = grey, vg.Points(1.5)
+	roof.Color, roof.Width = chart.Grey, vg.Points(1.5)
 	s, err := plotter.NewScatter(points)
 	if err != nil {
 		return nil, err
 	}
-	s.GlyphStyle = draw.GlyphStyle{Color: orange, Radius: vg.Points(3), Shape: draw.CircleGlyph{}}
-	names, err := plotter.NewLabels(labels)
-	if err != nil {
-		return nil, err
-	}
-	p.Add(plotter.NewGrid(), roof, s, names)
-	p.Legend.Add(fmt.Sprintf("%.0f GFLOP/s of multiply-adds, %.1f GB/s of memory", r.PeakGFLOPS, r.ReadGBytes), roof)
+	s.GlyphStyle = draw.GlyphStyle{Color: chart.Orange, Radius: vg.Points(3), Shape: draw.CircleGlyph{}}
+	p.Add(roof, s, labels)
 	return p, nil
 }
 
-// layerBars draws the time of each layer beside its bound.
-func layerBars(r *benchResult) (*plot.Plot, error) {
-	p := plot.New()
-	p.Title.Text = fmt.Sprintf("%s: median times", r.Work)
-	p.Y.Label.Text = "ms"
-	p.Y.Min = 0
-	p.Legend.Top = true
-	times, bounds := plotter.Values{}, plotter.Values{}
-	var names []string
+// layerBars are the time of each layer beside its bound.
+func layerBars(r *benchResult) chart.Bars {
+	b := chart.Bars{Title: r.Work + ": median time of each layer,\nand its bound by the peaks of multiply-adds and of memory", Unit: "ms"}
 	for _, l := range r.Layers {
-		times, bounds = append(times, l.MS), append(bounds, l.cost.bound(r.PeakGFLOPS, r.ReadGBytes))
-		names = append(names, l.Name)
+		b.Groups = append(b.Groups, chart.Group{Bars: []chart.Bar{
+			{Name: l.Name, Value: l.MS, Color: chart.Orange},
+			{Name: "bound", Value: l.cost.bound(r.PeakGFLOPS, r.ReadGBytes), Color: chart.Blue},
+		}})
 	}
-	width := 16 * vg.Centimeter / vg.Length(2*len(times)+2)
-	for i, bar := range []struct {
-		values plotter.Values
-		color  color.Color
-		name   string
-	}{{times, orange, "measured"}, {bounds, blue, "bound by the peaks of multiply-adds and of memory"}} {
-		b, err := plotter.NewBarChart(bar.values, width)
-		if err != nil {
-			return nil, err
-		}
-		b.LineStyle.Width, b.Color, b.Offset = 0, bar.color, width*(vg.Length(i)-0.5)
-		p.Add(b)
-		p.Legend.Add(bar.name, b)
-	}
-	p.Y.Max *= 1.2 // room for the legend
-	p.NominalX(names...)
-	p.X.Tick.Label.Rotation, p.X.Tick.Label.XAlign, p.X.Tick.Label.YAlign = 0.5, -1, -0.5
-	return p, nil
+	return b
 }

@@ -105,10 +105,8 @@ func (c *trainCmd) checkFiles() error {
 	if c.Resume && c.Overwrite {
 		return errors.New("--resume and --overwrite exclude each other")
 	}
-	if c.Curve != "" {
-		if err := checkCurve(c.Curve); err != nil {
-			return err
-		}
+	if err := checkPicture("--curve", c.Curve); err != nil {
+		return err
 	}
 	return checkOutputs([]string{c.Data, c.Val, c.Start}, output{"--out", c.Out}, output{"--checkpoint", c.Checkpoint}, output{"--log", c.Log}, output{"--curve", c.Curve})
 }

@@ -13,7 +13,8 @@
       if (w > 1 && h > 0.35 * Math.min(a.height, b.height)) wrong.push(`"${e.textContent}" overlaps "${texts[j].textContent}"`);
     }
   });
-  const first = [...svg.querySelectorAll("rect, path, polygon")][0]?.getBoundingClientRect();
-  if (!first || first.width < frame.width - 1 || first.height < frame.height - 1) wrong.push("the picture has no ground of its own");
+  const view = svg.viewBox.baseVal, size = view?.width ? view : { width: svg.width.baseVal.value, height: svg.height.baseVal.value };
+  const first = svg.querySelector("rect, path, polygon")?.getBBox();
+  if (!first || first.width < size.width - 1 || first.height < size.height - 1) wrong.push("the picture has no ground of its own");
   return wrong;
 })()

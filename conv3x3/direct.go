@@ -36,6 +36,21 @@ func (f *directFilter) pack(oihw []float32, turned bool) {
 	}
 }
 
+// unpack is the inverse of pack.
+func (f *directFilter) unpack(oihw []float32, turned bool) {
+	for out := range f.k {
+		p := out / f.kern.NR
+		u, width := f.panel(p), f.width(p)
+		for t := range 9 * f.c {
+			to := out*9*f.c + t
+			if turned {
+				to = (t/9*f.k+out)*9 + 8 - t%9
+			}
+			oihw[to] = u[t*width+out%f.kern.NR]
+		}
+	}
+}
+
 func (f *directFilter) panels() int { return (f.outputs() + f.kern.NR - 1) / f.kern.NR }
 
 // outputs returns the number of output channels, padded to blocks.

@@ -151,6 +151,19 @@ func (f *Filter) Repack(oihw []float32, team *parallel.Team) error {
 	return nil
 }
 
+// Weights returns the filters as they were given to NewFilter or NewInputGradFilter,
+// [k][c][3][3] of the convolution whose gradient that is: the same bits if they are
+// packed for the direct algorithm, else within 12·2⁻²⁴ of the largest of the nine, see
+// winograd.Filter.Weights. The workers of team, which may be nil, share the work.
+func (f *Filter) Weights(team *parallel.Team) []float32 {
+	if f.wino != nil {
+		return f.wino.Weights(team)
+	}
+	oihw := make([]float32, f.k*f.c*9)
+	f.direct.unpack(oihw, f.turned)
+	return oihw
+}
+
 // choose returns m of F(m×m,3×3), or 0 for the direct algorithm: what was asked
 // for, or -1, and what the number of input channels and the stride allow.
 func choose(c, stride, asked int) int {

@@ -57,6 +57,19 @@ func (p *Pointwise) Repack(weights, bias []float32, transposed bool) {
 	copy(p.bias, bias)
 }
 
+// Weights returns the filters, [k][c].
+func (p *Pointwise) Weights() []float32 {
+	weights := make([]float32, p.k*p.c)
+	for out := range p.k {
+		panel := out / p.kern.NR
+		u, width := p.panel(panel), p.width(panel)
+		for in := range p.c {
+			weights[out*p.c+in] = u[in*width+out%p.kern.NR]
+		}
+	}
+	return weights
+}
+
 // Bytes returns the memory that the packed filters take.
 func (p *Pointwise) Bytes() int64 { return 4 * int64(len(p.u)) }
 

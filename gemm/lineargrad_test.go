@@ -1,0 +1,157 @@
+package gemm
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/nonet-go/nonet/internal/cpu"
+	"github.com/nonet-go/nonet/internal/half"
+	"github.com/nonet-go/nonet/internal/ref"
+	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/nonet-go/nonet/internal/ukernel"
+	"github.com/nonet-go/nonet/parallel"
+	"github.com/stretchr/testify/require"
+)
+
+// linearInputGrad runs the gradient; the memory around the operands is poisoned.
+func linearInputGrad(t testing.TB, kern *ukernel.Blocked, n, out, in int, dy, w []float32, workers int, opts ...LinearOption) []float32 {
+	t.Helper()
+	team := parallel.NewTeam(workers)
+	l, err := newLinear(kern, out, in, w, nil, opts...)
+	require.NoError(t, err)
+	g, err := l.NewInputGrad(n, team)
+	require.NoError(t, err)
+	src, dx := testutil.NaNGuarded(t, len(dy)), testutil.NaNGuarded(t, n*l.in)
+	copy(src, dy)
+	team.Begin()
+	defer team.End()
+	require.NoError(t, g.Run(context.Background(), dx, src, n))
+	testutil.CheckBits(t, "dy", n, src, dy)
+	return append([]float32(nil), dx...)
+}
+
+func testLinearInputGrad(t *testing.T, kern *ukernel.Blocked, n, out, in int, seed uint64) {
+	t.Helper()
+	shape := fmt.Sprintf("n%d out%d in%d", n, out, in)
+	dy, w := testutil.Ints(seed, n*out, -4, 4), testutil.Ints(seed+1, out*in, -4, 4)
+	want, _ := ref.LinearInputGrad(n, in, out, dy, w)
+	testutil.CheckExact(t, "integers", shape, linearInputGrad(t, kern, n, out, in, dy, w, 1), want)
+
+	dy, w = testutil.Normal(seed, n*out), testutil.Normal(seed+1, out*in)
+	want, mag := ref.LinearInputGrad(n, in, out, dy, w)
+	testutil.Check(t, "normal", shape, linearInputGrad(t, kern, n, out, in, dy, w, 1), want, ref.Bound(out+1, mag))
+}
+
+func TestLinearInputGrad(t *testing.T) {
+	forEachProduct(t, func(t *testing.T, kern *ukernel.Blocked) {
+		for _, n := range []int{1, 2, 7} {
+			for _, in := range []int{1, 15, 16, 17, gradColumns - 1, gradColumns, 2*gradColumns + 33} {
+				for _, out := range []int{1, 15, 16, 17, kern.NR - 1, kern.NR, kern.NR + 1, 2*kern.NR + 19} {
+					testLinearInputGrad(t, kern, n, out, in, uint64(in*out))
+				}
+			}
+		}
+	})
+}
+
+// TestLinearInputGradBits: an input's gradient is the same bits in any batch and for any
+// team, in float32 and half precision, and with columns in another order.
+func TestLinearInputGradBits(t *testing.T) {
+	const n, out, in = 5, 100, 300
+	perm := make([]int32, 320)
+	for i := range perm {
+		perm[i] = int32((i * 7) % 321)
+		if perm[i] >= in {
+			perm[i] = -1
+		}
+	}
+	forEachProduct(t, func(t *testing.T, kern *ukernel.Blocked) {
+		dy, w := testutil.Normal(1, n*out), testutil.Normal(2, out*in)
+		for _, opts := range [][]LinearOption{nil, {Half}, {Columns(perm)}} {
+			want := linearInputGrad(t, kern, n, out, in, dy, w, 1, opts...)
+			one := len(want) / n
+			for workers := 1; workers <= 3; workers++ {
+				for _, m := range []int{1, 3} {
+					got := linearInputGrad(t, kern, m, out, in, dy[:m*out], w, workers, opts...)
+					testutil.CheckBits(t, "dx", []int{m, workers}, got, want[:m*one])
+				}
+			}
+		}
+		plain, moved := linearInputGrad(t, kern, n, out, in, dy, w, 1), linearInputGrad(t, kern, n, out, in, dy, w, 1, Columns(perm))
+		for i, v := range moved {
+			if col := perm[i%len(perm)]; col >= 0 {
+				require.Equal(t, plain[i/len(perm)*in+int(col)], v)
+			} else {
+				require.Zero(t, v)
+			}
+		}
+		rounded := make([]float32, len(w))
+		for i, v := range w {
+			rounded[i] = half.ToFloat32(half.FromFloat32(v))
+		}
+		testutil.CheckBits(t, "half", n, linearInputGrad(t, kern, n, out, in, dy, w, 2, Half), linearInputGrad(t, kern, n, out, in, dy, rounded, 1))
+	})
+}
+
+func TestLinearInputGradErrors(t *testing.T) {
+	l, err := NewLinear(3, 5, make([]float32, 15), nil)
+	require.NoError(t, err)
+	for _, batch := range []int{0, -1, 1 << 60} {
+		_, err = l.NewInputGrad(batch, nil)
+		require.ErrorIs(t, err, ErrShape)
+	}
+	g, err := l.NewInputGrad(2, nil)
+	require.NoError(t, err)
+	ctx := context.Background()
+	for _, c := range [][3]int{{10, 6, 3}, {0, 0, 0}, {9, 6, 2}, {10, 5, 2}} {
+		require.ErrorIs(t, g.Run(ctx, make([]float32, c[0]), make([]float32, c[1]), c[2]), ErrShape)
+	}
+	dx, dy := make([]float32, 10), make([]float32, 6)
+	require.Zero(t, testing.AllocsPerRun(5, func() { _ = g.Run(ctx, dx, dy, 2) }))
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	require.ErrorIs(t, g.Run(ended, dx, dy, 2), context.Canceled)
+}
+
+// TestPointwiseWeights: packed filters give back what was packed.
+func TestPointwiseWeights(t *testing.T) {
+	for _, s := range [][2]int{{1, 1}, {17, 33}, {64, 130}} {
+		w := testutil.Normal(1, s[0]*s[1])
+		p, err := NewPointwise(s[0], s[1], w, nil)
+		require.NoError(t, err)
+		testutil.CheckBits(t, "weights", s, p.Weights(), w)
+	}
+}
+
+func FuzzLinearInputGrad(f *testing.F) {
+	f.Add(uint64(1), uint8(1), uint8(64), uint8(32))
+	f.Fuzz(func(t *testing.T, seed uint64, n, out, in uint8) {
+		for i := range ukernel.BlockedKernels {
+			if kern := &ukernel.BlockedKernels[i]; cpu.Has(kern.ISA) {
+				testLinearInputGrad(t, kern, 1+int(n%9), 1+int(out), 1+int(in), seed)
+			}
+		}
+	})
+}
+
+func BenchmarkLinearInputGrad(b *testing.B) {
+	for _, s := range [][3]int{{1, 4096, 25088}, {8, 4096, 25088}, {1, 1000, 4096}} {
+		n, out, in := s[0], s[1], s[2]
+		b.Run(fmt.Sprintf("n=%d/out=%d/in=%d/kernel=%s", n, out, in, ukernel.BestBlocked().Name), func(b *testing.B) {
+			team := parallel.NewTeam(2)
+			l, err := NewLinear(out, in, make([]float32, out*in), nil, PackWith(team))
+			require.NoError(b, err)
+			g, err := l.NewInputGrad(n, team)
+			require.NoError(b, err)
+			dx, dy := make([]float32, n*in), testutil.Normal(1, n*out)
+			team.Begin()
+			defer team.End()
+			for b.Loop() {
+				_ = g.Run(context.Background(), dx, dy, n)
+			}
+			b.ReportMetric(4*float64(out*in)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GB/s")
+			b.ReportMetric(2*float64(n)*float64(out*in)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+		})
+	}
+}

@@ -3,8 +3,8 @@ package gemm
 import (
 	"context"
 
-	"github.com/nonet-go/nonet/internal/elementwise"
 	"github.com/nonet-go/nonet/internal/half"
+	"github.com/nonet-go/nonet/internal/level1f"
 	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
@@ -25,7 +25,7 @@ type LinearInputGrad struct {
 }
 
 type linearGradScratch struct {
-	edge elementwise.DotsEdge
+	edge level1f.Edge
 	wide []float32 // weights of a panel in half precision, as float32
 }
 
@@ -85,7 +85,7 @@ func (g *LinearInputGrad) some(worker, item int) {
 		outputs := min(width, l.out-out)
 		u := g.weights(w, l.at(p)+first*width, columns*width)
 		for i := range g.n {
-			elementwise.AddDots(g.dx[i*l.in+first:][:columns], g.dy[i*l.out+out:][:outputs], u, width, &w.edge)
+			level1f.Dotxf(g.dx[i*l.in+first:][:columns], g.dy[i*l.out+out:][:outputs], u, width, &w.edge)
 		}
 	}
 }

@@ -37,6 +37,9 @@ func (s *Scale) Set(weight, bias []float32) {
 	copy(s.bias, bias[:s.c])
 }
 
+// Weights returns the factors of the channels, which must not be changed.
+func (s *Scale) Weights() []float32 { return s.weight[:s.c] }
+
 // Bytes returns the memory that the weights and biases take.
 func (s *Scale) Bytes() int64 { return 4 * int64(len(s.weight)+len(s.bias)) }
 

@@ -34,6 +34,7 @@ type Model struct {
 	opts     modelOptions
 	layers   []packedLayer // one for each layer of cfg
 	sessions *sessions
+	grads    gradFilters
 }
 
 type modelOptions struct {
@@ -209,9 +210,10 @@ func (m *Model) Labels() []string { return m.opts.labels }
 // Picture says how the model wants its pictures.
 func (m *Model) Picture() Picture { return m.opts.picture }
 
-// Bytes returns the memory that the packed weights take.
+// Bytes returns the memory that the packed weights take, with those that the first
+// Gradient has packed for the gradients of its inputs.
 func (m *Model) Bytes() int64 {
-	n := int64(0)
+	n := m.grads.size()
 	for _, p := range m.layers {
 		switch {
 		case p.conv != nil:

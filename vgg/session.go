@@ -43,11 +43,12 @@ type output struct {
 
 type sessionOptions struct {
 	batch, workers, h, w int
-	layers               []string
+	layers, wrt          []string
 	dense, profiled      bool
+	guided               bool
 }
 
-// A SessionOption changes what a Session computes and with what.
+// A SessionOption changes what a Session or a Gradient computes and with what.
 type SessionOption func(*sessionOptions)
 
 // Batch sets the number of pictures of a Run, and the most of a RunN; 1 if not given.
@@ -79,10 +80,9 @@ func Outputs(layers ...string) SessionOption {
 // NewSession plans a computation and allocates its memory. Errors wrap ErrShape
 // or ErrConfig.
 func (m *Model) NewSession(opts ...SessionOption) (*Session, error) {
-	o := sessionOptions{batch: 1, workers: runtime.GOMAXPROCS(0)}
-	o.h, o.w = m.cfg.Input()
-	for _, opt := range opts {
-		opt(&o)
+	o := m.options(opts)
+	if o.wrt != nil || o.guided {
+		return nil, fmt.Errorf("vgg: Wrt and GuidedReLU are options of a Gradient, not of a Session: %w", ErrConfig)
 	}
 	outputs, err := m.cfg.outputs(o.layers, o.dense)
 	if err != nil {
@@ -105,6 +105,16 @@ func (m *Model) NewSession(opts ...SessionOption) (*Session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// options collects options, beginning with what holds if they are not given.
+func (m *Model) options(opts []SessionOption) sessionOptions {
+	o := sessionOptions{batch: 1, workers: runtime.GOMAXPROCS(0)}
+	o.h, o.w = m.cfg.Input()
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return o
 }
 
 // checkWorkers checks the numbers of pictures and of workers.
@@ -135,13 +145,7 @@ func (s *Session) Workers() int { return s.team.Workers() }
 func (s *Session) OutputShape() Shape { return s.outputs[0].shape }
 
 // OutputShapes returns the shapes of one picture's results.
-func (s *Session) OutputShapes() []Shape {
-	var list []Shape
-	for _, o := range s.outputs {
-		list = append(list, o.shape)
-	}
-	return list
-}
+func (s *Session) OutputShapes() []Shape { return shapesOf(s.outputs) }
 
 // outputs finds the layers of a session.
 func (c Config) outputs(names []string, dense bool) ([]output, error) {

@@ -73,7 +73,7 @@ func (s *Session) build(end int, shapes []Shape) error {
 	if convs > 0 {
 		s.last = shapes[convs-1]
 	}
-	window, err := s.window(convs, end)
+	window, err := cfg.window(end, s.last, s.h, s.w, s.dense)
 	if err != nil {
 		return err
 	}
@@ -95,37 +95,31 @@ func (s *Session) build(end int, shapes []Shape) error {
 	return s.planFC(ops)
 }
 
-// window returns what the first fully connected layer takes, if a session up to layer
-// end has one, and checks that the activation before it has that size.
-func (s *Session) window(first, end int) (Shape, error) {
-	cfg := s.model.cfg
+// window returns what the first fully connected layer takes, if there is one up to layer
+// end, and checks that the activation before it, last for an input of h×w, has that size
+// or, for a dense session, holds it.
+func (c Config) window(end int, last Shape, h, w int, dense bool) (Shape, error) {
+	first := c.firstFC()
 	if first > end {
 		return Shape{}, nil
 	}
-	window, nominal, err := cfg.nominal()
+	window, nominal, err := c.nominal()
 	if err != nil {
 		return Shape{}, err
 	}
 	if first > 0 {
 		window = nominal[first-1]
 	}
-	return window, s.fits(cfg.Layers[first].Name, window)
-}
-
-// fits checks that the activation before the first fully connected layer is what
-// it takes or, for a dense session, holds it.
-func (s *Session) fits(layer string, window Shape) error {
-	want := "takes"
-	ok := s.last == window
-	if s.dense {
-		want, ok = "needs at least", s.last.H >= window.H && s.last.W >= window.W
+	want, ok := "takes", last == window
+	if dense {
+		want, ok = "needs at least", last.H >= window.H && last.W >= window.W
 	}
 	if ok {
-		return nil
+		return window, nil
 	}
-	h, w := s.model.cfg.Input()
-	return fmt.Errorf("vgg: %s %s %v, which an input of %d×%d does not give (it gives %v); the network's input is %d×%d: %w",
-		layer, want, window, s.h, s.w, s.last, h, w, ErrShape)
+	ch, cw := c.Input()
+	return window, fmt.Errorf("vgg: %s %s %v, which an input of %d×%d does not give (it gives %v); the network's input is %d×%d: %w",
+		c.Layers[first].Name, want, window, h, w, last, ch, cw, ErrShape)
 }
 
 // planSegments binds the ops before the first fully connected layer, for each number
@@ -216,13 +210,4 @@ func (s *Session) planFC(ops []op) error {
 		s.fc, x = append(s.fc, b), b.y
 	}
 	return nil
-}
-
-// widest returns the most floats of a picture's activation.
-func widest(ops []op) int {
-	most := 0
-	for _, o := range ops {
-		most = max(most, o.outLen())
-	}
-	return most
 }

@@ -555,7 +555,7 @@ func (t *Trainer) plan() error {
 
 // bind makes the layers of ops.
 func (t *Trainer) bind(ops []op) error {
-	b := trainBuilder{t: t, mult: gemm.NewMultiplier(t.team), grads: newInTurn(ops, t.batch), y: t.input, scale: 1}
+	b := trainBuilder{t: t, mult: gemm.NewMultiplier(t.team), grads: newInTurn(t.batch * widest(ops)), y: t.input, scale: 1}
 	for _, o := range ops {
 		l, err := b.layer(o)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/nonet-go/nonet/gemm"
+	"github.com/nonet-go/nonet/internal/activation"
 	"github.com/nonet-go/nonet/internal/level1f"
 	"github.com/nonet-go/nonet/internal/optimiser"
 	"github.com/nonet-go/nonet/internal/seeded"
@@ -20,7 +21,7 @@ type trainFC struct {
 	rows    int // the batch
 	mult    *gemm.Multiplier
 	hwc     bool // the columns of the weights of a first one are in HWC order
-	mask    *reluGrad
+	mask    *elementwiseOp
 	flat    []float32
 	dflat   []float32
 	packed  []float32 // flat as Dots takes it
@@ -31,7 +32,7 @@ type trainFC struct {
 // newTrainFC makes room for the activation in the order of the weights, CHW or HWC.
 func newTrainFC(l *trainLayer, t *Trainer, mult *gemm.Multiplier) *trainFC {
 	n := t.batch
-	f := &trainFC{trainLayer: l, rows: n, mult: mult, hwc: t.cfg.HWC, mask: newReLUGrad(t.team), flat: l.x, dflat: l.dx}
+	f := &trainFC{trainLayer: l, rows: n, mult: mult, hwc: t.cfg.HWC, mask: newElementwiseOp(activation.ReLUGrad, t.team), flat: l.x, dflat: l.dx}
 	f.yt, f.dyt = make([]float32, l.Out*n), make([]float32, l.Out*n)
 	f.packed = layout.Alloc(level1f.DotsLen(n, l.in.Len()))
 	if f.first() {

@@ -51,7 +51,7 @@ func (b *trainBuilder) layer(o op) (*trainLayer, error) {
 	case o.rows:
 		l.dy = layout.Alloc(len(l.y)) // its own: it is needed until the update
 	default:
-		l.dy = b.grads.next(len(l.y))
+		l.dy, _ = b.grads.next(len(l.y))
 	}
 	if o.index == t.first && t.opts.inputGrad {
 		l.dx = layout.Alloc(len(l.x))

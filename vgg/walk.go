@@ -71,21 +71,26 @@ type inTurn struct {
 	turn    int
 }
 
-// newInTurn allocates buffers for the gradients of n pictures' activations.
-func newInTurn(ops []op, n int) *inTurn {
-	largest := 0
-	for _, o := range ops {
-		largest = max(largest, o.outLen())
-	}
+// newInTurn allocates buffers for gradients of up to n floats.
+func newInTurn(n int) *inTurn {
 	b := &inTurn{}
 	for i := range b.buffers {
-		b.buffers[i] = layout.Alloc(n * largest)
+		b.buffers[i] = layout.Alloc(n)
 	}
 	return b
 }
 
-// next returns n floats of the other buffer.
-func (b *inTurn) next(n int) []float32 {
+// next returns n floats of the other buffer, and of the one that was returned before.
+func (b *inTurn) next(n int) (next, before []float32) {
 	b.turn = 1 - b.turn
-	return b.buffers[b.turn][:n]
+	return b.buffers[b.turn][:n], b.buffers[1-b.turn][:n]
+}
+
+// widest returns the most floats of a picture's activation.
+func widest(ops []op) int {
+	most := 0
+	for _, o := range ops {
+		most = max(most, o.outLen())
+	}
+	return most
 }

@@ -42,6 +42,7 @@ type packedGrad struct {
 	conv      *conv3x3.Filter // turned
 	pointwise *gemm.Pointwise // transposed
 	scale     []float32       // the factors of the channels
+	linear    *gemm.Linear    // the layer's own
 }
 
 // workspace is what ops are bound to: a team, and memory that all of them use in turn.
@@ -157,8 +158,7 @@ func (w *workspace) linearExec(o op, l *gemm.Linear, n int) (*gemm.LinearExec, e
 	return e, err
 }
 
-// backward binds the gradient of an op's input for n pictures: of any op but those
-// behind a fully connected layer.
+// backward binds the gradient of an op's input for n pictures.
 func (w *workspace) backward(o op, g packedGrad, n int) (backwardFunc, error) {
 	f, err := w.bindBackward(o, g, n)
 	return f, o.named(err)
@@ -176,6 +176,16 @@ func (w *workspace) bindBackward(o op, g packedGrad, n int) (backwardFunc, error
 	case o.Kind == Conv:
 		e, err := g.pointwise.NewExec(n, in.H, in.W, false, w.team)
 		return w.masked(o, func(ctx context.Context, dx, dy, _, _ []float32) error { return e.Run(ctx, dx, dy) }), err
+	case o.Kind == FC:
+		e, err := g.linear.NewInputGrad(n, w.team)
+		return w.masked(o, func(ctx context.Context, dx, dy, _, _ []float32) error { return e.Run(ctx, dx, dy, n) }), err
+	case o.Kind == Scale && o.rows:
+		return w.masked(o, func(ctx context.Context, dx, dy, _, _ []float32) error {
+			for i, v := range dy {
+				dx[i] = g.scale[i%len(g.scale)] * v
+			}
+			return ctx.Err()
+		}), nil
 	case o.Kind == Scale:
 		e, err := pool.NewScaleGrad(n, in.C, in.H, in.W, w.team)
 		return w.masked(o, func(ctx context.Context, dx, dy, x, _ []float32) error {
@@ -200,7 +210,7 @@ func (w *workspace) masked(o op, run backwardFunc) backwardFunc {
 	if !o.relu {
 		return run
 	}
-	m := newReLUGrad(w.team)
+	m := newElementwiseOp(activation.ReLUGrad, w.team)
 	return func(ctx context.Context, dx, dy, x, y []float32) error {
 		if err := run(ctx, dx, dy, x, y); err != nil {
 			return err
@@ -209,33 +219,66 @@ func (w *workspace) masked(o op, run backwardFunc) backwardFunc {
 	}
 }
 
-// reluGrad takes gradients through a ReLU on a team.
-type reluGrad struct {
-	team  *parallel.Team
-	item  func(worker, item int)
-	dx, x []float32
+// elementwiseOp changes vectors by others of the same length, piece by piece on a team.
+type elementwiseOp struct {
+	f      func(dst, x []float32)
+	team   *parallel.Team
+	item   func(worker, item int)
+	dst, x []float32
 }
 
-func newReLUGrad(team *parallel.Team) *reluGrad {
-	m := &reluGrad{team: team}
-	m.item = m.piece
-	return m
+func newElementwiseOp(f func(dst, x []float32), team *parallel.Team) *elementwiseOp {
+	e := &elementwiseOp{f: f, team: team}
+	e.item = e.piece
+	return e
 }
 
-// reluGradRun is how many elements an item has.
-const reluGradRun = 1 << 14
+// elementwiseRun is how many elements an item has.
+const elementwiseRun = 1 << 14
 
-// run sets dx to 0 where x, the result of the ReLU, is at most 0.
-func (m *reluGrad) run(ctx context.Context, dx, x []float32) error {
-	m.dx, m.x = dx, x
-	err := m.team.Run(ctx, (len(dx)+reluGradRun-1)/reluGradRun, m.item)
-	m.dx, m.x = nil, nil
+// run applies f. It does not allocate.
+func (e *elementwiseOp) run(ctx context.Context, dst, x []float32) error {
+	e.dst, e.x = dst, x
+	err := e.team.Run(ctx, (len(dst)+elementwiseRun-1)/elementwiseRun, e.item)
+	e.dst, e.x = nil, nil
 	return err
 }
 
-func (m *reluGrad) piece(_, item int) {
-	end := min((item+1)*reluGradRun, len(m.dx))
-	activation.ReLUGrad(m.dx[item*reluGradRun:end], m.x[item*reluGradRun:end])
+func (e *elementwiseOp) piece(_, item int) {
+	at, end := item*elementwiseRun, min((item+1)*elementwiseRun, len(e.dst))
+	e.f(e.dst[at:end], e.x[at:end])
+}
+
+// transfer converts pictures between [n][C][H][W] and blocks on a team.
+type transfer struct {
+	team          *parallel.Team
+	c, plane      int
+	blocks, nchw  []float32
+	toNCHW, fromN func(worker, item int)
+}
+
+func newTransfer(team *parallel.Team) *transfer {
+	t := &transfer{team: team}
+	t.toNCHW = func(_, item int) { layout.StoreBlock(t.c, t.plane, item, t.nchw, t.blocks) }
+	t.fromN = func(_, item int) { layout.LoadBlock(t.c, t.plane, item, t.blocks, t.nchw) }
+	return t
+}
+
+// store sets dst to the n pictures of s in src, blocked.
+func (t *transfer) store(ctx context.Context, n int, s Shape, dst, src []float32) error {
+	return t.run(ctx, n, s, dst, src, t.toNCHW)
+}
+
+// load sets dst, blocked, to the n pictures of s in src.
+func (t *transfer) load(ctx context.Context, n int, s Shape, dst, src []float32) error {
+	return t.run(ctx, n, s, src, dst, t.fromN)
+}
+
+func (t *transfer) run(ctx context.Context, n int, s Shape, nchw, blocks []float32, item func(worker, item int)) error {
+	t.c, t.plane, t.nchw, t.blocks = s.C, s.H*s.W, nchw, blocks
+	err := t.team.Run(ctx, n*layout.Blocks(s.C), item)
+	t.nchw, t.blocks = nil, nil
+	return err
 }
 
 // weightGrad binds the gradients of the weights of an op, a convolution or a scale on

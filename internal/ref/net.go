@@ -1,6 +1,9 @@
 package ref
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Kind says what a Layer computes.
 type Kind uint8
@@ -149,15 +152,31 @@ type Grads map[string][]float64
 // Output.
 func (r *Run[T]) Backward(dOutput []float64) Grads {
 	mustLen("dOutput", len(dOutput), len(r.Output()))
-	g, dy := Grads{}, dOutput
+	last := r.net.Layers[len(r.net.Layers)-1].Name
+	return r.BackwardFrom(map[string][]float64{last: dOutput}, ReLUGrad)
+}
+
+// BackwardFrom runs the network backward from the gradients of a function with respect
+// to the outputs of some layers, by name, which are added to what comes from behind.
+// relu takes a gradient through a ReLU, whose result is its first argument: ReLUGrad, or
+// GuidedReLUGrad.
+func (r *Run[T]) BackwardFrom(cotangents map[string][]float64, relu func(y, dy []float64) []float64) Grads {
+	g, dy := Grads{}, make([]float64, len(r.Output()))
 	for i := len(r.net.Layers) - 1; i >= 0; i-- {
 		l, before := r.net.Layers[i], "input"
 		if i > 0 {
 			before = r.net.Layers[i-1].Name
 		}
+		if c := cotangents[l.Name]; c != nil {
+			mustLen(l.Name, len(c), len(dy))
+			dy = slices.Clone(dy)
+			for j, v := range c {
+				dy[j] += v
+			}
+		}
 		g["act."+l.Name] = dy
 		if l.ReLU {
-			dy = ReLUGrad(r.Act[l.Name], dy)
+			dy = relu(r.Act[l.Name], dy)
 		}
 		x, in := r.Act[before], r.Shape[before]
 		n, c, h, w := in[0], in[1], in[2], in[3]

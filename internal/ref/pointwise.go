@@ -28,6 +28,10 @@ func ReLUGrad[X, Y Float](x []X, dy []Y) []float64 {
 	return dx
 }
 
+// GuidedReLUGrad is ReLUGrad, and lets no negative gradient pass (Springenberg et al.,
+// arXiv:1412.6806).
+func GuidedReLUGrad[X, Y Float](x []X, dy []Y) []float64 { return ReLU(ReLUGrad(x, dy)) }
+
 // LRNParams are the constants of local response normalisation across channels
 // (Krizhevsky, Sutskever and Hinton, NIPS 2012, §3.3):
 //

@@ -145,6 +145,10 @@ func (c *checkCmd) Run(ctx context.Context, s streams) error {
 					return err
 				}
 				rows = append(rows, r...)
+				if r, err = check.Gradients(ctx, name); err != nil {
+					return err
+				}
+				rows = append(rows, r...)
 			}
 			if len(c.Config) == 0 {
 				r, err := check.Kinds(ctx)

@@ -35,13 +35,18 @@ func Add(dst, x []float32) {
 	}
 }
 
-// ReLUGrad sets dx[i] to 0 where x[i] ≤ 0, which no NaN is. The slices have the same
-// length, a multiple of 16; it panics if they do not. It does not allocate.
+// ReLUGrad sets dx[i] to 0 where x[i] ≤ 0, which no NaN is. It panics if lengths differ,
+// and does not allocate.
 func ReLUGrad(dx, x []float32) {
-	if len(x) != len(dx) || len(dx)%16 != 0 {
+	if len(x) != len(dx) {
 		panic("activation: lengths differ")
 	}
 	pieces(len(dx)/16, func(at, n int) { best.reluGrad(n, &dx[at], &x[at]) })
+	for i := len(x) &^ 15; i < len(x); i++ {
+		if x[i] <= 0 {
+			dx[i] = 0
+		}
+	}
 }
 
 // SumPixels sets sum[l] = Σ_p x[16p+l], in the order of p. It panics if the length of x

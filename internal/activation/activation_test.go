@@ -96,9 +96,24 @@ func TestSumPixels(t *testing.T) {
 func TestErrors(t *testing.T) {
 	x := make([]float32, 16)
 	require.PanicsWithValue(t, "activation: lengths differ", func() { Add(x, x[:15]) })
-	require.PanicsWithValue(t, "activation: lengths differ", func() { ReLUGrad(x[:15], x[:15]) })
+	require.PanicsWithValue(t, "activation: lengths differ", func() { ReLUGrad(x[:15], x) })
 	require.PanicsWithValue(t, "activation: lengths differ", func() { ReLUGrad(x, x[:0]) })
 	require.PanicsWithValue(t, "activation: length is no multiple of 16", func() { SumPixels(new([16]float32), x[:15]) })
+}
+
+// TestReLUGradTail: lengths that are no multiple of 16.
+func TestReLUGradTail(t *testing.T) {
+	for n := range 35 {
+		x, dx := testutil.Ints(uint64(n), n, -2, 2), testutil.Normal(2, n)
+		if n > 0 {
+			x[n-1] = float32(math.NaN())
+		}
+		want := ref.ReLUGrad(x, dx)
+		got := testutil.NaNGuarded(t, n)
+		copy(got, dx)
+		ReLUGrad(got, x)
+		testutil.CheckExact(t, "dx", n, got, want)
+	}
 }
 
 // TestPieces gives the functions more than one call of a kernel takes.

@@ -45,6 +45,10 @@ func Kinds(ctx context.Context) ([]Row, error) {
 			return nil, err
 		}
 		rows = append(rows, r...)
+		if r, err = gradients(ctx, cfg); err != nil {
+			return nil, err
+		}
+		rows = append(rows, r...)
 		if cfg.Classes() == 0 {
 			continue
 		}

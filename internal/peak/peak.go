@@ -17,15 +17,7 @@ type kernel struct {
 	run   func(n int)
 }
 
-// best returns the kernel that this process prefers.
-func best() kernel {
-	for _, k := range kernels {
-		if cpu.Has(k.isa) {
-			return k
-		}
-	}
-	panic("peak: no kernel") // the generic one runs everywhere
-}
+var best = cpu.First(kernels, func(k *kernel) cpu.ISA { return k.isa })
 
 // generic does what compiled Go can: scalar multiplications and additions.
 var generic = kernel{cpu.Generic, 16, func(n int) {
@@ -41,7 +33,7 @@ var generic = kernel{cpu.Generic, 16, func(n int) {
 // GFLOPS measures the peak of a number of threads together, in 10⁹ operations
 // per second, of which a multiply-add is two. It takes some 30 ms.
 func GFLOPS(threads int) float64 {
-	k := best()
+	k := best
 	const n = 200_000
 	shortest := fastest(threads, func(int) {
 		for range 10 {

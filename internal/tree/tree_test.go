@@ -34,6 +34,7 @@ var levels = [][]string{
 	{"vgg/internal/netfile"},
 	{"vgg"},
 	{"vgg/"}, // the other packages below
+	{"serve"},
 	{"bench", "cmd"},
 	{"asm"},
 }
@@ -126,7 +127,7 @@ func TestImports(t *testing.T) {
 				t.Errorf("%s imports %s, which stands above it", f.path, pkg)
 			case f.pkg == "internal/ref":
 				t.Errorf("%s imports %s: references stand on nothing that they are to test", f.path, pkg)
-			case pkg == "internal/testutil":
+			case pkg == "internal/testutil" || pkg == "internal/browsertest":
 				t.Errorf("%s imports %s, which is for tests", f.path, pkg)
 			case pkg == "asm" || strings.HasPrefix(pkg, "asm/") && f.pkg != "asm":
 				t.Errorf("%s imports %s, a generator", f.path, pkg)
@@ -149,10 +150,11 @@ func programs(t *testing.T) int {
 // TestDependencies: at run time the libraries stand on the standard library,
 // golang.org/x/sys and, for pictures, golang.org/x/image; and nothing is cgo.
 func TestDependencies(t *testing.T) {
-	extra := map[string]string{ // adapters and tools, by package
-		"gemm/gonumblas":      "gonum.org/v1/gonum/",
-		"vgg/extract/parquet": "github.com/parquet-go/parquet-go",
-		"internal/testutil":   "",
+	extra := map[string][]string{ // adapters and tools, by package
+		"gemm/gonumblas":       {"gonum.org/v1/gonum/"},
+		"vgg/extract/parquet":  {"github.com/parquet-go/parquet-go"},
+		"internal/browsertest": {"github.com/chromedp/", "github.com/stretchr/testify/"},
+		"internal/chart":       {"gonum.org/v1/plot"},
 	}
 	for _, f := range source(t) {
 		at, _ := level(f.pkg)
@@ -162,11 +164,11 @@ func TestDependencies(t *testing.T) {
 			if f.test || at >= programs(t) || !strings.Contains(first, ".") || strings.HasPrefix(imported, module+"/") {
 				continue
 			}
-			more, ok := extra[f.pkg]
+			allowed := slices.ContainsFunc(extra[f.pkg], func(prefix string) bool { return strings.HasPrefix(imported, prefix) })
 			switch {
 			case strings.HasPrefix(imported, "golang.org/x/sys/"):
 			case strings.HasPrefix(imported, "golang.org/x/image/") && strings.HasPrefix(f.pkg, "vgg/picture"):
-			case ok && more != "" && strings.HasPrefix(imported, more):
+			case allowed:
 			default:
 				t.Errorf("%s imports %s", f.path, imported)
 			}
@@ -178,7 +180,7 @@ func TestDependencies(t *testing.T) {
 // processors but GOMAXPROCS, which the Go runtime sets from a container's limit.
 func TestMachine(t *testing.T) {
 	allowed := map[string][]string{
-		"os.Getenv":      {"internal/cpu/cpu.go"},
+		"os.Getenv":      {"internal/cpu/cpu.go", "internal/browsertest/browsertest.go"},
 		"runtime.NumCPU": {"cmd/vgg/selftest.go", "bench/compare/report.go"}, // to tell
 	}
 	banned := []string{"os.Getenv", "os.LookupEnv", "os.Environ", "runtime.NumCPU", "runtime.LockOSThread", "debug.SetGCPercent", "debug.SetMemoryLimit"}

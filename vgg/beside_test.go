@@ -105,7 +105,7 @@ func TestSnapshotErrors(t *testing.T) {
 	const vgg11 = `"architecture": "vgg11", `
 	for text, want := range map[string]string{
 		`{"architecture": "resnet50"}`:                                                   `the architecture is "resnet50", want vgg11`,
-		`{"architecture": "repvgg_a0"}`:                                                  `the architecture is "repvgg_a0"`,
+		`{"architecture": "repvgg_b1g4"}`:                                                `the architecture is "repvgg_b1g4"`,
 		`{"architectures": ["ResNetForImageClassification"]}`:                            `the architecture is "ResNetForImageClassification", no VGG`,
 		`{"architecture": "vgg16"}`:                                                      "vgg16 has 13 convolutions, and the file 8",
 		`{` + vgg11 + `"num_classes": 1000}`:                                             "the metadata say 1000 classes, and the tensors 10",

@@ -19,7 +19,7 @@ var ErrConfig = errors.New("bad network configuration")
 type Kind uint8
 
 const (
-	Conv       Kind = iota // 3×3 or 1×1 convolution, stride 1
+	Conv       Kind = iota // 3×3 convolution, stride 1 or 2, or 1×1
 	LRN                    // local response normalisation over 5 channels
 	Pool                   // 2×2 maximum, stride 2
 	FC                     // fully connected
@@ -42,8 +42,18 @@ type Layer struct {
 	Kind   Kind
 	Name   string // the paper's: conv3_2, lrn1, pool5, fc6; and gap, scale1
 	Kernel int    // Conv: 3 or 1
+	Stride int    `json:",omitempty"` // Conv of 3×3: 1 or 2; 0 is 1
 	Out    int    // Conv: output channels; FC: outputs
 	ReLU   bool   // Conv, FC, Scale: followed by max(x, 0)
+}
+
+// side returns how many rows or columns a 3×3 convolution leaves of some, none or fewer if
+// there are not 3 with the padding.
+func (l Layer) side(n, pad int) int {
+	if n += 2*pad - 2; l.Stride == 2 {
+		return (n + 1) >> 1
+	}
+	return n
 }
 
 // weighted reports whether the layer has a weight and a bias.
@@ -83,9 +93,13 @@ func Names() []string {
 }
 
 // Lookup returns a configuration of the paper by its letter, or by the names
-// vgg11, vgg13, vgg16 and vgg19 that others use for A, B, D and E. Its error
-// wraps ErrConfig.
+// vgg11, vgg13, vgg16 and vgg19 that others use for A, B, D and E; or one of RepVGG by its
+// name, see RepVGGNames, which may be written like timm's repvgg_a0. Its error wraps
+// ErrConfig.
 func Lookup(name string) (Config, error) {
+	if cfg, ok, err := lookupRepVGG(name); ok {
+		return cfg, err
+	}
 	letter := strings.ToUpper(name)
 	if alias, ok := map[string]string{"VGG11": "A", "VGG13": "B", "VGG16": "D", "VGG19": "E"}[letter]; ok {
 		letter = alias
@@ -97,13 +111,14 @@ func Lookup(name string) (Config, error) {
 		layers, err := ParseLayers(c.layers)
 		return Config{Name: c.name, Channels: 3, Size: 224, Pad: 1, Layers: layers}, err
 	}
-	return Config{}, fmt.Errorf("vgg: configuration %q: want one of %s: %w", name, strings.Join(Names(), ", "), ErrConfig)
+	return Config{}, fmt.Errorf("vgg: configuration %q: want one of %s: %w", name, strings.Join(append(Names(), RepVGGNames()...), ", "), ErrConfig)
 }
 
 // ParseLayers reads a network from a line of words, one a layer:
 //
 //	64      3×3 convolution to 64 channels, with ReLU
 //	256/1   1×1 convolution
+//	64/2    3×3 convolution with stride 2
 //	M       2×2 maximum pool
 //	A       2×2 mean, stride 2
 //	G       global average pool: the mean of each channel
@@ -118,7 +133,7 @@ func Lookup(name string) (Config, error) {
 //
 // Layers are named as in the paper: conv3_2 is the second convolution after the
 // second pool, M, A or G, and fully connected layers go on counting after the blocks,
-// so that after five of them the first is fc6. A 1×1 convolution without ReLU at
+// so that after five of them the first is fc6. A convolution with stride 2 begins a block. A 1×1 convolution without ReLU at
 // the very start is conv0. G is gap, and the S are scale1, scale2, … in order.
 func ParseLayers(s string) ([]Layer, error) {
 	words := strings.Fields(s)
@@ -208,14 +223,22 @@ func (p *layerParser) convolution(spec string, linear bool) (Layer, error) {
 	}
 	l := Layer{Kind: Conv, Kernel: 3, Out: n, ReLU: !linear}
 	if found {
-		if kernel != "1" && kernel != "3" {
-			return Layer{}, errors.New("the kernel is 3 or 1")
+		switch kernel {
+		case "1":
+			l.Kernel = 1
+		case "2":
+			l.Stride = 2
+		case "3":
+		default:
+			return Layer{}, errors.New("the kernel is 3 or 1, or /2 is the stride of one of 3×3")
 		}
-		l.Kernel = int(kernel[0] - '0')
 	}
 	if len(p.layers) == 0 && l.Kernel == 1 && linear {
 		l.Name = "conv0"
 		return l, nil
+	}
+	if l.Stride == 2 && p.conv > 0 {
+		p.block, p.conv = p.block+1, 0
 	}
 	p.conv++
 	l.Name = fmt.Sprintf("conv%d_%d", p.block, p.conv)
@@ -283,8 +306,11 @@ func (l Layer) word(last bool) string {
 	case FC:
 		return linear + "F" + strconv.Itoa(l.Out) + relu
 	}
-	if l.Kernel == 1 {
+	switch {
+	case l.Kernel == 1:
 		return linear + strconv.Itoa(l.Out) + "/1"
+	case l.Stride == 2:
+		return linear + strconv.Itoa(l.Out) + "/2"
 	}
 	return linear + strconv.Itoa(l.Out)
 }
@@ -413,7 +439,7 @@ func (c Config) Shapes(h, w int) ([]Shape, error) {
 		case Conv:
 			s.C = l.Out
 			if l.Kernel == 3 {
-				s.H, s.W = s.H+2*c.Pad-2, s.W+2*c.Pad-2
+				s.H, s.W = l.side(s.H, c.Pad), l.side(s.W, c.Pad)
 			}
 		case Pool, AvgPool:
 			s.H, s.W = s.H/2, s.W/2
@@ -455,6 +481,8 @@ func (c Config) Validate() error {
 			return fmt.Errorf("vgg: layer %d has the name %q of another: %w", i+1, l.Name, ErrConfig)
 		case l.Kind > Scale, l.Kind == Conv && l.Kernel != 1 && l.Kernel != 3:
 			return fmt.Errorf("vgg: %s: unknown kind of layer: %w", l.Name, ErrConfig)
+		case l.Stride < 0 || l.Stride > 2 || l.Stride == 2 && (l.Kind != Conv || l.Kernel != 3):
+			return fmt.Errorf("vgg: %s: stride %d, want 1, or 2 for a 3×3 convolution: %w", l.Name, l.Stride, ErrConfig)
 		case (l.Kind == Conv || l.Kind == FC) && (l.Out < 1 || l.Out > maxWidth):
 			return fmt.Errorf("vgg: %s: %d outputs: %w", l.Name, l.Out, ErrConfig)
 		case connected && l.Kind != FC && l.Kind != Scale:

@@ -62,7 +62,7 @@ func TestParseLayers(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Layer{Kind: FC, Name: "fc3", Out: 10}, layers[len(layers)-1])
 
-	for _, bad := range []string{"", "x", "64/2", "F", "F0", "-3", "64 F10 64", "99999999"} {
+	for _, bad := range []string{"", "x", "64/4", "=3/0", "64/", "M/2", "F", "F0", "-3", "64 F10 64", "99999999"} {
 		_, err := ParseLayers(bad)
 		require.ErrorIs(t, err, ErrConfig, "%q", bad)
 	}
@@ -91,6 +91,34 @@ func TestDivide(t *testing.T) {
 	require.Equal(t, "4 4 M 8 8 M 16 16 16/1 M 32 32 32/1 M 32 32 32/1 M F256 F256 F10", small.LayerString())
 	require.Equal(t, 10, small.Classes())
 	require.Equal(t, 1000, c.Classes(), "the original is unchanged")
+}
+
+// TestStrides: a convolution with stride 2 begins a block.
+func TestStrides(t *testing.T) {
+	t.Parallel()
+	const text = "48/2 48/2 48 =96/2 96 M 96/2 G F10"
+	layers, err := ParseLayers(text)
+	require.NoError(t, err)
+	cfg := Config{Channels: 3, Size: 45, Width: 50, Pad: 1, Layers: layers}
+	require.NoError(t, cfg.Validate())
+	require.Equal(t, text, cfg.LayerString())
+	var names []string
+	for _, l := range layers {
+		names = append(names, l.Name)
+	}
+	require.Equal(t, []string{"conv1_1", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "pool3", "conv4_1", "gap", "fc5"}, names)
+	shapes, err := cfg.Shapes(45, 50)
+	require.NoError(t, err)
+	require.Equal(t, []Shape{{48, 23, 25}, {48, 12, 13}, {48, 12, 13}, {96, 6, 7}, {96, 6, 7}, {96, 3, 3}, {96, 2, 2}, {96, 1, 1}, {10, 1, 1}}, shapes)
+	cfg.Pad, cfg.Layers = 0, layers[:3]
+	shapes, err = cfg.Shapes(45, 50)
+	require.NoError(t, err)
+	require.Equal(t, []Shape{{48, 22, 24}, {48, 10, 11}, {48, 8, 9}}, shapes)
+	_, err = cfg.Shapes(6, 6)
+	require.ErrorIs(t, err, ErrShape)
+	for _, bad := range []Layer{{Kind: Conv, Name: "a", Kernel: 3, Out: 1, Stride: 3}, {Kind: Conv, Name: "a", Kernel: 1, Out: 1, Stride: 2}, {Kind: Pool, Name: "a", Stride: 2}, {Kind: Conv, Name: "a", Kernel: 3, Out: 1, Stride: -1}} {
+		require.ErrorIs(t, Config{Channels: 1, Size: 9, Pad: 1, Layers: []Layer{bad}}.Validate(), ErrConfig)
+	}
 }
 
 // TestParseKinds reads the words of every kind of layer, and names them.

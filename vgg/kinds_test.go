@@ -16,6 +16,8 @@ var kindNets = []Config{
 	{Channels: 3, Size: 12, Width: 8, Pad: 1, Layers: mustLayers("8 S 8 A F24 S =F16 F10")},
 	{Channels: 5, Size: 12, Width: 20, Pad: 1, HWC: true, Layers: mustLayers("S+ 24 N A =20 S+ M =F17 S+ F10 S")},
 	{Channels: 1, Size: 24, Width: 16, Pad: 1, Layers: mustLayers("16 A 18 M =10/1 S G")},
+	{Channels: 3, Size: 29, Width: 22, Pad: 1, Layers: mustLayers("16/2 20/2 =24 40/2 G F10")},
+	{Channels: 4, Size: 27, Width: 38, Layers: mustLayers("6 =17/2 S+ 33/2 M F12 F10")},
 	{Channels: 3, Size: 21, Width: 27, HWC: true, Layers: mustLayers("=3/1 S 16 M A 19 S F11 F10+")},
 }
 

@@ -147,7 +147,7 @@ func (m *Model) pack(i int, in Shape, src Source, team *parallel.Team) (p packed
 	case l.Kernel == 1:
 		p.pointwise, err = gemm.NewPointwise(in.C, l.Out, weight, bias)
 	default:
-		p.conv, err = conv3x3.NewFilter(in.C, l.Out, weight, bias, team, m.opts.algorithm...)
+		p.conv, err = conv3x3.NewFilter(in.C, l.Out, weight, bias, team, l.filterOptions(m.opts.algorithm)...)
 	}
 	if err != nil {
 		err = fmt.Errorf("vgg: %s: %s: %w", src.Name(), l.Name, err)

@@ -196,8 +196,8 @@ func (c *Config) takeSize(meta weights.Meta) error {
 	return nil
 }
 
-// architectureConfig is the configuration of the paper that an architecture of timm's
-// or torchvision's is, with the widths of the tensors.
+// architectureConfig is the configuration of the paper, or of RepVGG, that an architecture of
+// timm's or torchvision's is, with the widths of the tensors.
 func architectureConfig(meta weights.Meta, layers *netfile.File) (Config, error) {
 	letter := weights.Architectures[strings.TrimSuffix(meta.Architecture, "_bn")]
 	cfg, err := Lookup(letter)
@@ -235,7 +235,11 @@ func architectureConfig(meta weights.Meta, layers *netfile.File) (Config, error)
 	if c := layers.Channels(); c > 0 {
 		cfg.Channels = c
 	}
-	cfg.Size = layers.Size(pools)
+	if countKind(all, GlobalPool) == 0 {
+		cfg.Size = layers.Size(pools)
+	} else {
+		cfg.Size = 0 // any
+	}
 	if err := cfg.takeSize(meta); err != nil {
 		return cfg, err
 	}
@@ -327,8 +331,15 @@ func metaConfig(meta weights.Meta, layers *netfile.File) (Config, error) {
 }
 
 // knownName returns the letter of the paper's configuration with the same layers
-// but for widths and classes, or "custom".
+// but for widths and classes, the name of RepVGG's with the same but for classes, or
+// "custom".
 func knownName(cfg Config) string {
+	for _, name := range RepVGGNames() {
+		known, err := Lookup(name)
+		if err == nil && slices.Equal(known.WithClasses(1).Layers, cfg.WithClasses(1).Layers) {
+			return name
+		}
+	}
 	shape := func(c Config) (s []Layer) {
 		for _, l := range c.Layers {
 			l.Out = 0

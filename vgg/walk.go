@@ -1,6 +1,11 @@
 package vgg
 
-import "github.com/nonet-go/nonet/layout"
+import (
+	"slices"
+
+	"github.com/nonet-go/nonet/conv3x3"
+	"github.com/nonet-go/nonet/layout"
+)
 
 // An op computes one layer of a network, or a 3×3 convolution together with the pool
 // behind it. Sessions, trainers and gradients list the ops of their layers by walk, and
@@ -43,6 +48,11 @@ func (c Config) walk(first, end int, in Shape, shapes []Shape, fuses func(i int)
 		}
 	}
 	return ops
+}
+
+// filterOptions are those of a 3×3 convolution by an algorithm.
+func (l Layer) filterOptions(algorithm []conv3x3.Option) []conv3x3.Option {
+	return append(slices.Clone(algorithm), conv3x3.Stride(max(l.Stride, 1)))
 }
 
 // fused reports whether the op is a convolution with the pool behind it.

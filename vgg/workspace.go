@@ -72,7 +72,11 @@ func (o op) spec(n int) conv3x3.Spec {
 
 // gradSpec describes the convolution that gives the gradient of the input.
 func (o op) gradSpec(n int) conv3x3.Spec {
-	return conv3x3.Spec{N: n, H: o.out.H, W: o.out.W, Pad: 2 - o.pad}
+	s := conv3x3.Spec{N: n, H: o.out.H, W: o.out.W, Pad: 2 - o.pad}
+	if o.Stride == 2 {
+		s.OH, s.OW = o.in.H, o.in.W
+	}
+	return s
 }
 
 // need reserves the scratch of a convolution, which may be nil.
@@ -300,7 +304,7 @@ func (w *workspace) bindWeightGrad(o op, g packedGrad, n int) (weightGradFunc, e
 		e, err := gemm.NewPointwiseWeightGrad(n, in.C, in.H, in.W, o.Out, w.team)
 		return e.Run, err
 	}
-	plan, err := conv3x3.NewWeightGrad(conv3x3.Shape{N: n, C: in.C, H: in.H, W: in.W, K: o.Out, Pad: o.pad})
+	plan, err := conv3x3.NewWeightGrad(conv3x3.Shape{N: n, C: in.C, H: in.H, W: in.W, K: o.Out, Pad: o.pad, Stride: o.Stride})
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,7 @@ import (
 type Kind uint8
 
 const (
-	KindConv       Kind = iota // stride 1
+	KindConv       Kind = iota // Layer.Stride
 	KindLRN                    // Layer.LRN
 	KindMaxPool                // 2×2, stride 2
 	KindLinear                 // flattens CHW, or HWC
@@ -24,6 +24,7 @@ type Layer[T Float] struct {
 	Name   string
 	Out    int // KindConv: output channels; KindLinear: outputs
 	Kernel int // KindConv: side of the filter
+	Stride int // KindConv; 0 is 1
 	Pad    int // KindConv
 	ReLU   bool
 	HWC    bool      // KindLinear: the columns of Weight are in HWC order
@@ -120,7 +121,7 @@ func transposeEach(n, rows, cols int, x []float64) []float64 {
 }
 
 func (l Layer[T]) convShape(in [4]int) ConvShape {
-	return ConvShape{N: in[0], C: in[1], H: in[2], W: in[3], K: l.Out, KH: l.Kernel, KW: l.Kernel, Pad: l.Pad}
+	return ConvShape{N: in[0], C: in[1], H: in[2], W: in[3], K: l.Out, KH: l.Kernel, KW: l.Kernel, Pad: l.Pad, Stride: l.Stride}
 }
 
 // Replace makes Backward take the gradient at other activations, of all layers by

@@ -224,7 +224,7 @@ func reference(cfg vgg.Config, src vgg.Source) (*ref.Net[float32], error) {
 		case vgg.Scale:
 			r.Kind = ref.KindScale
 		case vgg.Conv:
-			r.Kind, r.Kernel = ref.KindConv, l.Kernel
+			r.Kind, r.Kernel, r.Stride = ref.KindConv, l.Kernel, l.Stride
 			if l.Kernel == 3 {
 				r.Pad = cfg.Pad
 			}

@@ -20,7 +20,7 @@ func requirePassed(t *testing.T, rows []Row, err error) {
 }
 
 func TestNetworks(t *testing.T) {
-	for _, name := range vgg.Names() {
+	for _, name := range append(vgg.Names(), "RepVGG-A0") {
 		rows, err := Networks(context.Background(), name, false)
 		requirePassed(t, rows, err)
 	}
@@ -38,11 +38,26 @@ func TestKernels(t *testing.T) {
 
 // TestTinyGolden needs no file that the repository does not hold.
 func TestTinyGolden(t *testing.T) {
-	for _, name := range vgg.Names() {
+	for _, name := range append(vgg.Names(), "RepVGG-A0") {
 		rows, notes, err := Golden(context.Background(), testutil.Golden(t, name))
 		requirePassed(t, rows, err)
 		require.Empty(t, notes)
 		require.Greater(t, len(rows), 100)
+	}
+}
+
+// TestSeededRepVGG compares RepVGG-A0 and B1 of 224×224, with seeded weights, with PyTorch's
+// float64: logits and a probe of every layer.
+func TestSeededRepVGG(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	for _, name := range []string{"RepVGG-A0", "RepVGG-B1"} {
+		path := filepath.Join(filepath.Dir(testutil.Golden(t, name)), "full_"+name+".safetensors")
+		rows, notes, err := Golden(context.Background(), path)
+		requirePassed(t, rows, err)
+		require.Len(t, notes, 1) // no gradients
+		require.Greater(t, len(rows), 22)
 	}
 }
 
@@ -60,7 +75,7 @@ func TestGolden(t *testing.T) {
 }
 
 func TestTraining(t *testing.T) {
-	for _, name := range vgg.Names() {
+	for _, name := range append(vgg.Names(), "RepVGG-A0") {
 		rows, err := Training(context.Background(), name)
 		requirePassed(t, rows, err)
 	}

@@ -20,6 +20,7 @@ type golden struct {
 	file    *weights.File
 	cfg     vgg.Config
 	src     vgg.Source
+	seed    uint64
 	batch   int
 	variant string
 	rows    []Row
@@ -30,7 +31,7 @@ type golden struct {
 //
 // The metadata config, seed, size and, unless they are the paper's, div and
 // classes describe a network with the weights of vgg.Seeded. input is
-// [batch][3][size][size]; logits64 [batch][classes]; act.<layer> the activation
+// [batch][3][size][size], or tensor 1000 of the seed if it is absent; logits64 [batch][classes]; act.<layer> the activation
 // of the batch; probe.<layer> its mean, mean of squares and first values.
 func Golden(ctx context.Context, path string) (rows []Row, notes []string, err error) {
 	file, err := weights.Open(path)
@@ -46,15 +47,24 @@ func Golden(ctx context.Context, path string) (rows []Row, notes []string, err e
 	if err != nil {
 		return nil, nil, err
 	}
-	input, err := g.floats("input", g.batch, g.cfg.Channels, g.cfg.Size, g.cfg.Size)
+	input, err := g.input()
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := g.forward(ctx, m, weights32(input)); err != nil {
+	if err := g.forward(ctx, m, input); err != nil {
 		return nil, nil, err
 	}
-	notes, err = g.training(ctx, weights32(input))
+	notes, err = g.training(ctx, input)
 	return g.rows, notes, err
+}
+
+// input reads the pictures, or makes those of the seed.
+func (g *golden) input() ([]float32, error) {
+	if !slices.Contains(g.file.Names(), "input") {
+		return pictureInput(g.cfg, g.batch, g.seed), nil
+	}
+	x, err := g.floats("input", g.batch, g.cfg.Channels, g.cfg.Size, g.cfg.Size)
+	return weights32(x), err
 }
 
 // describe reads the metadata.
@@ -80,11 +90,11 @@ func (g *golden) describe() error {
 		}
 	}
 	g.cfg = cfg.Divide(values[0]).WithClasses(values[1]).WithSize(values[2])
-	g.batch = values[4]
+	g.batch, g.seed = values[4], uint64(values[3])
 	if err := g.cfg.Validate(); err != nil {
 		return err
 	}
-	g.src, err = vgg.Seeded(g.cfg, uint64(values[3]))
+	g.src, err = vgg.Seeded(g.cfg, g.seed)
 	return err
 }
 

@@ -29,7 +29,7 @@ func Kernels(ctx context.Context) ([]Row, error) {
 	k := &kernels{ctx: ctx, team: parallel.NewTeam(2)}
 	k.team.Begin()
 	defer k.team.End()
-	for _, family := range []func(){k.convolutions, k.products, k.connected, k.pools, k.vectors} {
+	for _, family := range []func(){k.convolutions, k.strides, k.products, k.connected, k.pools, k.vectors} {
 		if family(); k.err != nil {
 			return nil, fmt.Errorf("check: kernels: %w", k.err)
 		}
@@ -99,6 +99,36 @@ func (k *kernels) convolutions() {
 			err = g.WeightGrad(dw, x, dy)
 		}
 		k.row(a.name, "weight gradient", err, dw, wantW)
+	}
+}
+
+// strides compares convolutions with stride 2 and their gradients.
+func (k *kernels) strides() {
+	for _, c := range []int{5, 37} { // two algorithms
+		s := conv3x3.Shape{N: 2, C: c, H: 13, W: 18, K: 70, Pad: 1, Stride: 2}
+		shape := ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 3, KW: 3, Pad: s.Pad, Stride: 2}
+		x, w, b, dy := random(11, shape.InputLen()), random(12, shape.WeightLen()), random(13, s.K), random(14, shape.OutputLen())
+		y, dx, dw := make([]float32, len(dy)), make([]float32, len(x)), make([]float32, len(w))
+		family := fmt.Sprintf("stride 2, %d channels", c)
+
+		want, _ := ref.Conv2D(shape, x, w, b)
+		p, err := conv3x3.NewPlan(s, w, b, conv3x3.ReLU(), conv3x3.Workers(2))
+		if err == nil {
+			err = p.Forward(y, x)
+		}
+		k.row(family, "convolution, ReLU", err, y, ref.ReLU(want))
+
+		g, err := conv3x3.NewGradPlan(s, w, conv3x3.Workers(2))
+		if err == nil {
+			err = g.InputGrad(dx, dy)
+		}
+		want, _ = ref.Conv2DInputGrad(shape, dy, w)
+		k.row(family, "input gradient", err, dx, want)
+		if err == nil {
+			err = g.WeightGrad(dw, x, dy)
+		}
+		want, _ = ref.Conv2DWeightGrad(shape, x, dy)
+		k.row(family, "weight gradient", err, dw, want)
 	}
 }
 

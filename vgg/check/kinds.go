@@ -24,10 +24,13 @@ var kinds = []struct {
 	{layers: "G S F12+ S F9", channels: 18, h: 5, w: 6},
 	{layers: "A M S", channels: 19, h: 10, w: 9},
 	{layers: "4 S+ M F8+", channels: 1, h: 6, w: 8},
+	{layers: "16/2 20/2 =24 40/2 G F10", channels: 3, h: 29, w: 32},
+	{layers: "6 =17/2 S+ 33/2 M F12 F9", channels: 4, h: 27, w: 38, unpadded: true},
+	{layers: "20/2 M 18/2 A =16/2 S G", channels: 16, h: 40, w: 35},
 }
 
 // Kinds compares, layer by layer and in training, small networks with the layers that
-// the paper's lack: means, scales, fully connected layers without ReLU. See Networks
+// the paper's lack: means, scales, strides, fully connected layers without ReLU. See Networks
 // and Training.
 func Kinds(ctx context.Context) ([]Row, error) {
 	var rows []Row

@@ -88,7 +88,7 @@ func reference64(cfg vgg.Config, src vgg.Source) (*ref.Net[float64], error) {
 	}
 	wide := &ref.Net[float64]{C: net.C, H: net.H, W: net.W}
 	for _, l := range net.Layers {
-		wide.Layers = append(wide.Layers, ref.Layer[float64]{Kind: l.Kind, Name: l.Name, Out: l.Out, Kernel: l.Kernel, Pad: l.Pad,
+		wide.Layers = append(wide.Layers, ref.Layer[float64]{Kind: l.Kind, Name: l.Name, Out: l.Out, Kernel: l.Kernel, Stride: l.Stride, Pad: l.Pad,
 			ReLU: l.ReLU, HWC: l.HWC, Weight: ref.Float64(l.Weight), Bias: ref.Float64(l.Bias), LRN: l.LRN})
 	}
 	return wide, nil

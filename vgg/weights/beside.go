@@ -169,9 +169,13 @@ func placeholders(list []string) bool {
 }
 
 // Architectures are timm's and torchvision's names of the configurations.
-var Architectures = map[string]string{"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E"}
+var Architectures = map[string]string{
+	"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E",
+	"repvgg_a0": "RepVGG-A0", "repvgg_a1": "RepVGG-A1", "repvgg_a2": "RepVGG-A2",
+	"repvgg_b0": "RepVGG-B0", "repvgg_b1": "RepVGG-B1", "repvgg_b2": "RepVGG-B2", "repvgg_b3": "RepVGG-B3",
+}
 
-// architecture returns which VGG a config.json says, or nothing.
+// architecture returns which VGG or RepVGG a config.json says, or nothing.
 func architecture(name string, classes []string) (string, error) {
 	if name == "" {
 		for _, class := range classes {
@@ -184,7 +188,7 @@ func architecture(name string, classes []string) (string, error) {
 	base, _, _ := strings.Cut(name, ".") // vgg16.tv_in1k: the weights' origin
 	base = strings.TrimPrefix(base, "timm/")
 	if _, ok := Architectures[strings.TrimSuffix(base, "_bn")]; !ok {
-		return "", fmt.Errorf("the architecture is %s, want vgg11, vgg13, vgg16 or vgg19, with or without _bn", quote(name))
+		return "", fmt.Errorf("the architecture is %s, want vgg11, vgg13, vgg16 or vgg19, with or without _bn, or repvgg_a0 to a2 or b0 to b3", quote(name))
 	}
 	return base, nil
 }

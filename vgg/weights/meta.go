@@ -24,7 +24,7 @@ const (
 	KeyMean         = "nonet.mean"         // instead of the preset's: 0.485,0.456,0.406
 	KeyStd          = "nonet.std"          // likewise
 	KeyPad          = "nonet.pad"          // zero padding of the 3×3 convolutions: 1, or 0 for none
-	KeyArchitecture = "nonet.architecture" // vgg11, vgg13, vgg16 or vgg19, with or without _bn: the layers, whose widths are the tensors'
+	KeyArchitecture = "nonet.architecture" // vgg11, vgg13, vgg16 or vgg19, with or without _bn, or repvgg_a0 …: the layers, whose widths are the tensors'
 	KeyFlatten      = "nonet.flatten"      // order of the columns of the first fully connected layer: chw, or hwc
 )
 

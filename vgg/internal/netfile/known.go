@@ -36,6 +36,8 @@ var (
 //   - fully connected layers with ReLU and dropout between, as their indices show, or of
 //     the names that the paper's have in Caffe, Keras and timm. A last one of any name;
 //   - as many columns as the pools leave pixels of a square of at most 1024;
+//   - or blocks of RepVGG, for training or for inference, by its authors' names or timm's, and
+//     one fully connected layer;
 //   - or VGGish as torchvggish has it: six convolutions of one channel of 96×64, and
 //     embeddings whose columns are in the order HWC, with a ReLU at the end.
 //
@@ -51,6 +53,13 @@ var (
 func (f *File) Network() (Network, error) {
 	if f.isVGGish() {
 		return f.vggish(), nil
+	}
+	if f.isRepVGG() {
+		n, why := f.repVGG()
+		if why != "" {
+			return n, f.unclear(why)
+		}
+		return n, nil
 	}
 	blocks, why := f.blocks()
 	if why == "" {

@@ -44,6 +44,7 @@ type Layer struct {
 	parts  map[part]tensor
 	// norm is batch normalisation right behind a Conv or FC, to be folded.
 	norm *Layer
+	rep  *branches // of a block of RepVGG, to be folded
 }
 
 // A File is the layers that a file of tensors holds.
@@ -364,6 +365,9 @@ var (
 
 // place reads a layer's group and its place in it from its name.
 func (l *Layer) place() {
+	if l.style == "repvgg" {
+		return
+	}
 	n := len(l.path)
 	last := ""
 	if n > 0 {

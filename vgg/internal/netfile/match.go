@@ -17,7 +17,7 @@ type Want struct {
 // normalisation right behind a layer is folded into it, or is a Scale of the
 // configuration.
 func (f *File) Match(wants []Want) (*Tensors, error) {
-	t := &Tensors{file: f, layers: map[string]*Layer{}, norms: map[string]*affine{}}
+	t := &Tensors{file: f, layers: map[string]*Layer{}, norms: map[string]*affine{}, folded: map[string]*repFilter{}}
 	rest := f.layers()
 	var last *Layer
 	for _, w := range wants {
@@ -123,7 +123,7 @@ func (l *Layer) inFile(want []int) []int {
 // kind in their order, the first convs convolutions alone if convs is not negative.
 // What does not fit is left out.
 func (f *File) MatchLoose(wants []Want, convs int) *Tensors {
-	t := &Tensors{file: f, layers: map[string]*Layer{}, norms: map[string]*affine{}}
+	t := &Tensors{file: f, layers: map[string]*Layer{}, norms: map[string]*affine{}, folded: map[string]*repFilter{}}
 	next := map[Kind][]*Layer{}
 	named := map[string]*Layer{}
 	for _, l := range f.layers() {

@@ -11,6 +11,10 @@ import (
 
 // arrange puts the layers in their order. left are the tensors of no layer.
 func (f *File) arrange(all []*Layer, left []string) error {
+	all, err := mergeBranches(all)
+	if err != nil {
+		return err
+	}
 	convs, dense, norms := map[string][]*Layer{}, map[string][]*Layer{}, map[string][]*Layer{}
 	for _, l := range all {
 		l.place()
@@ -40,6 +44,9 @@ func (f *File) arrange(all []*Layer, left []string) error {
 		f.addNumbered(norms)
 	}
 	if err := sortGroup(f.features); err != nil {
+		return err
+	}
+	if err := f.checkGroups(); err != nil {
 		return err
 	}
 	if err := f.chainFeatures(); err != nil {
@@ -262,6 +269,10 @@ func checkBiases(list []*Layer) error {
 	count := map[Kind]int{}
 	normed, bare := [2]*Layer{}, [2]*Layer{} // convolutions with normalisation
 	for _, l := range list {
+		if l.rep != nil { // its normalisations give it a bias
+			normed[Conv] = l
+			continue
+		}
 		if l.Kind == Scale {
 			continue
 		}

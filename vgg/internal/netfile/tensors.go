@@ -21,7 +21,8 @@ type Tensors struct {
 	file     *File
 	layers   map[string]*Layer
 	norms    map[string]*affine // of layers of which one of weights and bias was read
-	channels map[*Layer]int     // of the activation that a first fully connected layer flattens
+	folded   map[string]*repFilter
+	channels map[*Layer]int // of the activation that a first fully connected layer flattens
 }
 
 // affine is y = scale·x + shift of each channel, in float64: what comes of it is
@@ -32,7 +33,7 @@ type affine struct{ scale, shift []float64 }
 // network wants them, if there is one: they are not computed from others.
 func (t *Tensors) Plain(layer string) (name string, ok bool) {
 	l := t.layers[layer]
-	if l == nil || l.Kind == Scale || l.norm != nil || l.layout != outIn {
+	if l == nil || l.Kind == Scale || l.norm != nil || l.rep != nil || l.layout != outIn {
 		return "", false
 	}
 	from, ok := l.parts[weight]
@@ -84,6 +85,8 @@ func (t *Tensors) tensor(name, layer, kind string, want []int) ([]float32, error
 		return nil, &TensorError{Tensor: name, Want: want, Err: weights.ErrNotFound}
 	case l.Kind == Scale:
 		return t.scale(layer, l, kind, want)
+	case l.rep != nil:
+		return t.repTensor(layer, l, kind, want)
 	case kind == "bias":
 		return t.bias(layer, l, want)
 	}
@@ -138,14 +141,7 @@ func (t *Tensors) bias(layer string, l *Layer, want []int) ([]float32, error) {
 	if len(want) != 1 || want[0] != l.Out {
 		return nil, &TensorError{Tensor: l.Name + ".bias", Want: want, Got: []int{l.Out}}
 	}
-	b := make([]float32, l.Out)
-	var err error
-	switch {
-	case len(l.parts[biasOrig].shape) > 0:
-		b, err = t.product(l.parts[biasOrig], l.parts[biasMask])
-	case l.hasBias():
-		b, err = t.read(l.parts[bias])
-	}
+	b, err := t.ownBias(l)
 	if err != nil || l.norm == nil {
 		return b, err
 	}
@@ -160,15 +156,36 @@ func (t *Tensors) bias(layer string, l *Layer, want []int) ([]float32, error) {
 	return folded, nil
 }
 
+// ownBias returns the bias that a layer has in the file, or zeros if it has none.
+func (t *Tensors) ownBias(l *Layer) ([]float32, error) {
+	switch {
+	case len(l.parts[biasOrig].shape) > 0:
+		return t.product(l.parts[biasOrig], l.parts[biasMask])
+	case l.hasBias():
+		return t.read(l.parts[bias])
+	}
+	return make([]float32, l.Out), nil
+}
+
 // normEpsilon is what torch's batch normalisation adds to the variance.
 const normEpsilon = 1e-5
 
-// affine returns batch normalisation as a scale and shift.
+// affine returns batch normalisation as a scale and shift, which it keeps for the other half
+// of the layer.
 func (t *Tensors) affine(layer string, norm *Layer) (*affine, error) {
 	if a := t.norms[layer]; a != nil {
 		delete(t.norms, layer) // both halves were asked for
 		return a, nil
 	}
+	a, err := t.readAffine(norm)
+	if err == nil {
+		t.norms[layer] = a
+	}
+	return a, err
+}
+
+// readAffine computes a scale and shift from the tensors of batch normalisation.
+func (t *Tensors) readAffine(norm *Layer) (*affine, error) {
 	p := map[part][]float32{}
 	for _, kind := range []part{weight, bias, runningMean, runningVar} {
 		from, ok := norm.parts[kind]
@@ -193,7 +210,6 @@ func (t *Tensors) affine(layer string, norm *Layer) (*affine, error) {
 		a.scale[i] = gamma / math.Sqrt(float64(v)+normEpsilon)
 		a.shift[i] = beta - float64(float64(p[runningMean][i])*a.scale[i])
 	}
-	t.norms[layer] = a
 	return a, nil
 }
 

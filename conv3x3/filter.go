@@ -160,7 +160,11 @@ func (f *Filter) Weights(team *parallel.Team) []float32 {
 		return f.wino.Weights(team)
 	}
 	oihw := make([]float32, f.k*f.c*9)
-	f.direct.unpack(oihw, f.turned)
+	if f.strided != nil {
+		f.strided.unpack(oihw)
+	} else {
+		f.direct.unpack(oihw, f.turned)
+	}
 	return oihw
 }
 

@@ -90,6 +90,17 @@ func (f *stridedFilter) bytes() (n int64) {
 
 // pack copies filters [k][c][3][3] or, for the gradient, [c][k][3][3].
 func (f *stridedFilter) pack(oihw []float32) {
+	f.eachTap(func(u *float32, w int) { *u = oihw[w] })
+}
+
+// unpack is the inverse of pack.
+func (f *stridedFilter) unpack(oihw []float32) {
+	f.eachTap(func(u *float32, w int) { oihw[w] = *u })
+}
+
+// eachTap calls visit with every element of the filters and its index in the form that
+// pack takes.
+func (f *stridedFilter) eachTap(visit func(u *float32, w int)) {
 	for part := range f.u {
 		rows, cols := f.phases(part)
 		taps := f.taps(rows, cols)
@@ -97,14 +108,14 @@ func (f *stridedFilter) pack(oihw []float32) {
 			p := out / f.kern.NR
 			u, width := f.panel(part, p, taps)[out%f.kern.NR:], f.width(p)
 			for c := range f.c {
-				w := oihw[(out*f.c+c)*9:]
+				filter := (out*f.c + c) * 9
 				if f.grad {
-					w = oihw[(c*f.k+out)*9:]
+					filter = (c*f.k + out) * 9
 				}
 				t := c/16*16*len(rows.taps)*len(cols.taps) + c%16
 				for _, j := range cols.taps {
 					for _, i := range rows.taps {
-						u[t*width] = w[i*3+j]
+						visit(&u[t*width], filter+i*3+j)
 						t += 16
 					}
 				}

@@ -13,7 +13,7 @@ func TestFilterWeights(t *testing.T) {
 	for _, s := range [][2]int{{3, 64}, {17, 33}, {32, 3}} {
 		c, k := s[0], s[1]
 		w := testutil.Normal(1, k*c*9)
-		for _, opts := range [][]Option{nil, {Direct()}, {Winograd(2)}} {
+		for _, opts := range [][]Option{nil, {Direct()}, {Winograd(2)}, {Stride(2)}} {
 			f, err := NewFilter(c, k, w, nil, nil, opts...)
 			require.NoError(t, err)
 			g, err := NewInputGradFilter(c, k, w, nil, opts...)

@@ -49,7 +49,7 @@ func (m *Model) packGrad(o op, team *parallel.Team) (g packedGrad, bytes int64, 
 	p := m.layers[o.index]
 	switch {
 	case p.conv != nil:
-		if g.conv, err = conv3x3.NewInputGradFilter(o.in.C, o.Out, p.conv.Weights(team), team, m.opts.algorithm...); err == nil {
+		if g.conv, err = conv3x3.NewInputGradFilter(o.in.C, o.Out, p.conv.Weights(team), team, o.filterOptions(m.opts.algorithm)...); err == nil {
 			bytes = g.conv.Bytes()
 		}
 	case p.pointwise != nil:

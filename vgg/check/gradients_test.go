@@ -12,7 +12,7 @@ import (
 )
 
 func TestGradients(t *testing.T) {
-	for _, name := range vgg.Names() {
+	for _, name := range append(vgg.Names(), "RepVGG-A0") {
 		rows, err := Gradients(context.Background(), name)
 		requirePassed(t, rows, err)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/nonet-go/nonet/parallel"
 )
 
-// directFilter holds filters as they are, in panels: [panel][c][3][3][width].
+// directFilter holds filters without a transform, in panels: [panel][c][3][3][width].
 type directFilter struct {
 	kern *ukernel.Indirect
 	c, k int
@@ -62,9 +62,8 @@ func (f *directFilter) panel(p int) []float32 {
 	return f.u[p*f.kern.NR*9*f.c:][:9*f.c*f.width(p)]
 }
 
-// directConv computes one row of one picture an item. It copies the three rows
-// that it needs to a patch with the padding in place, so that the kernel sees no
-// edges.
+// directConv computes one row of one picture an item. It copies the three rows that it needs
+// to a patch, with the padding in place. So the kernel sees no edges.
 type directConv struct {
 	f                      *directFilter
 	n, h, w, pad, oh, ow   int

@@ -16,8 +16,8 @@ import (
 // every package of this module.
 var ErrShape = shape.Err
 
-// winogradMin is the number of input channels from which on Winograd is used:
-// its products work on whole blocks of 16 channels.
+// winogradMin is the least number of input channels for Winograd: its products work on whole
+// blocks of 16 channels.
 const winogradMin = layout.Block
 
 // An Option changes how a convolution is computed, or what follows it.
@@ -45,15 +45,15 @@ func Direct() Option { return func(o *options) { o.tile = 0 } }
 // F(m×m,3×3), m = 2 or 4. Those of fewer, and those with stride 2, stay direct.
 func Winograd(m int) Option { return func(o *options) { o.tile = m } }
 
-// Stride sets the distance of the pixels that filters are packed for, 1 or 2; 1 if not
-// given. A Plan takes that of its Shape.
+// Stride sets the stride that filters are packed for, 1 or 2; 1 if not given. A Plan takes
+// that of its Shape.
 func Stride(n int) Option { return func(o *options) { o.stride = n } }
 
 // ReLU replaces negative results by 0. NaN stays NaN.
 func ReLU() Option { return func(o *options) { o.epilogue.ReLU = true } }
 
-// Pool takes the maximum of each 2×2 results, with stride 2; an odd last row or
-// column is dropped. It implies ReLU.
+// Pool takes the maximum of each 2×2 results, with stride 2. An odd last row or column is
+// dropped. Pool implies ReLU.
 func Pool() Option {
 	return func(o *options) { o.epilogue = fuse.Epilogue{ReLU: true, Pool: true} }
 }
@@ -82,11 +82,11 @@ func NewFilter(c, k int, oihw, bias []float32, team *parallel.Team, opts ...Opti
 	return (&Filter{c: c, k: k}).init(oihw, bias, team, opts)
 }
 
-// NewInputGradFilter packs the filters [k][c][3][3] of a convolution of c to k
-// channels for the gradient with respect to its input, which is a convolution of
-// k to c channels itself: with the filters turned by 180°, and padding 2−p for a
-// padding of p. With Stride(2) the size of its result, the OH and OW of Spec, is that of
-// the input. Of the options, Direct, Winograd and Stride count. Errors wrap ErrShape.
+// NewInputGradFilter packs the filters [k][c][3][3] of a convolution of c to k channels for
+// the gradient with respect to its input. That gradient is itself a convolution, of k to c
+// channels, with the filters turned by 180° and padding 2−p for a padding of p. With
+// Stride(2), OH and OW of Spec are the size of the input. Of the options, Direct, Winograd
+// and Stride count. Errors wrap ErrShape.
 func NewInputGradFilter(c, k int, oihw []float32, team *parallel.Team, opts ...Option) (*Filter, error) {
 	return (&Filter{c: k, k: c, turned: true}).init(oihw, nil, team, opts)
 }
@@ -133,9 +133,9 @@ func (f *Filter) packDirect(kern *ukernel.Indirect, oihw []float32) {
 	f.direct.pack(oihw, f.turned)
 }
 
-// Repack replaces the filters by others of the same shape. Only the owner of a
-// filter that no one else uses may do that: training, after each step. Execs
-// keep the biases that they have, see Exec.SetBias. Errors wrap ErrShape.
+// Repack replaces the filters by others of the same shape. Only the sole owner of a filter
+// may do that: training, after each step. Execs keep their biases, see Exec.SetBias. Errors
+// wrap ErrShape.
 func (f *Filter) Repack(oihw []float32, team *parallel.Team) error {
 	if len(oihw) != f.k*f.c*9 {
 		return shape.Errorf("conv3x3: %d filter elements, want %d×%d×3×3", len(oihw), f.k, f.c)
@@ -168,8 +168,8 @@ func (f *Filter) Weights(team *parallel.Team) []float32 {
 	return oihw
 }
 
-// choose returns m of F(m×m,3×3), or 0 for the direct algorithm: what was asked
-// for, or -1, and what the number of input channels and the stride allow.
+// choose returns m of F(m×m,3×3), or 0 for the direct algorithm. asked is what an option
+// asks for, or -1. The number of input channels and the stride may forbid it.
 func choose(c, stride, asked int) int {
 	switch {
 	case c < winogradMin || stride != 1:
@@ -180,8 +180,8 @@ func choose(c, stride, asked int) int {
 	return asked
 }
 
-// Algorithm names what a convolution of c input channels with a stride is computed by,
-// unless options say otherwise: "direct", or "F(4×4,3×3)".
+// Algorithm names the algorithm of a convolution of c input channels with a stride, unless
+// options ask for another: "direct", or "F(4×4,3×3)".
 func Algorithm(c, stride int) string { return algorithmName(choose(c, stride, -1)) }
 
 func algorithmName(tile int) string {
@@ -191,7 +191,7 @@ func algorithmName(tile int) string {
 	return fmt.Sprintf("F(%d×%d,3×3)", tile, tile)
 }
 
-// Algorithm names what the filter is packed for: "direct", "F(2×2,3×3)" or
+// Algorithm names the algorithm that the filter is packed for: "direct", "F(2×2,3×3)" or
 // "F(4×4,3×3)".
 func (f *Filter) Algorithm() string { return algorithmName(f.tile) }
 
@@ -229,7 +229,7 @@ type Exec struct {
 	dstLen, srcLen int
 }
 
-// conv is what the algorithms have in common.
+// conv is a convolution by any algorithm.
 type conv interface {
 	run(ctx context.Context, o operands) error
 	setBias(bias []float32) error
@@ -282,8 +282,8 @@ func (f *Filter) check(s Spec) (oh, ow int, err error) {
 	return oh, ow, err
 }
 
-// leaves reports whether a convolution with stride 2 of in elements leaves out; pad is the
-// gradient's.
+// leaves reports whether a convolution with stride 2 makes out elements of in elements; pad
+// is the gradient's.
 func leaves(in, out, pad int) bool {
 	in += 2*(2-pad) - 3
 	return pad >= 1 && in >= 0 && in/2+1 == out
@@ -360,9 +360,9 @@ func (f *Filter) winogradExec(s Spec, scratch []float32, team *parallel.Team) (w
 // each step. Errors wrap ErrShape.
 func (e *Exec) SetBias(bias []float32) error { return e.setBias(bias) }
 
-// Run computes dst, blocked, from src, blocked or NCHW as the Spec says; see
-// package layout. They must not overlap. It returns an error if a length is
-// wrong, if the Spec adds a residual, or when ctx ends. It does not allocate.
+// Run computes dst, blocked, from src, which is blocked or NCHW as the Spec says; see
+// package layout. They must not overlap. Run returns an error if a length is wrong, if the
+// Spec adds a residual, or when ctx ends. It does not allocate.
 func (e *Exec) Run(ctx context.Context, dst, src []float32) error {
 	if e.add {
 		return shape.Errorf("conv3x3: the Spec adds a residual, and Run has none: use RunAdd")
@@ -372,7 +372,7 @@ func (e *Exec) Run(ctx context.Context, dst, src []float32) error {
 
 // RunAdd is Run for a Spec that adds a residual: dst = sum + bias + residual, and then the
 // ReLU if there is one. residual has the length and layout of dst and does not overlap it.
-// The sum without it is rounded before.
+// sum + bias is rounded before the residual is added.
 func (e *Exec) RunAdd(ctx context.Context, dst, src, residual []float32) error {
 	if !e.add || len(residual) != e.dstLen {
 		return shape.Errorf("conv3x3: a residual of %d floats for a Spec with %d (Add is %v)", len(residual), e.dstLen, e.add)
@@ -380,8 +380,9 @@ func (e *Exec) RunAdd(ctx context.Context, dst, src, residual []float32) error {
 	return e.runOn(ctx, operands{dst: dst, src: src, residual: residual})
 }
 
-// RunMasked is Run, and then sets dst to 0 where mask, which is as long, is at most 0:
-// an input gradient is taken through the ReLU that made the input. A NaN lets it pass.
+// RunMasked is Run, and then sets dst to 0 where mask is at most 0. mask is as long as dst.
+// It takes an input gradient through the ReLU that made the input. A NaN in mask lets the
+// gradient pass.
 func (e *Exec) RunMasked(ctx context.Context, dst, src, mask []float32) error {
 	if e.add || len(mask) != e.dstLen {
 		return shape.Errorf("conv3x3: a mask of %d floats, want %d and no residual", len(mask), e.dstLen)

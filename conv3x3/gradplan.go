@@ -10,17 +10,17 @@ import (
 	"github.com/nonet-go/nonet/parallel"
 )
 
-// GradPlan computes the three gradients of a convolution of one shape, for
-// activations in NCHW:
+// GradPlan computes the three gradients of a convolution of one shape, for activations in
+// NCHW:
 //
-//	dX[n][c][y][x]  = Σ_{k,i,j} W[k][c][i][j] · dY[n][k][(y−i+pad)/s][(x−j+pad)/s]
+//	dX[n][c][y][x] = Σ_{k,i,j} W[k][c][i][j] · dY[n][k][(y−i+pad)/s][(x−j+pad)/s]
 //	dW[k][c][i][j] = Σ_{n,y,x} dY[n][k][y][x] · X[n][c][s·y+i−pad][s·x+j−pad]
 //	db[k]          = Σ_{n,y,x} dY[n][k][y][x]
 //
-// dY is the gradient of the sum before any ReLU: where Y has one, take dY through
-// it first, by ReLUGrad. A GradPlan has packed filters and memory of its own. One
-// goroutine at a time may use it; nothing but NewGradPlan allocates, and results
-// are the same bits for any number of workers.
+// dY is the gradient of the sum before any ReLU. If Y has a ReLU, take dY through it first,
+// by ReLUGrad. A GradPlan has packed filters and memory of its own. One goroutine at a time
+// may use it. Nothing but NewGradPlan allocates. Results are the same bits for any number of
+// workers.
 type GradPlan struct {
 	s         Shape
 	nx, ny    int // elements of X and of Y
@@ -81,7 +81,7 @@ func NewGradPlan(s Shape, weights []float32, opts ...Option) (*GradPlan, error) 
 	return p, nil
 }
 
-// SetWeights replaces the filters, as training does after each step.
+// SetWeights replaces the filters; training does so after each step. Errors wrap ErrShape.
 func (p *GradPlan) SetWeights(weights []float32) error {
 	p.team.Begin()
 	defer p.team.End()
@@ -141,8 +141,9 @@ func (p *GradPlan) BiasGrad(db, dy []float32) error {
 	return err
 }
 
-// ReLUGrad sets dy[i] to 0 where y[i] ≤ 0: the gradient of the ReLU that made y. A
-// NaN lets the gradient pass, as it does in PyTorch. It panics if the lengths differ, and does not allocate.
+// ReLUGrad sets dy[i] to 0 where y[i] ≤ 0: the gradient of the ReLU that made y. A NaN in y
+// lets the gradient pass, as in PyTorch. ReLUGrad panics if the lengths differ, and does not
+// allocate.
 func ReLUGrad(dy, y []float32) {
 	if len(dy) != len(y) {
 		panic("conv3x3: lengths of dy and y differ")

@@ -11,10 +11,10 @@ import (
 	"github.com/nonet-go/nonet/parallel"
 )
 
-// stridedFilter holds the filters of a convolution with stride 2 of 16 and more channels,
-// or of its gradient with respect to the input. That gradient is four convolutions with
-// stride 1: an output of odd row and even column, say, is met by the taps of one parity
-// each way alone.
+// stridedFilter holds the filters of a convolution with stride 2 of 16 and more channels, or
+// of its gradient with respect to the input. The gradient is four convolutions with stride
+// 1, one for each parity of row and column: outputs of one parity see taps of one parity
+// only.
 type stridedFilter struct {
 	kern *ukernel.Indirect
 	c, k int
@@ -22,10 +22,10 @@ type stridedFilter struct {
 	u    [][]float32 // of each part: [panel][c/16][taps][16][width], zero for channels beyond c
 }
 
-// A phase says which taps of a filter, along one axis, make the outputs of a part, and
-// which sources they read: output r reads from + r·stride + shift. Shifts ascend modulo the
-// stride first: in this order their rows lie in the images of stridedConv, so that offsets
-// ascend, which the kernel wants.
+// A phase says which taps of a filter, along one axis, make the outputs of a part, and which
+// sources they read: output r reads from + r·stride + shift. Shifts ascend modulo the stride
+// first. The rows of stridedConv's images have the same order, so that offsets ascend, which
+// the kernel requires.
 type phase struct {
 	taps   []int // of the filter
 	shifts []int // of the source, for each tap, at least 0
@@ -124,8 +124,8 @@ func (f *stridedFilter) eachTap(visit func(u *float32, w int)) {
 	}
 }
 
-// A grid is what a phase computes of an operand, along one axis: outputs first, first+step,
-// … n of them, where output r reads from + r·stride + shift.
+// A grid is the outputs of a phase along one axis: first, first+step, … n of them. Output r
+// reads from + r·stride + shift.
 type grid struct {
 	*phase
 	n, first, step, from int
@@ -146,9 +146,9 @@ func (f *stridedFilter) grids(pad, out int) []grid {
 	return g
 }
 
-// stridedConv computes runs of rows of one picture, for some panels, an item. The rows of
-// the source that it reads are copied to an image of each column tap, so that pixels of
-// several rows are one run for the kernel, which sees neither edges nor strides.
+// stridedConv computes runs of rows of one picture, for some panels, an item. It copies the
+// rows of the source to one image for each column tap. In an image the pixels of several
+// rows are one run, so that the kernel sees neither edges nor strides.
 type stridedConv struct {
 	f           *stridedFilter
 	n, h, w     int // of the source
@@ -179,9 +179,9 @@ type stridedPart struct {
 	firstItem  int
 }
 
-// The sizes of an item. A run has about so many pixels, if their images fit so many bytes;
-// panels of some 64 outputs share it, because the images cost as much as a tenth of 16
-// outputs. A call's filters stay in the first-level cache while all pixels meet them.
+// The sizes of an item. A run has about so many pixels, if their images fit so many bytes.
+// Panels of some 64 outputs share it, because the images cost as much as a tenth of 16
+// outputs. The filters of a call stay in the first-level cache while all pixels use them.
 const (
 	stridedPixels  = 56
 	stridedImages  = 384 << 10
@@ -296,7 +296,7 @@ func (d *stridedConv) run(ctx context.Context, o operands) error {
 	return err
 }
 
-// compute does one item: the runs of all pictures meet one group of panels before the
+// compute does one item: the runs of all pictures for one group of panels, then for the
 // next.
 func (d *stridedConv) compute(worker, item int) {
 	part := len(d.parts) - 1
@@ -361,7 +361,7 @@ func (d *stridedConv) fillImages(p *stridedPart, images []float32, picture, firs
 }
 
 // copyColumns sets the pixels of dst to those of the row src at x, x+stride, …, or to zero
-// where that lies beside the row.
+// beyond the row.
 func copyColumns(dst, src []float32, x, stride int) {
 	n, w := len(dst)/16, len(src)/16
 	left := 0
@@ -376,8 +376,8 @@ func copyColumns(dst, src []float32, x, stride int) {
 	clear(dst[inside*16:])
 }
 
-// finish adds the residual to y, a run of one block from row first on, or masks it, and
-// stores it. operand is as long, and overwritten.
+// finish adds the residual to y or masks it, and stores it. y is a run of one block from row
+// first on. operand has the same length and is overwritten.
 func (d *stridedConv) finish(p *stridedPart, y, operand []float32, block, first int) {
 	if d.residual != nil {
 		d.gather(p, operand, d.residual, block, first)
@@ -396,7 +396,7 @@ func (d *stridedConv) finish(p *stridedPart, y, operand []float32, block, first 
 	}
 }
 
-// gather copies to dst a run of an operand that is as large as the result.
+// gather copies to dst a run of an operand of the size of the result.
 func (d *stridedConv) gather(p *stridedPart, dst, operand []float32, block, first int) {
 	line := p.cols.n * 16
 	for r := range len(dst) / line {
@@ -404,7 +404,7 @@ func (d *stridedConv) gather(p *stridedPart, dst, operand []float32, block, firs
 	}
 }
 
-// place returns where the first pixel of a row of a part stands in the result.
+// place returns the place of the first pixel of a row of a part in the result.
 func (d *stridedConv) place(p *stridedPart, block, row int) int {
 	return ((block*d.oh+p.rows.first+row*p.rows.step)*d.ow + p.cols.first) * 16
 }

@@ -11,9 +11,9 @@ import (
 )
 
 // stridedGrad sums over pixels, as directGrad does, for convolutions with stride 2 of 16 and
-// more channels. An item has the filters of one block of input channels and some blocks of
-// outputs, and sums over all pictures, a band of rows after the other. So no sums are left
-// to add up, and none depends on who computes it.
+// more channels. An item has the filters of one block of input channels and of some blocks
+// of outputs. It sums over all pictures, one band of rows after another. So there are no
+// partial sums to add, and no sum depends on the worker.
 type stridedGrad struct {
 	kern    *ukernel.Indirect
 	s       Shape
@@ -25,8 +25,8 @@ type stridedGrad struct {
 	offsets []int
 }
 
-// Each pixel of the source that an item reads is copied for this many blocks of outputs, at
-// most; fewer where there would be fewer items than this.
+// Each pixel of the source that an item reads is copied for at most this many blocks of
+// outputs: for fewer where there would be too few items.
 const (
 	stridedGradGroup = 4
 	stridedGradItems = 16

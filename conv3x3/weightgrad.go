@@ -11,9 +11,8 @@ import (
 	"github.com/nonet-go/nonet/winograd"
 )
 
-// WeightGrad computes the gradient of a convolution with respect to its filters:
-// by Winograd, or from the definition for few input channels and for stride 2. It is
-// immutable.
+// WeightGrad computes the gradient of a convolution with respect to its filters: by
+// Winograd, or from the definition for few input channels and for stride 2. It is immutable.
 type WeightGrad struct {
 	wino    *winograd.WeightGrad // one of these three
 	direct  *directGrad
@@ -40,7 +39,7 @@ func NewWeightGrad(s Shape) (*WeightGrad, error) {
 }
 
 // ScratchLen returns the floats of scratch that an exec of that many workers needs, or
-// more than any slice has where no memory holds them.
+// math.MaxInt if no memory holds them.
 func (g *WeightGrad) ScratchLen(workers int) int {
 	switch {
 	case g.direct != nil:
@@ -75,22 +74,22 @@ func (g *WeightGrad) NewExec(scratch []float32, team *parallel.Team) (*WeightGra
 	return &WeightGradExec{e.Run}, nil
 }
 
-// Run sets dw [k][c][3][3] and db [k], which may be nil, to the gradients for src
-// and dy, both blocked, see package layout: the convolution's input, and the
-// gradient of its output. It returns an error if a length is wrong or when ctx
-// ends. It does not allocate, and the result is the same bits for any number of
-// workers. The largest error is some 1e-5 of the gradient's root mean square.
+// Run sets dw [k][c][3][3] and db [k] to the gradients, from the convolution's input src and
+// the gradient dy of its output. db may be nil. src and dy are blocked, see package layout.
+// Run returns an error if a length is wrong or when ctx ends. It does not allocate, and the
+// result is the same bits for any number of workers. The largest error is about 1e-5 of the
+// gradient's root mean square.
 func (e *WeightGradExec) Run(ctx context.Context, dw, db, src, dy []float32) error {
 	return e.run(ctx, dw, db, src, dy)
 }
 
-// directGrad sums over pixels by package internal/ukernel's Indirect: p counts the
-// pixels of dY, and the rows of A are the taps and channels of a filter's row:
+// directGrad sums over pixels by ukernel.Indirect. The sum over k of the micro-kernel is
+// over the pixels of dY, and its rows of A are the taps and channels of one row of a filter:
 //
 //	dW[k][c][i][j] = Σ_pixels x[c][pixel + (i, j)] · dY[pixel][k]
 //
-// An item sums over a band of rows of one picture, a chunk of them at a time. The
-// sums of the bands are added in their order.
+// An item sums over a band of rows of one picture, a chunk of rows at a time. The sums of
+// the bands are added in their order.
 type directGrad struct {
 	kern                       *ukernel.Indirect
 	n, c, h, w, k, pad, stride int
@@ -184,8 +183,8 @@ func (e *directGradExec) sumBand(worker, item int) {
 		o.Offsets = e.offsets[:min(e.chunk, y1-y)*e.ow]
 		for b := range e.blocks {
 			o.B = e.dy[((picture*e.blocks+b)*e.oh+y)*e.ow*16:][:len(o.Offsets)*16]
-			// What is read next is fetched meanwhile: the same rows of the next block, or
-			// after the last one the next rows of the first.
+			// The rows that are read next are prefetched: the same rows of the next block,
+			// or after the last block the next rows of the first.
 			plane := e.oh * e.ow * 16
 			o.PrefetchB[0] = plane
 			if b == e.blocks-1 {
@@ -207,8 +206,8 @@ func (e *directGradExec) sumBand(worker, item int) {
 	}
 }
 
-// fillLines copies the input of the rows y0 … y1−1 of dY, with the padding in
-// place. The channels of a pixel lie together, and with those of the next.
+// fillLines copies the input of the rows y0 … y1−1 of dY, with the padding in place. The
+// channels of a pixel are adjacent, and so are pixels.
 func (e *directGradExec) fillLines(lines []float32, picture, y0, y1 int) {
 	clear(lines)
 	src := e.src[picture*e.h*e.w*16:][:e.h*e.w*16]
@@ -237,7 +236,7 @@ func (e *directGradExec) addBands(_, k int) {
 	}
 }
 
-// addUp adds element at of all bands' sums.
+// addUp returns the sum of element at over all bands.
 func (e *directGradExec) addUp(at int) float32 {
 	sum := 0.0
 	for item := range e.n * e.bands {

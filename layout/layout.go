@@ -1,7 +1,6 @@
-// Package layout defines how activations lie in memory between the kernels:
-// blocks of 16 channels, "nChw16c", so that one pixel of one block is one
-// 64-byte cache line. Frameworks hold NCHW; convert at the two ends of a network
-// and leave everything between blocked.
+// Package layout defines how activations lie in memory between the kernels: in blocks of 16
+// channels, "nChw16c". One pixel of one block is one 64-byte cache line. Frameworks hold
+// NCHW. Convert at the two ends of a network, and leave everything between blocked.
 //
 // Picture n, channel c, row y, column x stands at
 //
@@ -24,12 +23,12 @@ const Block = 16
 // Blocks returns how many blocks hold c channels.
 func Blocks(c int) int { return c/Block + min(c%Block, 1) }
 
-// Len returns the length of one blocked picture of c channels, in floats. It is
-// math.MaxInt where no memory holds them: for more than 2⁴⁰ floats, or 2²⁸ where
-// an int has 32 bits, and for a negative size.
+// Len returns the length of one blocked picture of c channels, in floats. It is math.MaxInt
+// for a negative size and for more than 2⁴⁰ floats, or 2²⁸ where an int has 32 bits: no
+// memory holds these.
 func Len(c, h, w int) int { return BatchLen(1, c, h, w) }
 
-// BatchLen returns the length of n blocked pictures, as Len does that of one.
+// BatchLen returns the length of n blocked pictures. Its limits are those of Len.
 func BatchLen(n, c, h, w int) int {
 	if c < 0 {
 		return shape.TooMany
@@ -37,9 +36,9 @@ func BatchLen(n, c, h, w int) int {
 	return shape.Product(n, Blocks(c), Block, h, w)
 }
 
-// FromNCHW converts one picture [c][h][w] to blocks and writes the padded
-// channels as zeros. dst has Len(c, h, w) elements and must not overlap src. It
-// panics on shorter slices and does not allocate.
+// FromNCHW converts one picture [c][h][w] to blocks and writes the padded channels as zeros.
+// dst has Len(c, h, w) elements and must not overlap src. FromNCHW panics on shorter slices
+// and does not allocate.
 func FromNCHW(c, h, w int, dst, src []float32) {
 	check(len(src), len(dst), c, h, w)
 	for b := range Blocks(c) {
@@ -47,8 +46,8 @@ func FromNCHW(c, h, w int, dst, src []float32) {
 	}
 }
 
-// ToNCHW converts one blocked picture to [c][h][w]; dst has c*h*w elements and
-// must not overlap src. It panics on shorter slices and does not allocate.
+// ToNCHW converts one blocked picture to [c][h][w]. dst has c*h*w elements and must not
+// overlap src. ToNCHW panics on shorter slices and does not allocate.
 func ToNCHW(c, h, w int, dst, src []float32) {
 	check(len(dst), len(src), c, h, w)
 	for b := range Blocks(c) {
@@ -90,8 +89,8 @@ func blockOf(i, c int) (first, channels int) {
 	return picture*c + b*Block, min(Block, c-b*Block)
 }
 
-// fromPlanes makes one block of up to 16 channels from planes of that many
-// pixels; channels that are not there become zero.
+// fromPlanes makes one block of up to 16 channels from planes of that many pixels. Missing
+// channels become zero.
 func fromPlanes(dst, src []float32, channels, pixels int) {
 	if channels == Block {
 		transpose.FromRows(dst, src, pixels, pixels)
@@ -130,13 +129,13 @@ const (
 	hugePage  = 2 << 20
 )
 
-// Alloc returns n zeroed floats that begin on a cache line. A large slice lies on
-// whole pages of 2 MiB, which the system is asked for before its first use: 4 KiB
-// pages cost 5 to 20 % of a network's time in address translation. Alloc panics if n is
-// negative or more than any memory holds, see Len.
+// Alloc returns n zeroed floats that begin on a cache line. For a large slice it asks the
+// system for pages of 2 MiB before the first use: with pages of 4 KiB, address translation
+// takes 5 to 20 % of a network's time. Alloc panics if n is negative or more than any memory
+// holds, see Len.
 func Alloc(n int) []float32 { return AllocOf[float32](n) }
 
-// AllocOf is Alloc for other elements.
+// AllocOf is Alloc for either type of element.
 func AllocOf[T float32 | uint16](n int) []T {
 	if n < 0 || n > shape.Max {
 		panic(fmt.Sprintf("layout: memory for %d elements", n))

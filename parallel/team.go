@@ -1,18 +1,18 @@
 // Package parallel runs the items of a phase on a team of workers.
 //
-// The items are divided into equal ranges, one for each worker, who takes from its
-// own range and then from the others' what is left. So a worker finds in its caches
-// what it wrote in the phase before, if both phases order their items alike: cores
-// that share no last-level cache read each other's writes slowly. A phase ends when
-// a counter shows that every item is done. There is no barrier: the caller works
-// too, and does every item itself if no helper comes in time, so that a loaded
-// machine makes a phase slower but never slower than one worker. Which worker does
-// an item is not determined; a phase is deterministic if each item's result is.
+// The items are divided into equal ranges, one for each worker. A worker takes items from
+// its own range first, and then from the other ranges. So a worker finds in its caches what
+// it wrote in the phase before, if both phases order their items alike. That matters because
+// cores without a common last-level cache read each other's writes slowly. A phase ends when
+// a counter shows that every item is done. There is no barrier: the caller works too, and
+// does every item itself if no helper comes in time. So a loaded machine makes a phase
+// slower, but never slower than one worker. Which worker does an item is not determined. A
+// phase is deterministic if the result of each item is.
 //
-// Helpers are ordinary goroutines, started once per forward pass (Begin), not
-// once per phase, because waking a thread can cost 100 µs. Between phases they
-// spin for a bounded time and then park. Nothing runs outside Begin and End, so
-// an unused team costs nothing and needs no Close.
+// Helpers are ordinary goroutines. They are started once per forward pass (Begin), not once
+// per phase, because waking a thread can cost 100 µs. Between phases they spin for a bounded
+// time and then park. Nothing runs outside Begin and End, so an unused team costs nothing
+// and needs no Close.
 package parallel
 
 import (
@@ -25,20 +25,20 @@ import (
 )
 
 const (
-	// spinRounds bounds the busy wait for the next phase, spinGosched the wait
-	// that lets other goroutines run, before a worker parks. On Zen 4 and Zen 5
-	// the two together last some 100 µs: longer than the gap between two phases
-	// of a network, shorter than a time slice.
+	// spinRounds bounds the busy wait for the next phase. spinGosched bounds the wait after
+	// it, which lets other goroutines run; then a worker parks. On Zen 4 and Zen 5 the two
+	// together last some 100 µs: longer than the gap between two phases of a network,
+	// shorter than a time slice.
 	spinRounds  = 20000
 	spinGosched = 200
 )
 
-// MaxWorkers is the most workers of a team.
+// MaxWorkers is the largest number of workers of a team.
 const MaxWorkers = 1 << 12
 
-// Team is a number of workers: the goroutine that calls Run, and its helpers.
-// One goroutine at a time may use a Team, and its items may not: Run inside Run of
-// the same Team panics. A nil Team is a team of one, which anyone may use at any time.
+// Team is a number of workers: the goroutine that calls Run, and its helpers. One goroutine
+// at a time may use a Team. An item must not use its own Team: Run inside Run of the same
+// Team panics. A nil Team is a team of one, which any number of goroutines may use.
 type Team struct {
 	workers int
 
@@ -64,7 +64,7 @@ type Team struct {
 	helpers  []helper
 }
 
-// itemRange is the part of a phase's items that one worker begins with.
+// itemRange is the part of a phase's items that one worker starts with.
 type itemRange struct {
 	// ticket holds the phase in its upper and the unclaimed items in its lower
 	// 32 bits. An item is claimed by decrementing it, so that a late helper can
@@ -79,8 +79,7 @@ type helper struct {
 	_       [48]byte
 }
 
-// NewTeam returns a team of the given number of workers, but at least 1 and at most
-// MaxWorkers.
+// NewTeam returns a team of workers, at least 1 and at most MaxWorkers.
 func NewTeam(workers int) *Team {
 	t := &Team{workers: min(max(workers, 1), MaxWorkers), finished: make(chan struct{}, 1)}
 	t.ranges = make([]itemRange, t.workers)
@@ -92,15 +91,14 @@ func NewTeam(workers int) *Team {
 	return t
 }
 
-// An Observer looks on while a team works: profilers use it. Both methods are
-// called on the goroutine of the worker, around each item.
+// An Observer is told of each item: profilers use it. Both methods are called on the
+// goroutine of the worker, before and after the item.
 type Observer interface {
 	Begin(worker int)
 	End(worker int)
 }
 
-// Observe makes o the team's observer, or none if nil. It must not be called
-// while Run runs.
+// Observe makes o the team's observer; nil removes it. It must not be called while Run runs.
 func (t *Team) Observe(o Observer) { t.observer = o }
 
 // Workers returns the number of workers: the bound of the worker argument of
@@ -112,7 +110,7 @@ func (t *Team) Workers() int {
 	return t.workers
 }
 
-// Begin starts the helpers. They stay ready for Run until End.
+// Begin starts the helpers. They work in Run until End.
 func (t *Team) Begin() {
 	if t == nil {
 		return
@@ -126,7 +124,7 @@ func (t *Team) Begin() {
 	}
 }
 
-// End lets the helpers go. It does not wait for them.
+// End dismisses the helpers. It does not wait for them.
 func (t *Team) End() {
 	if t == nil {
 		return
@@ -135,19 +133,17 @@ func (t *Team) End() {
 	t.wakeParked()
 }
 
-// Run calls fn(worker, item) once for each item in [0, n), from several
-// goroutines between Begin and End and otherwise from this one alone, and
-// returns when all calls have returned. worker is in [0, Workers()), and no two
-// calls with the same worker run at the same time.
+// Run calls fn(worker, item) once for each item in [0, n) and returns when all calls have
+// returned. Between Begin and End several goroutines make the calls, otherwise only this
+// one. worker is in [0, Workers()), and no two calls with the same worker run at the same
+// time.
 //
-// If ctx ends, the items that are not yet begun are dropped and Run returns
-// ctx's error. Run allocates nothing; for that to hold for the caller, fn must
-// be built once and kept.
+// If ctx ends, Run drops the items that have not begun and returns ctx's error. Run
+// allocates nothing. The caller allocates nothing either if it builds fn once and keeps it.
 //
-// If an item panics, on whichever goroutine, the items that are not yet begun are
-// dropped, and when those under way have ended, Run panics with an *ItemPanic. The
-// Team stays usable. Run itself panics if the Team is running already: because an
-// item has called it, or another goroutine.
+// If an item panics, on any goroutine, Run drops the items that have not begun, waits for
+// the others, and panics with an *ItemPanic. The Team stays usable. Run also panics if the
+// Team is running already, because an item or another goroutine has called it.
 func (t *Team) Run(ctx context.Context, n int, fn func(worker, item int)) error {
 	if t == nil {
 		return t.runAlone(ctx, n, fn)
@@ -184,8 +180,8 @@ func (t *Team) runTogether(ctx context.Context, n int, fn func(worker, item int)
 	return err
 }
 
-// end waits for the end of a phase. If an item of this goroutine is under way, it has
-// panicked with p, or the goroutine exits.
+// end waits for the end of a phase. underWay says that an item of this goroutine has not
+// returned: it has panicked with p, or the goroutine exits.
 func (t *Team) end(underWay bool, p any) {
 	if underWay {
 		t.done.Add(1 + t.dropRest())
@@ -201,7 +197,7 @@ func (t *Team) end(underWay bool, p any) {
 	}
 }
 
-// ItemPanic is what Run panics with when an item has panicked.
+// ItemPanic is the value that Run panics with when an item has panicked.
 type ItemPanic struct {
 	Value any    // what the item panicked with
 	Stack []byte // of the goroutine that it panicked on
@@ -249,7 +245,7 @@ func (t *Team) runAlone(ctx context.Context, n int, fn func(worker, item int)) e
 	return ctx.Err()
 }
 
-// call runs a claimed item, before the eyes of the observer.
+// call runs a claimed item, between the two calls of the observer.
 func (t *Team) call(worker, item int) {
 	o := t.observer
 	if o == nil {
@@ -264,8 +260,8 @@ func (t *Team) call(worker, item int) {
 // rangeEnd returns the item after those of worker i, or 0 for −1.
 func (t *Team) rangeEnd(i int) int { return int(int64(t.n) * int64(i+1) / int64(t.workers)) }
 
-// claim takes one item of the current phase: of the worker's own range, or else of
-// the next worker's that has one.
+// claim takes one item of the current phase: of the worker's own range, or of the next range
+// that has one.
 func (t *Team) claim(worker int) (item int, ok bool) {
 	for i := worker; i < worker+t.workers; i++ {
 		owner := i % t.workers
@@ -276,7 +272,7 @@ func (t *Team) claim(worker int) (item int, ok bool) {
 	return 0, false
 }
 
-// claim returns how many items were left before it took one, or 0.
+// claim returns how many items were left before it took one; 0 if there was none.
 func (r *itemRange) claim() (left int) {
 	for {
 		v := r.ticket.Load()
@@ -296,7 +292,7 @@ func (t *Team) dropRest() (n int64) {
 	return n
 }
 
-// idle reports whether no item waits to be claimed.
+// idle reports whether no item is left to claim.
 func (t *Team) idle() bool {
 	for i := range t.ranges {
 		if uint32(t.ranges[i].ticket.Load()) > 0 {
@@ -306,7 +302,7 @@ func (t *Team) idle() bool {
 	return true
 }
 
-// await returns when n items are done. Others' items are in flight at most, so
+// await returns when n items are done. Only items in flight on other workers are left, so
 // the wait is short unless a helper has lost its processor.
 func (t *Team) await(n int64) {
 	for i := range spinRounds + spinGosched {
@@ -324,7 +320,7 @@ func (t *Team) await(n int64) {
 	<-t.finished
 }
 
-// help is a helper's life from Begin to End.
+// help is the body of a helper, from Begin to End.
 func (t *Team) help(i int) {
 	h := &t.helpers[i]
 	left := false
@@ -336,7 +332,7 @@ func (t *Team) help(i int) {
 	for {
 		t.work(i + 1)
 		h.running.Store(false)
-		// Begin may have found this helper still running, and left it to go on.
+		// Begin may have found this helper still running, and left it running.
 		if !t.open.Load() || !h.running.CompareAndSwap(false, true) {
 			left = true
 			return
@@ -380,8 +376,8 @@ func (t *Team) do(worker, item int) {
 	returned = true
 }
 
-// fail keeps what an item of a helper has panicked with, or nil if it has ended the
-// goroutine, for the caller.
+// fail keeps the value that a helper's item has panicked with for the caller, or nil if the
+// item has ended the goroutine.
 func (t *Team) fail(p any) {
 	if p == nil {
 		p = "runtime.Goexit on a helper's goroutine"
@@ -389,8 +385,8 @@ func (t *Team) fail(p any) {
 	t.failed.CompareAndSwap(nil, newItemPanic(p))
 }
 
-// park sleeps until there is a new phase or the team is closed. It may also
-// return for nothing.
+// park sleeps until there is a new phase or the team is closed. It may also return without a
+// reason.
 func (t *Team) park() {
 	t.parked.Add(1)
 	// Look again: what came before the increment has sent no token.

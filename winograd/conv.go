@@ -46,11 +46,11 @@ type Conv struct {
 	mStride    int // floats between elements ξ of M
 }
 
-// The sizes that the order of loops is chosen by: half of the level-three cache
-// and all of the level-two cache of one core of the machines measured (Zen 4,
-// Zen 5), in bytes. See panelMajor and blockTiles. Zen 3, with half as much of level two,
-// takes the same time for VGG's layers by blocks of 17 to 49 tiles, and 3 to 30 % more by 9
-// to 13 (BenchmarkConv, with the block changed).
+// These sizes choose the order of loops, in bytes: half of the level-three cache, and all of
+// the level-two cache of one core, of the machines measured (Zen 4, Zen 5). See panelMajor
+// and blockTiles. Zen 3 has half as much of level two. Its times for VGG's layers are equal
+// for blocks of 17 to 49 tiles, and 3 to 30 % longer for blocks of 9 to 13 (BenchmarkConv,
+// with the block changed).
 const (
 	largeFilter = 12 << 20
 	l2          = 1 << 20
@@ -59,9 +59,9 @@ const (
 	panelBlock  = 56
 )
 
-// NewConv describes the convolution of n pictures of c×h×w, zero padded by pad
-// (0 or 1; an input gradient has 2) on each side. bias has one element for each output
-// channel, or is nil. A pool needs a ReLU before it. Errors wrap ErrShape.
+// NewConv describes the convolution of n pictures of c×h×w, zero padded by pad on each side:
+// 0 or 1, and 2 for an input gradient. bias has one element for each output channel, or is
+// nil. A pool needs a ReLU before it. Errors wrap ErrShape.
 func (f *Filter) NewConv(n, h, w, pad int, bias []float32, e fuse.Epilogue) (*Conv, error) {
 	c := &Conv{f: f, n: n, h: h, w: w, pad: pad, side: f.alpha, epilogue: e, oh: h + 2*pad - 2, ow: w + 2*pad - 2}
 	switch {
@@ -94,13 +94,13 @@ func copyBias(dst, src []float32) {
 	}
 }
 
-// planLoops chooses the order of loops and the block sizes. None of it changes
-// a result's bits.
+// planLoops chooses the order of loops and the block sizes. They do not change the bits of a
+// result.
 func (c *Conv) planLoops() {
 	f := c.f
 	aa := f.alpha * f.alpha
-	// A filter larger than its share of the caches is read once for few tiles, each
-	// worker with a V of its own. Of more tiles no V is computed twice.
+	// With few tiles, a filter larger than its share of the caches is read once, and each
+	// worker has a V of its own. With more tiles, no V is computed twice.
 	c.panelMajor = f.Bytes() > largeFilter && c.tiles <= panelBlock
 	c.block = c.blockTiles()
 	if c.panelMajor {
@@ -118,8 +118,8 @@ func (c *Conv) planLoops() {
 	c.mLen = aa * c.mStride
 }
 
-// blockTiles returns how many tiles fit the level-two cache with their V and
-// their share of M and of U: whole groups, which AVX2 needs for its peak.
+// blockTiles returns how many tiles fit the level-two cache with their V and their share of
+// M and of U. They are whole groups, which AVX2 needs for its peak.
 func (c *Conv) blockTiles() int {
 	f := c.f
 	perTile := 4 * f.alpha * f.alpha * (f.cBlocks*16 + f.kern.NR)
@@ -127,14 +127,14 @@ func (c *Conv) blockTiles() int {
 	group := f.kern.MR
 	most, least := maxBlock/group*group, (minBlock+group-1)/group*group
 	if f.Bytes() > largeFilter {
-		// U comes from memory for each block, and V does not fit the cache either way:
-		// blocks as large as leave eight workers one each.
+		// U comes from memory for each block, and V does not fit the cache in any case. So
+		// blocks are as large as possible, with one for each of eight workers.
 		return min(max(c.tiles/8, least), panelBlock, c.tiles)
 	}
 	return min(max(fit/group*group, least), most, c.tiles)
 }
 
-// String tells the order of loops and the block sizes, for reports.
+// String gives the order of loops and the block sizes, for reports.
 func (c *Conv) String() string {
 	order := "blocks of tiles outside, panels inside"
 	if c.panelMajor {
@@ -148,8 +148,8 @@ func (c *Conv) String() string {
 func (c *Conv) srcLen() int { return c.n * layout.Len(c.f.c, c.h, c.w) }
 func (c *Conv) dstLen() int { return c.n * layout.Len(c.f.k, c.ph, c.pw) }
 
-// ScratchLen returns the number of floats of scratch that an Exec of that many
-// workers needs, or math.MaxInt where no memory holds them.
+// ScratchLen returns the number of floats of scratch that an Exec of that many workers
+// needs, or math.MaxInt if no memory holds them.
 func (c *Conv) ScratchLen(workers int) int { return shape.Product(workers, c.vLen+c.mLen) }
 
 // Exec runs a Conv on a team with scratch memory. One goroutine at a time may
@@ -200,8 +200,8 @@ func (e *Exec) Run(ctx context.Context, dst, src []float32) error {
 	return e.run(ctx, dst, src, nil, nil)
 }
 
-// RunAdd is Run for an epilogue that adds a residual, which is as long as dst, blocked as
-// well, and does not overlap it. The sum with it is rounded once more.
+// RunAdd is Run for an epilogue that adds a residual. The residual has the length and layout
+// of dst and does not overlap it. The sum with it is rounded once more.
 func (e *Exec) RunAdd(ctx context.Context, dst, src, residual []float32) error {
 	if len(residual) != e.c.dstLen() {
 		return shape.Errorf("winograd: residual of %d floats, want %d", len(residual), e.c.dstLen())
@@ -209,9 +209,9 @@ func (e *Exec) RunAdd(ctx context.Context, dst, src, residual []float32) error {
 	return e.run(ctx, dst, src, nil, residual)
 }
 
-// RunMasked is Run, and then sets dst to 0 where mask is at most 0: an input gradient
-// is taken through the ReLU that made the input. A NaN lets it pass. mask is as long as
-// dst.
+// RunMasked is Run, and then sets dst to 0 where mask is at most 0. mask is as long as dst.
+// It takes an input gradient through the ReLU that made the input. A NaN in mask lets the
+// gradient pass.
 func (e *Exec) RunMasked(ctx context.Context, dst, src, mask []float32) error {
 	if len(mask) != e.c.dstLen() {
 		return shape.Errorf("winograd: mask of %d floats, want %d", len(mask), e.c.dstLen())
@@ -262,8 +262,8 @@ func (e *Exec) tileMajorItem(wi, item int) {
 	}
 }
 
-// panelMajorItem does one panel for all tiles. Each worker has a V of its own:
-// sharing one between cores costs more than computing it twice.
+// panelMajorItem does one panel for all tiles. Each worker has a V of its own: computing it
+// twice is cheaper than sharing it between cores.
 func (e *Exec) panelMajorItem(wi, panel int) {
 	c, w := e.c, &e.workers[wi]
 	if !w.ready {
@@ -315,8 +315,8 @@ func (e *Exec) multiply(w *worker, panel, n int) {
 // groups are n groups of equally many tiles, whose V lie together.
 type groups struct{ n, tiles int }
 
-// split divides n tiles into groups of at most limit, as even as can be: few
-// tiles run below the peak.
+// split divides n tiles into groups of at most limit, as equal as possible: small groups run
+// below the peak.
 func split(n, limit int) [2]groups {
 	all := (n + limit - 1) / limit
 	size := (n + all - 1) / all

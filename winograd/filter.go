@@ -39,17 +39,16 @@ func NewFilter(m, c, k int, oihw []float32, team *parallel.Team) (*Filter, error
 	return newFilter(ukernel.BestBlocked(), bestTransforms(m), m, c, k, false, oihw, team)
 }
 
-// NewInputGradFilter transforms the same filters for the gradient with respect
-// to the input, which is a convolution itself: of the k channels of dY to the c
-// of dX, with the filters turned by 180° and, for a padding of p, 2−p. Errors wrap
-// ErrShape.
+// NewInputGradFilter transforms the filters of a convolution of c to k channels for the
+// gradient with respect to its input. That gradient is itself a convolution, of the k
+// channels of dY to the c of dX, with the filters turned by 180° and padding 2−p for a
+// padding of p. Errors wrap ErrShape.
 func NewInputGradFilter(m, c, k int, oihw []float32, team *parallel.Team) (*Filter, error) {
 	return newFilter(ukernel.BestBlocked(), bestTransforms(m), m, k, c, true, oihw, team)
 }
 
-// Repack replaces the filters by others of the same shape. Only the owner of a
-// filter that no one else uses may do that: training, after each step. Errors wrap
-// ErrShape.
+// Repack replaces the filters by others of the same shape. Only the sole owner of a filter
+// may do that: training, after each step. Errors wrap ErrShape.
 func (f *Filter) Repack(oihw []float32, team *parallel.Team) error {
 	if len(oihw) != f.k*f.c*9 {
 		return shape.Errorf("winograd: %d filter elements, want %d×%d×3×3", len(oihw), f.k, f.c)

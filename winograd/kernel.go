@@ -2,12 +2,12 @@ package winograd
 
 import "github.com/nonet-go/nonet/internal/cpu"
 
-// transforms are the kernels of F(m×m,3×3) on one instruction set. A NaN or an
-// infinity of a tile reaches the elements that it is a term of, most often as NaN,
-// and with that its own tile's outputs alone. Subnormals are numbers like any
-// other. The sums of a transform of a tile are up to 100 times its largest
-// element: beyond a hundredth of the range of float32 they may overflow where the
-// definition does not. The sign of a zero is not determined.
+// transforms are the kernels of F(m×m,3×3) on one instruction set. A NaN or an infinity of a
+// tile reaches the elements that have it as a term, most often as NaN, and so the outputs of
+// its own tile only. Subnormals are numbers like any other. The sums in a transform are up
+// to 100 times the largest element of the tile. So with elements beyond a hundredth of the
+// range of float32 they may overflow where the definition does not. The sign of a zero is
+// not determined.
 type transforms struct {
 	name string
 	isa  cpu.ISA

@@ -9,11 +9,11 @@ import (
 	"github.com/nonet-go/nonet/parallel"
 )
 
-// Weights returns the filters again that NewFilter has transformed, [k][c][3][3]; those
-// of NewInputGradFilter as they were given, [c][k][3][3]. U = G·g·Gᵀ has more elements
-// than g, which is computed from all of them by least squares in float64. Each result is
-// within 12·2⁻²⁴ of the largest of its nine; 2·2⁻²⁴ is the worst that was seen. The
-// workers of team, which may be nil, share the work.
+// Weights returns the filters from which NewFilter made f, [k][c][3][3], or those from which
+// NewInputGradFilter made it, [c][k][3][3]. U = G·g·Gᵀ has more elements than g; Weights
+// computes g from all of them by least squares in float64. Each result is within 12·2⁻²⁴ of
+// the largest of its nine; the largest error seen is 2·2⁻²⁴. The workers of team, which may
+// be nil, share the work.
 func (f *Filter) Weights(team *parallel.Team) []float32 {
 	oihw := make([]float32, f.k*f.c*9)
 	inverse := inverses()[f.m]

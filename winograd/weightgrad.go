@@ -10,19 +10,19 @@ import (
 	"github.com/nonet-go/nonet/parallel"
 )
 
-// WeightGrad computes the gradient of a 3×3 convolution with respect to its
-// filters, by the transpose of F(4×4,3×3), which is an F(3×3,4×4):
+// WeightGrad computes the gradient of a 3×3 convolution with respect to its filters, by the
+// transpose of F(4×4,3×3), which is an F(3×3,4×4):
 //
 //	dW = Gᵀ · [ Σ_tiles (Bᵀ·d·B) ⊙ (A·dY·Aᵀ) ] · G
 //
-// The sum over tiles is a matrix product for each of the 36 elements,
-// dU[c][k] += Σ_t V[t][c]·D[t][k]. Tiles are done in chunks whose V and D stay
-// in the last-level cache. Each dU is one sum in the order of the tiles, so that
-// the result does not depend on who computes it.
+// The sum over tiles is a matrix product for each of the 36 elements, dU[c][k] += Σ_t
+// V[t][c]·D[t][k]. Tiles are done in chunks whose V and D stay in the last-level cache. Each
+// dU is one sum in the order of the tiles, so the result does not depend on which worker
+// computes it.
 //
-// A few workers share the input channels, and each transforms all of dY for
-// itself: what one core has written another would read slowly, above all if they
-// share no cache. Many workers transform each chunk together.
+// A few workers divide the input channels among them, and each transforms all of dY: reading
+// what another core has written is slow, above all without a common cache. Many workers
+// transform each chunk together.
 type WeightGrad struct {
 	conv   *Conv // the geometry of the tiles, and of d
 	dy     *Conv // of dY: tiles of m×m without overlap
@@ -34,11 +34,11 @@ type WeightGrad struct {
 	chunk  int // tiles
 }
 
-// gradScratch is the size of the V and D of a chunk, in bytes. On two cores of a
-// Zen 4 with 32 MiB of last-level cache 3 to 6 MiB are equally fast for VGG's
-// layers, batch 8, while nobody else uses that cache, and 10 MiB 4 % slower. Where
-// dU stays in the second-level cache, they should as well: conv1_2 takes 25.7 ms
-// for 4 pictures on two cores instead of 28.6 (BenchmarkGradients).
+// gradScratch is the size of the V and D of a chunk, in bytes. On two cores of a Zen 4 with
+// 32 MiB of last-level cache, VGG's layers with batch 8 take the same time with 3 to 6 MiB
+// while nobody else uses that cache, and 4 % more with 10 MiB. Where dU stays in the
+// second-level cache, V and D should as well: conv1_2 then takes 25.7 ms for 4 pictures on
+// two cores instead of 28.6 (BenchmarkGradients).
 const gradScratch = 3 << 20
 
 // NewWeightGrad describes the gradient for n pictures of c×h×w, convolved to k
@@ -55,7 +55,7 @@ func newWeightGrad(kern *ukernel.Indirect, tr *transforms, n, c, h, w, k, pad in
 	}
 	g.conv = gradGeometry(c, tr, n, h, w, h+2*pad-2, w+2*pad-2, pad, 6)
 	g.dy = gradGeometry(k, tr, n, h+2*pad-2, w+2*pad-2, h+2*pad-2, w+2*pad-2, 0, 4)
-	// As many inputs as outputs: V, D and dU of an element ξ are then alike, and dU
+	// As many inputs as outputs. Then V, D and dU of an element ξ have similar sizes, and dU
 	// of all of them, at most 590 kB, stay in the second-level cache.
 	g.group = kern.NR / 16
 	perTile := 4 * 36 * 16 * (g.cb + g.kb)
@@ -77,8 +77,8 @@ func evenChunk(n, limit int) int {
 	return (n + parts - 1) / parts
 }
 
-// gradGeometry is a Conv that only transforms tiles: of side pixels each, 4
-// pixels apart, over the oh×ow outputs.
+// gradGeometry is a Conv that only transforms tiles, of side pixels each and 4 pixels apart,
+// over the oh×ow outputs.
 func gradGeometry(c int, tr *transforms, n, h, w, oh, ow, pad, side int) *Conv {
 	f := &Filter{m: 4, alpha: 6, c: c, cBlocks: layout.Blocks(c), tr: tr}
 	v := &Conv{f: f, n: n, h: h, w: w, pad: pad, oh: oh, ow: ow, side: side}
@@ -87,9 +87,9 @@ func gradGeometry(c int, tr *transforms, n, h, w, oh, ow, pad, side int) *Conv {
 	return v
 }
 
-// dXi is the floats between two elements ξ of D: a line more than they need, so
-// that the elements of a tile do not share a cache set. vXi is that of the V of
-// some blocks of input channels, uXi that of their dU with one panel.
+// dXi is the floats between two elements ξ of D. It is a line more than they need, so that
+// the elements of a tile do not share a cache set. vXi is the same for the V of some blocks
+// of input channels, uXi for their dU with one panel.
 func (g *WeightGrad) dXi() int                  { return g.kb*16*g.chunk + 16 }
 func (g *WeightGrad) vXi(blocks int) int        { return blocks*16*g.chunk + 16 }
 func (g *WeightGrad) uXi(panel, blocks int) int { return blocks*16*g.width(panel) + 16 }
@@ -98,12 +98,12 @@ func (g *WeightGrad) panels() int { return (g.kb*16 + g.kern.NR - 1) / g.kern.NR
 
 func (g *WeightGrad) width(panel int) int { return min(g.kern.NR, g.kb*16-panel*g.kern.NR) }
 
-// mostParts is the number of workers up to which each has its own part. With more
-// of them, the transforms of dY would take too much of their time.
+// mostParts is the number of workers up to which each has its own part. With more workers,
+// the transforms of dY would take too large a share of the time.
 const mostParts = 4
 
-// parts returns how many parts the input channels have: one for each of few
-// workers, if they are fair, or a single one for all workers together.
+// parts returns the number of parts of the input channels: one for each worker if these are
+// few and the parts about equal, else one for all workers together.
 func (g *WeightGrad) parts(workers int) int {
 	if workers <= mostParts && (g.cb%workers == 0 || g.cb >= 4*workers) {
 		return workers
@@ -160,7 +160,7 @@ type WeightGradExec struct {
 	finish      func(worker, item int)
 }
 
-// gradPart is some blocks of input channels, and the chunk of tiles that they are at.
+// gradPart is some blocks of input channels, and the present chunk of tiles.
 type gradPart struct {
 	b0, b1 int
 	t0, t1 int
@@ -171,8 +171,8 @@ type gradPart struct {
 	_      [64]byte
 }
 
-// gradGroup is some blocks of input channels, which meet a panel at once. Their dU,
-// [ξ][channels][width], begins at u[panel] of the part's memory.
+// gradGroup is some blocks of input channels that are multiplied with a panel together.
+// Their dU, [ξ][channels][width], begins at u[panel] of the part's memory.
 type gradGroup struct {
 	b, blocks int
 	u         []int
@@ -211,12 +211,11 @@ func (g *WeightGrad) NewExec(scratch []float32, team *parallel.Team) (*WeightGra
 	return e, nil
 }
 
-// Run sets dw [k][c][3][3] and db [k], which may be nil, to the gradients for src
-// and dy, both blocked, see package layout: the convolution's input, and the
-// gradient of its output, which is what the layer after it hands back. It returns
-// an error if a length is wrong or when ctx ends. It does not allocate.
+// Run sets dw [k][c][3][3] and db [k] to the gradients, from the convolution's input src and
+// the gradient dy of its output. db may be nil. src and dy are blocked, see package layout.
+// Run returns an error if a length is wrong or when ctx ends. It does not allocate.
 //
-// The largest error is some 1e-5 of the gradient's root mean square.
+// The largest error is about 1e-5 of the gradient's root mean square.
 func (e *WeightGradExec) Run(ctx context.Context, dw, db, src, dy []float32) error {
 	g := e.g
 	if len(dw) != g.k*g.c*9 || db != nil && len(db) != g.k || len(src) != g.conv.srcLen() || len(dy) != g.dy.srcLen() {

@@ -36,30 +36,27 @@ func blockedKernels(c *build.Context) {
 // the caches.
 func blockedTile(c *build.Context, isa ukernelISA, mr, vecs int, half bool) {
 	nr := vecs * isa.lanes
-	size, suffix := 4, isa.suffix
+	size, suffix, call := 4, isa.suffix, "blockedCall"
 	if half {
-		size, suffix = 2, "Half"+isa.suffix
+		size, suffix, call = 2, "Half"+isa.suffix, "blockedHalfCall"
 	}
 	c.Function(fmt.Sprintf("blocked%dx%d%s", mr, nr, suffix))
 	c.Doc(fmt.Sprintf("blocked%dx%d%s computes tiles of %d×%d; see Blocked.", mr, nr, suffix, mr, nr))
 	c.Pragma("noescape")
-	if half {
-		c.SignatureExpr("func(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)")
-	} else {
-		c.SignatureExpr("func(tiles, blocks int, a *float32, aBlock, aTile int, b, c, nextB *float32)")
-	}
-	blocks := c.Load(c.Param("blocks"), reg.RCX)
-	a := c.Load(c.Param("a"), reg.RSI)
-	aBlock := c.Load(c.Param("aBlock"), reg.RDX)
-	b := c.Load(c.Param("b"), reg.RDI)
-	out := c.Load(c.Param("c"), reg.RBX)
-	next := c.Load(c.Param("nextB"), reg.R8)
+	c.Signature(callSignature(call))
+	args := loadCall(c, reg.R15)
+	blocks := args.load("blocks", reg.RCX)
+	a := args.load("a", reg.RSI)
+	aBlock := args.load("aBlock", reg.RDX)
+	b := args.load("b", reg.RDI)
+	out := args.load("c", reg.RBX)
+	next := args.load("nextB", reg.R8)
 	c.SHLQ(Imm(2), aBlock)
 	ahead := reg.R9 // A's lines of the next block
 	tiles, aTile, nextEnd, firstA, firstB := reg.R10, reg.R11, reg.R12, reg.R13, reg.R14
 	if !half {
-		c.Load(c.Param("tiles"), tiles)
-		c.Load(c.Param("aTile"), aTile)
+		args.load("tiles", tiles)
+		args.load("aTile", aTile)
 		c.SHLQ(Imm(2), aTile)
 		c.MOVQ(a, firstA)
 		c.MOVQ(b, firstB)
@@ -67,7 +64,7 @@ func blockedTile(c *build.Context, isa ukernelISA, mr, vecs int, half bool) {
 		c.IMUL3Q(U32(uint32(16*4*nr)), blocks, nextEnd)
 		c.ADDQ(next, nextEnd)
 		c.Label("tile")
-		c.Load(c.Param("blocks"), blocks)
+		args.load("blocks", blocks)
 	}
 
 	acc := make([][]reg.VecPhysical, mr)

@@ -24,34 +24,36 @@ func blockedNEON(c *neon.Context) {
 }
 
 func blockedTileNEON(c *neon.Context, mr int, half bool) {
-	suffix, size, signature := "NEON", 4, "func(tiles, blocks int, a *float32, aBlock, aTile int, b, c, nextB *float32)"
+	suffix, size, signature := "NEON", 4, callSignature("blockedCall")
 	if half {
-		suffix, size, signature = "HalfNEON", 2, "func(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)"
+		suffix, size, signature = "HalfNEON", 2, callSignature("blockedHalfCall")
 	}
 	name := fmt.Sprintf("blocked%dx16%s", mr, suffix)
 	c.Function(name)
 	c.Doc(fmt.Sprintf("%s computes tiles of %d×16; see Blocked.", name, mr))
 	c.Pragma("noescape")
-	c.SignatureExpr(signature)
-	const blocks, a, aBlock, b, out, next, quarter, tiles, aTile, nextEnd, firstA, firstB neon.R = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
-	c.Load("blocks", blocks)
-	c.Load("a", a)
-	c.Load("aBlock", aBlock)
-	c.Load("b", b)
-	c.Load("c", out)
-	c.Load("nextB", next)
+	c.Signature(signature)
+	const blocks, a, aBlock, b, out, next, quarter, tiles, aTile, nextEnd, firstA, firstB, call neon.R = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
+	c.Load("call", call)
+	load := func(field string, r neon.R) { c.LoadField("call", call, field, r) }
+	load("blocks", blocks)
+	load("a", a)
+	load("aBlock", aBlock)
+	load("b", b)
+	load("c", out)
+	load("nextB", next)
 	c.LSL(2, aBlock, aBlock)
 	c.SUB(neon.Imm(64), aBlock, aBlock) // a has moved by 64 bytes within the block
 	if !half {
-		c.Load("tiles", tiles)
-		c.Load("aTile", aTile)
+		load("tiles", tiles)
+		load("aTile", aTile)
 		c.LSL(2, aTile, aTile)
 		c.MOVD(a, firstA)
 		c.MOVD(b, firstB)
 		c.Comment("nextB ends after blocks·16 rows")
 		c.ADDShift(blocks, 10, next, nextEnd)
 		c.Label("tile")
-		c.Load("blocks", blocks)
+		load("blocks", blocks)
 	}
 	acc := func(i, v int) neon.V { return neon.V(4*i + v) }
 	for i := range mr {

@@ -8,16 +8,6 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// The bits of mode: those of package ukernel, which the generator must not import.
-const (
-	modeReLU       = 1
-	modeFromC      = 2
-	modeAddC       = 4
-	modeContiguous = 8
-)
-
-const indirectSignature = "func(tiles, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias, c *float32, ldc, cBlock, mode, nextA, nextB, nextC, prefetchB, prefetchA int)"
-
 // A part is 16 steps of the sum over p: a cache line of a row of A, if its offsets are
 // contiguous. Before each part the kernel prefetches A of the steps that are partsAhead
 // on. From memory, 3136×64×64 (36 products) runs at 105, 108 and 104 GFLOP/s with 2, 3
@@ -62,23 +52,17 @@ func indirectTile(c *build.Context, isa ukernelISA, mr, vecs int) {
 	c.Function(fmt.Sprintf("indirect%dx%d%s", mr, nr, isa.suffix))
 	c.Doc(fmt.Sprintf("indirect%dx%d%s computes tiles of %d×%d; see indirectFunc.", mr, nr, isa.suffix, mr, nr))
 	c.Pragma("noescape")
-	c.SignatureExpr(indirectSignature)
-	load := func(name string, r reg.Register) reg.GPPhysical {
-		return c.Load(c.Param(name), r).(reg.GPPhysical)
-	}
-	prefetchB := load("prefetchB", reg.R15)
-	param := func(name string) Mem { // where it stands
-		p, err := c.Param(name).Resolve()
-		if err != nil {
-			panic(err)
-		}
-		return p.Addr
-	}
-	firstB := load("b", reg.RSI)
-	a := load("a", reg.RDI)
-	aStep := load("aStep", reg.RDX)
-	out := load("c", reg.R11)
-	ldc := load("ldc", reg.R10)
+	c.Signature(callSignature("indirectCall"))
+	args := loadCall(c, reg.RSI)
+	at := reg.RAX
+	// tilesLeft is how many tiles, left how many steps have not begun; firstB is where the
+	// panel of a tile begins.
+	tilesLeft, firstB, left := args.local("tiles", at), args.local("b", at), c.AllocLocal(8)
+	prefetchB := args.load("prefetchB", reg.R15)
+	a := args.load("a", reg.RDI)
+	aStep := args.load("aStep", reg.RDX)
+	out := args.load("c", reg.R11)
+	ldc := args.load("ldc", reg.R10)
 	c.SHLQ(Imm(2), aStep)
 	c.SHLQ(Imm(2), ldc)
 	aStep3, aStep5, ldc3, ldc5 := reg.R8, reg.R9, reg.R12, reg.R13
@@ -86,7 +70,6 @@ func indirectTile(c *build.Context, isa ukernelISA, mr, vecs int) {
 	c.LEAQ(Mem{Base: aStep, Index: aStep, Scale: 4}, aStep5)
 	c.LEAQ(Mem{Base: ldc, Index: ldc, Scale: 2}, ldc3)
 	c.LEAQ(Mem{Base: ldc, Index: ldc, Scale: 4}, ldc5)
-	at := reg.RAX
 	rowsA, rowsC := strided(at, aStep, aStep3, aStep5), strided(at, ldc, ldc3, ldc5)
 	// Vectors of B in registers, of which there are twice as many as lanes.
 	held := min(vecs, 2*isa.lanes-mr*vecs-1)
@@ -102,7 +85,7 @@ func indirectTile(c *build.Context, isa ukernelISA, mr, vecs int) {
 	eachC := func(f func(i, v int, m Mem)) {
 		cBlock := p
 		if nr > 16 {
-			load("cBlock", cBlock)
+			args.load("cBlock", cBlock)
 		}
 		c.MOVQ(out, at)
 		for v := range vecs {
@@ -124,14 +107,10 @@ func indirectTile(c *build.Context, isa ukernelISA, mr, vecs int) {
 			}
 		})
 	}
-	ifMode := func(bit uint32, otherwise string) {
-		c.Load(c.Param("mode"), at)
-		c.TESTQ(U32(bit), at)
+	ifMode := func(bit, otherwise string) {
+		c.TESTQ(U32(modeBit(bit)), args.at("mode"))
 		c.JZ(LabelRef(otherwise))
 	}
-
-	// left holds how many steps have not begun.
-	left := c.AllocLocal(8)
 
 	// fma is one step: row is the row of B, disp where A stands from at on.
 	fma := func(row Mem, disp int) {
@@ -162,8 +141,8 @@ func indirectTile(c *build.Context, isa ukernelISA, mr, vecs int) {
 	// other thread is busy half as many, and Skylake 24. On such a core 3136×256×1152 went
 	// from 31 to 24 ms.
 	run := func() {
-		ldb := prefetchB
-		load("ldb", ldb)
+		ldb := prefetchB // which is 0
+		args.load("ldb", ldb)
 		align(c)
 		c.Label("run")
 		for step := range 4 {
@@ -182,11 +161,11 @@ func indirectTile(c *build.Context, isa ukernelISA, mr, vecs int) {
 	}
 
 	c.Label("tile")
-	ifMode(modeFromC, "bias")
+	ifMode("ModeFromC", "bias")
 	eachC(func(i, v int, m Mem) { c.VMOVUPS(m, acc(i, v)) })
 	c.JMP(LabelRef("start"))
 	c.Label("bias")
-	load("bias", at)
+	args.load("bias", at)
 	for i := range mr {
 		for v := range vecs {
 			c.VMOVUPS(Mem{Base: at, Disp: 4 * isa.lanes * v}, acc(i, v))
@@ -198,8 +177,8 @@ func indirectTile(c *build.Context, isa ukernelISA, mr, vecs int) {
 		prefetchC(c.PREFETCHT1)
 	}
 	c.MOVQ(firstB, b)
-	load("offsets", offset)
-	load("k", p)
+	args.load("offsets", offset)
+	args.load("k", p)
 	c.JMP(LabelRef("part"))
 	align(c)
 	c.Label("k")
@@ -211,9 +190,10 @@ func indirectTile(c *build.Context, isa ukernelISA, mr, vecs int) {
 	}
 	fma(Mem{Base: b}, 0)
 	c.ADDQ(Imm(8), offset)
-	c.ADDQ(param("ldb"), b)
+	c.ADDQ(args.at("ldb"), b)
 	c.DECQ(p)
 	c.JNZ(LabelRef("k"))
+	align(c)
 	c.Label("next")
 	c.MOVQ(left, p)
 	c.TESTQ(p, p)
@@ -225,10 +205,10 @@ func indirectTile(c *build.Context, isa ukernelISA, mr, vecs int) {
 
 	c.Label("part")
 	c.Comment("What a later part will read of A")
-	c.CMPQ(param("prefetchA"), Imm(0))
+	c.CMPQ(args.at("prefetchA"), Imm(0))
 	c.JEQ(LabelRef("near"))
 	begin()
-	c.ADDQ(param("prefetchA"), at)
+	c.ADDQ(args.at("prefetchA"), at)
 	eachStrided(c, mr, rowsA, func(_ int, m Mem) { c.PREFETCHT1(m) })
 	c.Label("near")
 	c.MOVQ(p, left)
@@ -239,7 +219,7 @@ func indirectTile(c *build.Context, isa ukernelISA, mr, vecs int) {
 	c.SUBQ(Imm(part), left)
 	c.MOVQ(U32(part), p)
 	if contiguous {
-		c.TESTQ(U32(modeContiguous), param("mode"))
+		c.TESTQ(U32(modeBit("modeContiguous")), args.at("mode"))
 		c.JEQ(LabelRef("k"))
 		c.MOVQ(U32(part/4), p)
 		c.ADDQ(U32(8*part), offset)
@@ -250,7 +230,7 @@ func indirectTile(c *build.Context, isa ukernelISA, mr, vecs int) {
 
 	c.Label("last")
 	c.Comment("Near the end: A of the next tile, as far into it as this part lies from the end")
-	load("nextA", at)
+	args.load("nextA", at)
 	c.LEAQ(Mem{Base: a, Index: at, Scale: 4, Disp: 4 * partsAhead}, at)
 	c.SHLQ(Imm(2), p)
 	c.SUBQ(p, at)
@@ -258,7 +238,7 @@ func indirectTile(c *build.Context, isa ukernelISA, mr, vecs int) {
 	c.Comment("and, once, C")
 	c.CMPQ(p, U32(4*(partsAhead-part)))
 	c.JGT(LabelRef("c"))
-	c.CMPQ(offset, param("offsets"))
+	c.CMPQ(offset, args.at("offsets"))
 	c.JNE(LabelRef("rest"))
 	c.Label("c")
 	prefetchC(c.PREFETCHT0)
@@ -269,7 +249,7 @@ func indirectTile(c *build.Context, isa ukernelISA, mr, vecs int) {
 	c.MOVQ(left, p)
 	c.Label("many")
 	if contiguous {
-		c.TESTQ(U32(modeContiguous), param("mode"))
+		c.TESTQ(U32(modeBit("modeContiguous")), args.at("mode"))
 		c.JEQ(LabelRef("single"))
 		c.CMPQ(p, Imm(4))
 		c.JLT(LabelRef("single"))
@@ -289,10 +269,10 @@ func indirectTile(c *build.Context, isa ukernelISA, mr, vecs int) {
 	c.JMP(LabelRef("k"))
 
 	c.Label("summed")
-	ifMode(modeAddC, "added")
+	ifMode("ModeAddC", "added")
 	eachC(func(i, v int, m Mem) { c.VADDPS(m, acc(i, v), acc(i, v)) })
 	c.Label("added")
-	ifMode(modeReLU, "store")
+	ifMode("ModeReLU", "store")
 	c.Comment("The maximum returns its second source if that is a NaN")
 	zero(c, av)
 	for i := range mr {
@@ -302,14 +282,12 @@ func indirectTile(c *build.Context, isa ukernelISA, mr, vecs int) {
 	}
 	c.Label("store")
 	eachC(func(i, v int, m Mem) { c.VMOVUPS(acc(i, v), m) })
-	for _, next := range []struct {
-		name string
-		r    reg.Register
-	}{{"nextA", a}, {"nextB", firstB}, {"nextC", out}} {
-		load(next.name, at)
-		c.LEAQ(Mem{Base: next.r, Index: at, Scale: 4}, next.r)
-	}
-	c.DECQ(param("tiles"))
+	c.LEAQ(Mem{Base: a, Index: args.load("nextA", at), Scale: 4}, a)
+	c.LEAQ(Mem{Base: out, Index: args.load("nextC", at), Scale: 4}, out)
+	args.load("nextB", at)
+	c.SHLQ(Imm(2), at)
+	c.ADDQ(at, firstB)
+	c.DECQ(tilesLeft)
 	c.JNZ(LabelRef("tile"))
 	c.VZEROUPPER()
 	c.RET()

@@ -23,16 +23,17 @@ func indirectTileNEON(c *neon.Context, mr int) {
 	c.Function(name)
 	c.Doc(fmt.Sprintf("%s computes tiles of %d×16; see indirectFunc.", name, mr))
 	c.Pragma("noescape")
-	c.SignatureExpr(indirectSignature)
-	const tiles, k, offsets, a, aStep, b, bias, out, ldc, mode, offset, at, p, row, ldb, nextA, nextB, nextC, prefetchB neon.R = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 19, 20, 21
+	c.Signature(callSignature("indirectCall"))
+	const tiles, k, offsets, a, aStep, b, bias, out, ldc, mode, offset, at, p, row, ldb, nextA, nextB, nextC, prefetchB, call neon.R = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 19, 20, 21, 22
 	// prefetchA is not read: A is left to the processor's own prefetching, as none of it was
 	// measured here.
+	c.Load("call", call)
 	for _, arg := range []struct {
 		name string
 		r    neon.R
 	}{{"tiles", tiles}, {"k", k}, {"offsets", offsets}, {"a", a}, {"aStep", aStep}, {"b", b}, {"ldb", ldb}, {"bias", bias}, {"c", out}, {"ldc", ldc}, {"mode", mode},
 		{"nextA", nextA}, {"nextB", nextB}, {"nextC", nextC}, {"prefetchB", prefetchB}} {
-		c.Load(arg.name, arg.r)
+		c.LoadField("call", call, arg.name, arg.r)
 	}
 	c.LSL(2, aStep, aStep)
 	c.LSL(2, ldc, ldc)
@@ -48,7 +49,7 @@ func indirectTileNEON(c *neon.Context, mr int) {
 		}
 	}
 	c.Label("tile")
-	c.MOVD(neon.Imm(modeFromC), offset)
+	c.MOVD(neon.Imm(modeBit("ModeFromC")), offset)
 	c.Op("TST", offset, mode)
 	c.Branch("BEQ", "bias")
 	eachC(func(i int) {
@@ -89,7 +90,7 @@ func indirectTileNEON(c *neon.Context, mr int) {
 	c.SUBS(neon.Imm(1), p, p)
 	c.Branch("BNE", "k")
 
-	c.MOVD(neon.Imm(modeAddC), offset)
+	c.MOVD(neon.Imm(modeBit("ModeAddC")), offset)
 	c.Op("TST", offset, mode)
 	c.Branch("BEQ", "added")
 	eachC(func(i int) {
@@ -100,7 +101,7 @@ func indirectTileNEON(c *neon.Context, mr int) {
 		}
 	})
 	c.Label("added")
-	c.MOVD(neon.Imm(modeReLU), offset)
+	c.MOVD(neon.Imm(modeBit("ModeReLU")), offset)
 	c.Op("TST", offset, mode)
 	c.Branch("BEQ", "store")
 	c.Zero(31)

@@ -67,6 +67,14 @@ type output struct {
 	text []byte
 }
 
+// root returns the root of the module: the generators run there, their tests one below.
+func root() string {
+	if _, err := os.Stat("go.mod"); err == nil {
+		return "."
+	}
+	return ".."
+}
+
 // outputs prints every target to memory.
 func outputs() ([]output, error) {
 	var out []output

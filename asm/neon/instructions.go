@@ -176,6 +176,20 @@ func (c *Context) Load(param string, r R) {
 	c.Op("MOVD", addr, r)
 }
 
+// LoadField reads a field of the struct that the parameter points to into r: a pointer
+// or an integer of 64 bits. base holds the parameter.
+func (c *Context) LoadField(param string, base R, field string, r R) {
+	// avo knows no register of this architecture, and of the address only the offset counts.
+	b, err := c.fn.Signature.Params().Lookup(param).Dereference(nil).Field(field).Resolve()
+	if err != nil {
+		c.fail("field %s of %s: %v", field, param, err)
+	}
+	if types.SizesFor("gc", "arm64").Sizeof(b.Type) != 8 {
+		c.fail("field %s of %s is %v, want 8 bytes", field, param, b.Type)
+	}
+	c.Op("MOVD", Mem{Base: base, Off: b.Addr.Disp}, r)
+}
+
 // LoadFloat reads a float32 parameter of the function into lane 0 of v.
 func (c *Context) LoadFloat(param string, v V) {
 	addr, typ := c.param(param)

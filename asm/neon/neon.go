@@ -130,8 +130,11 @@ func (c *Context) SignatureExpr(expr string) {
 	if err != nil {
 		c.fail("signature %q: %v", expr, err)
 	}
-	c.fn.SetSignature(s)
+	c.Signature(s)
 }
+
+// Signature sets the signature.
+func (c *Context) Signature(s *gotypes.Signature) { c.fn.SetSignature(s) }
 
 // V hands out the lowest free vector register.
 func (c *Context) V() V {

@@ -49,14 +49,6 @@ type BlockedHalfArgs struct {
 	NextB  []uint16
 }
 
-// A blockedFunc computes tiles whose rows and columns are the function's own. tiles and
-// blocks must be positive: the loops test at their end.
-type blockedFunc func(tiles, blocks int, a *float32, aBlock, aTile int, b, c, nextB *float32)
-
-// A blockedHalfFunc is a blockedFunc for one tile, with B in IEEE half precision. Its
-// sums are those of the blockedFunc for the same values.
-type blockedHalfFunc func(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
-
 // BestBlocked returns the kernel that this process prefers.
 func BestBlocked() *Blocked {
 	for i := range BlockedKernels {
@@ -73,18 +65,18 @@ func (kern *Blocked) HalfMR() int { return len(kern.half[0]) }
 // Run computes tiles of mr rows, at most MR, by nr columns, a multiple of 16 up to NR.
 func (kern *Blocked) Run(tiles, mr, nr int, o *BlockedArgs) {
 	// The bounds of everything that the kernel touches.
-	a, c, next := o.A, o.C, o.NextB
-	_ = a[(tiles-1)*o.ATile+(o.Blocks-1)*o.ABlock+mr*16-1]
+	_ = o.A[(tiles-1)*o.ATile+(o.Blocks-1)*o.ABlock+mr*16-1]
 	_ = o.B[o.Blocks*16*nr-1]
-	_ = c[tiles*mr*nr-1]
-	fn := kern.funcs[nr/16-1][mr-1]
+	_ = o.C[tiles*mr*nr-1]
+	var call blockedCall
+	call.blocks, call.aBlock, call.aTile = o.Blocks, o.ABlock, o.ATile
+	call.b, call.nextB = unsafe.SliceData(o.B), unsafe.SliceData(o.NextB)
 	most := max(blockedMACs/(mr*o.Blocks*16*nr), 1)
-	for tiles > most {
-		fn(most, o.Blocks, unsafe.SliceData(a), o.ABlock, o.ATile, unsafe.SliceData(o.B), unsafe.SliceData(c), unsafe.SliceData(next))
-		tiles -= most
-		a, c, next = a[most*o.ATile:], c[most*mr*nr:], o.B // the first tiles have fetched next
+	for t := 0; t < tiles; t += most {
+		call.tiles, call.a, call.c = min(most, tiles-t), &o.A[t*o.ATile], &o.C[t*mr*nr]
+		kern.funcs[nr/16-1][mr-1](noescape(&call))
+		call.nextB = call.b // the first tiles have fetched it
 	}
-	fn(tiles, o.Blocks, unsafe.SliceData(a), o.ABlock, o.ATile, unsafe.SliceData(o.B), unsafe.SliceData(c), unsafe.SliceData(next))
 }
 
 // blockedMACs bounds the multiply-adds of one call of assembly, which the runtime
@@ -98,6 +90,8 @@ func (kern *Blocked) RunHalf(mr, nr int, o *BlockedHalfArgs) {
 	_ = o.A[(o.Blocks-1)*o.ABlock+mr*16-1]
 	_ = o.B[o.Blocks*16*nr-1]
 	_ = o.C[mr*nr-1]
-	kern.half[nr/16-1][mr-1](o.Blocks, unsafe.SliceData(o.A), o.ABlock,
-		unsafe.SliceData(o.B), unsafe.SliceData(o.C), unsafe.SliceData(o.NextB))
+	var call blockedHalfCall
+	call.blocks, call.a, call.aBlock = o.Blocks, unsafe.SliceData(o.A), o.ABlock
+	call.b, call.c, call.nextB = unsafe.SliceData(o.B), unsafe.SliceData(o.C), unsafe.SliceData(o.NextB)
+	kern.half[nr/16-1][mr-1](noescape(&call))
 }

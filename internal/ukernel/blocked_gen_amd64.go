@@ -7,319 +7,319 @@ package ukernel
 // blocked6x16AVX2 computes tiles of 6×16; see Blocked.
 //
 //go:noescape
-func blocked6x16AVX2(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked6x16AVX2(call *blockedCall)
 
 // blocked5x16AVX2 computes tiles of 5×16; see Blocked.
 //
 //go:noescape
-func blocked5x16AVX2(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked5x16AVX2(call *blockedCall)
 
 // blocked4x16AVX2 computes tiles of 4×16; see Blocked.
 //
 //go:noescape
-func blocked4x16AVX2(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked4x16AVX2(call *blockedCall)
 
 // blocked3x16AVX2 computes tiles of 3×16; see Blocked.
 //
 //go:noescape
-func blocked3x16AVX2(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked3x16AVX2(call *blockedCall)
 
 // blocked2x16AVX2 computes tiles of 2×16; see Blocked.
 //
 //go:noescape
-func blocked2x16AVX2(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked2x16AVX2(call *blockedCall)
 
 // blocked1x16AVX2 computes tiles of 1×16; see Blocked.
 //
 //go:noescape
-func blocked1x16AVX2(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked1x16AVX2(call *blockedCall)
 
 // blocked6x16HalfAVX2 computes tiles of 6×16; see Blocked.
 //
 //go:noescape
-func blocked6x16HalfAVX2(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked6x16HalfAVX2(call *blockedHalfCall)
 
 // blocked5x16HalfAVX2 computes tiles of 5×16; see Blocked.
 //
 //go:noescape
-func blocked5x16HalfAVX2(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked5x16HalfAVX2(call *blockedHalfCall)
 
 // blocked4x16HalfAVX2 computes tiles of 4×16; see Blocked.
 //
 //go:noescape
-func blocked4x16HalfAVX2(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked4x16HalfAVX2(call *blockedHalfCall)
 
 // blocked3x16HalfAVX2 computes tiles of 3×16; see Blocked.
 //
 //go:noescape
-func blocked3x16HalfAVX2(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked3x16HalfAVX2(call *blockedHalfCall)
 
 // blocked2x16HalfAVX2 computes tiles of 2×16; see Blocked.
 //
 //go:noescape
-func blocked2x16HalfAVX2(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked2x16HalfAVX2(call *blockedHalfCall)
 
 // blocked1x16HalfAVX2 computes tiles of 1×16; see Blocked.
 //
 //go:noescape
-func blocked1x16HalfAVX2(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked1x16HalfAVX2(call *blockedHalfCall)
 
 // blocked7x64AVX512 computes tiles of 7×64; see Blocked.
 //
 //go:noescape
-func blocked7x64AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked7x64AVX512(call *blockedCall)
 
 // blocked6x64AVX512 computes tiles of 6×64; see Blocked.
 //
 //go:noescape
-func blocked6x64AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked6x64AVX512(call *blockedCall)
 
 // blocked5x64AVX512 computes tiles of 5×64; see Blocked.
 //
 //go:noescape
-func blocked5x64AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked5x64AVX512(call *blockedCall)
 
 // blocked4x64AVX512 computes tiles of 4×64; see Blocked.
 //
 //go:noescape
-func blocked4x64AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked4x64AVX512(call *blockedCall)
 
 // blocked3x64AVX512 computes tiles of 3×64; see Blocked.
 //
 //go:noescape
-func blocked3x64AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked3x64AVX512(call *blockedCall)
 
 // blocked2x64AVX512 computes tiles of 2×64; see Blocked.
 //
 //go:noescape
-func blocked2x64AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked2x64AVX512(call *blockedCall)
 
 // blocked1x64AVX512 computes tiles of 1×64; see Blocked.
 //
 //go:noescape
-func blocked1x64AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked1x64AVX512(call *blockedCall)
 
 // blocked6x64HalfAVX512 computes tiles of 6×64; see Blocked.
 //
 //go:noescape
-func blocked6x64HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked6x64HalfAVX512(call *blockedHalfCall)
 
 // blocked5x64HalfAVX512 computes tiles of 5×64; see Blocked.
 //
 //go:noescape
-func blocked5x64HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked5x64HalfAVX512(call *blockedHalfCall)
 
 // blocked4x64HalfAVX512 computes tiles of 4×64; see Blocked.
 //
 //go:noescape
-func blocked4x64HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked4x64HalfAVX512(call *blockedHalfCall)
 
 // blocked3x64HalfAVX512 computes tiles of 3×64; see Blocked.
 //
 //go:noescape
-func blocked3x64HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked3x64HalfAVX512(call *blockedHalfCall)
 
 // blocked2x64HalfAVX512 computes tiles of 2×64; see Blocked.
 //
 //go:noescape
-func blocked2x64HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked2x64HalfAVX512(call *blockedHalfCall)
 
 // blocked1x64HalfAVX512 computes tiles of 1×64; see Blocked.
 //
 //go:noescape
-func blocked1x64HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked1x64HalfAVX512(call *blockedHalfCall)
 
 // blocked7x48AVX512 computes tiles of 7×48; see Blocked.
 //
 //go:noescape
-func blocked7x48AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked7x48AVX512(call *blockedCall)
 
 // blocked6x48AVX512 computes tiles of 6×48; see Blocked.
 //
 //go:noescape
-func blocked6x48AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked6x48AVX512(call *blockedCall)
 
 // blocked5x48AVX512 computes tiles of 5×48; see Blocked.
 //
 //go:noescape
-func blocked5x48AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked5x48AVX512(call *blockedCall)
 
 // blocked4x48AVX512 computes tiles of 4×48; see Blocked.
 //
 //go:noescape
-func blocked4x48AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked4x48AVX512(call *blockedCall)
 
 // blocked3x48AVX512 computes tiles of 3×48; see Blocked.
 //
 //go:noescape
-func blocked3x48AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked3x48AVX512(call *blockedCall)
 
 // blocked2x48AVX512 computes tiles of 2×48; see Blocked.
 //
 //go:noescape
-func blocked2x48AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked2x48AVX512(call *blockedCall)
 
 // blocked1x48AVX512 computes tiles of 1×48; see Blocked.
 //
 //go:noescape
-func blocked1x48AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked1x48AVX512(call *blockedCall)
 
 // blocked6x48HalfAVX512 computes tiles of 6×48; see Blocked.
 //
 //go:noescape
-func blocked6x48HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked6x48HalfAVX512(call *blockedHalfCall)
 
 // blocked5x48HalfAVX512 computes tiles of 5×48; see Blocked.
 //
 //go:noescape
-func blocked5x48HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked5x48HalfAVX512(call *blockedHalfCall)
 
 // blocked4x48HalfAVX512 computes tiles of 4×48; see Blocked.
 //
 //go:noescape
-func blocked4x48HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked4x48HalfAVX512(call *blockedHalfCall)
 
 // blocked3x48HalfAVX512 computes tiles of 3×48; see Blocked.
 //
 //go:noescape
-func blocked3x48HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked3x48HalfAVX512(call *blockedHalfCall)
 
 // blocked2x48HalfAVX512 computes tiles of 2×48; see Blocked.
 //
 //go:noescape
-func blocked2x48HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked2x48HalfAVX512(call *blockedHalfCall)
 
 // blocked1x48HalfAVX512 computes tiles of 1×48; see Blocked.
 //
 //go:noescape
-func blocked1x48HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked1x48HalfAVX512(call *blockedHalfCall)
 
 // blocked7x32AVX512 computes tiles of 7×32; see Blocked.
 //
 //go:noescape
-func blocked7x32AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked7x32AVX512(call *blockedCall)
 
 // blocked6x32AVX512 computes tiles of 6×32; see Blocked.
 //
 //go:noescape
-func blocked6x32AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked6x32AVX512(call *blockedCall)
 
 // blocked5x32AVX512 computes tiles of 5×32; see Blocked.
 //
 //go:noescape
-func blocked5x32AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked5x32AVX512(call *blockedCall)
 
 // blocked4x32AVX512 computes tiles of 4×32; see Blocked.
 //
 //go:noescape
-func blocked4x32AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked4x32AVX512(call *blockedCall)
 
 // blocked3x32AVX512 computes tiles of 3×32; see Blocked.
 //
 //go:noescape
-func blocked3x32AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked3x32AVX512(call *blockedCall)
 
 // blocked2x32AVX512 computes tiles of 2×32; see Blocked.
 //
 //go:noescape
-func blocked2x32AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked2x32AVX512(call *blockedCall)
 
 // blocked1x32AVX512 computes tiles of 1×32; see Blocked.
 //
 //go:noescape
-func blocked1x32AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked1x32AVX512(call *blockedCall)
 
 // blocked6x32HalfAVX512 computes tiles of 6×32; see Blocked.
 //
 //go:noescape
-func blocked6x32HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked6x32HalfAVX512(call *blockedHalfCall)
 
 // blocked5x32HalfAVX512 computes tiles of 5×32; see Blocked.
 //
 //go:noescape
-func blocked5x32HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked5x32HalfAVX512(call *blockedHalfCall)
 
 // blocked4x32HalfAVX512 computes tiles of 4×32; see Blocked.
 //
 //go:noescape
-func blocked4x32HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked4x32HalfAVX512(call *blockedHalfCall)
 
 // blocked3x32HalfAVX512 computes tiles of 3×32; see Blocked.
 //
 //go:noescape
-func blocked3x32HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked3x32HalfAVX512(call *blockedHalfCall)
 
 // blocked2x32HalfAVX512 computes tiles of 2×32; see Blocked.
 //
 //go:noescape
-func blocked2x32HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked2x32HalfAVX512(call *blockedHalfCall)
 
 // blocked1x32HalfAVX512 computes tiles of 1×32; see Blocked.
 //
 //go:noescape
-func blocked1x32HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked1x32HalfAVX512(call *blockedHalfCall)
 
 // blocked7x16AVX512 computes tiles of 7×16; see Blocked.
 //
 //go:noescape
-func blocked7x16AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked7x16AVX512(call *blockedCall)
 
 // blocked6x16AVX512 computes tiles of 6×16; see Blocked.
 //
 //go:noescape
-func blocked6x16AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked6x16AVX512(call *blockedCall)
 
 // blocked5x16AVX512 computes tiles of 5×16; see Blocked.
 //
 //go:noescape
-func blocked5x16AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked5x16AVX512(call *blockedCall)
 
 // blocked4x16AVX512 computes tiles of 4×16; see Blocked.
 //
 //go:noescape
-func blocked4x16AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked4x16AVX512(call *blockedCall)
 
 // blocked3x16AVX512 computes tiles of 3×16; see Blocked.
 //
 //go:noescape
-func blocked3x16AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked3x16AVX512(call *blockedCall)
 
 // blocked2x16AVX512 computes tiles of 2×16; see Blocked.
 //
 //go:noescape
-func blocked2x16AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked2x16AVX512(call *blockedCall)
 
 // blocked1x16AVX512 computes tiles of 1×16; see Blocked.
 //
 //go:noescape
-func blocked1x16AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked1x16AVX512(call *blockedCall)
 
 // blocked6x16HalfAVX512 computes tiles of 6×16; see Blocked.
 //
 //go:noescape
-func blocked6x16HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked6x16HalfAVX512(call *blockedHalfCall)
 
 // blocked5x16HalfAVX512 computes tiles of 5×16; see Blocked.
 //
 //go:noescape
-func blocked5x16HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked5x16HalfAVX512(call *blockedHalfCall)
 
 // blocked4x16HalfAVX512 computes tiles of 4×16; see Blocked.
 //
 //go:noescape
-func blocked4x16HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked4x16HalfAVX512(call *blockedHalfCall)
 
 // blocked3x16HalfAVX512 computes tiles of 3×16; see Blocked.
 //
 //go:noescape
-func blocked3x16HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked3x16HalfAVX512(call *blockedHalfCall)
 
 // blocked2x16HalfAVX512 computes tiles of 2×16; see Blocked.
 //
 //go:noescape
-func blocked2x16HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked2x16HalfAVX512(call *blockedHalfCall)
 
 // blocked1x16HalfAVX512 computes tiles of 1×16; see Blocked.
 //
 //go:noescape
-func blocked1x16HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked1x16HalfAVX512(call *blockedHalfCall)

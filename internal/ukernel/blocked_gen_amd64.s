@@ -2,18 +2,19 @@
 
 //go:build !purego
 
-// func blocked6x16AVX2(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked6x16AVX2(call *blockedCall)
 // Requires: AVX, FMA3, MMX+
-TEXT ·blocked6x16AVX2(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked6x16AVX2(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -23,7 +24,7 @@ TEXT ·blocked6x16AVX2(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
 	VXORPS X2, X2, X2
@@ -172,18 +173,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked5x16AVX2(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked5x16AVX2(call *blockedCall)
 // Requires: AVX, FMA3, MMX+
-TEXT ·blocked5x16AVX2(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked5x16AVX2(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -193,7 +195,7 @@ TEXT ·blocked5x16AVX2(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
 	VXORPS X2, X2, X2
@@ -326,18 +328,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked4x16AVX2(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked4x16AVX2(call *blockedCall)
 // Requires: AVX, FMA3, MMX+
-TEXT ·blocked4x16AVX2(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked4x16AVX2(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -347,7 +350,7 @@ TEXT ·blocked4x16AVX2(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
 	VXORPS X2, X2, X2
@@ -463,18 +466,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked3x16AVX2(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked3x16AVX2(call *blockedCall)
 // Requires: AVX, FMA3, MMX+
-TEXT ·blocked3x16AVX2(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked3x16AVX2(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -484,7 +488,7 @@ TEXT ·blocked3x16AVX2(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
 	VXORPS X2, X2, X2
@@ -584,18 +588,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked2x16AVX2(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked2x16AVX2(call *blockedCall)
 // Requires: AVX, FMA3, MMX+
-TEXT ·blocked2x16AVX2(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked2x16AVX2(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -605,7 +610,7 @@ TEXT ·blocked2x16AVX2(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
 	VXORPS X2, X2, X2
@@ -689,18 +694,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked1x16AVX2(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked1x16AVX2(call *blockedCall)
 // Requires: AVX, FMA3, MMX+
-TEXT ·blocked1x16AVX2(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked1x16AVX2(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -710,7 +716,7 @@ TEXT ·blocked1x16AVX2(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
 
@@ -778,15 +784,16 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked6x16HalfAVX2(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked6x16HalfAVX2(call *blockedHalfCall)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·blocked6x16HalfAVX2(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked6x16HalfAVX2(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
@@ -917,15 +924,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked5x16HalfAVX2(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked5x16HalfAVX2(call *blockedHalfCall)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·blocked5x16HalfAVX2(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked5x16HalfAVX2(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
@@ -1040,15 +1048,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked4x16HalfAVX2(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked4x16HalfAVX2(call *blockedHalfCall)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·blocked4x16HalfAVX2(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked4x16HalfAVX2(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
@@ -1147,15 +1156,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked3x16HalfAVX2(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked3x16HalfAVX2(call *blockedHalfCall)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·blocked3x16HalfAVX2(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked3x16HalfAVX2(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
@@ -1238,15 +1248,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked2x16HalfAVX2(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked2x16HalfAVX2(call *blockedHalfCall)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·blocked2x16HalfAVX2(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked2x16HalfAVX2(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
@@ -1313,15 +1324,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked1x16HalfAVX2(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked1x16HalfAVX2(call *blockedHalfCall)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·blocked1x16HalfAVX2(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked1x16HalfAVX2(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VXORPS X0, X0, X0
 	VXORPS X1, X1, X1
@@ -1372,18 +1384,19 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked7x64AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked7x64AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked7x64AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked7x64AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -1393,7 +1406,7 @@ TEXT ·blocked7x64AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1652,18 +1665,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked6x64AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked6x64AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked6x64AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked6x64AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -1673,7 +1687,7 @@ TEXT ·blocked6x64AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1908,18 +1922,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked5x64AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked5x64AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked5x64AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked5x64AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -1929,7 +1944,7 @@ TEXT ·blocked5x64AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2136,18 +2151,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked4x64AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked4x64AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked4x64AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked4x64AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -2157,7 +2173,7 @@ TEXT ·blocked4x64AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2335,18 +2351,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked3x64AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked3x64AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked3x64AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked3x64AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -2356,7 +2373,7 @@ TEXT ·blocked3x64AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2506,18 +2523,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked2x64AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked2x64AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked2x64AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked2x64AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -2527,7 +2545,7 @@ TEXT ·blocked2x64AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2649,18 +2667,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked1x64AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked1x64AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked1x64AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked1x64AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -2670,7 +2689,7 @@ TEXT ·blocked1x64AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2764,15 +2783,16 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked6x64HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked6x64HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked6x64HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked6x64HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -2986,15 +3006,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked5x64HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked5x64HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked5x64HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked5x64HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -3180,15 +3201,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked4x64HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked4x64HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked4x64HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked4x64HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -3346,15 +3368,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked3x64HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked3x64HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked3x64HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked3x64HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -3484,15 +3507,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked2x64HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked2x64HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked2x64HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked2x64HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -3594,15 +3618,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked1x64HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked1x64HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked1x64HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked1x64HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -3676,18 +3701,19 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked7x48AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked7x48AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked7x48AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked7x48AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -3697,7 +3723,7 @@ TEXT ·blocked7x48AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3912,18 +3938,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked6x48AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked6x48AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked6x48AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked6x48AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -3933,7 +3960,7 @@ TEXT ·blocked6x48AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4126,18 +4153,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked5x48AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked5x48AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked5x48AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked5x48AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -4147,7 +4175,7 @@ TEXT ·blocked5x48AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4318,18 +4346,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked4x48AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked4x48AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked4x48AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked4x48AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -4339,7 +4368,7 @@ TEXT ·blocked4x48AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4487,18 +4516,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked3x48AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked3x48AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked3x48AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked3x48AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -4508,7 +4538,7 @@ TEXT ·blocked3x48AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4634,18 +4664,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked2x48AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked2x48AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked2x48AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked2x48AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -4655,7 +4686,7 @@ TEXT ·blocked2x48AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4759,18 +4790,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked1x48AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked1x48AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked1x48AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked1x48AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -4780,7 +4812,7 @@ TEXT ·blocked1x48AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4862,15 +4894,16 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked6x48HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked6x48HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked6x48HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked6x48HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -5043,15 +5076,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked5x48HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked5x48HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked5x48HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked5x48HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -5202,15 +5236,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked4x48HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked4x48HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked4x48HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked4x48HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -5339,15 +5374,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked3x48HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked3x48HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked3x48HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked3x48HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -5454,15 +5490,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked2x48HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked2x48HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked2x48HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked2x48HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -5547,15 +5584,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked1x48HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked1x48HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked1x48HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked1x48HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -5618,18 +5656,19 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked7x32AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked7x32AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked7x32AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked7x32AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -5639,7 +5678,7 @@ TEXT ·blocked7x32AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5806,18 +5845,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked6x32AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked6x32AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked6x32AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked6x32AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -5827,7 +5867,7 @@ TEXT ·blocked6x32AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5978,18 +6018,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked5x32AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked5x32AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked5x32AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked5x32AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -5999,7 +6040,7 @@ TEXT ·blocked5x32AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6134,18 +6175,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked4x32AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked4x32AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked4x32AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked4x32AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -6155,7 +6197,7 @@ TEXT ·blocked4x32AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6273,18 +6315,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked3x32AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked3x32AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked3x32AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked3x32AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -6294,7 +6337,7 @@ TEXT ·blocked3x32AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6396,18 +6439,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked2x32AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked2x32AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked2x32AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked2x32AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -6417,7 +6461,7 @@ TEXT ·blocked2x32AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6503,18 +6547,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked1x32AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked1x32AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked1x32AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked1x32AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -6524,7 +6569,7 @@ TEXT ·blocked1x32AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
@@ -6594,15 +6639,16 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked6x32HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked6x32HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked6x32HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked6x32HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -6734,15 +6780,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked5x32HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked5x32HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked5x32HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked5x32HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -6858,15 +6905,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked4x32HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked4x32HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked4x32HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked4x32HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -6966,15 +7014,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked3x32HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked3x32HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked3x32HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked3x32HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -7058,15 +7107,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked2x32HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked2x32HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked2x32HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked2x32HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -7134,15 +7184,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked1x32HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked1x32HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked1x32HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked1x32HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -7194,18 +7245,19 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked7x16AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked7x16AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked7x16AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked7x16AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -7215,7 +7267,7 @@ TEXT ·blocked7x16AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7334,18 +7386,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked6x16AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked6x16AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked6x16AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked6x16AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -7355,7 +7408,7 @@ TEXT ·blocked6x16AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7464,18 +7517,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked5x16AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked5x16AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked5x16AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked5x16AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -7485,7 +7539,7 @@ TEXT ·blocked5x16AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7584,18 +7638,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked4x16AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked4x16AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked4x16AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked4x16AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -7605,7 +7660,7 @@ TEXT ·blocked4x16AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7693,18 +7748,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked3x16AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked3x16AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked3x16AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked3x16AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -7714,7 +7770,7 @@ TEXT ·blocked3x16AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7792,18 +7848,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked2x16AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked2x16AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked2x16AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked2x16AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -7813,7 +7870,7 @@ TEXT ·blocked2x16AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
@@ -7881,18 +7938,19 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked1x16AVX512(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+// func blocked1x16AVX512(call *blockedCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked1x16AVX512(SB), $0-64
-	MOVQ blocks+8(FP), CX
-	MOVQ a+16(FP), SI
-	MOVQ aBlock+24(FP), DX
-	MOVQ b+40(FP), DI
-	MOVQ c+48(FP), BX
-	MOVQ nextB+56(FP), R8
+TEXT ·blocked1x16AVX512(SB), $0-8
+	MOVQ call+0(FP), R15
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), SI
+	MOVQ 24(R15), DX
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), BX
+	MOVQ 56(R15), R8
 	SHLQ $0x02, DX
-	MOVQ tiles+0(FP), R10
-	MOVQ aTile+32(FP), R11
+	MOVQ (R15), R10
+	MOVQ 32(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
@@ -7902,7 +7960,7 @@ TEXT ·blocked1x16AVX512(SB), $0-64
 	ADDQ   R8, R12
 
 tile:
-	MOVQ   blocks+8(FP), CX
+	MOVQ   8(R15), CX
 	VPXORD Z0, Z0, Z0
 
 block:
@@ -7960,15 +8018,16 @@ more:
 	VZEROUPPER
 	RET
 
-// func blocked6x16HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked6x16HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked6x16HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked6x16HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -8059,15 +8118,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked5x16HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked5x16HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked5x16HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked5x16HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -8148,15 +8208,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked4x16HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked4x16HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked4x16HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked4x16HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -8227,15 +8288,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked3x16HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked3x16HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked3x16HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked3x16HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -8296,15 +8358,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked2x16HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked2x16HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked2x16HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked2x16HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -8355,15 +8418,16 @@ quarter:
 	VZEROUPPER
 	RET
 
-// func blocked1x16HalfAVX512(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+// func blocked1x16HalfAVX512(call *blockedHalfCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·blocked1x16HalfAVX512(SB), $0-48
-	MOVQ   blocks+0(FP), CX
-	MOVQ   a+8(FP), SI
-	MOVQ   aBlock+16(FP), DX
-	MOVQ   b+24(FP), DI
-	MOVQ   c+32(FP), BX
-	MOVQ   nextB+40(FP), R8
+TEXT ·blocked1x16HalfAVX512(SB), $0-8
+	MOVQ   call+0(FP), R15
+	MOVQ   (R15), CX
+	MOVQ   8(R15), SI
+	MOVQ   16(R15), DX
+	MOVQ   24(R15), DI
+	MOVQ   32(R15), BX
+	MOVQ   40(R15), R8
 	SHLQ   $0x02, DX
 	VPXORD Z0, Z0, Z0
 

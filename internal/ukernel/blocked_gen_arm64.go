@@ -7,54 +7,54 @@ package ukernel
 // blocked6x16NEON computes tiles of 6×16; see Blocked.
 //
 //go:noescape
-func blocked6x16NEON(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked6x16NEON(call *blockedCall)
 
 // blocked5x16NEON computes tiles of 5×16; see Blocked.
 //
 //go:noescape
-func blocked5x16NEON(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked5x16NEON(call *blockedCall)
 
 // blocked4x16NEON computes tiles of 4×16; see Blocked.
 //
 //go:noescape
-func blocked4x16NEON(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked4x16NEON(call *blockedCall)
 
 // blocked3x16NEON computes tiles of 3×16; see Blocked.
 //
 //go:noescape
-func blocked3x16NEON(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked3x16NEON(call *blockedCall)
 
 // blocked2x16NEON computes tiles of 2×16; see Blocked.
 //
 //go:noescape
-func blocked2x16NEON(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked2x16NEON(call *blockedCall)
 
 // blocked1x16NEON computes tiles of 1×16; see Blocked.
 //
 //go:noescape
-func blocked1x16NEON(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
+func blocked1x16NEON(call *blockedCall)
 
 // blocked5x16HalfNEON computes tiles of 5×16; see Blocked.
 //
 //go:noescape
-func blocked5x16HalfNEON(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked5x16HalfNEON(call *blockedHalfCall)
 
 // blocked4x16HalfNEON computes tiles of 4×16; see Blocked.
 //
 //go:noescape
-func blocked4x16HalfNEON(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked4x16HalfNEON(call *blockedHalfCall)
 
 // blocked3x16HalfNEON computes tiles of 3×16; see Blocked.
 //
 //go:noescape
-func blocked3x16HalfNEON(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked3x16HalfNEON(call *blockedHalfCall)
 
 // blocked2x16HalfNEON computes tiles of 2×16; see Blocked.
 //
 //go:noescape
-func blocked2x16HalfNEON(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked2x16HalfNEON(call *blockedHalfCall)
 
 // blocked1x16HalfNEON computes tiles of 1×16; see Blocked.
 //
 //go:noescape
-func blocked1x16HalfNEON(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
+func blocked1x16HalfNEON(call *blockedHalfCall)

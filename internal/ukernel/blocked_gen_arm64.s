@@ -2,18 +2,19 @@
 
 //go:build !purego
 
-// func blocked6x16NEON(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
-TEXT ·blocked6x16NEON(SB), $0-64
-	MOVD blocks+8(FP), R0
-	MOVD a+16(FP), R1
-	MOVD aBlock+24(FP), R2
-	MOVD b+40(FP), R3
-	MOVD c+48(FP), R4
-	MOVD nextB+56(FP), R5
+// func blocked6x16NEON(call *blockedCall)
+TEXT ·blocked6x16NEON(SB), $0-8
+	MOVD call+0(FP), R12
+	MOVD 8(R12), R0
+	MOVD 16(R12), R1
+	MOVD 24(R12), R2
+	MOVD 40(R12), R3
+	MOVD 48(R12), R4
+	MOVD 56(R12), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
-	MOVD tiles+0(FP), R7
-	MOVD aTile+32(FP), R8
+	MOVD (R12), R7
+	MOVD 32(R12), R8
 	LSL  $2, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
@@ -22,7 +23,7 @@ TEXT ·blocked6x16NEON(SB), $0-64
 	ADD R0<<10, R5, R9
 
 tile:
-	MOVD  blocks+8(FP), R0
+	MOVD  8(R12), R0
 	VMOVI $0, V0.B16
 	VMOVI $0, V1.B16
 	VMOVI $0, V2.B16
@@ -209,18 +210,19 @@ more:
 	BNE  tile
 	RET
 
-// func blocked5x16NEON(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
-TEXT ·blocked5x16NEON(SB), $0-64
-	MOVD blocks+8(FP), R0
-	MOVD a+16(FP), R1
-	MOVD aBlock+24(FP), R2
-	MOVD b+40(FP), R3
-	MOVD c+48(FP), R4
-	MOVD nextB+56(FP), R5
+// func blocked5x16NEON(call *blockedCall)
+TEXT ·blocked5x16NEON(SB), $0-8
+	MOVD call+0(FP), R12
+	MOVD 8(R12), R0
+	MOVD 16(R12), R1
+	MOVD 24(R12), R2
+	MOVD 40(R12), R3
+	MOVD 48(R12), R4
+	MOVD 56(R12), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
-	MOVD tiles+0(FP), R7
-	MOVD aTile+32(FP), R8
+	MOVD (R12), R7
+	MOVD 32(R12), R8
 	LSL  $2, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
@@ -229,7 +231,7 @@ TEXT ·blocked5x16NEON(SB), $0-64
 	ADD R0<<10, R5, R9
 
 tile:
-	MOVD  blocks+8(FP), R0
+	MOVD  8(R12), R0
 	VMOVI $0, V0.B16
 	VMOVI $0, V1.B16
 	VMOVI $0, V2.B16
@@ -393,18 +395,19 @@ more:
 	BNE  tile
 	RET
 
-// func blocked4x16NEON(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
-TEXT ·blocked4x16NEON(SB), $0-64
-	MOVD blocks+8(FP), R0
-	MOVD a+16(FP), R1
-	MOVD aBlock+24(FP), R2
-	MOVD b+40(FP), R3
-	MOVD c+48(FP), R4
-	MOVD nextB+56(FP), R5
+// func blocked4x16NEON(call *blockedCall)
+TEXT ·blocked4x16NEON(SB), $0-8
+	MOVD call+0(FP), R12
+	MOVD 8(R12), R0
+	MOVD 16(R12), R1
+	MOVD 24(R12), R2
+	MOVD 40(R12), R3
+	MOVD 48(R12), R4
+	MOVD 56(R12), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
-	MOVD tiles+0(FP), R7
-	MOVD aTile+32(FP), R8
+	MOVD (R12), R7
+	MOVD 32(R12), R8
 	LSL  $2, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
@@ -413,7 +416,7 @@ TEXT ·blocked4x16NEON(SB), $0-64
 	ADD R0<<10, R5, R9
 
 tile:
-	MOVD  blocks+8(FP), R0
+	MOVD  8(R12), R0
 	VMOVI $0, V0.B16
 	VMOVI $0, V1.B16
 	VMOVI $0, V2.B16
@@ -554,18 +557,19 @@ more:
 	BNE  tile
 	RET
 
-// func blocked3x16NEON(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
-TEXT ·blocked3x16NEON(SB), $0-64
-	MOVD blocks+8(FP), R0
-	MOVD a+16(FP), R1
-	MOVD aBlock+24(FP), R2
-	MOVD b+40(FP), R3
-	MOVD c+48(FP), R4
-	MOVD nextB+56(FP), R5
+// func blocked3x16NEON(call *blockedCall)
+TEXT ·blocked3x16NEON(SB), $0-8
+	MOVD call+0(FP), R12
+	MOVD 8(R12), R0
+	MOVD 16(R12), R1
+	MOVD 24(R12), R2
+	MOVD 40(R12), R3
+	MOVD 48(R12), R4
+	MOVD 56(R12), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
-	MOVD tiles+0(FP), R7
-	MOVD aTile+32(FP), R8
+	MOVD (R12), R7
+	MOVD 32(R12), R8
 	LSL  $2, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
@@ -574,7 +578,7 @@ TEXT ·blocked3x16NEON(SB), $0-64
 	ADD R0<<10, R5, R9
 
 tile:
-	MOVD  blocks+8(FP), R0
+	MOVD  8(R12), R0
 	VMOVI $0, V0.B16
 	VMOVI $0, V1.B16
 	VMOVI $0, V2.B16
@@ -692,18 +696,19 @@ more:
 	BNE  tile
 	RET
 
-// func blocked2x16NEON(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
-TEXT ·blocked2x16NEON(SB), $0-64
-	MOVD blocks+8(FP), R0
-	MOVD a+16(FP), R1
-	MOVD aBlock+24(FP), R2
-	MOVD b+40(FP), R3
-	MOVD c+48(FP), R4
-	MOVD nextB+56(FP), R5
+// func blocked2x16NEON(call *blockedCall)
+TEXT ·blocked2x16NEON(SB), $0-8
+	MOVD call+0(FP), R12
+	MOVD 8(R12), R0
+	MOVD 16(R12), R1
+	MOVD 24(R12), R2
+	MOVD 40(R12), R3
+	MOVD 48(R12), R4
+	MOVD 56(R12), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
-	MOVD tiles+0(FP), R7
-	MOVD aTile+32(FP), R8
+	MOVD (R12), R7
+	MOVD 32(R12), R8
 	LSL  $2, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
@@ -712,7 +717,7 @@ TEXT ·blocked2x16NEON(SB), $0-64
 	ADD R0<<10, R5, R9
 
 tile:
-	MOVD  blocks+8(FP), R0
+	MOVD  8(R12), R0
 	VMOVI $0, V0.B16
 	VMOVI $0, V1.B16
 	VMOVI $0, V2.B16
@@ -807,18 +812,19 @@ more:
 	BNE  tile
 	RET
 
-// func blocked1x16NEON(tiles int, blocks int, a *float32, aBlock int, aTile int, b *float32, c *float32, nextB *float32)
-TEXT ·blocked1x16NEON(SB), $0-64
-	MOVD blocks+8(FP), R0
-	MOVD a+16(FP), R1
-	MOVD aBlock+24(FP), R2
-	MOVD b+40(FP), R3
-	MOVD c+48(FP), R4
-	MOVD nextB+56(FP), R5
+// func blocked1x16NEON(call *blockedCall)
+TEXT ·blocked1x16NEON(SB), $0-8
+	MOVD call+0(FP), R12
+	MOVD 8(R12), R0
+	MOVD 16(R12), R1
+	MOVD 24(R12), R2
+	MOVD 40(R12), R3
+	MOVD 48(R12), R4
+	MOVD 56(R12), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
-	MOVD tiles+0(FP), R7
-	MOVD aTile+32(FP), R8
+	MOVD (R12), R7
+	MOVD 32(R12), R8
 	LSL  $2, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
@@ -827,7 +833,7 @@ TEXT ·blocked1x16NEON(SB), $0-64
 	ADD R0<<10, R5, R9
 
 tile:
-	MOVD  blocks+8(FP), R0
+	MOVD  8(R12), R0
 	VMOVI $0, V0.B16
 	VMOVI $0, V1.B16
 	VMOVI $0, V2.B16
@@ -899,14 +905,15 @@ more:
 	BNE  tile
 	RET
 
-// func blocked5x16HalfNEON(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
-TEXT ·blocked5x16HalfNEON(SB), $0-48
-	MOVD  blocks+0(FP), R0
-	MOVD  a+8(FP), R1
-	MOVD  aBlock+16(FP), R2
-	MOVD  b+24(FP), R3
-	MOVD  c+32(FP), R4
-	MOVD  nextB+40(FP), R5
+// func blocked5x16HalfNEON(call *blockedHalfCall)
+TEXT ·blocked5x16HalfNEON(SB), $0-8
+	MOVD  call+0(FP), R12
+	MOVD  (R12), R0
+	MOVD  8(R12), R1
+	MOVD  16(R12), R2
+	MOVD  24(R12), R3
+	MOVD  32(R12), R4
+	MOVD  40(R12), R5
 	LSL   $2, R2, R2
 	SUB   $64, R2, R2
 	VMOVI $0, V0.B16
@@ -1073,14 +1080,15 @@ quarter:
 	FSTPQ (F18, F19), 288(R4)
 	RET
 
-// func blocked4x16HalfNEON(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
-TEXT ·blocked4x16HalfNEON(SB), $0-48
-	MOVD  blocks+0(FP), R0
-	MOVD  a+8(FP), R1
-	MOVD  aBlock+16(FP), R2
-	MOVD  b+24(FP), R3
-	MOVD  c+32(FP), R4
-	MOVD  nextB+40(FP), R5
+// func blocked4x16HalfNEON(call *blockedHalfCall)
+TEXT ·blocked4x16HalfNEON(SB), $0-8
+	MOVD  call+0(FP), R12
+	MOVD  (R12), R0
+	MOVD  8(R12), R1
+	MOVD  16(R12), R2
+	MOVD  24(R12), R3
+	MOVD  32(R12), R4
+	MOVD  40(R12), R5
 	LSL   $2, R2, R2
 	SUB   $64, R2, R2
 	VMOVI $0, V0.B16
@@ -1224,14 +1232,15 @@ quarter:
 	FSTPQ (F14, F15), 224(R4)
 	RET
 
-// func blocked3x16HalfNEON(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
-TEXT ·blocked3x16HalfNEON(SB), $0-48
-	MOVD  blocks+0(FP), R0
-	MOVD  a+8(FP), R1
-	MOVD  aBlock+16(FP), R2
-	MOVD  b+24(FP), R3
-	MOVD  c+32(FP), R4
-	MOVD  nextB+40(FP), R5
+// func blocked3x16HalfNEON(call *blockedHalfCall)
+TEXT ·blocked3x16HalfNEON(SB), $0-8
+	MOVD  call+0(FP), R12
+	MOVD  (R12), R0
+	MOVD  8(R12), R1
+	MOVD  16(R12), R2
+	MOVD  24(R12), R3
+	MOVD  32(R12), R4
+	MOVD  40(R12), R5
 	LSL   $2, R2, R2
 	SUB   $64, R2, R2
 	VMOVI $0, V0.B16
@@ -1352,14 +1361,15 @@ quarter:
 	FSTPQ (F10, F11), 160(R4)
 	RET
 
-// func blocked2x16HalfNEON(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
-TEXT ·blocked2x16HalfNEON(SB), $0-48
-	MOVD  blocks+0(FP), R0
-	MOVD  a+8(FP), R1
-	MOVD  aBlock+16(FP), R2
-	MOVD  b+24(FP), R3
-	MOVD  c+32(FP), R4
-	MOVD  nextB+40(FP), R5
+// func blocked2x16HalfNEON(call *blockedHalfCall)
+TEXT ·blocked2x16HalfNEON(SB), $0-8
+	MOVD  call+0(FP), R12
+	MOVD  (R12), R0
+	MOVD  8(R12), R1
+	MOVD  16(R12), R2
+	MOVD  24(R12), R3
+	MOVD  32(R12), R4
+	MOVD  40(R12), R5
 	LSL   $2, R2, R2
 	SUB   $64, R2, R2
 	VMOVI $0, V0.B16
@@ -1457,14 +1467,15 @@ quarter:
 	FSTPQ (F6, F7), 96(R4)
 	RET
 
-// func blocked1x16HalfNEON(blocks int, a *float32, aBlock int, b *uint16, c *float32, nextB *uint16)
-TEXT ·blocked1x16HalfNEON(SB), $0-48
-	MOVD  blocks+0(FP), R0
-	MOVD  a+8(FP), R1
-	MOVD  aBlock+16(FP), R2
-	MOVD  b+24(FP), R3
-	MOVD  c+32(FP), R4
-	MOVD  nextB+40(FP), R5
+// func blocked1x16HalfNEON(call *blockedHalfCall)
+TEXT ·blocked1x16HalfNEON(SB), $0-8
+	MOVD  call+0(FP), R12
+	MOVD  (R12), R0
+	MOVD  8(R12), R1
+	MOVD  16(R12), R2
+	MOVD  24(R12), R3
+	MOVD  32(R12), R4
+	MOVD  40(R12), R5
 	LSL   $2, R2, R2
 	SUB   $64, R2, R2
 	VMOVI $0, V0.B16

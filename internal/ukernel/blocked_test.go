@@ -192,9 +192,9 @@ func TestCallsAreShort(t *testing.T) {
 	wide := slices.Clone(best.funcs[best.NR/16-1])
 	counted.funcs[best.NR/16-1] = wide
 	real := wide[mr-1]
-	wide[mr-1] = func(tiles, blocks int, a *float32, aBlock, aTile int, b, c, next *float32) {
-		calls = append(calls, tiles)
-		real(tiles, blocks, a, aBlock, aTile, b, c, next)
+	wide[mr-1] = func(call *blockedCall) {
+		calls = append(calls, call.tiles)
+		real(call)
 	}
 	got, want := make([]float32, tiles*mr*best.NR), make([]float32, tiles*mr*best.NR)
 	counted.Run(tiles, mr, best.NR, &BlockedArgs{Blocks: blocks, A: a, ABlock: aBlock, ATile: aTile, B: b, C: got, NextB: b})
@@ -249,7 +249,7 @@ func FuzzBlockedHalf(f *testing.F) {
 }
 
 func BenchmarkBlocked(b *testing.B) {
-	for _, c := range []int{64, 256, 512} {
+	for _, c := range []int{16, 64, 256, 512} {
 		for i := range BlockedKernels {
 			k := &BlockedKernels[i]
 			if !cpu.Has(k.ISA) {

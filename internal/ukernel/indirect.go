@@ -40,29 +40,6 @@ type IndirectArgs struct {
 	PrefetchA  int    // how far from its own A lies what each tile fetches; 0: nothing
 }
 
-// Mode is a set of bits that say how a tile of C begins and ends.
-type Mode int
-
-const (
-	// ModeReLU sets C to the maximum of the result and 0. NaN stays NaN.
-	ModeReLU Mode = 1
-	// ModeFromC starts the sum from C instead of Bias: the chain of multiply-adds
-	// goes on. The kernel waits for C at its beginning.
-	ModeFromC Mode = 2
-	// ModeAddC adds C to the sum at the end, in one addition. C is fetched meanwhile.
-	ModeAddC Mode = 4
-	// modeContiguous is IndirectArgs.Contiguous where nothing of B is prefetched.
-	modeContiguous Mode = 8
-)
-
-// An indirectFunc computes tiles, one after the other, whose rows and columns are the
-// function's own. From tile to tile a, b and c move by nextA, nextB and nextC. While
-// it computes it fetches the bytes prefetchB behind each row of b to the second-level
-// cache and, on amd64, those prefetchA behind a. ldb, prefetchB and prefetchA are in
-// bytes, all else in elements. tiles and k must be positive: the loops test at their
-// end.
-type indirectFunc func(tiles, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias, c *float32, ldc, cBlock, mode, nextA, nextB, nextC, prefetchB, prefetchA int)
-
 // BestIndirect returns the kernel that this process prefers.
 func BestIndirect() *Indirect {
 	for i := range IndirectKernels {
@@ -120,48 +97,38 @@ func (kern *Indirect) NRFor(mr int) int {
 	return 0
 }
 
-// ldb returns the distance of the rows of B.
-func (o *IndirectArgs) ldb(nr int) int {
-	if o.LDB == 0 {
-		return nr
-	}
-	return o.LDB
-}
-
 // RunM computes m rows by nr columns, where nr is a multiple of 16 up to NR, or up to
 // NRFor(m): the loop over m of BLIS's macro-kernel. Whole tiles of MR rows come first,
 // and what remains in two even ones, since a small tile runs below the peak.
 func (kern *Indirect) RunM(m, nr int, o *IndirectArgs) {
-	// The bounds of everything that the kernel touches.
-	k := len(o.Offsets)
-	_ = o.A[o.Offsets[k-1]+(m-1)*o.AStep]
-	_ = o.B[(k-1)*o.ldb(nr)+nr-1]
-	_ = o.C[(nr/16-1)*o.CBlock+(m-1)*o.LDC+15]
-	if o.Mode&ModeFromC == 0 {
-		_ = o.Bias[nr-1]
-	}
+	var call indirectCall
+	call.set(o, m, nr, nr)
+	call.nextA, call.nextC = kern.MR*o.AStep, kern.MR*o.LDC
 	// A call cannot be interrupted, so many tiles take several.
-	most := max(1, indirectMACs/(k*kern.MR*nr))
+	most := max(1, indirectMACs/(call.k*kern.MR*nr))
 	tiles, rest := m/kern.MR, m%kern.MR
 	if tiles > 0 && rest > 0 { // two even tiles
 		tiles, rest = tiles-1, rest+kern.MR
 	}
 	prefetch := o.PrefetchB
-	for t := 0; t < tiles; {
-		i, n := t*kern.MR, min(most, tiles-t)
+	for t := 0; t < tiles; t += call.tiles {
+		call.tiles = min(most, tiles-t)
 		if prefetch != [3]int{} {
-			n = 1 // the next tile fetches something else
+			call.tiles = 1 // the next tile fetches something else
 		}
-		kern.call(n, kern.MR, nr, o, i*o.AStep, 0, i*o.LDC, kern.MR*o.AStep, 0, kern.MR*o.LDC, prefetch[0], o.PrefetchA)
-		t += n
+		call.at(o, t*kern.MR, 0, prefetch[0])
+		kern.funcs[nr/16-1][kern.MR-1](noescape(&call))
 		prefetch = [3]int{prefetch[1], prefetch[2]}
 	}
+	call.tiles = 1
 	for rest > 0 {
-		i, mr := m-rest, rest
+		mr := rest
 		if rest > kern.MR {
 			mr = (rest + 1) / 2
 		}
-		kern.call(1, mr, nr, o, i*o.AStep, 0, i*o.LDC, 0, 0, 0, prefetch[0], o.PrefetchA)
+		call.nextA, call.nextC = 0, 0
+		call.at(o, m-rest, 0, prefetch[0])
+		kern.funcs[nr/16-1][mr-1](noescape(&call))
 		rest -= mr
 		prefetch = [3]int{prefetch[1], prefetch[2]}
 	}
@@ -172,27 +139,42 @@ func (kern *Indirect) RunM(m, nr int, o *IndirectArgs) {
 // least as long as all panels, and LDC likewise. CBlock is 16, and Bias the same for
 // all panels.
 func (kern *Indirect) RunN(panels, mr, nr int, o *IndirectArgs) {
-	k := len(o.Offsets)
-	_ = o.A[o.Offsets[k-1]+(mr-1)*o.AStep]
-	_ = o.B[(k-1)*o.LDB+panels*nr-1]
-	_ = o.C[(mr-1)*o.LDC+panels*nr-1]
-	if o.Mode&ModeFromC == 0 {
-		_ = o.Bias[nr-1]
-	}
-	most := max(1, indirectMACs/(k*mr*nr))
+	var call indirectCall
+	call.set(o, mr, panels*nr, nr)
+	call.nextB, call.nextC = nr, nr
+	most := max(1, indirectMACs/(call.k*mr*nr))
 	for p := 0; p < panels; p += most {
-		kern.call(min(most, panels-p), mr, nr, o, 0, p*nr, p*nr, 0, nr, nr, o.PrefetchB[0], o.PrefetchA)
+		call.tiles = min(most, panels-p)
+		call.at(o, 0, p*nr, o.PrefetchB[0])
+		kern.funcs[nr/16-1][mr-1](noescape(&call))
 	}
 }
 
-// call computes tiles from elements a, b and c of the operands on.
-func (kern *Indirect) call(tiles, mr, nr int, o *IndirectArgs, a, b, c, nextA, nextB, nextC, prefetchB, prefetchA int) {
-	mode := o.Mode
-	if o.Contiguous && prefetchB == 0 {
-		mode |= modeContiguous
+// set sets what all calls for m rows and n columns have in common, and checks the bounds
+// of everything that they touch.
+func (call *indirectCall) set(o *IndirectArgs, m, n, nr int) {
+	k, ldb := len(o.Offsets), o.LDB
+	if ldb == 0 {
+		ldb = nr
 	}
-	kern.funcs[nr/16-1][mr-1](tiles, len(o.Offsets), &o.Offsets[0], &o.A[a], o.AStep, &o.B[b], 4*o.ldb(nr),
-		unsafe.SliceData(o.Bias), &o.C[c], o.LDC, o.CBlock, int(mode), nextA, nextB, nextC, 4*prefetchB, 4*prefetchA)
+	_ = o.A[o.Offsets[k-1]+(m-1)*o.AStep]
+	_ = o.B[(k-1)*ldb+n-1]
+	_ = o.C[(n/16-1)*o.CBlock+(m-1)*o.LDC+15]
+	if o.Mode&ModeFromC == 0 {
+		_ = o.Bias[nr-1]
+	}
+	call.k, call.offsets = k, &o.Offsets[0]
+	call.aStep, call.ldb, call.bias = o.AStep, 4*ldb, unsafe.SliceData(o.Bias)
+	call.ldc, call.cBlock, call.prefetchA = o.LDC, o.CBlock, 4*o.PrefetchA
+}
+
+// at sets where tiles begin, in row i and column j of C, and what they fetch of B.
+func (call *indirectCall) at(o *IndirectArgs, i, j, prefetchB int) {
+	call.a, call.b, call.c = &o.A[i*o.AStep], &o.B[j], &o.C[i*o.LDC+j]
+	call.mode, call.prefetchB = int(o.Mode), 4*prefetchB
+	if o.Contiguous && prefetchB == 0 {
+		call.mode |= int(modeContiguous)
+	}
 }
 
 // indirectMACs bounds the multiply-adds of one call: 60 µs at 70 GFLOP/s.

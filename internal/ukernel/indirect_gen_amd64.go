@@ -7,229 +7,229 @@ package ukernel
 // indirect2x48AVX2 computes tiles of 2×48; see indirectFunc.
 //
 //go:noescape
-func indirect2x48AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect2x48AVX2(call *indirectCall)
 
 // indirect1x48AVX2 computes tiles of 1×48; see indirectFunc.
 //
 //go:noescape
-func indirect1x48AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect1x48AVX2(call *indirectCall)
 
 // indirect3x32AVX2 computes tiles of 3×32; see indirectFunc.
 //
 //go:noescape
-func indirect3x32AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect3x32AVX2(call *indirectCall)
 
 // indirect2x32AVX2 computes tiles of 2×32; see indirectFunc.
 //
 //go:noescape
-func indirect2x32AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect2x32AVX2(call *indirectCall)
 
 // indirect1x32AVX2 computes tiles of 1×32; see indirectFunc.
 //
 //go:noescape
-func indirect1x32AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect1x32AVX2(call *indirectCall)
 
 // indirect6x16AVX2 computes tiles of 6×16; see indirectFunc.
 //
 //go:noescape
-func indirect6x16AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect6x16AVX2(call *indirectCall)
 
 // indirect5x16AVX2 computes tiles of 5×16; see indirectFunc.
 //
 //go:noescape
-func indirect5x16AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect5x16AVX2(call *indirectCall)
 
 // indirect4x16AVX2 computes tiles of 4×16; see indirectFunc.
 //
 //go:noescape
-func indirect4x16AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect4x16AVX2(call *indirectCall)
 
 // indirect3x16AVX2 computes tiles of 3×16; see indirectFunc.
 //
 //go:noescape
-func indirect3x16AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect3x16AVX2(call *indirectCall)
 
 // indirect2x16AVX2 computes tiles of 2×16; see indirectFunc.
 //
 //go:noescape
-func indirect2x16AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect2x16AVX2(call *indirectCall)
 
 // indirect1x16AVX2 computes tiles of 1×16; see indirectFunc.
 //
 //go:noescape
-func indirect1x16AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect1x16AVX2(call *indirectCall)
 
 // indirect7x64AVX512 computes tiles of 7×64; see indirectFunc.
 //
 //go:noescape
-func indirect7x64AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect7x64AVX512(call *indirectCall)
 
 // indirect6x64AVX512 computes tiles of 6×64; see indirectFunc.
 //
 //go:noescape
-func indirect6x64AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect6x64AVX512(call *indirectCall)
 
 // indirect5x64AVX512 computes tiles of 5×64; see indirectFunc.
 //
 //go:noescape
-func indirect5x64AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect5x64AVX512(call *indirectCall)
 
 // indirect4x64AVX512 computes tiles of 4×64; see indirectFunc.
 //
 //go:noescape
-func indirect4x64AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect4x64AVX512(call *indirectCall)
 
 // indirect3x64AVX512 computes tiles of 3×64; see indirectFunc.
 //
 //go:noescape
-func indirect3x64AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect3x64AVX512(call *indirectCall)
 
 // indirect2x64AVX512 computes tiles of 2×64; see indirectFunc.
 //
 //go:noescape
-func indirect2x64AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect2x64AVX512(call *indirectCall)
 
 // indirect1x64AVX512 computes tiles of 1×64; see indirectFunc.
 //
 //go:noescape
-func indirect1x64AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect1x64AVX512(call *indirectCall)
 
 // indirect7x48AVX512 computes tiles of 7×48; see indirectFunc.
 //
 //go:noescape
-func indirect7x48AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect7x48AVX512(call *indirectCall)
 
 // indirect6x48AVX512 computes tiles of 6×48; see indirectFunc.
 //
 //go:noescape
-func indirect6x48AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect6x48AVX512(call *indirectCall)
 
 // indirect5x48AVX512 computes tiles of 5×48; see indirectFunc.
 //
 //go:noescape
-func indirect5x48AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect5x48AVX512(call *indirectCall)
 
 // indirect4x48AVX512 computes tiles of 4×48; see indirectFunc.
 //
 //go:noescape
-func indirect4x48AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect4x48AVX512(call *indirectCall)
 
 // indirect3x48AVX512 computes tiles of 3×48; see indirectFunc.
 //
 //go:noescape
-func indirect3x48AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect3x48AVX512(call *indirectCall)
 
 // indirect2x48AVX512 computes tiles of 2×48; see indirectFunc.
 //
 //go:noescape
-func indirect2x48AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect2x48AVX512(call *indirectCall)
 
 // indirect1x48AVX512 computes tiles of 1×48; see indirectFunc.
 //
 //go:noescape
-func indirect1x48AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect1x48AVX512(call *indirectCall)
 
 // indirect14x32AVX512 computes tiles of 14×32; see indirectFunc.
 //
 //go:noescape
-func indirect14x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect14x32AVX512(call *indirectCall)
 
 // indirect13x32AVX512 computes tiles of 13×32; see indirectFunc.
 //
 //go:noescape
-func indirect13x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect13x32AVX512(call *indirectCall)
 
 // indirect12x32AVX512 computes tiles of 12×32; see indirectFunc.
 //
 //go:noescape
-func indirect12x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect12x32AVX512(call *indirectCall)
 
 // indirect11x32AVX512 computes tiles of 11×32; see indirectFunc.
 //
 //go:noescape
-func indirect11x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect11x32AVX512(call *indirectCall)
 
 // indirect10x32AVX512 computes tiles of 10×32; see indirectFunc.
 //
 //go:noescape
-func indirect10x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect10x32AVX512(call *indirectCall)
 
 // indirect9x32AVX512 computes tiles of 9×32; see indirectFunc.
 //
 //go:noescape
-func indirect9x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect9x32AVX512(call *indirectCall)
 
 // indirect8x32AVX512 computes tiles of 8×32; see indirectFunc.
 //
 //go:noescape
-func indirect8x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect8x32AVX512(call *indirectCall)
 
 // indirect7x32AVX512 computes tiles of 7×32; see indirectFunc.
 //
 //go:noescape
-func indirect7x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect7x32AVX512(call *indirectCall)
 
 // indirect6x32AVX512 computes tiles of 6×32; see indirectFunc.
 //
 //go:noescape
-func indirect6x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect6x32AVX512(call *indirectCall)
 
 // indirect5x32AVX512 computes tiles of 5×32; see indirectFunc.
 //
 //go:noescape
-func indirect5x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect5x32AVX512(call *indirectCall)
 
 // indirect4x32AVX512 computes tiles of 4×32; see indirectFunc.
 //
 //go:noescape
-func indirect4x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect4x32AVX512(call *indirectCall)
 
 // indirect3x32AVX512 computes tiles of 3×32; see indirectFunc.
 //
 //go:noescape
-func indirect3x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect3x32AVX512(call *indirectCall)
 
 // indirect2x32AVX512 computes tiles of 2×32; see indirectFunc.
 //
 //go:noescape
-func indirect2x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect2x32AVX512(call *indirectCall)
 
 // indirect1x32AVX512 computes tiles of 1×32; see indirectFunc.
 //
 //go:noescape
-func indirect1x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect1x32AVX512(call *indirectCall)
 
 // indirect7x16AVX512 computes tiles of 7×16; see indirectFunc.
 //
 //go:noescape
-func indirect7x16AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect7x16AVX512(call *indirectCall)
 
 // indirect6x16AVX512 computes tiles of 6×16; see indirectFunc.
 //
 //go:noescape
-func indirect6x16AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect6x16AVX512(call *indirectCall)
 
 // indirect5x16AVX512 computes tiles of 5×16; see indirectFunc.
 //
 //go:noescape
-func indirect5x16AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect5x16AVX512(call *indirectCall)
 
 // indirect4x16AVX512 computes tiles of 4×16; see indirectFunc.
 //
 //go:noescape
-func indirect4x16AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect4x16AVX512(call *indirectCall)
 
 // indirect3x16AVX512 computes tiles of 3×16; see indirectFunc.
 //
 //go:noescape
-func indirect3x16AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect3x16AVX512(call *indirectCall)
 
 // indirect2x16AVX512 computes tiles of 2×16; see indirectFunc.
 //
 //go:noescape
-func indirect2x16AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect2x16AVX512(call *indirectCall)
 
 // indirect1x16AVX512 computes tiles of 1×16; see indirectFunc.
 //
 //go:noescape
-func indirect1x16AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect1x16AVX512(call *indirectCall)

@@ -2,15 +2,19 @@
 
 //go:build !purego
 
-// func indirect2x48AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect2x48AVX2(call *indirectCall)
 // Requires: AVX, FMA3, MMX+
-TEXT ·indirect2x48AVX2(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect2x48AVX2(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -19,10 +23,9 @@ TEXT ·indirect2x48AVX2(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Y0
 	VMOVUPS (AX)(R10*1), Y6
@@ -41,7 +44,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -57,7 +60,7 @@ bias:
 
 start:
 	// C, which is in memory if it is large: 2 % at 2048³ and 12544×128×576
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(R10*1)
@@ -67,9 +70,9 @@ start:
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(R10*1)
-	MOVQ       SI, R14
-	MOVQ       offsets+16(FP), BX
-	MOVQ       k+8(FP), CX
+	MOVQ       8(SP), R14
+	MOVQ       16(SI), BX
+	MOVQ       8(SI), CX
 	JMP        part
 	PCALIGN $0x40
 
@@ -98,12 +101,13 @@ k:
 	VFMADD231PS  128(R14), Y15, Y10
 	VFMADD231PS  160(R14), Y15, Y11
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
+	PCALIGN      $0x40
 
 next:
-	MOVQ  (SP), CX
+	MOVQ  16(SP), CX
 	TESTQ CX, CX
 	JEQ   summed
 	CMPQ  CX, $0x04
@@ -111,25 +115,25 @@ next:
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	PREFETCHT0 192(AX)
 	PREFETCHT0 192(AX)(DX*1)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
-	TESTQ      $0x00000008, mode+88(FP)
+	TESTQ      $0x00000008, 88(SI)
 	JEQ        k
 	MOVQ       $0x00000004, CX
 	ADDQ       $0x00000080, BX
@@ -137,7 +141,7 @@ near:
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -147,11 +151,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -164,12 +168,12 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	TESTQ $0x00000008, mode+88(FP)
+	TESTQ $0x00000008, 88(SI)
 	JEQ   single
 	CMPQ  CX, $0x04
 	JLT   single
@@ -178,11 +182,11 @@ many:
 	LEAQ  (DI)(AX*4), AX
 	MOVQ  CX, R15
 	SHLQ  $0x02, R15
-	SUBQ  R15, (SP)
+	SUBQ  R15, 16(SP)
 	LEAQ  (BX)(R15*8), BX
 
 adjacent:
-	MOVQ    ldb+48(FP), R15
+	MOVQ    48(SI), R15
 	PCALIGN $0x40
 
 run:
@@ -270,14 +274,13 @@ run:
 	JMP          next
 
 single:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS (AX)(R10*1), Y6, Y6
@@ -295,8 +298,7 @@ summed:
 	VADDPS 32(AX)(R10*1), Y11, Y11
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -315,7 +317,7 @@ added:
 	VMAXPS Y11, Y15, Y11
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y6, (AX)(R10*1)
@@ -331,26 +333,31 @@ store:
 	VMOVUPS Y10, (AX)(R10*1)
 	VMOVUPS Y5, 32(AX)
 	VMOVUPS Y11, 32(AX)(R10*1)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect1x48AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect1x48AVX2(call *indirectCall)
 // Requires: AVX, FMA3, MMX+
-TEXT ·indirect1x48AVX2(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect1x48AVX2(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -359,10 +366,9 @@ TEXT ·indirect1x48AVX2(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
@@ -375,7 +381,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -385,16 +391,16 @@ bias:
 
 start:
 	// C, which is in memory if it is large: 2 % at 2048³ and 12544×128×576
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT1 (AX)
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT1 (AX)
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT1 (AX)
-	MOVQ       SI, R14
-	MOVQ       offsets+16(FP), BX
-	MOVQ       k+8(FP), CX
+	MOVQ       8(SP), R14
+	MOVQ       16(SI), BX
+	MOVQ       8(SI), CX
 	JMP        part
 	PCALIGN $0x40
 
@@ -419,12 +425,13 @@ k:
 	VFMADD231PS  Y10, Y12, Y4
 	VFMADD231PS  Y11, Y12, Y5
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
+	PCALIGN      $0x40
 
 next:
-	MOVQ  (SP), CX
+	MOVQ  16(SP), CX
 	TESTQ CX, CX
 	JEQ   summed
 	CMPQ  CX, $0x04
@@ -432,23 +439,23 @@ next:
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	PREFETCHT0 192(AX)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
-	TESTQ      $0x00000008, mode+88(FP)
+	TESTQ      $0x00000008, 88(SI)
 	JEQ        k
 	MOVQ       $0x00000004, CX
 	ADDQ       $0x00000080, BX
@@ -456,7 +463,7 @@ near:
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -465,11 +472,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	LEAQ       (AX)(CX*4), AX
@@ -479,12 +486,12 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	TESTQ $0x00000008, mode+88(FP)
+	TESTQ $0x00000008, 88(SI)
 	JEQ   single
 	CMPQ  CX, $0x04
 	JLT   single
@@ -493,11 +500,11 @@ many:
 	LEAQ  (DI)(AX*4), AX
 	MOVQ  CX, R15
 	SHLQ  $0x02, R15
-	SUBQ  R15, (SP)
+	SUBQ  R15, 16(SP)
 	LEAQ  (BX)(R15*8), BX
 
 adjacent:
-	MOVQ    ldb+48(FP), R15
+	MOVQ    48(SI), R15
 	PCALIGN $0x40
 
 run:
@@ -569,14 +576,13 @@ run:
 	JMP          next
 
 single:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -588,8 +594,7 @@ summed:
 	VADDPS 32(AX), Y5, Y5
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -602,7 +607,7 @@ added:
 	VMAXPS Y5, Y12, Y5
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
@@ -612,26 +617,31 @@ store:
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Y4, (AX)
 	VMOVUPS Y5, 32(AX)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect3x32AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect3x32AVX2(call *indirectCall)
 // Requires: AVX, FMA3, MMX+
-TEXT ·indirect3x32AVX2(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect3x32AVX2(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -640,10 +650,9 @@ TEXT ·indirect3x32AVX2(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Y0
 	VMOVUPS (AX)(R10*1), Y4
@@ -661,7 +670,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -677,7 +686,7 @@ bias:
 
 start:
 	// C, which is in memory if it is large: 2 % at 2048³ and 12544×128×576
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(R10*1)
@@ -686,9 +695,9 @@ start:
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(R10*1)
 	PREFETCHT1 (AX)(R10*2)
-	MOVQ       SI, R14
-	MOVQ       offsets+16(FP), BX
-	MOVQ       k+8(FP), CX
+	MOVQ       8(SP), R14
+	MOVQ       16(SI), BX
+	MOVQ       8(SI), CX
 	JMP        part
 	PCALIGN $0x40
 
@@ -717,12 +726,13 @@ k:
 	VFMADD231PS  Y14, Y15, Y10
 	VFMADD231PS  96(R14), Y15, Y11
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
+	PCALIGN      $0x40
 
 next:
-	MOVQ  (SP), CX
+	MOVQ  16(SP), CX
 	TESTQ CX, CX
 	JEQ   summed
 	CMPQ  CX, $0x04
@@ -730,17 +740,17 @@ next:
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -748,9 +758,9 @@ near:
 	PREFETCHT0 192(AX)
 	PREFETCHT0 192(AX)(DX*1)
 	PREFETCHT0 192(AX)(DX*2)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
-	TESTQ      $0x00000008, mode+88(FP)
+	TESTQ      $0x00000008, 88(SI)
 	JEQ        k
 	MOVQ       $0x00000004, CX
 	ADDQ       $0x00000080, BX
@@ -758,7 +768,7 @@ near:
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -769,11 +779,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -785,12 +795,12 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	TESTQ $0x00000008, mode+88(FP)
+	TESTQ $0x00000008, 88(SI)
 	JEQ   single
 	CMPQ  CX, $0x04
 	JLT   single
@@ -799,11 +809,11 @@ many:
 	LEAQ  (DI)(AX*4), AX
 	MOVQ  CX, R15
 	SHLQ  $0x02, R15
-	SUBQ  R15, (SP)
+	SUBQ  R15, 16(SP)
 	LEAQ  (BX)(R15*8), BX
 
 adjacent:
-	MOVQ    ldb+48(FP), R15
+	MOVQ    48(SI), R15
 	PCALIGN $0x40
 
 run:
@@ -895,14 +905,13 @@ run:
 	JMP          next
 
 single:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS (AX)(R10*1), Y4, Y4
@@ -919,8 +928,7 @@ summed:
 	VADDPS 32(AX)(R10*2), Y11, Y11
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -939,7 +947,7 @@ added:
 	VMAXPS Y11, Y15, Y11
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y4, (AX)(R10*1)
@@ -954,26 +962,31 @@ store:
 	VMOVUPS Y3, 32(AX)
 	VMOVUPS Y7, 32(AX)(R10*1)
 	VMOVUPS Y11, 32(AX)(R10*2)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect2x32AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect2x32AVX2(call *indirectCall)
 // Requires: AVX, FMA3, MMX+
-TEXT ·indirect2x32AVX2(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect2x32AVX2(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -982,10 +995,9 @@ TEXT ·indirect2x32AVX2(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Y0
 	VMOVUPS (AX)(R10*1), Y4
@@ -999,7 +1011,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -1011,16 +1023,16 @@ bias:
 
 start:
 	// C, which is in memory if it is large: 2 % at 2048³ and 12544×128×576
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(R10*1)
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(R10*1)
-	MOVQ       SI, R14
-	MOVQ       offsets+16(FP), BX
-	MOVQ       k+8(FP), CX
+	MOVQ       8(SP), R14
+	MOVQ       16(SI), BX
+	MOVQ       8(SI), CX
 	JMP        part
 	PCALIGN $0x40
 
@@ -1045,12 +1057,13 @@ k:
 	VFMADD231PS  Y10, Y12, Y6
 	VFMADD231PS  Y11, Y12, Y7
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
+	PCALIGN      $0x40
 
 next:
-	MOVQ  (SP), CX
+	MOVQ  16(SP), CX
 	TESTQ CX, CX
 	JEQ   summed
 	CMPQ  CX, $0x04
@@ -1058,25 +1071,25 @@ next:
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	PREFETCHT0 192(AX)
 	PREFETCHT0 192(AX)(DX*1)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
-	TESTQ      $0x00000008, mode+88(FP)
+	TESTQ      $0x00000008, 88(SI)
 	JEQ        k
 	MOVQ       $0x00000004, CX
 	ADDQ       $0x00000080, BX
@@ -1084,7 +1097,7 @@ near:
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -1094,11 +1107,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -1108,12 +1121,12 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	TESTQ $0x00000008, mode+88(FP)
+	TESTQ $0x00000008, 88(SI)
 	JEQ   single
 	CMPQ  CX, $0x04
 	JLT   single
@@ -1122,11 +1135,11 @@ many:
 	LEAQ  (DI)(AX*4), AX
 	MOVQ  CX, R15
 	SHLQ  $0x02, R15
-	SUBQ  R15, (SP)
+	SUBQ  R15, 16(SP)
 	LEAQ  (BX)(R15*8), BX
 
 adjacent:
-	MOVQ    ldb+48(FP), R15
+	MOVQ    48(SI), R15
 	PCALIGN $0x40
 
 run:
@@ -1202,14 +1215,13 @@ run:
 	JMP          next
 
 single:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS (AX)(R10*1), Y4, Y4
@@ -1222,8 +1234,7 @@ summed:
 	VADDPS 32(AX)(R10*1), Y7, Y7
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -1238,7 +1249,7 @@ added:
 	VMAXPS Y7, Y12, Y7
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y4, (AX)(R10*1)
@@ -1249,26 +1260,31 @@ store:
 	VMOVUPS Y6, (AX)(R10*1)
 	VMOVUPS Y3, 32(AX)
 	VMOVUPS Y7, 32(AX)(R10*1)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect1x32AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect1x32AVX2(call *indirectCall)
 // Requires: AVX, FMA3, MMX+
-TEXT ·indirect1x32AVX2(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect1x32AVX2(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -1277,10 +1293,9 @@ TEXT ·indirect1x32AVX2(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
@@ -1290,7 +1305,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -1298,14 +1313,14 @@ bias:
 
 start:
 	// C, which is in memory if it is large: 2 % at 2048³ and 12544×128×576
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT1 (AX)
 	LEAQ       (AX)(CX*4), AX
 	PREFETCHT1 (AX)
-	MOVQ       SI, R14
-	MOVQ       offsets+16(FP), BX
-	MOVQ       k+8(FP), CX
+	MOVQ       8(SP), R14
+	MOVQ       16(SI), BX
+	MOVQ       8(SI), CX
 	JMP        part
 	PCALIGN $0x40
 
@@ -1325,12 +1340,13 @@ k:
 	VFMADD231PS  Y6, Y8, Y2
 	VFMADD231PS  Y7, Y8, Y3
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
+	PCALIGN      $0x40
 
 next:
-	MOVQ  (SP), CX
+	MOVQ  16(SP), CX
 	TESTQ CX, CX
 	JEQ   summed
 	CMPQ  CX, $0x04
@@ -1338,23 +1354,23 @@ next:
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	PREFETCHT0 192(AX)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
-	TESTQ      $0x00000008, mode+88(FP)
+	TESTQ      $0x00000008, 88(SI)
 	JEQ        k
 	MOVQ       $0x00000004, CX
 	ADDQ       $0x00000080, BX
@@ -1362,7 +1378,7 @@ near:
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -1371,11 +1387,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	LEAQ       (AX)(CX*4), AX
@@ -1383,12 +1399,12 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	TESTQ $0x00000008, mode+88(FP)
+	TESTQ $0x00000008, 88(SI)
 	JEQ   single
 	CMPQ  CX, $0x04
 	JLT   single
@@ -1397,11 +1413,11 @@ many:
 	LEAQ  (DI)(AX*4), AX
 	MOVQ  CX, R15
 	SHLQ  $0x02, R15
-	SUBQ  R15, (SP)
+	SUBQ  R15, 16(SP)
 	LEAQ  (BX)(R15*8), BX
 
 adjacent:
-	MOVQ    ldb+48(FP), R15
+	MOVQ    48(SI), R15
 	PCALIGN $0x40
 
 run:
@@ -1457,14 +1473,13 @@ run:
 	JMP          next
 
 single:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -1473,8 +1488,7 @@ summed:
 	VADDPS 32(AX), Y3, Y3
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -1485,33 +1499,38 @@ added:
 	VMAXPS Y3, Y8, Y3
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Y2, (AX)
 	VMOVUPS Y3, 32(AX)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect6x16AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect6x16AVX2(call *indirectCall)
 // Requires: AVX, FMA3, MMX+
-TEXT ·indirect6x16AVX2(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect6x16AVX2(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -1520,8 +1539,7 @@ TEXT ·indirect6x16AVX2(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
 	MOVQ    R11, AX
 	VMOVUPS (AX), Y0
@@ -1539,7 +1557,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS (AX), Y2
@@ -1562,9 +1580,9 @@ start:
 	PREFETCHT1 (AX)(R12*1)
 	PREFETCHT1 (AX)(R10*4)
 	PREFETCHT1 (AX)(R13*1)
-	MOVQ       SI, R14
-	MOVQ       offsets+16(FP), BX
-	MOVQ       k+8(FP), CX
+	MOVQ       8(SP), R14
+	MOVQ       16(SI), BX
+	MOVQ       8(SI), CX
 	JMP        part
 	PCALIGN $0x40
 
@@ -1594,12 +1612,13 @@ k:
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
+	PCALIGN      $0x40
 
 next:
-	MOVQ  (SP), CX
+	MOVQ  16(SP), CX
 	TESTQ CX, CX
 	JEQ   summed
 	CMPQ  CX, $0x04
@@ -1607,11 +1626,11 @@ next:
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -1620,7 +1639,7 @@ part:
 	PREFETCHT1 (AX)(R9*1)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -1631,9 +1650,9 @@ near:
 	PREFETCHT0 192(AX)(R8*1)
 	PREFETCHT0 192(AX)(DX*4)
 	PREFETCHT0 192(AX)(R9*1)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
-	TESTQ      $0x00000008, mode+88(FP)
+	TESTQ      $0x00000008, 88(SI)
 	JEQ        k
 	MOVQ       $0x00000004, CX
 	ADDQ       $0x00000080, BX
@@ -1641,7 +1660,7 @@ near:
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -1655,7 +1674,7 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
@@ -1669,12 +1688,12 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	TESTQ $0x00000008, mode+88(FP)
+	TESTQ $0x00000008, 88(SI)
 	JEQ   single
 	CMPQ  CX, $0x04
 	JLT   single
@@ -1683,11 +1702,11 @@ many:
 	LEAQ  (DI)(AX*4), AX
 	MOVQ  CX, R15
 	SHLQ  $0x02, R15
-	SUBQ  R15, (SP)
+	SUBQ  R15, 16(SP)
 	LEAQ  (BX)(R15*8), BX
 
 adjacent:
-	MOVQ    ldb+48(FP), R15
+	MOVQ    48(SI), R15
 	PCALIGN $0x40
 
 run:
@@ -1787,12 +1806,11 @@ run:
 	JMP          next
 
 single:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
 	MOVQ   R11, AX
 	VADDPS (AX), Y0, Y0
@@ -1809,8 +1827,7 @@ summed:
 	VADDPS 32(AX)(R13*1), Y11, Y11
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -1842,26 +1859,31 @@ store:
 	VMOVUPS Y7, 32(AX)(R12*1)
 	VMOVUPS Y9, 32(AX)(R10*4)
 	VMOVUPS Y11, 32(AX)(R13*1)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect5x16AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect5x16AVX2(call *indirectCall)
 // Requires: AVX, FMA3, MMX+
-TEXT ·indirect5x16AVX2(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect5x16AVX2(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -1870,8 +1892,7 @@ TEXT ·indirect5x16AVX2(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
 	MOVQ    R11, AX
 	VMOVUPS (AX), Y0
@@ -1887,7 +1908,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS (AX), Y2
@@ -1907,9 +1928,9 @@ start:
 	PREFETCHT1 (AX)(R10*2)
 	PREFETCHT1 (AX)(R12*1)
 	PREFETCHT1 (AX)(R10*4)
-	MOVQ       SI, R14
-	MOVQ       offsets+16(FP), BX
-	MOVQ       k+8(FP), CX
+	MOVQ       8(SP), R14
+	MOVQ       16(SI), BX
+	MOVQ       8(SI), CX
 	JMP        part
 	PCALIGN $0x40
 
@@ -1936,12 +1957,13 @@ k:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
+	PCALIGN      $0x40
 
 next:
-	MOVQ  (SP), CX
+	MOVQ  16(SP), CX
 	TESTQ CX, CX
 	JEQ   summed
 	CMPQ  CX, $0x04
@@ -1949,11 +1971,11 @@ next:
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -1961,7 +1983,7 @@ part:
 	PREFETCHT1 (AX)(DX*4)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -1971,9 +1993,9 @@ near:
 	PREFETCHT0 192(AX)(DX*2)
 	PREFETCHT0 192(AX)(R8*1)
 	PREFETCHT0 192(AX)(DX*4)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
-	TESTQ      $0x00000008, mode+88(FP)
+	TESTQ      $0x00000008, 88(SI)
 	JEQ        k
 	MOVQ       $0x00000004, CX
 	ADDQ       $0x00000080, BX
@@ -1981,7 +2003,7 @@ near:
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -1994,7 +2016,7 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
@@ -2007,12 +2029,12 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	TESTQ $0x00000008, mode+88(FP)
+	TESTQ $0x00000008, 88(SI)
 	JEQ   single
 	CMPQ  CX, $0x04
 	JLT   single
@@ -2021,11 +2043,11 @@ many:
 	LEAQ  (DI)(AX*4), AX
 	MOVQ  CX, R15
 	SHLQ  $0x02, R15
-	SUBQ  R15, (SP)
+	SUBQ  R15, 16(SP)
 	LEAQ  (BX)(R15*8), BX
 
 adjacent:
-	MOVQ    ldb+48(FP), R15
+	MOVQ    48(SI), R15
 	PCALIGN $0x40
 
 run:
@@ -2113,12 +2135,11 @@ run:
 	JMP          next
 
 single:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
 	MOVQ   R11, AX
 	VADDPS (AX), Y0, Y0
@@ -2133,8 +2154,7 @@ summed:
 	VADDPS 32(AX)(R10*4), Y9, Y9
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -2162,26 +2182,31 @@ store:
 	VMOVUPS Y5, 32(AX)(R10*2)
 	VMOVUPS Y7, 32(AX)(R12*1)
 	VMOVUPS Y9, 32(AX)(R10*4)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect4x16AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect4x16AVX2(call *indirectCall)
 // Requires: AVX, FMA3, MMX+
-TEXT ·indirect4x16AVX2(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect4x16AVX2(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -2190,8 +2215,7 @@ TEXT ·indirect4x16AVX2(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
 	MOVQ    R11, AX
 	VMOVUPS (AX), Y0
@@ -2205,7 +2229,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS (AX), Y2
@@ -2222,9 +2246,9 @@ start:
 	PREFETCHT1 (AX)(R10*1)
 	PREFETCHT1 (AX)(R10*2)
 	PREFETCHT1 (AX)(R12*1)
-	MOVQ       SI, R14
-	MOVQ       offsets+16(FP), BX
-	MOVQ       k+8(FP), CX
+	MOVQ       8(SP), R14
+	MOVQ       16(SI), BX
+	MOVQ       8(SI), CX
 	JMP        part
 	PCALIGN $0x40
 
@@ -2248,12 +2272,13 @@ k:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
+	PCALIGN      $0x40
 
 next:
-	MOVQ  (SP), CX
+	MOVQ  16(SP), CX
 	TESTQ CX, CX
 	JEQ   summed
 	CMPQ  CX, $0x04
@@ -2261,18 +2286,18 @@ next:
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
 	PREFETCHT1 (AX)(R8*1)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -2281,9 +2306,9 @@ near:
 	PREFETCHT0 192(AX)(DX*1)
 	PREFETCHT0 192(AX)(DX*2)
 	PREFETCHT0 192(AX)(R8*1)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
-	TESTQ      $0x00000008, mode+88(FP)
+	TESTQ      $0x00000008, 88(SI)
 	JEQ        k
 	MOVQ       $0x00000004, CX
 	ADDQ       $0x00000080, BX
@@ -2291,7 +2316,7 @@ near:
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -2303,7 +2328,7 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
@@ -2315,12 +2340,12 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	TESTQ $0x00000008, mode+88(FP)
+	TESTQ $0x00000008, 88(SI)
 	JEQ   single
 	CMPQ  CX, $0x04
 	JLT   single
@@ -2329,11 +2354,11 @@ many:
 	LEAQ  (DI)(AX*4), AX
 	MOVQ  CX, R15
 	SHLQ  $0x02, R15
-	SUBQ  R15, (SP)
+	SUBQ  R15, 16(SP)
 	LEAQ  (BX)(R15*8), BX
 
 adjacent:
-	MOVQ    ldb+48(FP), R15
+	MOVQ    48(SI), R15
 	PCALIGN $0x40
 
 run:
@@ -2409,12 +2434,11 @@ run:
 	JMP          next
 
 single:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
 	MOVQ   R11, AX
 	VADDPS (AX), Y0, Y0
@@ -2427,8 +2451,7 @@ summed:
 	VADDPS 32(AX)(R12*1), Y7, Y7
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -2452,26 +2475,31 @@ store:
 	VMOVUPS Y3, 32(AX)(R10*1)
 	VMOVUPS Y5, 32(AX)(R10*2)
 	VMOVUPS Y7, 32(AX)(R12*1)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect3x16AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect3x16AVX2(call *indirectCall)
 // Requires: AVX, FMA3, MMX+
-TEXT ·indirect3x16AVX2(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect3x16AVX2(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -2480,8 +2508,7 @@ TEXT ·indirect3x16AVX2(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
 	MOVQ    R11, AX
 	VMOVUPS (AX), Y0
@@ -2493,7 +2520,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS (AX), Y2
@@ -2507,9 +2534,9 @@ start:
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(R10*1)
 	PREFETCHT1 (AX)(R10*2)
-	MOVQ       SI, R14
-	MOVQ       offsets+16(FP), BX
-	MOVQ       k+8(FP), CX
+	MOVQ       8(SP), R14
+	MOVQ       16(SI), BX
+	MOVQ       8(SI), CX
 	JMP        part
 	PCALIGN $0x40
 
@@ -2530,12 +2557,13 @@ k:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
+	PCALIGN      $0x40
 
 next:
-	MOVQ  (SP), CX
+	MOVQ  16(SP), CX
 	TESTQ CX, CX
 	JEQ   summed
 	CMPQ  CX, $0x04
@@ -2543,17 +2571,17 @@ next:
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -2561,9 +2589,9 @@ near:
 	PREFETCHT0 192(AX)
 	PREFETCHT0 192(AX)(DX*1)
 	PREFETCHT0 192(AX)(DX*2)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
-	TESTQ      $0x00000008, mode+88(FP)
+	TESTQ      $0x00000008, 88(SI)
 	JEQ        k
 	MOVQ       $0x00000004, CX
 	ADDQ       $0x00000080, BX
@@ -2571,7 +2599,7 @@ near:
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -2582,7 +2610,7 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
@@ -2593,12 +2621,12 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	TESTQ $0x00000008, mode+88(FP)
+	TESTQ $0x00000008, 88(SI)
 	JEQ   single
 	CMPQ  CX, $0x04
 	JLT   single
@@ -2607,11 +2635,11 @@ many:
 	LEAQ  (DI)(AX*4), AX
 	MOVQ  CX, R15
 	SHLQ  $0x02, R15
-	SUBQ  R15, (SP)
+	SUBQ  R15, 16(SP)
 	LEAQ  (BX)(R15*8), BX
 
 adjacent:
-	MOVQ    ldb+48(FP), R15
+	MOVQ    48(SI), R15
 	PCALIGN $0x40
 
 run:
@@ -2675,12 +2703,11 @@ run:
 	JMP          next
 
 single:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
 	MOVQ   R11, AX
 	VADDPS (AX), Y0, Y0
@@ -2691,8 +2718,7 @@ summed:
 	VADDPS 32(AX)(R10*2), Y5, Y5
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -2712,26 +2738,31 @@ store:
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y3, 32(AX)(R10*1)
 	VMOVUPS Y5, 32(AX)(R10*2)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect2x16AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect2x16AVX2(call *indirectCall)
 // Requires: AVX, FMA3, MMX+
-TEXT ·indirect2x16AVX2(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect2x16AVX2(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -2740,8 +2771,7 @@ TEXT ·indirect2x16AVX2(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
 	MOVQ    R11, AX
 	VMOVUPS (AX), Y0
@@ -2751,7 +2781,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS (AX), Y2
@@ -2762,9 +2792,9 @@ start:
 	MOVQ       R11, AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(R10*1)
-	MOVQ       SI, R14
-	MOVQ       offsets+16(FP), BX
-	MOVQ       k+8(FP), CX
+	MOVQ       8(SP), R14
+	MOVQ       16(SI), BX
+	MOVQ       8(SI), CX
 	JMP        part
 	PCALIGN $0x40
 
@@ -2782,12 +2812,13 @@ k:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
+	PCALIGN      $0x40
 
 next:
-	MOVQ  (SP), CX
+	MOVQ  16(SP), CX
 	TESTQ CX, CX
 	JEQ   summed
 	CMPQ  CX, $0x04
@@ -2795,25 +2826,25 @@ next:
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	PREFETCHT0 192(AX)
 	PREFETCHT0 192(AX)(DX*1)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
-	TESTQ      $0x00000008, mode+88(FP)
+	TESTQ      $0x00000008, 88(SI)
 	JEQ        k
 	MOVQ       $0x00000004, CX
 	ADDQ       $0x00000080, BX
@@ -2821,7 +2852,7 @@ near:
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -2831,7 +2862,7 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
@@ -2841,12 +2872,12 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	TESTQ $0x00000008, mode+88(FP)
+	TESTQ $0x00000008, 88(SI)
 	JEQ   single
 	CMPQ  CX, $0x04
 	JLT   single
@@ -2855,11 +2886,11 @@ many:
 	LEAQ  (DI)(AX*4), AX
 	MOVQ  CX, R15
 	SHLQ  $0x02, R15
-	SUBQ  R15, (SP)
+	SUBQ  R15, 16(SP)
 	LEAQ  (BX)(R15*8), BX
 
 adjacent:
-	MOVQ    ldb+48(FP), R15
+	MOVQ    48(SI), R15
 	PCALIGN $0x40
 
 run:
@@ -2911,12 +2942,11 @@ run:
 	JMP          next
 
 single:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
 	MOVQ   R11, AX
 	VADDPS (AX), Y0, Y0
@@ -2925,8 +2955,7 @@ summed:
 	VADDPS 32(AX)(R10*1), Y3, Y3
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -2942,26 +2971,31 @@ store:
 	VMOVUPS Y2, (AX)(R10*1)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y3, 32(AX)(R10*1)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect1x16AVX2(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect1x16AVX2(call *indirectCall)
 // Requires: AVX, FMA3, MMX+
-TEXT ·indirect1x16AVX2(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect1x16AVX2(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -2970,8 +3004,7 @@ TEXT ·indirect1x16AVX2(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
 	MOVQ    R11, AX
 	VMOVUPS (AX), Y0
@@ -2979,7 +3012,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 
@@ -2987,9 +3020,9 @@ start:
 	// C, which is in memory if it is large: 2 % at 2048³ and 12544×128×576
 	MOVQ       R11, AX
 	PREFETCHT1 (AX)
-	MOVQ       SI, R14
-	MOVQ       offsets+16(FP), BX
-	MOVQ       k+8(FP), CX
+	MOVQ       8(SP), R14
+	MOVQ       16(SI), BX
+	MOVQ       8(SI), CX
 	JMP        part
 	PCALIGN $0x40
 
@@ -3004,12 +3037,13 @@ k:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
+	PCALIGN      $0x40
 
 next:
-	MOVQ  (SP), CX
+	MOVQ  16(SP), CX
 	TESTQ CX, CX
 	JEQ   summed
 	CMPQ  CX, $0x04
@@ -3017,23 +3051,23 @@ next:
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	PREFETCHT0 192(AX)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
-	TESTQ      $0x00000008, mode+88(FP)
+	TESTQ      $0x00000008, 88(SI)
 	JEQ        k
 	MOVQ       $0x00000004, CX
 	ADDQ       $0x00000080, BX
@@ -3041,7 +3075,7 @@ near:
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -3050,7 +3084,7 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
@@ -3059,12 +3093,12 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	TESTQ $0x00000008, mode+88(FP)
+	TESTQ $0x00000008, 88(SI)
 	JEQ   single
 	CMPQ  CX, $0x04
 	JLT   single
@@ -3073,11 +3107,11 @@ many:
 	LEAQ  (DI)(AX*4), AX
 	MOVQ  CX, R15
 	SHLQ  $0x02, R15
-	SUBQ  R15, (SP)
+	SUBQ  R15, 16(SP)
 	LEAQ  (BX)(R15*8), BX
 
 adjacent:
-	MOVQ    ldb+48(FP), R15
+	MOVQ    48(SI), R15
 	PCALIGN $0x40
 
 run:
@@ -3117,20 +3151,18 @@ run:
 	JMP          next
 
 single:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
 	MOVQ   R11, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -3142,26 +3174,31 @@ store:
 	MOVQ    R11, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect7x64AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect7x64AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect7x64AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect7x64AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -3170,10 +3207,9 @@ TEXT ·indirect7x64AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z4
@@ -3209,7 +3245,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -3240,9 +3276,9 @@ bias:
 	VMOVUPS 192(AX), Z27
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -3293,20 +3329,21 @@ k:
 	VFMADD231PS  Z30, Z31, Z26
 	VFMADD231PS  192(R14), Z31, Z27
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -3316,7 +3353,7 @@ part:
 	PREFETCHT1 (AX)(R8*2)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -3328,13 +3365,13 @@ near:
 	PREFETCHT0 192(AX)(DX*4)
 	PREFETCHT0 192(AX)(R9*1)
 	PREFETCHT0 192(AX)(R8*2)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -3349,11 +3386,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -3389,19 +3426,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z4, Z4
@@ -3436,8 +3472,7 @@ summed:
 	VADDPS (AX)(R12*2), Z27, Z27
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -3472,7 +3507,7 @@ added:
 	VMAXPS Z27, Z31, Z27
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z4, (AX)(R10*1)
@@ -3505,26 +3540,31 @@ store:
 	VMOVUPS Z19, (AX)(R10*4)
 	VMOVUPS Z23, (AX)(R13*1)
 	VMOVUPS Z27, (AX)(R12*2)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect6x64AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect6x64AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect6x64AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect6x64AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -3533,10 +3573,9 @@ TEXT ·indirect6x64AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z4
@@ -3568,7 +3607,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -3595,9 +3634,9 @@ bias:
 	VMOVUPS 192(AX), Z23
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -3644,20 +3683,21 @@ k:
 	VFMADD231PS  Z26, Z28, Z22
 	VFMADD231PS  Z27, Z28, Z23
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -3666,7 +3706,7 @@ part:
 	PREFETCHT1 (AX)(R9*1)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -3677,13 +3717,13 @@ near:
 	PREFETCHT0 192(AX)(R8*1)
 	PREFETCHT0 192(AX)(DX*4)
 	PREFETCHT0 192(AX)(R9*1)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -3697,11 +3737,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -3733,19 +3773,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z4, Z4
@@ -3776,8 +3815,7 @@ summed:
 	VADDPS (AX)(R13*1), Z23, Z23
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -3808,7 +3846,7 @@ added:
 	VMAXPS Z23, Z28, Z23
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z4, (AX)(R10*1)
@@ -3837,26 +3875,31 @@ store:
 	VMOVUPS Z15, (AX)(R12*1)
 	VMOVUPS Z19, (AX)(R10*4)
 	VMOVUPS Z23, (AX)(R13*1)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect5x64AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect5x64AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect5x64AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect5x64AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -3865,10 +3908,9 @@ TEXT ·indirect5x64AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z4
@@ -3896,7 +3938,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -3919,9 +3961,9 @@ bias:
 	VMOVUPS 192(AX), Z19
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -3963,20 +4005,21 @@ k:
 	VFMADD231PS  Z22, Z24, Z18
 	VFMADD231PS  Z23, Z24, Z19
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -3984,7 +4027,7 @@ part:
 	PREFETCHT1 (AX)(DX*4)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -3994,13 +4037,13 @@ near:
 	PREFETCHT0 192(AX)(DX*2)
 	PREFETCHT0 192(AX)(R8*1)
 	PREFETCHT0 192(AX)(DX*4)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -4013,11 +4056,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -4045,19 +4088,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z4, Z4
@@ -4084,8 +4126,7 @@ summed:
 	VADDPS (AX)(R10*4), Z19, Z19
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -4112,7 +4153,7 @@ added:
 	VMAXPS Z19, Z24, Z19
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z4, (AX)(R10*1)
@@ -4137,26 +4178,31 @@ store:
 	VMOVUPS Z11, (AX)(R10*2)
 	VMOVUPS Z15, (AX)(R12*1)
 	VMOVUPS Z19, (AX)(R10*4)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect4x64AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect4x64AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect4x64AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect4x64AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -4165,10 +4211,9 @@ TEXT ·indirect4x64AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z4
@@ -4192,7 +4237,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -4211,9 +4256,9 @@ bias:
 	VMOVUPS 192(AX), Z15
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -4250,27 +4295,28 @@ k:
 	VFMADD231PS  Z18, Z20, Z14
 	VFMADD231PS  Z19, Z20, Z15
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
 	PREFETCHT1 (AX)(R8*1)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -4279,13 +4325,13 @@ near:
 	PREFETCHT0 192(AX)(DX*1)
 	PREFETCHT0 192(AX)(DX*2)
 	PREFETCHT0 192(AX)(R8*1)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -4297,11 +4343,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -4325,19 +4371,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z4, Z4
@@ -4360,8 +4405,7 @@ summed:
 	VADDPS (AX)(R12*1), Z15, Z15
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -4384,7 +4428,7 @@ added:
 	VMAXPS Z15, Z20, Z15
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z4, (AX)(R10*1)
@@ -4405,26 +4449,31 @@ store:
 	VMOVUPS Z7, (AX)(R10*1)
 	VMOVUPS Z11, (AX)(R10*2)
 	VMOVUPS Z15, (AX)(R12*1)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect3x64AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect3x64AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect3x64AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect3x64AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -4433,10 +4482,9 @@ TEXT ·indirect3x64AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z4
@@ -4456,7 +4504,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -4471,9 +4519,9 @@ bias:
 	VMOVUPS 192(AX), Z11
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -4505,26 +4553,27 @@ k:
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -4532,13 +4581,13 @@ near:
 	PREFETCHT0 192(AX)
 	PREFETCHT0 192(AX)(DX*1)
 	PREFETCHT0 192(AX)(DX*2)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -4549,11 +4598,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -4573,19 +4622,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z4, Z4
@@ -4604,8 +4652,7 @@ summed:
 	VADDPS (AX)(R10*2), Z11, Z11
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -4624,7 +4671,7 @@ added:
 	VMAXPS Z11, Z16, Z11
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z4, (AX)(R10*1)
@@ -4641,26 +4688,31 @@ store:
 	VMOVUPS Z3, (AX)
 	VMOVUPS Z7, (AX)(R10*1)
 	VMOVUPS Z11, (AX)(R10*2)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect2x64AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect2x64AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect2x64AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect2x64AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -4669,10 +4721,9 @@ TEXT ·indirect2x64AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z4
@@ -4688,7 +4739,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -4699,9 +4750,9 @@ bias:
 	VMOVUPS 192(AX), Z7
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -4728,38 +4779,39 @@ k:
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	PREFETCHT0 192(AX)
 	PREFETCHT0 192(AX)(DX*1)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -4769,11 +4821,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -4789,19 +4841,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z4, Z4
@@ -4816,8 +4867,7 @@ summed:
 	VADDPS (AX)(R10*1), Z7, Z7
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -4832,7 +4882,7 @@ added:
 	VMAXPS Z7, Z12, Z7
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z4, (AX)(R10*1)
@@ -4845,26 +4895,31 @@ store:
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z3, (AX)
 	VMOVUPS Z7, (AX)(R10*1)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect1x64AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect1x64AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect1x64AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect1x64AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -4873,10 +4928,9 @@ TEXT ·indirect1x64AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	LEAQ    (AX)(CX*4), AX
@@ -4888,16 +4942,16 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
 	VMOVUPS 192(AX), Z3
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -4919,36 +4973,37 @@ k:
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	PREFETCHT0 192(AX)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -4957,11 +5012,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	LEAQ       (AX)(CX*4), AX
@@ -4973,19 +5028,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	LEAQ   (AX)(CX*4), AX
@@ -4996,8 +5050,7 @@ summed:
 	VADDPS (AX), Z3, Z3
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -5008,7 +5061,7 @@ added:
 	VMAXPS Z3, Z8, Z3
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	LEAQ    (AX)(CX*4), AX
@@ -5017,26 +5070,31 @@ store:
 	VMOVUPS Z2, (AX)
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z3, (AX)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect7x48AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect7x48AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect7x48AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect7x48AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -5045,10 +5103,9 @@ TEXT ·indirect7x48AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z3
@@ -5076,7 +5133,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -5100,9 +5157,9 @@ bias:
 	VMOVUPS 128(AX), Z20
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -5145,20 +5202,21 @@ k:
 	VFMADD231PS  Z22, Z24, Z19
 	VFMADD231PS  Z23, Z24, Z20
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -5168,7 +5226,7 @@ part:
 	PREFETCHT1 (AX)(R8*2)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -5180,13 +5238,13 @@ near:
 	PREFETCHT0 192(AX)(DX*4)
 	PREFETCHT0 192(AX)(R9*1)
 	PREFETCHT0 192(AX)(R8*2)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -5201,11 +5259,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -5233,19 +5291,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z3, Z3
@@ -5272,8 +5329,7 @@ summed:
 	VADDPS (AX)(R12*2), Z20, Z20
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -5301,7 +5357,7 @@ added:
 	VMAXPS Z20, Z24, Z20
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z3, (AX)(R10*1)
@@ -5326,26 +5382,31 @@ store:
 	VMOVUPS Z14, (AX)(R10*4)
 	VMOVUPS Z17, (AX)(R13*1)
 	VMOVUPS Z20, (AX)(R12*2)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect6x48AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect6x48AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect6x48AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect6x48AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -5354,10 +5415,9 @@ TEXT ·indirect6x48AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z3
@@ -5382,7 +5442,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -5403,9 +5463,9 @@ bias:
 	VMOVUPS 128(AX), Z17
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -5444,20 +5504,21 @@ k:
 	VFMADD231PS  Z19, Z21, Z16
 	VFMADD231PS  Z20, Z21, Z17
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -5466,7 +5527,7 @@ part:
 	PREFETCHT1 (AX)(R9*1)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -5477,13 +5538,13 @@ near:
 	PREFETCHT0 192(AX)(R8*1)
 	PREFETCHT0 192(AX)(DX*4)
 	PREFETCHT0 192(AX)(R9*1)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -5497,11 +5558,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -5526,19 +5587,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z3, Z3
@@ -5562,8 +5622,7 @@ summed:
 	VADDPS (AX)(R13*1), Z17, Z17
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -5588,7 +5647,7 @@ added:
 	VMAXPS Z17, Z21, Z17
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z3, (AX)(R10*1)
@@ -5610,26 +5669,31 @@ store:
 	VMOVUPS Z11, (AX)(R12*1)
 	VMOVUPS Z14, (AX)(R10*4)
 	VMOVUPS Z17, (AX)(R13*1)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect5x48AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect5x48AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect5x48AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect5x48AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -5638,10 +5702,9 @@ TEXT ·indirect5x48AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z3
@@ -5663,7 +5726,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -5681,9 +5744,9 @@ bias:
 	VMOVUPS 128(AX), Z14
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -5718,20 +5781,21 @@ k:
 	VFMADD231PS  Z16, Z18, Z13
 	VFMADD231PS  Z17, Z18, Z14
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -5739,7 +5803,7 @@ part:
 	PREFETCHT1 (AX)(DX*4)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -5749,13 +5813,13 @@ near:
 	PREFETCHT0 192(AX)(DX*2)
 	PREFETCHT0 192(AX)(R8*1)
 	PREFETCHT0 192(AX)(DX*4)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -5768,11 +5832,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -5794,19 +5858,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z3, Z3
@@ -5827,8 +5890,7 @@ summed:
 	VADDPS (AX)(R10*4), Z14, Z14
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -5850,7 +5912,7 @@ added:
 	VMAXPS Z14, Z18, Z14
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z3, (AX)(R10*1)
@@ -5869,26 +5931,31 @@ store:
 	VMOVUPS Z8, (AX)(R10*2)
 	VMOVUPS Z11, (AX)(R12*1)
 	VMOVUPS Z14, (AX)(R10*4)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect4x48AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect4x48AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect4x48AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect4x48AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -5897,10 +5964,9 @@ TEXT ·indirect4x48AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z3
@@ -5919,7 +5985,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -5934,9 +6000,9 @@ bias:
 	VMOVUPS 128(AX), Z11
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -5967,27 +6033,28 @@ k:
 	VFMADD231PS  Z13, Z15, Z10
 	VFMADD231PS  Z14, Z15, Z11
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
 	PREFETCHT1 (AX)(R8*1)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -5996,13 +6063,13 @@ near:
 	PREFETCHT0 192(AX)(DX*1)
 	PREFETCHT0 192(AX)(DX*2)
 	PREFETCHT0 192(AX)(R8*1)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -6014,11 +6081,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -6037,19 +6104,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z3, Z3
@@ -6067,8 +6133,7 @@ summed:
 	VADDPS (AX)(R12*1), Z11, Z11
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -6087,7 +6152,7 @@ added:
 	VMAXPS Z11, Z15, Z11
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z3, (AX)(R10*1)
@@ -6103,26 +6168,31 @@ store:
 	VMOVUPS Z5, (AX)(R10*1)
 	VMOVUPS Z8, (AX)(R10*2)
 	VMOVUPS Z11, (AX)(R12*1)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect3x48AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect3x48AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect3x48AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect3x48AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -6131,10 +6201,9 @@ TEXT ·indirect3x48AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z3
@@ -6150,7 +6219,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -6162,9 +6231,9 @@ bias:
 	VMOVUPS 128(AX), Z8
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -6191,26 +6260,27 @@ k:
 	VFMADD231PS  Z10, Z12, Z7
 	VFMADD231PS  Z11, Z12, Z8
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -6218,13 +6288,13 @@ near:
 	PREFETCHT0 192(AX)
 	PREFETCHT0 192(AX)(DX*1)
 	PREFETCHT0 192(AX)(DX*2)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -6235,11 +6305,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -6255,19 +6325,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z3, Z3
@@ -6282,8 +6351,7 @@ summed:
 	VADDPS (AX)(R10*2), Z8, Z8
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -6299,7 +6367,7 @@ added:
 	VMAXPS Z8, Z12, Z8
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z3, (AX)(R10*1)
@@ -6312,26 +6380,31 @@ store:
 	VMOVUPS Z2, (AX)
 	VMOVUPS Z5, (AX)(R10*1)
 	VMOVUPS Z8, (AX)(R10*2)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect2x48AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect2x48AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect2x48AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect2x48AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -6340,10 +6413,9 @@ TEXT ·indirect2x48AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z3
@@ -6356,7 +6428,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -6365,9 +6437,9 @@ bias:
 	VMOVUPS 128(AX), Z5
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -6390,38 +6462,39 @@ k:
 	VFMADD231PS  Z7, Z9, Z4
 	VFMADD231PS  Z8, Z9, Z5
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	PREFETCHT0 192(AX)
 	PREFETCHT0 192(AX)(DX*1)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -6431,11 +6504,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -6448,19 +6521,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z3, Z3
@@ -6472,8 +6544,7 @@ summed:
 	VADDPS (AX)(R10*1), Z5, Z5
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -6486,7 +6557,7 @@ added:
 	VMAXPS Z5, Z9, Z5
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z3, (AX)(R10*1)
@@ -6496,26 +6567,31 @@ store:
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z2, (AX)
 	VMOVUPS Z5, (AX)(R10*1)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect1x48AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect1x48AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect1x48AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect1x48AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -6524,10 +6600,9 @@ TEXT ·indirect1x48AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	LEAQ    (AX)(CX*4), AX
@@ -6537,15 +6612,15 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -6564,36 +6639,37 @@ k:
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	PREFETCHT0 192(AX)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -6602,11 +6678,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	LEAQ       (AX)(CX*4), AX
@@ -6616,19 +6692,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	LEAQ   (AX)(CX*4), AX
@@ -6637,8 +6712,7 @@ summed:
 	VADDPS (AX), Z2, Z2
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -6648,33 +6722,38 @@ added:
 	VMAXPS Z2, Z6, Z2
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z2, (AX)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect14x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect14x32AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect14x32AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect14x32AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -6683,10 +6762,9 @@ TEXT ·indirect14x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -6725,7 +6803,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS (AX), Z2
@@ -6756,9 +6834,9 @@ bias:
 	VMOVUPS 64(AX), Z27
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -6815,20 +6893,21 @@ k:
 	VFMADD231PS  Z28, Z30, Z26
 	VFMADD231PS  Z29, Z30, Z27
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -6847,7 +6926,7 @@ part:
 	PREFETCHT1 (AX)(R9*1)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -6868,13 +6947,13 @@ near:
 	PREFETCHT0 192(AX)(R8*1)
 	PREFETCHT0 192(AX)(DX*4)
 	PREFETCHT0 192(AX)(R9*1)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -6898,11 +6977,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -6941,19 +7020,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -6991,8 +7069,7 @@ summed:
 	VADDPS (AX)(R13*1), Z27, Z27
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -7027,7 +7104,7 @@ added:
 	VMAXPS Z27, Z30, Z27
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -7063,26 +7140,31 @@ store:
 	VMOVUPS Z23, (AX)(R12*1)
 	VMOVUPS Z25, (AX)(R10*4)
 	VMOVUPS Z27, (AX)(R13*1)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect13x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect13x32AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect13x32AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect13x32AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -7091,10 +7173,9 @@ TEXT ·indirect13x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -7131,7 +7212,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS (AX), Z2
@@ -7160,9 +7241,9 @@ bias:
 	VMOVUPS 64(AX), Z25
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -7216,20 +7297,21 @@ k:
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Z27, Z28, Z25
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -7247,7 +7329,7 @@ part:
 	PREFETCHT1 (AX)(DX*4)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -7267,13 +7349,13 @@ near:
 	LEAQ       (AX)(DX*4), AX
 	PREFETCHT0 192(AX)(R8*1)
 	PREFETCHT0 192(AX)(DX*4)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -7296,11 +7378,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -7337,19 +7419,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -7385,8 +7466,7 @@ summed:
 	VADDPS (AX)(R10*4), Z25, Z25
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -7419,7 +7499,7 @@ added:
 	VMAXPS Z25, Z28, Z25
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -7453,26 +7533,31 @@ store:
 	LEAQ    (AX)(R10*4), AX
 	VMOVUPS Z23, (AX)(R12*1)
 	VMOVUPS Z25, (AX)(R10*4)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect12x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect12x32AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect12x32AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect12x32AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -7481,10 +7566,9 @@ TEXT ·indirect12x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -7519,7 +7603,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS (AX), Z2
@@ -7546,9 +7630,9 @@ bias:
 	VMOVUPS 64(AX), Z23
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -7599,20 +7683,21 @@ k:
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -7629,7 +7714,7 @@ part:
 	PREFETCHT1 (AX)(R8*1)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -7648,13 +7733,13 @@ near:
 	PREFETCHT0 192(AX)(R8*2)
 	LEAQ       (AX)(DX*4), AX
 	PREFETCHT0 192(AX)(R8*1)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -7676,11 +7761,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -7715,19 +7800,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -7761,8 +7845,7 @@ summed:
 	VADDPS (AX)(R12*1), Z23, Z23
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -7793,7 +7876,7 @@ added:
 	VMAXPS Z23, Z26, Z23
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -7825,26 +7908,31 @@ store:
 	VMOVUPS Z21, (AX)(R12*2)
 	LEAQ    (AX)(R10*4), AX
 	VMOVUPS Z23, (AX)(R12*1)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect11x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect11x32AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect11x32AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect11x32AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -7853,10 +7941,9 @@ TEXT ·indirect11x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -7887,7 +7974,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS (AX), Z2
@@ -7912,9 +7999,9 @@ bias:
 	VMOVUPS 64(AX), Z21
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -7961,20 +8048,21 @@ k:
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -7989,7 +8077,7 @@ part:
 	PREFETCHT1 (AX)(R8*2)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -8006,13 +8094,13 @@ near:
 	PREFETCHT0 192(AX)(DX*4)
 	PREFETCHT0 192(AX)(R9*1)
 	PREFETCHT0 192(AX)(R8*2)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -8032,11 +8120,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -8067,19 +8155,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -8109,8 +8196,7 @@ summed:
 	VADDPS (AX)(R12*2), Z21, Z21
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -8139,7 +8225,7 @@ added:
 	VMAXPS Z21, Z24, Z21
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -8167,26 +8253,31 @@ store:
 	VMOVUPS Z17, (AX)(R10*4)
 	VMOVUPS Z19, (AX)(R13*1)
 	VMOVUPS Z21, (AX)(R12*2)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect10x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect10x32AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect10x32AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect10x32AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -8195,10 +8286,9 @@ TEXT ·indirect10x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -8227,7 +8317,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS (AX), Z2
@@ -8250,9 +8340,9 @@ bias:
 	VMOVUPS 64(AX), Z19
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -8296,20 +8386,21 @@ k:
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Z21, Z22, Z19
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -8323,7 +8414,7 @@ part:
 	PREFETCHT1 (AX)(R9*1)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -8339,13 +8430,13 @@ near:
 	PREFETCHT0 192(AX)(R8*1)
 	PREFETCHT0 192(AX)(DX*4)
 	PREFETCHT0 192(AX)(R9*1)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -8364,11 +8455,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -8397,19 +8488,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -8437,8 +8527,7 @@ summed:
 	VADDPS (AX)(R13*1), Z19, Z19
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -8465,7 +8554,7 @@ added:
 	VMAXPS Z19, Z22, Z19
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -8491,26 +8580,31 @@ store:
 	VMOVUPS Z15, (AX)(R12*1)
 	VMOVUPS Z17, (AX)(R10*4)
 	VMOVUPS Z19, (AX)(R13*1)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect9x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect9x32AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect9x32AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect9x32AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -8519,10 +8613,9 @@ TEXT ·indirect9x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -8549,7 +8642,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS (AX), Z2
@@ -8570,9 +8663,9 @@ bias:
 	VMOVUPS 64(AX), Z17
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -8613,20 +8706,21 @@ k:
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -8639,7 +8733,7 @@ part:
 	PREFETCHT1 (AX)(DX*4)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -8654,13 +8748,13 @@ near:
 	LEAQ       (AX)(DX*4), AX
 	PREFETCHT0 192(AX)(R8*1)
 	PREFETCHT0 192(AX)(DX*4)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -8678,11 +8772,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -8709,19 +8803,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -8747,8 +8840,7 @@ summed:
 	VADDPS (AX)(R10*4), Z17, Z17
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -8773,7 +8865,7 @@ added:
 	VMAXPS Z17, Z20, Z17
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -8797,26 +8889,31 @@ store:
 	LEAQ    (AX)(R10*4), AX
 	VMOVUPS Z15, (AX)(R12*1)
 	VMOVUPS Z17, (AX)(R10*4)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect8x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect8x32AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect8x32AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect8x32AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -8825,10 +8922,9 @@ TEXT ·indirect8x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -8853,7 +8949,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS (AX), Z2
@@ -8872,9 +8968,9 @@ bias:
 	VMOVUPS 64(AX), Z15
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -8912,20 +9008,21 @@ k:
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -8937,7 +9034,7 @@ part:
 	PREFETCHT1 (AX)(R8*1)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -8951,13 +9048,13 @@ near:
 	PREFETCHT0 192(AX)(R8*2)
 	LEAQ       (AX)(DX*4), AX
 	PREFETCHT0 192(AX)(R8*1)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -8974,11 +9071,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -9003,19 +9100,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -9039,8 +9135,7 @@ summed:
 	VADDPS (AX)(R12*1), Z15, Z15
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -9063,7 +9158,7 @@ added:
 	VMAXPS Z15, Z18, Z15
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -9085,26 +9180,31 @@ store:
 	VMOVUPS Z13, (AX)(R12*2)
 	LEAQ    (AX)(R10*4), AX
 	VMOVUPS Z15, (AX)(R12*1)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect7x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect7x32AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect7x32AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect7x32AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -9113,10 +9213,9 @@ TEXT ·indirect7x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -9136,7 +9235,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS (AX), Z2
@@ -9153,9 +9252,9 @@ bias:
 	VMOVUPS 64(AX), Z13
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -9189,20 +9288,21 @@ k:
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -9212,7 +9312,7 @@ part:
 	PREFETCHT1 (AX)(R8*2)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -9224,13 +9324,13 @@ near:
 	PREFETCHT0 192(AX)(DX*4)
 	PREFETCHT0 192(AX)(R9*1)
 	PREFETCHT0 192(AX)(R8*2)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -9245,11 +9345,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -9269,19 +9369,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -9300,8 +9399,7 @@ summed:
 	VADDPS (AX)(R12*2), Z13, Z13
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -9322,7 +9420,7 @@ added:
 	VMAXPS Z13, Z16, Z13
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -9339,26 +9437,31 @@ store:
 	VMOVUPS Z9, (AX)(R10*4)
 	VMOVUPS Z11, (AX)(R13*1)
 	VMOVUPS Z13, (AX)(R12*2)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect6x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect6x32AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect6x32AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect6x32AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -9367,10 +9470,9 @@ TEXT ·indirect6x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -9388,7 +9490,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS (AX), Z2
@@ -9403,9 +9505,9 @@ bias:
 	VMOVUPS 64(AX), Z11
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -9436,20 +9538,21 @@ k:
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -9458,7 +9561,7 @@ part:
 	PREFETCHT1 (AX)(R9*1)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -9469,13 +9572,13 @@ near:
 	PREFETCHT0 192(AX)(R8*1)
 	PREFETCHT0 192(AX)(DX*4)
 	PREFETCHT0 192(AX)(R9*1)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -9489,11 +9592,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -9511,19 +9614,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -9540,8 +9642,7 @@ summed:
 	VADDPS (AX)(R13*1), Z11, Z11
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -9560,7 +9661,7 @@ added:
 	VMAXPS Z11, Z14, Z11
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -9575,26 +9676,31 @@ store:
 	VMOVUPS Z7, (AX)(R12*1)
 	VMOVUPS Z9, (AX)(R10*4)
 	VMOVUPS Z11, (AX)(R13*1)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect5x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect5x32AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect5x32AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect5x32AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -9603,10 +9709,9 @@ TEXT ·indirect5x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -9622,7 +9727,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS (AX), Z2
@@ -9635,9 +9740,9 @@ bias:
 	VMOVUPS 64(AX), Z9
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -9665,20 +9770,21 @@ k:
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -9686,7 +9792,7 @@ part:
 	PREFETCHT1 (AX)(DX*4)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -9696,13 +9802,13 @@ near:
 	PREFETCHT0 192(AX)(DX*2)
 	PREFETCHT0 192(AX)(R8*1)
 	PREFETCHT0 192(AX)(DX*4)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -9715,11 +9821,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -9735,19 +9841,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -9762,8 +9867,7 @@ summed:
 	VADDPS (AX)(R10*4), Z9, Z9
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -9780,7 +9884,7 @@ added:
 	VMAXPS Z9, Z12, Z9
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -9793,26 +9897,31 @@ store:
 	VMOVUPS Z5, (AX)(R10*2)
 	VMOVUPS Z7, (AX)(R12*1)
 	VMOVUPS Z9, (AX)(R10*4)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect4x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect4x32AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect4x32AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect4x32AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -9821,10 +9930,9 @@ TEXT ·indirect4x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -9838,7 +9946,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS (AX), Z2
@@ -9849,9 +9957,9 @@ bias:
 	VMOVUPS 64(AX), Z7
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -9876,27 +9984,28 @@ k:
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
 	PREFETCHT1 (AX)(R8*1)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -9905,13 +10014,13 @@ near:
 	PREFETCHT0 192(AX)(DX*1)
 	PREFETCHT0 192(AX)(DX*2)
 	PREFETCHT0 192(AX)(R8*1)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -9923,11 +10032,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -9941,19 +10050,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -9966,8 +10074,7 @@ summed:
 	VADDPS (AX)(R12*1), Z7, Z7
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -9982,7 +10089,7 @@ added:
 	VMAXPS Z7, Z10, Z7
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -9993,26 +10100,31 @@ store:
 	VMOVUPS Z3, (AX)(R10*1)
 	VMOVUPS Z5, (AX)(R10*2)
 	VMOVUPS Z7, (AX)(R12*1)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect3x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect3x32AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect3x32AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect3x32AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -10021,10 +10133,9 @@ TEXT ·indirect3x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -10036,7 +10147,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS (AX), Z2
@@ -10045,9 +10156,9 @@ bias:
 	VMOVUPS 64(AX), Z5
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -10069,26 +10180,27 @@ k:
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -10096,13 +10208,13 @@ near:
 	PREFETCHT0 192(AX)
 	PREFETCHT0 192(AX)(DX*1)
 	PREFETCHT0 192(AX)(DX*2)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -10113,11 +10225,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -10129,19 +10241,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -10152,8 +10263,7 @@ summed:
 	VADDPS (AX)(R10*2), Z5, Z5
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -10166,7 +10276,7 @@ added:
 	VMAXPS Z5, Z8, Z5
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
@@ -10175,26 +10285,31 @@ store:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, (AX)(R10*1)
 	VMOVUPS Z5, (AX)(R10*2)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect2x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect2x32AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect2x32AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect2x32AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -10203,10 +10318,9 @@ TEXT ·indirect2x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(R10*1), Z2
@@ -10216,16 +10330,16 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS (AX), Z2
 	VMOVUPS 64(AX), Z3
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -10244,38 +10358,39 @@ k:
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	PREFETCHT0 192(AX)
 	PREFETCHT0 192(AX)(DX*1)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -10285,11 +10400,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 (AX)(R10*1)
@@ -10299,19 +10414,18 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z2, Z2
@@ -10320,8 +10434,7 @@ summed:
 	VADDPS (AX)(R10*1), Z3, Z3
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -10332,33 +10445,38 @@ added:
 	VMAXPS Z3, Z6, Z3
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, (AX)(R10*1)
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z3, (AX)(R10*1)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect1x32AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect1x32AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect1x32AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect1x32AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -10367,10 +10485,9 @@ TEXT ·indirect1x32AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	LEAQ    (AX)(CX*4), AX
@@ -10378,14 +10495,14 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -10401,36 +10518,37 @@ k:
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	PREFETCHT0 192(AX)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -10439,11 +10557,11 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
-	MOVQ       cBlock+80(FP), CX
+	MOVQ       80(SI), CX
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	LEAQ       (AX)(CX*4), AX
@@ -10451,27 +10569,25 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
-	MOVQ   cBlock+80(FP), CX
+	MOVQ   80(SI), CX
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	LEAQ   (AX)(CX*4), AX
 	VADDPS (AX), Z1, Z1
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -10480,31 +10596,36 @@ added:
 	VMAXPS Z1, Z4, Z1
 
 store:
-	MOVQ    cBlock+80(FP), CX
+	MOVQ    80(SI), CX
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	LEAQ    (AX)(CX*4), AX
 	VMOVUPS Z1, (AX)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect7x16AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect7x16AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect7x16AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect7x16AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -10513,8 +10634,7 @@ TEXT ·indirect7x16AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
@@ -10527,7 +10647,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX), Z1
 	VMOVUPS (AX), Z2
@@ -10537,9 +10657,9 @@ bias:
 	VMOVUPS (AX), Z6
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -10564,20 +10684,21 @@ k:
 	VBROADCASTSS (AX)(R8*2), Z8
 	VFMADD231PS  Z7, Z8, Z6
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -10587,7 +10708,7 @@ part:
 	PREFETCHT1 (AX)(R8*2)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -10599,13 +10720,13 @@ near:
 	PREFETCHT0 192(AX)(DX*4)
 	PREFETCHT0 192(AX)(R9*1)
 	PREFETCHT0 192(AX)(R8*2)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -10620,7 +10741,7 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
@@ -10635,17 +10756,16 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
@@ -10657,8 +10777,7 @@ summed:
 	VADDPS (AX)(R12*2), Z6, Z6
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -10680,26 +10799,31 @@ store:
 	VMOVUPS Z4, (AX)(R10*4)
 	VMOVUPS Z5, (AX)(R13*1)
 	VMOVUPS Z6, (AX)(R12*2)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect6x16AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect6x16AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect6x16AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect6x16AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -10708,8 +10832,7 @@ TEXT ·indirect6x16AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
@@ -10721,7 +10844,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX), Z1
 	VMOVUPS (AX), Z2
@@ -10730,9 +10853,9 @@ bias:
 	VMOVUPS (AX), Z5
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -10755,20 +10878,21 @@ k:
 	VBROADCASTSS (AX)(R9*1), Z7
 	VFMADD231PS  Z6, Z7, Z5
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -10777,7 +10901,7 @@ part:
 	PREFETCHT1 (AX)(R9*1)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -10788,13 +10912,13 @@ near:
 	PREFETCHT0 192(AX)(R8*1)
 	PREFETCHT0 192(AX)(DX*4)
 	PREFETCHT0 192(AX)(R9*1)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -10808,7 +10932,7 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
@@ -10822,17 +10946,16 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
@@ -10843,8 +10966,7 @@ summed:
 	VADDPS (AX)(R13*1), Z5, Z5
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -10864,26 +10986,31 @@ store:
 	VMOVUPS Z3, (AX)(R12*1)
 	VMOVUPS Z4, (AX)(R10*4)
 	VMOVUPS Z5, (AX)(R13*1)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect5x16AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect5x16AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect5x16AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect5x16AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -10892,8 +11019,7 @@ TEXT ·indirect5x16AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
@@ -10904,7 +11030,7 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX), Z1
 	VMOVUPS (AX), Z2
@@ -10912,9 +11038,9 @@ bias:
 	VMOVUPS (AX), Z4
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -10935,20 +11061,21 @@ k:
 	VBROADCASTSS (AX)(DX*4), Z6
 	VFMADD231PS  Z5, Z6, Z4
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
@@ -10956,7 +11083,7 @@ part:
 	PREFETCHT1 (AX)(DX*4)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -10966,13 +11093,13 @@ near:
 	PREFETCHT0 192(AX)(DX*2)
 	PREFETCHT0 192(AX)(R8*1)
 	PREFETCHT0 192(AX)(DX*4)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -10985,7 +11112,7 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
@@ -10998,17 +11125,16 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
@@ -11018,8 +11144,7 @@ summed:
 	VADDPS (AX)(R10*4), Z4, Z4
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -11037,26 +11162,31 @@ store:
 	VMOVUPS Z2, (AX)(R10*2)
 	VMOVUPS Z3, (AX)(R12*1)
 	VMOVUPS Z4, (AX)(R10*4)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect4x16AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect4x16AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect4x16AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect4x16AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -11065,8 +11195,7 @@ TEXT ·indirect4x16AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
@@ -11076,16 +11205,16 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX), Z1
 	VMOVUPS (AX), Z2
 	VMOVUPS (AX), Z3
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -11104,27 +11233,28 @@ k:
 	VBROADCASTSS (AX)(R8*1), Z5
 	VFMADD231PS  Z4, Z5, Z3
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
 	PREFETCHT1 (AX)(R8*1)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -11133,13 +11263,13 @@ near:
 	PREFETCHT0 192(AX)(DX*1)
 	PREFETCHT0 192(AX)(DX*2)
 	PREFETCHT0 192(AX)(R8*1)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -11151,7 +11281,7 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
@@ -11163,17 +11293,16 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
@@ -11182,8 +11311,7 @@ summed:
 	VADDPS (AX)(R12*1), Z3, Z3
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -11199,26 +11327,31 @@ store:
 	VMOVUPS Z1, (AX)(R10*1)
 	VMOVUPS Z2, (AX)(R10*2)
 	VMOVUPS Z3, (AX)(R12*1)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect3x16AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect3x16AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect3x16AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect3x16AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -11227,8 +11360,7 @@ TEXT ·indirect3x16AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
@@ -11237,15 +11369,15 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX), Z1
 	VMOVUPS (AX), Z2
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -11262,26 +11394,27 @@ k:
 	VBROADCASTSS (AX)(DX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 	PREFETCHT1 (AX)(DX*2)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
@@ -11289,13 +11422,13 @@ near:
 	PREFETCHT0 192(AX)
 	PREFETCHT0 192(AX)(DX*1)
 	PREFETCHT0 192(AX)(DX*2)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -11306,7 +11439,7 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
@@ -11317,17 +11450,16 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
@@ -11335,8 +11467,7 @@ summed:
 	VADDPS (AX)(R10*2), Z2, Z2
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -11350,26 +11481,31 @@ store:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, (AX)(R10*1)
 	VMOVUPS Z2, (AX)(R10*2)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect2x16AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect2x16AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect2x16AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect2x16AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -11378,8 +11514,7 @@ TEXT ·indirect2x16AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
@@ -11387,14 +11522,14 @@ tile:
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX), Z1
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -11409,38 +11544,39 @@ k:
 	VBROADCASTSS (AX)(DX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 	PREFETCHT1 (AX)(DX*1)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	PREFETCHT0 192(AX)
 	PREFETCHT0 192(AX)(DX*1)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -11450,7 +11586,7 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
@@ -11460,25 +11596,23 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 	VADDPS (AX)(R10*1), Z1, Z1
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -11490,26 +11624,31 @@ store:
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, (AX)(R10*1)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET
 
-// func indirect1x16AVX512(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+// func indirect1x16AVX512(call *indirectCall)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·indirect1x16AVX512(SB), $8-136
-	MOVQ prefetchB+120(FP), R15
-	MOVQ b+40(FP), SI
-	MOVQ a+24(FP), DI
-	MOVQ aStep+32(FP), DX
-	MOVQ c+64(FP), R11
-	MOVQ ldc+72(FP), R10
+TEXT ·indirect1x16AVX512(SB), $24-8
+	MOVQ call+0(FP), SI
+	MOVQ (SI), AX
+	MOVQ AX, (SP)
+	MOVQ 40(SI), AX
+	MOVQ AX, 8(SP)
+	MOVQ 120(SI), R15
+	MOVQ 24(SI), DI
+	MOVQ 32(SI), DX
+	MOVQ 64(SI), R11
+	MOVQ 72(SI), R10
 	SHLQ $0x02, DX
 	SHLQ $0x02, R10
 	LEAQ (DX)(DX*2), R8
@@ -11518,21 +11657,20 @@ TEXT ·indirect1x16AVX512(SB), $8-136
 	LEAQ (R10)(R10*4), R13
 
 tile:
-	MOVQ    mode+88(FP), AX
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, 88(SI)
 	JZ      bias
 	MOVQ    R11, AX
 	VMOVUPS (AX), Z0
 	JMP     start
 
 bias:
-	MOVQ    bias+56(FP), AX
+	MOVQ    56(SI), AX
 	VMOVUPS (AX), Z0
 
 start:
-	MOVQ SI, R14
-	MOVQ offsets+16(FP), BX
-	MOVQ k+8(FP), CX
+	MOVQ 8(SP), R14
+	MOVQ 16(SI), BX
+	MOVQ 8(SI), CX
 	JMP  part
 	PCALIGN $0x40
 
@@ -11545,36 +11683,37 @@ k:
 	VBROADCASTSS (AX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         $0x08, BX
-	ADDQ         ldb+48(FP), R14
+	ADDQ         48(SI), R14
 	DECQ         CX
 	JNZ          k
-	MOVQ         (SP), CX
+	PCALIGN      $0x40
+	MOVQ         16(SP), CX
 	TESTQ        CX, CX
 	JEQ          summed
 
 part:
 	// What a later part will read of A
-	CMPQ       prefetchA+128(FP), $0x00
+	CMPQ       128(SI), $0x00
 	JEQ        near
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
-	ADDQ       prefetchA+128(FP), AX
+	ADDQ       128(SI), AX
 	PREFETCHT1 (AX)
 
 near:
-	MOVQ       CX, (SP)
+	MOVQ       CX, 16(SP)
 	CMPQ       CX, $0x30
 	JLE        last
 	MOVQ       (BX), AX
 	LEAQ       (DI)(AX*4), AX
 	PREFETCHT0 192(AX)
-	SUBQ       $0x10, (SP)
+	SUBQ       $0x10, 16(SP)
 	MOVQ       $0x00000010, CX
 	JMP        k
 
 last:
 	// Near the end: A of the next tile, as far into it as this part lies from the end
-	MOVQ       nextA+96(FP), AX
+	MOVQ       96(SI), AX
 	LEAQ       192(DI)(AX*4), AX
 	SHLQ       $0x02, CX
 	SUBQ       CX, AX
@@ -11583,7 +11722,7 @@ last:
 	// and, once, C
 	CMPQ CX, $0x00000080
 	JGT  c
-	CMPQ BX, offsets+16(FP)
+	CMPQ BX, 16(SI)
 	JNE  rest
 
 c:
@@ -11592,24 +11731,22 @@ c:
 
 rest:
 	MOVQ $0x00000010, CX
-	CMPQ (SP), CX
+	CMPQ 16(SP), CX
 	JGE  many
-	MOVQ (SP), CX
+	MOVQ 16(SP), CX
 
 many:
-	SUBQ CX, (SP)
+	SUBQ CX, 16(SP)
 	JMP  k
 
 summed:
-	MOVQ   mode+88(FP), AX
-	TESTQ  $0x00000004, AX
+	TESTQ  $0x00000004, 88(SI)
 	JZ     added
 	MOVQ   R11, AX
 	VADDPS (AX), Z0, Z0
 
 added:
-	MOVQ  mode+88(FP), AX
-	TESTQ $0x00000001, AX
+	TESTQ $0x00000001, 88(SI)
 	JZ    store
 
 	// The maximum returns its second source if that is a NaN
@@ -11619,13 +11756,14 @@ added:
 store:
 	MOVQ    R11, AX
 	VMOVUPS Z0, (AX)
-	MOVQ    nextA+96(FP), AX
+	MOVQ    96(SI), AX
 	LEAQ    (DI)(AX*4), DI
-	MOVQ    nextB+104(FP), AX
-	LEAQ    (SI)(AX*4), SI
-	MOVQ    nextC+112(FP), AX
+	MOVQ    112(SI), AX
 	LEAQ    (R11)(AX*4), R11
-	DECQ    tiles+0(FP)
+	MOVQ    104(SI), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, 8(SP)
+	DECQ    (SP)
 	JNZ     tile
 	VZEROUPPER
 	RET

@@ -7,29 +7,29 @@ package ukernel
 // indirect6x16NEON computes tiles of 6×16; see indirectFunc.
 //
 //go:noescape
-func indirect6x16NEON(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect6x16NEON(call *indirectCall)
 
 // indirect5x16NEON computes tiles of 5×16; see indirectFunc.
 //
 //go:noescape
-func indirect5x16NEON(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect5x16NEON(call *indirectCall)
 
 // indirect4x16NEON computes tiles of 4×16; see indirectFunc.
 //
 //go:noescape
-func indirect4x16NEON(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect4x16NEON(call *indirectCall)
 
 // indirect3x16NEON computes tiles of 3×16; see indirectFunc.
 //
 //go:noescape
-func indirect3x16NEON(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect3x16NEON(call *indirectCall)
 
 // indirect2x16NEON computes tiles of 2×16; see indirectFunc.
 //
 //go:noescape
-func indirect2x16NEON(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect2x16NEON(call *indirectCall)
 
 // indirect1x16NEON computes tiles of 1×16; see indirectFunc.
 //
 //go:noescape
-func indirect1x16NEON(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
+func indirect1x16NEON(call *indirectCall)

@@ -2,23 +2,24 @@
 
 //go:build !purego
 
-// func indirect6x16NEON(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
-TEXT ·indirect6x16NEON(SB), $0-136
-	MOVD tiles+0(FP), R0
-	MOVD k+8(FP), R1
-	MOVD offsets+16(FP), R2
-	MOVD a+24(FP), R3
-	MOVD aStep+32(FP), R4
-	MOVD b+40(FP), R5
-	MOVD ldb+48(FP), R14
-	MOVD bias+56(FP), R6
-	MOVD c+64(FP), R7
-	MOVD ldc+72(FP), R8
-	MOVD mode+88(FP), R9
-	MOVD nextA+96(FP), R15
-	MOVD nextB+104(FP), R19
-	MOVD nextC+112(FP), R20
-	MOVD prefetchB+120(FP), R21
+// func indirect6x16NEON(call *indirectCall)
+TEXT ·indirect6x16NEON(SB), $0-8
+	MOVD call+0(FP), R22
+	MOVD (R22), R0
+	MOVD 8(R22), R1
+	MOVD 16(R22), R2
+	MOVD 24(R22), R3
+	MOVD 32(R22), R4
+	MOVD 40(R22), R5
+	MOVD 48(R22), R14
+	MOVD 56(R22), R6
+	MOVD 64(R22), R7
+	MOVD 72(R22), R8
+	MOVD 88(R22), R9
+	MOVD 96(R22), R15
+	MOVD 104(R22), R19
+	MOVD 112(R22), R20
+	MOVD 120(R22), R21
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
@@ -215,23 +216,24 @@ store:
 	BNE   tile
 	RET
 
-// func indirect5x16NEON(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
-TEXT ·indirect5x16NEON(SB), $0-136
-	MOVD tiles+0(FP), R0
-	MOVD k+8(FP), R1
-	MOVD offsets+16(FP), R2
-	MOVD a+24(FP), R3
-	MOVD aStep+32(FP), R4
-	MOVD b+40(FP), R5
-	MOVD ldb+48(FP), R14
-	MOVD bias+56(FP), R6
-	MOVD c+64(FP), R7
-	MOVD ldc+72(FP), R8
-	MOVD mode+88(FP), R9
-	MOVD nextA+96(FP), R15
-	MOVD nextB+104(FP), R19
-	MOVD nextC+112(FP), R20
-	MOVD prefetchB+120(FP), R21
+// func indirect5x16NEON(call *indirectCall)
+TEXT ·indirect5x16NEON(SB), $0-8
+	MOVD call+0(FP), R22
+	MOVD (R22), R0
+	MOVD 8(R22), R1
+	MOVD 16(R22), R2
+	MOVD 24(R22), R3
+	MOVD 32(R22), R4
+	MOVD 40(R22), R5
+	MOVD 48(R22), R14
+	MOVD 56(R22), R6
+	MOVD 64(R22), R7
+	MOVD 72(R22), R8
+	MOVD 88(R22), R9
+	MOVD 96(R22), R15
+	MOVD 104(R22), R19
+	MOVD 112(R22), R20
+	MOVD 120(R22), R21
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
@@ -403,23 +405,24 @@ store:
 	BNE   tile
 	RET
 
-// func indirect4x16NEON(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
-TEXT ·indirect4x16NEON(SB), $0-136
-	MOVD tiles+0(FP), R0
-	MOVD k+8(FP), R1
-	MOVD offsets+16(FP), R2
-	MOVD a+24(FP), R3
-	MOVD aStep+32(FP), R4
-	MOVD b+40(FP), R5
-	MOVD ldb+48(FP), R14
-	MOVD bias+56(FP), R6
-	MOVD c+64(FP), R7
-	MOVD ldc+72(FP), R8
-	MOVD mode+88(FP), R9
-	MOVD nextA+96(FP), R15
-	MOVD nextB+104(FP), R19
-	MOVD nextC+112(FP), R20
-	MOVD prefetchB+120(FP), R21
+// func indirect4x16NEON(call *indirectCall)
+TEXT ·indirect4x16NEON(SB), $0-8
+	MOVD call+0(FP), R22
+	MOVD (R22), R0
+	MOVD 8(R22), R1
+	MOVD 16(R22), R2
+	MOVD 24(R22), R3
+	MOVD 32(R22), R4
+	MOVD 40(R22), R5
+	MOVD 48(R22), R14
+	MOVD 56(R22), R6
+	MOVD 64(R22), R7
+	MOVD 72(R22), R8
+	MOVD 88(R22), R9
+	MOVD 96(R22), R15
+	MOVD 104(R22), R19
+	MOVD 112(R22), R20
+	MOVD 120(R22), R21
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
@@ -566,23 +569,24 @@ store:
 	BNE   tile
 	RET
 
-// func indirect3x16NEON(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
-TEXT ·indirect3x16NEON(SB), $0-136
-	MOVD tiles+0(FP), R0
-	MOVD k+8(FP), R1
-	MOVD offsets+16(FP), R2
-	MOVD a+24(FP), R3
-	MOVD aStep+32(FP), R4
-	MOVD b+40(FP), R5
-	MOVD ldb+48(FP), R14
-	MOVD bias+56(FP), R6
-	MOVD c+64(FP), R7
-	MOVD ldc+72(FP), R8
-	MOVD mode+88(FP), R9
-	MOVD nextA+96(FP), R15
-	MOVD nextB+104(FP), R19
-	MOVD nextC+112(FP), R20
-	MOVD prefetchB+120(FP), R21
+// func indirect3x16NEON(call *indirectCall)
+TEXT ·indirect3x16NEON(SB), $0-8
+	MOVD call+0(FP), R22
+	MOVD (R22), R0
+	MOVD 8(R22), R1
+	MOVD 16(R22), R2
+	MOVD 24(R22), R3
+	MOVD 32(R22), R4
+	MOVD 40(R22), R5
+	MOVD 48(R22), R14
+	MOVD 56(R22), R6
+	MOVD 64(R22), R7
+	MOVD 72(R22), R8
+	MOVD 88(R22), R9
+	MOVD 96(R22), R15
+	MOVD 104(R22), R19
+	MOVD 112(R22), R20
+	MOVD 120(R22), R21
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
@@ -704,23 +708,24 @@ store:
 	BNE   tile
 	RET
 
-// func indirect2x16NEON(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
-TEXT ·indirect2x16NEON(SB), $0-136
-	MOVD tiles+0(FP), R0
-	MOVD k+8(FP), R1
-	MOVD offsets+16(FP), R2
-	MOVD a+24(FP), R3
-	MOVD aStep+32(FP), R4
-	MOVD b+40(FP), R5
-	MOVD ldb+48(FP), R14
-	MOVD bias+56(FP), R6
-	MOVD c+64(FP), R7
-	MOVD ldc+72(FP), R8
-	MOVD mode+88(FP), R9
-	MOVD nextA+96(FP), R15
-	MOVD nextB+104(FP), R19
-	MOVD nextC+112(FP), R20
-	MOVD prefetchB+120(FP), R21
+// func indirect2x16NEON(call *indirectCall)
+TEXT ·indirect2x16NEON(SB), $0-8
+	MOVD call+0(FP), R22
+	MOVD (R22), R0
+	MOVD 8(R22), R1
+	MOVD 16(R22), R2
+	MOVD 24(R22), R3
+	MOVD 32(R22), R4
+	MOVD 40(R22), R5
+	MOVD 48(R22), R14
+	MOVD 56(R22), R6
+	MOVD 64(R22), R7
+	MOVD 72(R22), R8
+	MOVD 88(R22), R9
+	MOVD 96(R22), R15
+	MOVD 104(R22), R19
+	MOVD 112(R22), R20
+	MOVD 120(R22), R21
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 
@@ -817,23 +822,24 @@ store:
 	BNE   tile
 	RET
 
-// func indirect1x16NEON(tiles int, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias *float32, c *float32, ldc int, cBlock int, mode int, nextA int, nextB int, nextC int, prefetchB int, prefetchA int)
-TEXT ·indirect1x16NEON(SB), $0-136
-	MOVD tiles+0(FP), R0
-	MOVD k+8(FP), R1
-	MOVD offsets+16(FP), R2
-	MOVD a+24(FP), R3
-	MOVD aStep+32(FP), R4
-	MOVD b+40(FP), R5
-	MOVD ldb+48(FP), R14
-	MOVD bias+56(FP), R6
-	MOVD c+64(FP), R7
-	MOVD ldc+72(FP), R8
-	MOVD mode+88(FP), R9
-	MOVD nextA+96(FP), R15
-	MOVD nextB+104(FP), R19
-	MOVD nextC+112(FP), R20
-	MOVD prefetchB+120(FP), R21
+// func indirect1x16NEON(call *indirectCall)
+TEXT ·indirect1x16NEON(SB), $0-8
+	MOVD call+0(FP), R22
+	MOVD (R22), R0
+	MOVD 8(R22), R1
+	MOVD 16(R22), R2
+	MOVD 24(R22), R3
+	MOVD 32(R22), R4
+	MOVD 40(R22), R5
+	MOVD 48(R22), R14
+	MOVD 56(R22), R6
+	MOVD 64(R22), R7
+	MOVD 72(R22), R8
+	MOVD 88(R22), R9
+	MOVD 96(R22), R15
+	MOVD 104(R22), R19
+	MOVD 112(R22), R20
+	MOVD 120(R22), R21
 	LSL  $2, R4, R4
 	LSL  $2, R8, R8
 

@@ -1,6 +1,7 @@
 package ukernel
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/nonet-go/nonet/internal/cpu"
@@ -42,6 +43,14 @@ func sum(m, nr int, o *IndirectArgs) []float64 {
 		}
 	}
 	return want
+}
+
+// ldb returns the distance of the rows of B.
+func (o *IndirectArgs) ldb(nr int) int {
+	if o.LDB == 0 {
+		return nr
+	}
+	return o.LDB
 }
 
 // gather reads C.
@@ -254,4 +263,29 @@ func FuzzIndirect(f *testing.F) {
 			testutil.CheckExact(t, "indirect", []int{m, nr, k}, gather(m, nr, &o), want)
 		}
 	})
+}
+
+// BenchmarkIndirect times one tile, whose call counts if k is small, and many.
+func BenchmarkIndirect(b *testing.B) {
+	for _, k := range []int{4, 27, 256, 1024} {
+		for i := range IndirectKernels {
+			kern := &IndirectKernels[i]
+			if !cpu.Has(kern.ISA) {
+				continue
+			}
+			for _, m := range []int{kern.MR, 20 * kern.MR} {
+				b.Run(fmt.Sprintf("k=%d/m=%d/kernel=%s", k, m, kern.Name), func(b *testing.B) {
+					o := IndirectArgs{Offsets: make([]int, k), Contiguous: true, A: testutil.Uniform(1, m*k), AStep: k,
+						B: testutil.Uniform(2, k*kern.NR), Bias: make([]float32, kern.NR), C: make([]float32, m*kern.NR), LDC: 16, CBlock: m * 16}
+					for p := range o.Offsets {
+						o.Offsets[p] = p
+					}
+					for b.Loop() {
+						kern.RunM(m, kern.NR, &o)
+					}
+					b.ReportMetric(2*float64(m*kern.NR*k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+				})
+			}
+		}
+	}
 }

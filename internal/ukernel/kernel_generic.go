@@ -12,27 +12,27 @@ import (
 
 // indirectGeneric returns the portable twin of a tile of mr rows and nr columns.
 func indirectGeneric(mr, nr int) indirectFunc {
-	return func(tiles, k int, offsets *int, a *float32, aStep int, b *float32, ldb int, bias, c *float32, ldc, cBlock, modeBits, nextA, nextB, nextC, _, _ int) {
-		mode := Mode(modeBits)
-		offs, last := unsafe.Slice(offsets, k), tiles-1
-		as := unsafe.Slice(a, last*nextA+offs[k-1]+(mr-1)*aStep+1)
-		bs := unsafe.Slice(b, last*nextB+(k-1)*ldb/4+nr)
-		cs := unsafe.Slice(c, last*nextC+(nr/16-1)*cBlock+(mr-1)*ldc+16)
-		for t := range tiles {
+	return func(call *indirectCall) {
+		offsets, last, ldb := unsafe.Slice(call.offsets, call.k), call.tiles-1, call.ldb/4
+		as := unsafe.Slice(call.a, last*call.nextA+offsets[call.k-1]+(mr-1)*call.aStep+1)
+		bs := unsafe.Slice(call.b, last*call.nextB+(call.k-1)*ldb+nr)
+		cs := unsafe.Slice(call.c, last*call.nextC+(nr/16-1)*call.cBlock+(mr-1)*call.ldc+16)
+		mode := Mode(call.mode)
+		for t := range call.tiles {
 			for i := range mr {
 				for j := 0; j < nr; j += 16 {
-					to := cs[t*nextC+j/16*cBlock+i*ldc:][:16]
+					to := cs[t*call.nextC+j/16*call.cBlock+i*call.ldc:][:16]
 					start := to
 					if mode&ModeFromC == 0 {
-						start = unsafe.Slice(bias, nr)[j:][:16]
+						start = unsafe.Slice(call.bias, nr)[j:][:16]
 					}
 					var acc [16]float64
 					for l := range acc {
 						acc[l] = float64(start[l])
 					}
-					for p, off := range offs {
-						v := float64(as[t*nextA+off+i*aStep])
-						from := bs[t*nextB+p*ldb/4+j:][:16]
+					for p, off := range offsets {
+						v := float64(as[t*call.nextA+off+i*call.aStep])
+						from := bs[t*call.nextB+p*ldb+j:][:16]
 						for l := range acc {
 							acc[l] += v * float64(from[l])
 						}
@@ -67,16 +67,16 @@ func genericIndirect() Indirect {
 
 // blockedGeneric returns the portable twin of a tile of mr rows and nr columns.
 func blockedGeneric(mr, nr int) blockedFunc {
-	return func(tiles, blocks int, a *float32, aBlock, aTile int, b, c, _ *float32) {
-		as := unsafe.Slice(a, (tiles-1)*aTile+(blocks-1)*aBlock+mr*16)
-		bs := unsafe.Slice(b, blocks*16*nr)
-		cs := unsafe.Slice(c, tiles*mr*nr)
-		for i := range tiles * mr {
-			row := as[i/mr*aTile+i%mr*16:]
+	return func(call *blockedCall) {
+		as := unsafe.Slice(call.a, (call.tiles-1)*call.aTile+(call.blocks-1)*call.aBlock+mr*16)
+		bs := unsafe.Slice(call.b, call.blocks*16*nr)
+		cs := unsafe.Slice(call.c, call.tiles*mr*nr)
+		for i := range call.tiles * mr {
+			row := as[i/mr*call.aTile+i%mr*16:]
 			for j := 0; j < nr; j += 16 {
 				var acc [16]float64
-				for block := range blocks {
-					for ch, x := range row[block*aBlock:][:16] {
+				for block := range call.blocks {
+					for ch, x := range row[block*call.aBlock:][:16] {
 						from := bs[(block*16+ch)*nr+j:][:16]
 						for l := range acc {
 							acc[l] += float64(x) * float64(from[l])
@@ -94,15 +94,15 @@ func blockedGeneric(mr, nr int) blockedFunc {
 // blockedHalfGeneric returns the portable twin for half precision. It converts each
 // element of B once for each row of A, and so needs no memory.
 func blockedHalfGeneric(mr, nr int) blockedHalfFunc {
-	return func(blocks int, a *float32, aBlock int, b *uint16, c *float32, _ *uint16) {
-		as := unsafe.Slice(a, (blocks-1)*aBlock+mr*16)
-		bs := unsafe.Slice(b, blocks*16*nr)
-		cs := unsafe.Slice(c, mr*nr)
+	return func(call *blockedHalfCall) {
+		as := unsafe.Slice(call.a, (call.blocks-1)*call.aBlock+mr*16)
+		bs := unsafe.Slice(call.b, call.blocks*16*nr)
+		cs := unsafe.Slice(call.c, mr*nr)
 		for i := range mr {
 			for j := 0; j < nr; j += 16 {
 				var acc [16]float64
-				for block := range blocks {
-					for ch, x := range as[block*aBlock+i*16:][:16] {
+				for block := range call.blocks {
+					for ch, x := range as[block*call.aBlock+i*16:][:16] {
 						for l, h := range bs[(block*16+ch)*nr+j:][:16] {
 							acc[l] += float64(x) * float64(half.ToFloat32(h))
 						}

@@ -13,72 +13,68 @@ type Batch struct {
 	StrideA, StrideB, StrideC int // elements between operands of two products
 }
 
-// batch is a Batch under way.
-type batch struct {
-	Batch
-	ctx            context.Context
-	transA, transB bool
-	m, n, k        int
-	alpha, beta    float32
-	a, b, c        []float32
-	lda, ldb, ldc  int
-}
-
 // Batch computes SGEMM for each product of a batch. The workers share the
 // products or, if there are fewer of them than workers, each product; results are
 // the same bits. It panics as SGEMM does.
-func (g *Multiplier) Batch(ctx context.Context, p Batch, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) error {
+func (g *Multiplier) Batch(ctx context.Context, s Batch, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) error {
 	switch {
-	case p.Count < 0 || p.StrideA < 0 || p.StrideB < 0 || p.StrideC < 0:
+	case s.Count < 0 || s.StrideA < 0 || s.StrideB < 0 || s.StrideC < 0:
 		panic("gemm: negative size")
-	case p.Count == 0:
+	case s.Count == 0:
 		return nil
-	case p.Count > 1 && m > 0 && n > 0 && ldc > 0 && !shape.Holds(p.StrideC, m, n, ldc):
+	case s.Count > 1 && m > 0 && n > 0 && ldc > 0 && !shape.Holds(s.StrideC, m, n, ldc):
 		panic("gemm: products of a batch overlap in C")
-	case p.before(a, p.StrideA):
+	case s.before(a, s.StrideA):
 		panic("gemm: slice of A is too short")
-	case p.before(b, p.StrideB):
+	case s.before(b, s.StrideB):
 		panic("gemm: slice of B is too short")
-	case p.before(c, p.StrideC):
+	case s.before(c, s.StrideC):
 		panic("gemm: slice of C is too short")
 	}
-	last := p.Count - 1
-	check(transA, transB, m, n, k, a[last*p.StrideA:], lda, b[last*p.StrideB:], ldb, c[last*p.StrideC:], ldc)
-	if p.Count < g.team.Workers() {
-		for i := range p.Count {
-			if err := g.SGEMM(ctx, transA, transB, m, n, k, alpha, a[i*p.StrideA:], lda, b[i*p.StrideB:], ldb, beta, c[i*p.StrideC:], ldc); err != nil {
-				return err
-			}
+	last := s.Count - 1
+	p := newProblem(transA, transB, m, n, k, alpha, a[last*s.StrideA:], lda, b[last*s.StrideB:], ldb, beta, c[last*s.StrideC:], ldc)
+	p.a.data, p.b.data, p.c.data = a, b, c
+	if s.Count >= g.team.Workers() {
+		return g.shareBatch(ctx, s, p)
+	}
+	for i := range s.Count {
+		one := s.product(p, i)
+		if err := g.multiply(ctx, &one); err != nil {
+			return err
 		}
-		return nil
 	}
-	if len(g.each) == 0 {
-		for range g.team.Workers() {
-			g.each = append(g.each, newMultiplier(g.whole, nil))
+	return nil
+}
+
+// shareBatch gives each worker whole products.
+func (g *Multiplier) shareBatch(ctx context.Context, s Batch, p problem) error {
+	for i := range g.workers {
+		if g.workers[i].alone == nil {
+			g.workers[i].alone = newMultiplier(g.kernel, nil)
 		}
-		g.product = g.batchItem
 	}
-	g.batch = batch{p, ctx, transA, transB, m, n, k, alpha, beta, a, b, c, lda, ldb, ldc}
-	err := g.team.Run(ctx, p.Count, g.product)
-	g.batch = batch{}
-	if err == nil {
-		err = ctx.Err()
+	if err := g.run(&job{problem: p, batch: s, ctx: ctx}, s.Count, (*job).product); err != nil {
+		return err
 	}
-	return err
+	return ctx.Err() // which a product may have seen
+}
+
+// product computes one product of a batch.
+func (j *job) product(ws *workspace, i int) {
+	p := j.batch.product(j.problem, i)
+	_ = ws.alone.multiply(j.ctx, &p) // its error is the context's
 }
 
 // before reports whether x ends before the operand of the last product begins.
-func (p Batch) before(x []float32, stride int) bool {
-	return shape.Product(p.Count-1, stride) > len(x)
+func (s Batch) before(x []float32, stride int) bool {
+	return shape.Product(s.Count-1, stride) > len(x)
 }
 
-// batchItem computes one product.
-func (g *Multiplier) batchItem(worker, i int) {
-	p, one := &g.batch, g.each[worker]
-	one.next = 0
-	if i+1 < p.Count {
-		one.next = p.StrideB
+// product returns product i of a batch whose operands begin with those of p.
+func (s Batch) product(p problem, i int) problem {
+	p.a.data, p.b.data, p.c.data = p.a.data[i*s.StrideA:], p.b.data[i*s.StrideB:], p.c.data[i*s.StrideC:]
+	if i+1 < s.Count {
+		p.nextB = s.StrideB
 	}
-	// Its error is the context's, which Batch looks at.
-	_ = one.SGEMM(p.ctx, p.transA, p.transB, p.m, p.n, p.k, p.alpha, p.a[i*p.StrideA:], p.lda, p.b[i*p.StrideB:], p.ldb, p.beta, p.c[i*p.StrideC:], p.ldc)
+	return p
 }

@@ -5,33 +5,33 @@
 //	Y[n][o] = b[o] + Σ_i X[n][i] · W[o][i]               Linear
 //	Y[n][k][y][x] = b[k] + Σ_c W[k][c] · X[n][c][y][x]   Pointwise
 //
-// Weights are packed once, in panels of as many outputs as the kernel of the
-// machine computes together, so that each is read front to back.
+// A product is a problem, for which a plan chooses a variant and its block sizes:
 //
-//	   k ─►                    panel: k×NR, packed              n ─►
+//	packed     for jc in steps of NC, pc in steps of KC: pack KC×NC of B in panels of NR
+//	           columns; for ic in steps of MC: the macro-kernel (Goto's algorithm)
+//	unpacked   few rows of A: the same loops, but B is read where it is (BLIS's sup)
+//	gemv       one row or one column, by axpyf or dotxf
+//	small      B of at most 16 elements: a plain loop, with sums in float64
+//
+//	   k ─►                    panel: KC×NR, packed             n ─►
 //	 ┌───────┐   MR rows,     ┌──┬──┬──┬──┐                 ┌──┬──┬──┬──┐
-//	m│░░░░░░░│   read in    × │▓▓│  │  │  │ k      ──►    m │██│  │  │  │  MR×NR sums
-//	 │       │   place        │▓▓│  │  │  │                 │  │  │  │  │  in registers
+//	m│░░░░░░░│   read where × │▓▓│  │  │  │ k      ──►    m │██│  │  │  │  MR×NR sums
+//	 │       │   they are     │▓▓│  │  │  │                 │  │  │  │  │  in registers
 //	 └───────┘                └──┴──┴──┴──┘                 └──┴──┴──┴──┘
 //	     A                          B                             C
 //
-// MR×NR is 7×64 with AVX-512 and 6×16 with AVX2 and NEON, or with AVX2 3×32 if k is at
-// most 128, so that a panel fits the first-level cache. Every element of C is one chain
-// of fused multiply-adds over k, in blocks: its bits depend on k alone, not on the
-// other sizes, the leading dimensions or the number of workers. Only where B has at
-// most 16 elements, sums are taken by a plain loop in float64.
+// MR×NR is 7×64 with AVX-512 and 6×16 with AVX2 and NEON. With AVX2 and k ≤ 128 it is 3×32,
+// whose panel then fits the first-level cache. Every element of C is one chain of fused
+// multiply-adds over each block of KC, and the blocks are added in their order: its bits
+// depend on k alone, not on the other sizes, the leading dimensions or the number of
+// workers. Only small products differ.
 //
-// A single row reads B eight rows at once, as streams that the processor foresees, or, if
-// it is transposed, sixteen, of which 4×4 blocks are transposed on their way. A single
-// column is computed as a row. Up to 200 rows read B in place too, with AVX-512 up to 14 of
-// them as 14×32, so that what memory gives is used while it comes. With AVX2 and NEON that
-// holds for up to 26 rows, 48 if the rows of B spread over the cache sets, or 14 if they
-// share them; more of them find B packed, by spans as wide as memory likes. There, rows of
-// A that share cache sets are copied to rows side by side first, and so is a transposed A;
-// with AVX-512, many rows do without.
+// A is packed where its rows share cache sets, or lie across memory because it is
+// transposed; with AVX-512 it is read where it is. docs/tuning.md has the measurements
+// behind the choices, and docs/dispatch.md shows how some products find their kernel.
 //
 // [SGEMM] and [GEMV] are functions on one core. A [Multiplier] has a team of
 // workers and keeps its memory; [Packed] holds a right operand that is used often.
 // Source of the blocking: Goto & van de Geijn, Anatomy of High-Performance Matrix
-// Multiplication (ACM TOMS, 2008).
+// Multiplication (ACM TOMS, 2008); Van Zee & van de Geijn, BLIS (ACM TOMS, 2015).
 package gemm

@@ -1,19 +1,68 @@
 package gemm
 
-import "context"
+import (
+	"github.com/nonet-go/nonet/internal/level1f"
+	"github.com/nonet-go/nonet/internal/ukernel"
+)
 
-// GEMV sets y = alpha·op(A)·x + beta·y, where op(A) is A or, with trans, Aᵀ. A is
-// m×n and row-major with leading dimension lda. x has n elements and y m, or with
-// trans x has m and y n. It is SGEMM with one column: see there for accuracy,
-// aliasing, sizes of 0 and panics. But for the portable kernel, A is read where it is.
-func GEMV(trans bool, m, n int, alpha float32, a []float32, lda int, x []float32, beta float32, y []float32) {
-	g := multipliers.Get().(*Multiplier)
-	_ = g.GEMV(context.Background(), trans, m, n, alpha, a, lda, x, beta, y) // the context never ends
-	multipliers.Put(g)
+// dotxfRows is how many columns of B, which lie by columns, are read side by side.
+const dotxfRows = 16
+
+// computeRow computes a product of one row of A, whose elements are gathered and take
+// alpha, 1 or −1. Reading B takes all the time: it is read where it is.
+func (g *Multiplier) computeRow(j *job) error {
+	if j.a.cs != 1 || j.alpha != 1 {
+		grow(&g.row, j.k)
+		for p := range j.k {
+			g.row[p] = j.alpha * j.a.data[p*j.a.cs]
+		}
+		j.a, j.alpha = matrix{g.row, j.k, 1}, 1
+	}
+	if j.variant == axpyfRow {
+		return g.computeStrips(j)
+	}
+	g.reserve(sizes{c: dotxfRows})
+	for ; j.jc < j.n; j.jc += j.nc {
+		j.nb = min(j.nc, j.n-j.jc)
+		if err := g.run(j, j.grid(1, j.nb).cols, (*job).dotxf); err != nil {
+			return err
+		}
+		if err := j.ctx.Err(); err != nil { // a worker may have seen it
+			return err
+		}
+	}
+	return nil
 }
 
-// GEMV is the function of that name on the Multiplier's team.
-func (g *Multiplier) GEMV(ctx context.Context, trans bool, m, n int, alpha float32, a []float32, lda int, x []float32, beta float32, y []float32) error {
-	rows, cols := dims(trans, m, n)
-	return g.SGEMM(ctx, trans, false, rows, 1, cols, alpha, a, lda, x, 1, beta, y, 1)
+// axpyf sets sums to the products of a strip of one row for kb rows of B from pc on:
+// sums += A[p]·B[p], eight rows of B at a time (level1f.Axpyf).
+func (j *job) axpyf(ws *workspace, s *strip, pc, kb int, sums []float32) {
+	a, b := j.a.from(0, pc)[:kb], j.b.from(pc, s.jc)
+	whole := s.panels * s.nr
+	clear(sums[:whole])
+	level1f.Axpyf(sums[:whole], a, b, j.b.rs)
+	if s.rest > 0 {
+		j.restPanel(ws, s, ukernel.IndirectArgs{
+			Offsets: j.offsets[:kb], Contiguous: true, A: a,
+			B: b[whole:], LDB: j.b.rs, C: sums[whole:], LDC: s.rest, CBlock: 16, Bias: zeros[:],
+		})
+	}
+}
+
+// dotxf computes some columns from jc on as dot products of the row of A with columns of
+// B, 16 at a time (level1f.Dotxf).
+func (j *job) dotxf(ws *workspace, item int) {
+	items, blocks := j.grid(1, j.nb).cols, ceilDiv(j.nb, dotxfRows)
+	from, to := item*blocks/items*dotxfRows, min((item+1)*blocks/items*dotxfRows, j.nb)
+	for ; from < to && j.ctx.Err() == nil; from += dotxfRows {
+		jc := j.jc + from
+		c := j.c.from(0, jc)[:min(dotxfRows, to-from)]
+		sums := ws.c[:len(c)]
+		for pc := 0; pc < j.k; pc += j.kc {
+			kb := min(j.kc, j.k-pc)
+			clear(sums)
+			level1f.Dotxf(sums, j.a.from(0, pc)[:kb], j.b.from(pc, jc), j.b.cs, &ws.edge)
+			j.update(c, sums, pc)
+		}
+	}
 }

@@ -362,10 +362,3 @@ func (e *LinearExec) panel(worker, p int) {
 		}
 	}
 }
-
-// evenly returns the size of groups of at most limit that n is split into with
-// the least difference.
-func evenly(n, limit int) int {
-	groups := (n + limit - 1) / limit
-	return (n + groups - 1) / groups
-}

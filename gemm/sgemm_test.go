@@ -229,7 +229,7 @@ func TestFewRows(t *testing.T) {
 		}
 		for _, m := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 15, 24, 29, 48, 61, 252} {
 			for _, n := range []int{1, 63, 200, 1030} {
-				for _, k := range []int{1, 17, blocksOf(kern).read[0].deep + 1, 1100} {
+				for _, k := range []int{1, 17, blocksOf(kern).unpacked.kc + 1, 1100} {
 					if m*n*k > 1<<22 || testing.Short() && m*n*k > 1<<19 {
 						continue
 					}
@@ -282,7 +282,7 @@ func TestBlocks(t *testing.T) {
 		b := blocksOf(&ukernel.IndirectKernels[i])
 		require.Zero(t, b.mc%ukernel.IndirectKernels[i].MR, ukernel.IndirectKernels[i].Name)
 		for k := 1; k < 5*b.kc; k++ {
-			step := b.inner(k)
+			step := b.chain(k)
 			require.LessOrEqual(t, step, b.kc)
 			require.Equal(t, (k+b.kc-1)/b.kc, (k+step-1)/step, k)
 		}
@@ -293,28 +293,25 @@ func TestBlocks(t *testing.T) {
 // those of a worker's range lie in its own panels where these divide evenly.
 func TestPlace(t *testing.T) {
 	for _, workers := range []int{1, 2, 3} {
-		g := newMultiplier(ukernel.BestIndirect(), parallel.NewTeam(workers))
-		for _, blocks := range []int{1, 2, 7} {
+		for _, rows := range []int{1, 2, 7} {
 			for panels := 1; panels < 14; panels++ {
-				g.mb, g.groups = 10, panels
-				g.m = 10*blocks - 3
 				seen := map[[2]int]bool{}
-				for item := range blocks * panels {
-					ic, p, _, end := g.place(item)
-					require.True(t, ic%10 == 0 && ic < g.m && 0 <= p && p < end && end <= panels, "item %d of %d×%d", item, blocks, panels)
-					seen[[2]int{ic, p}] = true
+				for item := range rows * panels {
+					i, p, from, end := grid{rows, panels}.place(item, workers)
+					require.True(t, 0 <= i && i < rows && 0 <= from && from <= p && p < end && end <= panels, "item %d of %d×%d", item, rows, panels)
+					seen[[2]int{i, p}] = true
 					if panels%workers == 0 && panels >= 2*workers {
-						require.Equal(t, item/(blocks*panels/workers), p/(panels/workers))
+						require.Equal(t, item/(rows*panels/workers), p/(panels/workers))
 					}
 				}
-				require.Len(t, seen, blocks*panels)
+				require.Len(t, seen, rows*panels)
 			}
 		}
 	}
 }
 
-// TestTiny goes through the products around the bound of the plain loop.
-func TestTiny(t *testing.T) {
+// TestSmall goes through the products around the bound of the plain loop.
+func TestSmall(t *testing.T) {
 	for flags := range 4 {
 		for _, s := range []sgemmCase{{m: 1, n: 1, k: 1}, {m: 40, n: 1, k: 16}, {m: 4, n: 4, k: 4}, {m: 3, n: 16, k: 1}, {m: 5, n: 5, k: 5}, {m: 3, n: 17, k: 1}} {
 			s.transA, s.transB, s.pad, s.alpha, s.beta = flags&1 > 0, flags&2 > 0, flags, -2, float32(flags)
@@ -323,8 +320,8 @@ func TestTiny(t *testing.T) {
 	}
 }
 
-// BenchmarkTiny compares small products with a plain loop.
-func BenchmarkTiny(b *testing.B) {
+// BenchmarkSmall compares small products with a plain loop.
+func BenchmarkSmall(b *testing.B) {
 	for _, n := range []int{1, 2, 3, 4, 5, 6, 8, 12, 16} {
 		x, y, z := testutil.Uniform(1, n*n), testutil.Uniform(2, n*n), make([]float32, n*n)
 		b.Run(fmt.Sprintf("n=%d/with=loop", n), func(b *testing.B) {
@@ -395,45 +392,6 @@ func TestGEMV(t *testing.T) {
 			testutil.CheckExact(t, "GEMV", s, y, want)
 		}
 	}
-}
-
-// TestConv1x1Fused adds bias and ReLU on every path: tiny, few rows with one and
-// several inner blocks, many rows, one column, one row.
-func TestConv1x1Fused(t *testing.T) {
-	for _, s := range []Conv1x1{{1, 1, 2, 2, 3}, {1, 1100, 3, 7, 9}, {1, 1100, 8, 8, 5}, {2, 40, 5, 13, 260}, {1, 1100, 3, 30, 260}, {2, 40, 1, 1, 21}, {1, 1100, 1, 1, 9}, {1, 1100, 3, 7, 1}} {
-		shape := ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 1, KW: 1}
-		x, w, b := testutil.Normal(1, shape.InputLen()), testutil.Normal(2, shape.WeightLen()), testutil.Normal(3, s.K)
-		want, mag := ref.Conv2D(shape, x, w, b)
-		for _, relu := range []bool{false, true} {
-			y := testutil.NaNGuarded(t, shape.OutputLen())
-			require.NoError(t, s.Forward(context.Background(), NewMultiplier(parallel.NewTeam(2)), y, x, w, b, relu))
-			if relu {
-				want = ref.ReLU(want)
-			}
-			testutil.Check(t, "fused", s, y, want, ref.Bound(s.C+4, mag))
-		}
-	}
-}
-
-func TestConv1x1(t *testing.T) {
-	s := Conv1x1{N: 2, C: 20, H: 5, W: 7, K: 33}
-	shape := ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 1, KW: 1}
-	x, w, b, dy := testutil.Normal(1, s.N*s.C*35), testutil.Normal(2, s.K*s.C), testutil.Normal(3, s.K), testutil.Normal(4, s.N*s.K*35)
-	g, ctx := NewMultiplier(parallel.NewTeam(2)), context.Background()
-	y := testutil.NaNGuarded(t, len(dy))
-	want, mag := ref.Conv2D(shape, x, w, b)
-	require.NoError(t, s.Forward(ctx, g, y, x, w, b, true))
-	testutil.Check(t, "forward", s, y, ref.ReLU(want), ref.Bound(s.C+1, mag))
-	dx := testutil.NaNGuarded(t, len(x))
-	want, mag = ref.Conv2DInputGrad(shape, dy, w)
-	require.NoError(t, s.InputGrad(ctx, g, dx, w, dy))
-	testutil.Check(t, "dx", s, dx, want, ref.Bound(s.K, mag))
-	dw := make([]float32, len(w))
-	want, mag = ref.Conv2DWeightGrad(shape, x, dy)
-	require.NoError(t, s.WeightGrad(ctx, g, dw, x, dy))
-	testutil.Check(t, "dw", s, dw, want, ref.Bound(s.N*35, mag))
-	require.ErrorIs(t, s.Forward(ctx, g, y, x[1:], w, nil, false), ErrShape)
-	require.ErrorIs(t, s.Forward(ctx, g, y, x, w, b[1:], false), ErrShape)
 }
 
 // TestSGEMMGuardPages puts the operands against inaccessible pages, behind and

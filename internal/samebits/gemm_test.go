@@ -57,7 +57,7 @@ func products(h *hashes) {
 		ra, ca := stored(transA, p.m, p.k)
 		rb, cb := stored(transB, p.k, p.n)
 		lda, ldb, ldc := ca+p.padA, cb+p.padB, p.n+p.padA%4
-		c := data(3, p.m*ldc)
+		c := fresh(3, p.m*ldc)
 		h.do(g.SGEMM(context.Background(), transA, transB, p.m, p.n, p.k, alpha, data(1, ra*lda), lda, data(2, rb*ldb), ldb, beta, c, ldc))
 		h.add(name, c)
 	}
@@ -89,7 +89,7 @@ func packedProducts(h *hashes) {
 			for _, m := range []int{1, 2, 6, 7, 13, 50, 127} {
 				_, lda := stored(transA, m, b.k)
 				for beta := range 2 {
-					c := data(3, m*b.n)
+					c := fresh(3, m*b.n)
 					h.do(g.Packed(context.Background(), transA, m, data(1, m*b.k), lda, packed, float32(beta), c, b.n))
 					h.add(fmt.Sprintf("Packed %s %d×%d", letters(transA, transB), b.n, b.k), c)
 				}
@@ -104,7 +104,7 @@ func vectors(h *hashes) {
 		for _, trans := range []bool{false, true} {
 			rows, cols := stored(trans, s.m, s.n)
 			for _, c := range scalars {
-				y := data(3, rows)
+				y := fresh(3, rows)
 				h.do(g.GEMV(context.Background(), trans, s.m, s.n, c[0], data(1, s.m*s.lda), s.lda, data(2, cols), c[1], y))
 				h.add(fmt.Sprintf("GEMV %s %d×%d", letters(trans, false)[:1], s.m, s.n), y)
 			}

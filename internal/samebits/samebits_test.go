@@ -151,5 +151,17 @@ func (h *hashes) String() string {
 	return b.String()
 }
 
-// data returns n numbers, different for each seed.
-func data(seed uint64, n int) []float32 { return testutil.Uniform(seed, n) }
+// data returns n numbers, different for each seed. They are shared: see fresh.
+func data(seed uint64, n int) []float32 {
+	if x := streams[seed]; len(x) < n {
+		streams[seed] = testutil.Uniform(seed, n)
+	}
+	return streams[seed][:n:n]
+}
+
+// fresh returns a copy of data, to be written.
+func fresh(seed uint64, n int) []float32 { return append([]float32(nil), data(seed, n)...) }
+
+// streams are the longest data of each seed so far: to make them takes longer than many
+// a product.
+var streams = map[uint64][]float32{}

@@ -141,10 +141,9 @@ func (k *kernels) products() {
 	err := g.SGEMM(k.ctx, false, true, m, n, inner, 1, a, inner, b, inner, 0, y, n)
 	k.row("product", "SGEMM", err, y, want)
 
-	s := gemm.Conv1x1{N: 2, C: 37, H: 13, W: 11, K: 70}
-	shape := ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 1, KW: 1}
-	x, w, bias, dy := random(7, shape.InputLen()), random(8, shape.WeightLen()), random(9, s.K), random(10, shape.OutputLen())
-	want, _ = ref.Conv2D(shape, x, w, bias)
+	s := ref.ConvShape{N: 2, C: 37, H: 13, W: 11, K: 70, KH: 1, KW: 1}
+	x, w, bias, dy := random(7, s.InputLen()), random(8, s.WeightLen()), random(9, s.K), random(10, s.OutputLen())
+	want, _ = ref.Conv2D(s, x, w, bias)
 	y = make([]float32, len(dy))
 	dst := make([]float32, s.N*layout.Len(s.K, s.H, s.W))
 	p, err := gemm.NewPointwise(s.C, s.K, w, bias)
@@ -157,7 +156,7 @@ func (k *kernels) products() {
 	unblock(y, dst, s.N, s.K, s.H, s.W)
 	k.row("1×1", "convolution", err, y, want)
 
-	want, _ = ref.Conv2DWeightGrad(shape, x, dy)
+	want, _ = ref.Conv2DWeightGrad(s, x, dy)
 	dw := make([]float32, len(w))
 	wg, err := gemm.NewPointwiseWeightGrad(s.N, s.C, s.H, s.W, s.K, k.team)
 	if err == nil {

@@ -327,6 +327,11 @@ func TestOther(t *testing.T) {
 	fails(Job{Dir: dir, Shard: shard.Whole, Spec: Spec{Top: 11}, Format: NPY}, "11 most probable of 10")
 	fails(Job{Dir: dir, Shard: shard.Whole, Spec: Spec{Layers: []string{"conv9"}}, Format: NPY}, "conv9")
 
+	// A part that a kill has left after the manifest was written goes.
+	require.NoError(t, os.WriteFile(part, nil, 0o600))
+	require.True(t, run(t, job(dir), m, d).There)
+	require.NoFileExists(t, part)
+
 	// A file that has gone is written again.
 	file := filepath.Join(dir, "features.00000-of-00001.safetensors")
 	want := files(t, dir)

@@ -74,14 +74,16 @@ func (j Job) Run(ctx context.Context, m *vgg.Model, d *Data) (Result, error) {
 		return Result{}, fmt.Errorf("extract: %w", err)
 	}
 	h := j.header(m, d, c)
-	if r, err := j.there(h); err != nil || r.There {
-		return r, err
+	path := filepath.Join(j.Dir, partName(j.Shard))
+	r, err := j.there(h)
+	if _, left := os.Stat(path); err != nil || r.There && left != nil {
+		return r, err // a part that is left was killed after the manifest was written
 	}
-	p, err := openPart(filepath.Join(j.Dir, partName(j.Shard)), h)
+	p, err := openPart(path, h)
 	if err != nil {
 		return Result{}, err
 	}
-	r, err := j.there(h) // another program may have been quicker
+	r, err = j.there(h) // another program may have been quicker
 	if err == nil && !r.There {
 		r, err = j.compute(ctx, c, d, p, h)
 	}

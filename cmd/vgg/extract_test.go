@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
 )
 
@@ -259,4 +260,30 @@ func TestXargs(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	require.Contains(t, requireOK(t, "merge", filepath.Join(dir, "out")), "5 shards, 18 pictures (0 failed)")
+}
+
+// TestDeploy parses the commands of the files for schedulers.
+func TestDeploy(t *testing.T) {
+	job := string(readFile(t, "../../deploy/kubernetes/extract-job.yaml"))
+	var args []string
+	for line := range strings.Lines(job) {
+		if arg, ok := strings.CutPrefix(strings.TrimSpace(line), "- --"); ok {
+			args = append(args, strings.Replace("--"+arg, "$(JOB_COMPLETION_INDEX)", "63", 1))
+		}
+	}
+	require.Len(t, args, 6)
+	requireParses(t, append([]string{"extract"}, args...)...)
+	for _, command := range []string{"extract", "eval"} {
+		text := string(readFile(t, "../../deploy/slurm/"+command+".sbatch"))
+		require.Contains(t, text, "\nexec vgg "+command+" \"$@\" --threads ")
+		require.Contains(t, text, ` --shard "$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT"`)
+	}
+}
+
+func requireParses(t testing.TB, args ...string) {
+	t.Helper()
+	parser, err := kong.New(&cli{}, kong.Name("vgg"), kong.Exit(func(int) {}))
+	require.NoError(t, err)
+	_, err = parser.Parse(args)
+	require.NoError(t, err)
 }

@@ -45,6 +45,7 @@ type Layer struct {
 	Stride int    `json:",omitempty"` // Conv of 3×3: 1 or 2; 0 is 1
 	Out    int    // Conv: output channels; FC: outputs
 	ReLU   bool   // Conv, FC, Scale: followed by max(x, 0)
+	Norm   bool   `json:",omitempty"` // Conv, FC: a batch normalisation behind it was folded into it, which changes nothing but the names that others give to layers
 }
 
 // side returns how many rows or columns a 3×3 convolution leaves of some, none or fewer if
@@ -385,24 +386,6 @@ func (c Config) nominal() (in Shape, shapes []Shape, err error) {
 	h, w := c.Input()
 	shapes, err = c.Shapes(h, w)
 	return Shape{c.Channels, h, w}, shapes, err
-}
-
-// Until returns c cut after the named layer.
-func (c Config) Until(name string) (Config, error) {
-	i := slices.IndexFunc(c.Layers, func(l Layer) bool { return l.Name == name })
-	if i < 0 {
-		return c, c.unknownLayer(name)
-	}
-	c.Layers = slices.Clone(c.Layers[:i+1])
-	return c, nil
-}
-
-func (c Config) unknownLayer(name string) error {
-	var names []string
-	for _, l := range c.Layers {
-		names = append(names, l.Name)
-	}
-	return fmt.Errorf("vgg: configuration %s has no layer %q; it has %s: %w", c.Name, name, strings.Join(names, ", "), ErrConfig)
 }
 
 // Classes returns the number of outputs of a network that ends with a fully

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"strings"
 
 	"github.com/nonet-go/nonet/conv3x3"
 	"github.com/nonet-go/nonet/fuse"
@@ -238,20 +237,6 @@ func (m *Model) Summary() Summary {
 		}
 	}
 	return sum
-}
-
-// layerIndex finds a layer by its name. relu3_2 and relu6 are other names for
-// conv3_2 and fc6, whose activations are taken after the ReLU.
-func (c Config) layerIndex(name string) (int, error) {
-	for i, l := range c.Layers {
-		if l.Name == name {
-			return i, nil
-		}
-		if n, ok := strings.CutPrefix(name, "relu"); ok && l.ReLU && (l.Name == "conv"+n || l.Name == "fc"+n) {
-			return i, nil
-		}
-	}
-	return 0, c.unknownLayer(name)
 }
 
 // transform returns what prepares one picture at a time.

@@ -128,6 +128,7 @@ func Describe(file weights.Source, opts ...Option) (*Network, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("%w (in %s)", err, file.Name())
 	}
+	cfg.takeNorms(layers.Norms(), meta.Norms)
 	wants, err := cfg.wants()
 	if err != nil {
 		return nil, err
@@ -141,6 +142,25 @@ func Describe(file weights.Source, opts ...Option) (*Network, error) {
 		n.Ignored = append(n.Ignored, IgnoredTensor(i))
 	}
 	return n, n.present(file, meta, layers, opts)
+}
+
+// takeNorms says which convolutions and fully connected layers had a batch normalisation
+// behind them: those of the file, in their order, or those whose names the metadata have.
+func (c *Config) takeNorms(norms []bool, names []string) {
+	layers := slices.Clone(c.Layers)
+	var weighted []*Layer
+	for i := range layers {
+		if l := &layers[i]; l.Kind == Conv || l.Kind == FC {
+			l.Norm = slices.Contains(names, l.Name)
+			weighted = append(weighted, l)
+		}
+	}
+	if len(weighted) == len(norms) {
+		for i, l := range weighted {
+			l.Norm = l.Norm || norms[i]
+		}
+	}
+	c.Layers = layers
 }
 
 // evidence is what a file says of its network beside the tensors.
@@ -422,6 +442,11 @@ func Metadata(cfg Config, opts ...Option) (map[string]string, error) {
 	about := weights.Meta{Config: cfg.Name, Layers: cfg.LayerString(), Labels: o.labels, Size: cfg.Size, Width: cfg.Width, Unpadded: cfg.Pad == 0}
 	if cfg.HWC {
 		about.Flatten = weights.FlattenHWC
+	}
+	for _, l := range cfg.Layers {
+		if l.Norm {
+			about.Norms = append(about.Norms, l.Name)
+		}
 	}
 	if err := pictureMeta(&about, o.picture); err != nil {
 		return nil, err

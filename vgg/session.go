@@ -67,7 +67,14 @@ func InputSize(h, w int) SessionOption {
 
 // Output ends the computation with a layer of the configuration: conv3_2,
 // pool5, fc7. The activations of convolutions and fully connected layers are
-// taken after their ReLU, and relu3_2 is another name of conv3_2's.
+// taken after their ReLU, and relu3_2 is another name of conv3_2's. An empty name is the
+// last layer, and embedding the one that the last layer's classes are computed from.
+//
+// So far as the layers are those of torchvision's and timm's VGG, theirs have the names of
+// its modules as well: features.23, classifier.3, pre_logits, head. The indices count batch
+// normalisation where the configuration has it, or had it in the file that it was folded
+// from. A convolution or a fully connected layer and the ReLU behind it are the same
+// activation, which torchvision computes in place.
 func Output(layer string) SessionOption { return Outputs(layer) }
 
 // Outputs ends the computation with the last of some layers, whose activations
@@ -149,8 +156,8 @@ func (s *Session) OutputShapes() []Shape { return shapesOf(s.outputs) }
 
 // outputs finds the layers of a session.
 func (c Config) outputs(names []string, dense bool) ([]output, error) {
-	if len(names) == 0 || len(names) == 1 && names[0] == "" {
-		return []output{{layer: len(c.Layers) - 1}}, nil
+	if len(names) == 0 {
+		names = []string{""}
 	}
 	var list []output
 	for _, name := range names {

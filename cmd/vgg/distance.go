@@ -144,7 +144,7 @@ func (c *distanceCmd) cosine(ctx context.Context, s streams, a, b image.Image) (
 	}
 	layer := c.Layer
 	if layer == "" {
-		layer = embeddingLayer(m.Config())
+		layer = "embedding"
 	}
 	f, err := m.Features(ctx, a, layer)
 	if err != nil {

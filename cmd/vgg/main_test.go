@@ -136,6 +136,33 @@ func TestFeaturesAndInfer(t *testing.T) {
 	require.Equal(t, []int{1, 32, 2, 2}, tensor.Shape)
 	require.NoError(t, f.Close())
 
+	// Several layers in one pass, pooled and of length 1.
+	requireOK(t, "features", photo, "-w", w, "--layer", "features.0,embedding", "--pool", "max", "--normalize", "-o", out)
+	f, err = weights.Open(out)
+	require.NoError(t, err)
+	for name, width := range map[string]int{"features.0": 4, "embedding": 256} {
+		tensor, err := f.Tensor(name)
+		require.NoError(t, err)
+		require.Equal(t, []int{1, width, 1, 1}, tensor.Shape)
+		x, squares := make([]float32, width), 0.0
+		require.NoError(t, tensor.Float32s(x))
+		for _, v := range x {
+			squares += float64(v) * float64(v)
+		}
+		require.InDelta(t, 1, squares, 1e-6)
+	}
+	require.NoError(t, f.Close())
+	var several struct {
+		Picture string
+		Layers  []layerFeatures
+	}
+	require.NoError(t, json.Unmarshal([]byte(requireOK(t, "features", photo, "-w", w, "--layer", "conv1_1,fc8", "--pool", "avg", "--json")), &several))
+	require.Len(t, several.Layers, 2)
+	require.Equal(t, []int{1, 4, 1, 1}, several.Layers[0].Shape)
+	require.Len(t, several.Layers[1].Data, 10)
+	require.Equal(t, 2, strings.Count(requireOK(t, "features", photo, "-w", w, "--layer", "conv1_1,fc8"), "mean"))
+	requireFails(t, []string{"conv1_1", "twice"}, "features", photo, "-w", w, "--layer", "conv1_1,features.1")
+
 	in := filepath.Join(dir, "x.safetensors")
 	x := testutil.Normal(1, 11*3*32*32)
 	require.NoError(t, weights.WriteFile(in, []weights.Out{{Name: "input", DType: weights.F32, Shape: []int{11, 3, 32, 32}, Floats: x}}, nil))

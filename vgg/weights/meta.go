@@ -25,6 +25,7 @@ const (
 	KeyStd          = "nonet.std"          // likewise
 	KeyPad          = "nonet.pad"          // zero padding of the 3×3 convolutions: 1, or 0 for none
 	KeyArchitecture = "nonet.architecture" // vgg11, vgg13, vgg16 or vgg19, with or without _bn, or repvgg_a0 …: the layers, whose widths are the tensors'
+	KeyNorms        = "nonet.norms"        // layers that batch normalisation was folded into: conv1_1,conv2_1
 	KeyFlatten      = "nonet.flatten"      // order of the columns of the first fully connected layer: chw, or hwc
 )
 
@@ -52,6 +53,7 @@ type Meta struct {
 	Std          []float64 // positive
 	Unpadded     bool      // nonet.pad is 0
 	Flatten      string    // chw or hwc
+	Norms        []string  // layers that batch normalisation was folded into
 	Architecture string    // one of Architectures, with or without _bn
 }
 
@@ -88,6 +90,7 @@ func ParseMeta(metadata map[string]string) (Meta, error) {
 		{KeyMean, func(v string) (err error) { m.Mean, err = parseList(v, maxChannels, parseFloat); return }},
 		{KeyStd, func(v string) (err error) { m.Std, err = parseList(v, maxChannels, parseFloat); return }},
 		{KeyPad, func(v string) (err error) { m.Unpadded, err = parsePad(v); return }},
+		{KeyNorms, func(v string) error { m.Norms = strings.Split(v, ","); return nil }},
 		{KeyFlatten, func(v string) error { m.Flatten = v; return nil }},
 		{KeyArchitecture, func(v string) (err error) { m.Architecture, err = architecture(v, nil); return }},
 	} {
@@ -114,6 +117,7 @@ func (m Meta) Encode() (map[string]string, error) {
 	metadata := map[string]string{}
 	for key, value := range map[string]string{
 		KeyConfig: m.Config, KeyLayers: m.Layers, KeyPreset: m.Preset, KeyFlatten: m.Flatten, KeyArchitecture: m.Architecture,
+		KeyNorms:  strings.Join(m.Norms, ","),
 		KeyWidths: formatList(m.Widths), KeyMean: formatList(m.Mean), KeyStd: formatList(m.Std),
 	} {
 		if value != "" {
@@ -177,6 +181,8 @@ func (m Meta) Validate() error {
 	switch {
 	case !slices.Contains([]string{"", PresetTorch, PresetCaffe, PresetUnit, PresetNone}, m.Preset):
 		return metaErrorf(KeyPreset, "%s, want torch, caffe, unit or none", quote(m.Preset))
+	case len(m.Norms) > maxLayers:
+		return metaErrorf(KeyNorms, "%d layers, want at most %d", len(m.Norms), maxLayers)
 	case len(m.Labels) > maxClasses:
 		return metaErrorf(KeyLabels, "%d labels, want at most %d", len(m.Labels), maxClasses)
 	case m.Labels != nil && m.Classes != 0 && len(m.Labels) != m.Classes:

@@ -134,6 +134,18 @@ func (f *File) Widths() (convs, dense []int) {
 	return convs, dense
 }
 
+// Norms returns for each convolution and fully connected layer, in their order, whether
+// batch normalisation stands right behind it, which is folded into it.
+func (f *File) Norms() []bool {
+	var norms []bool
+	for _, l := range f.layers() {
+		if l.Kind == Conv || l.Kind == FC {
+			norms = append(norms, l.norm != nil)
+		}
+	}
+	return norms
+}
+
 // Channels returns the channels of the input, or 0 if there is no convolution.
 func (f *File) Channels() int {
 	if len(f.features) == 0 {

@@ -12,6 +12,7 @@ import (
 // A network gives the activations that a head compares.
 type network interface {
 	forward(h, w int, opts []vgg.SessionOption) (forward, error)
+	backward(h, w int, opts []vgg.SessionOption) (backward, error)
 }
 
 // A forward computes the stages of a picture. One goroutine at a time may use it.
@@ -21,6 +22,15 @@ type forward interface {
 	// run sets dst[l] to stage l of input, which is normalised. If stage 0 is the
 	// picture itself, dst[0] is left alone.
 	run(ctx context.Context, dst [][]float32, input []float32) error
+}
+
+// A backward can go back.
+type backward interface {
+	forward
+	// back sets dx to the gradient with respect to the input of the last run, where
+	// grads[l] is the one with respect to stage l, but for a stage that is the picture
+	// itself. It changes grads.
+	back(ctx context.Context, dx []float32, grads [][]float32) error
 }
 
 // tapped is a model whose activations are read at the stages.

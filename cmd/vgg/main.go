@@ -19,6 +19,7 @@ type cli struct {
 	Classify classifyCmd `cmd:"" help:"Name what photographs show."`
 	Features featuresCmd `cmd:"" help:"Compute the activation of a layer for a photograph."`
 	Distance distanceCmd `cmd:"" help:"Measure how different two pictures look."`
+	Explain  explainCmd  `cmd:"" help:"Show which parts of a photograph a class comes from."`
 	Infer    inferCmd    `cmd:"" help:"Run a network on raw tensors, without preparing pictures."`
 	Eval     evalCmd     `cmd:"" help:"Measure a network's errors on labelled pictures."`
 	Extract  extractCmd  `cmd:"" help:"Compute features or classes of many pictures, in shards."`

@@ -34,9 +34,15 @@ func authors(t testing.TB, name string) *weights.File {
 	return f
 }
 
+// made are both metrics with the weights of seed 11.
+var made = map[string]*Metric{}
+
 // metrics returns both, with the weights of seed 11.
 func metrics(t testing.TB) map[string]*Metric {
 	t.Helper()
+	if len(made) > 0 {
+		return made
+	}
 	n := seeded(t, 11)
 	m, err := n.Model()
 	require.NoError(t, err)
@@ -44,7 +50,8 @@ func metrics(t testing.TB) map[string]*Metric {
 	require.NoError(t, err)
 	dists, err := NewDISTS(n, authors(t, "dists_weights.pt"))
 	require.NoError(t, err)
-	return map[string]*Metric{"lpips": lpips, "dists": dists}
+	made["lpips"], made["dists"] = lpips, dists
+	return made
 }
 
 // pair reads two pictures of the golden values.

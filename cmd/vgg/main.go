@@ -29,6 +29,7 @@ type cli struct {
 	Convert  convertCmd  `cmd:"" help:"Write weights of any format as a safetensors file that opens fast."`
 	Check    checkCmd    `cmd:"" help:"Compare all networks with references."`
 	Bench    benchCmd    `cmd:"" help:"Measure speed, with the machine's peak in the same run."`
+	Serve    serveCmd    `cmd:"" help:"Answer requests over HTTP and gRPC."`
 	Selftest selftestCmd `cmd:"" help:"Print what this machine has and whether nonet computes right on it, for bug reports."`
 
 	Version    versionCmd    `cmd:"" help:"Print the version."`

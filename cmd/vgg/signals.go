@@ -42,6 +42,7 @@ type stopper struct {
 	cause *stopError // of the end, once there is one
 	holds int        // what must be finished first
 	goOn  string     // the command that goes on
+	hups  chan struct{}
 }
 
 type stopperKey struct{}
@@ -60,10 +61,39 @@ func stopOnSignals(errOut io.Writer, exit func(int)) (context.Context, *stopper)
 	}
 	go func() {
 		for sig := range signals {
-			s.stop(stops[sig])
+			if sig != hangup || !s.again() {
+				s.stop(stops[sig])
+			}
 		}
 	}()
 	return context.WithValue(ctx, stopperKey{}, s), s
+}
+
+// again tells a command that takes SIGHUP as a wish to read its files again, and reports
+// whether it does.
+func (s *stopper) again() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hups == nil {
+		return false
+	}
+	select {
+	case s.hups <- struct{}{}:
+	default: // it is about to
+	}
+	return true
+}
+
+// hangups makes SIGHUP a wish to read files again, instead of a stop.
+func hangups(ctx context.Context) <-chan struct{} {
+	s, ok := ctx.Value(stopperKey{}).(*stopper)
+	if !ok {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hups = make(chan struct{}, 1)
+	return s.hups
 }
 
 // stop is what a signal does.

@@ -34,6 +34,7 @@ var levels = [][]string{
 	{"vgg/internal/netfile"},
 	{"vgg"},
 	{"vgg/"}, // the other packages below
+	{"serve/batch", "serve/oip"},
 	{"serve"},
 	{"bench", "cmd"},
 	{"asm"},
@@ -148,13 +149,16 @@ func programs(t *testing.T) int {
 }
 
 // TestDependencies: at run time the libraries stand on the standard library,
-// golang.org/x/sys and, for pictures, golang.org/x/image; and nothing is cgo.
+// golang.org/x/sys and, for pictures, golang.org/x/image; and nothing is cgo. A server
+// stands on what speaks its protocols.
 func TestDependencies(t *testing.T) {
 	extra := map[string][]string{ // adapters and tools, by package
 		"gemm/gonumblas":       {"gonum.org/v1/gonum/"},
 		"vgg/extract/parquet":  {"github.com/parquet-go/parquet-go"},
 		"internal/browsertest": {"github.com/chromedp/", "github.com/stretchr/testify/"},
 		"internal/chart":       {"gonum.org/v1/plot"},
+		"serve":                {"github.com/prometheus/client_golang/", "connectrpc.com/connect"},
+		"serve/oip":            {"google.golang.org/protobuf/", "connectrpc.com/connect"},
 	}
 	for _, f := range source(t) {
 		at, _ := level(f.pkg)

@@ -26,10 +26,10 @@ type Tensor struct {
 	Data  []float32
 }
 
-// Prepare resizes and crops a picture, and converts it to the network's input:
-// [channels][height][width] into dst, which has exactly that length. It returns an
-// error that wraps ErrShape for another length, or package picture's for an
-// empty picture. A network with other than three channels has no preparation.
+// Prepare resizes and crops a picture, and converts it to the network's input
+// [channels][height][width] in dst. It returns an error that wraps ErrShape if dst has
+// another length, and package picture's error for an empty picture. A network with other
+// than three channels has no preparation.
 func (m *Model) Prepare(dst []float32, img image.Image) error {
 	if m.cfg.Channels != 3 {
 		return fmt.Errorf("vgg: the network takes %d channels, a picture has 3: %w", m.cfg.Channels, ErrShape)
@@ -38,10 +38,9 @@ func (m *Model) Prepare(dst []float32, img image.Image) error {
 	return t.Apply(dst, img)
 }
 
-// Classify returns the top most probable classes of a picture, best first. If the
-// network's result for it is NaN or infinite, the error wraps ErrNotFinite and names
-// the first layer whose activation is. Any number of goroutines may call it, see
-// Features.
+// Classify returns the top most probable classes of a picture, best first. If the network's
+// result is NaN or infinite, the error wraps ErrNotFinite and names the first layer with
+// such an activation. Any number of goroutines may call Classify, see Features.
 func (m *Model) Classify(ctx context.Context, img image.Image, top int) ([]Prediction, error) {
 	if m.cfg.Classes() == 0 {
 		return nil, fmt.Errorf("vgg: configuration %s ends with %s and has no classes: %w", m.cfg.Name, m.cfg.Layers[len(m.cfg.Layers)-1].Name, ErrConfig)
@@ -61,7 +60,7 @@ func finite(x []float32) bool {
 	return !slices.ContainsFunc(x, func(v float32) bool { return math.IsNaN(float64(v - v)) })
 }
 
-// notFinite finds the layer where a picture's activations cease to be finite.
+// notFinite finds the first layer where a picture's activations are not finite.
 func (m *Model) notFinite(ctx context.Context, img image.Image) error {
 	for _, l := range m.cfg.Layers {
 		out, err := m.Features(ctx, img, l.Name)
@@ -75,11 +74,11 @@ func (m *Model) notFinite(ctx context.Context, img image.Image) error {
 	return fmt.Errorf("vgg: the result is NaN or infinite: %w", ErrNotFinite)
 }
 
-// Features returns the activation of a layer for a picture: conv3_2, relu5_1,
-// pool5, fc7 …, or the network's result if layer is empty. What convolutions and
-// fully connected layers give is taken after their ReLU; the last one has none. Any
-// number of goroutines may call it: more than MaxSessions wait for each other, or until
-// ctx ends.
+// Features returns the activation of a layer for a picture: conv3_2, relu5_1, pool5, fc7 …,
+// or the network's result if layer is empty. The activations of convolutions and fully
+// connected layers are taken after their ReLU; the last layer has none. Any number of
+// goroutines may call Features. MaxSessions of them compute at a time; the others wait until
+// one is done or their ctx ends.
 func (m *Model) Features(ctx context.Context, img image.Image, layer string) (Tensor, error) {
 	list, err := m.FeaturesOf(ctx, img, layer)
 	if err != nil {
@@ -88,8 +87,8 @@ func (m *Model) Features(ctx context.Context, img image.Image, layer string) (Te
 	return list[0], nil
 }
 
-// FeaturesOf is Features for several layers, each once, in one pass: it takes about the
-// time of the last of them.
+// FeaturesOf is Features for several layers in one pass. It takes about the time of the last
+// of them. A name must not be given twice.
 func (m *Model) FeaturesOf(ctx context.Context, img image.Image, layers ...string) ([]Tensor, error) {
 	h, w := m.cfg.Input()
 	input := make([]float32, m.cfg.Channels*h*w)
@@ -118,8 +117,8 @@ func (m *Model) Top(logits []float32, n int) []Prediction {
 	return m.Rank(p, n)
 }
 
-// Rank returns the n most probable of the classes that p gives the probabilities
-// of, best first. Equal ones stand in the order of the classes, and NaN last.
+// Rank returns the n most probable classes, best first; p gives the probability of each.
+// Equal ones stay in the order of the classes, and NaN comes last.
 func (m *Model) Rank(p []float64, n int) []Prediction {
 	order := make([]int, len(p))
 	for i := range order {
@@ -134,8 +133,8 @@ func (m *Model) Rank(p []float64, n int) []Prediction {
 	return list
 }
 
-// Label returns the label of a class, with its WordNet id if it has one, or its
-// number if the model has no labels.
+// Label returns the label of a class, with its WordNet id if it has one. If the model has no
+// labels it returns the number of the class.
 func (m *Model) Label(class int) string {
 	if class < len(m.opts.labels) {
 		return m.opts.labels[class]

@@ -48,8 +48,8 @@ type Layer struct {
 	Norm   bool   `json:",omitempty"` // Conv, FC: a batch normalisation behind it was folded into it, which changes nothing but the names that others give to layers
 }
 
-// side returns how many rows or columns a 3×3 convolution leaves of some, none or fewer if
-// there are not 3 with the padding.
+// side returns how many rows or columns a 3×3 convolution makes of n. It returns 0 or less
+// if there are fewer than 3 with the padding.
 func (l Layer) side(n, pad int) int {
 	if n += 2*pad - 2; l.Stride == 2 {
 		return (n + 1) >> 1
@@ -60,9 +60,8 @@ func (l Layer) side(n, pad int) int {
 // weighted reports whether the layer has a weight and a bias.
 func (l Layer) weighted() bool { return l.Kind == Conv || l.Kind == FC || l.Kind == Scale }
 
-// Config describes a network of VGG's shape: a stack of convolutions and
-// pools, and fully connected layers after it. A Config is a value; its methods
-// return changed copies.
+// Config describes a network of VGG's shape: a stack of convolutions and pools, and then
+// fully connected layers. A Config is a value; its methods return changed copies.
 type Config struct {
 	Name     string // "A" … "E" for the paper's, else free
 	Channels int    // of the input: 3
@@ -93,10 +92,9 @@ func Names() []string {
 	return names
 }
 
-// Lookup returns a configuration of the paper by its letter, or by the names
-// vgg11, vgg13, vgg16 and vgg19 that others use for A, B, D and E; or one of RepVGG by its
-// name, see RepVGGNames, which may be written like timm's repvgg_a0. Its error wraps
-// ErrConfig.
+// Lookup returns a configuration by name: a letter of the paper; vgg11, vgg13, vgg16 and
+// vgg19, the common names of A, B, D and E; or one of RepVGGNames, which may be written like
+// timm's repvgg_a0. Its error wraps ErrConfig.
 func Lookup(name string) (Config, error) {
 	if cfg, ok, err := lookupRepVGG(name); ok {
 		return cfg, err
@@ -155,7 +153,7 @@ func ParseLayers(s string) ([]Layer, error) {
 	return p.layers, nil
 }
 
-// layerParser counts what the names of layers count.
+// layerParser counts layers for their names.
 type layerParser struct {
 	layers                 []Layer
 	block, conv, fc, scale int
@@ -200,7 +198,7 @@ func (p *layerParser) layer(word string) (Layer, error) {
 	return p.convolution(spec, linear)
 }
 
-// connected reads what stands behind F.
+// connected reads what follows an F.
 func (p *layerParser) connected(spec string, linear bool) (Layer, error) {
 	outputs, relu := strings.CutSuffix(spec, "+")
 	n, err := strconv.Atoi(outputs)
@@ -246,7 +244,7 @@ func (p *layerParser) convolution(spec string, linear bool) (Layer, error) {
 	return l, nil
 }
 
-// lastIndex returns the place of the last element that f accepts, or −1.
+// lastIndex returns the index of the last element that f accepts, or −1.
 func lastIndex[T any](list []T, f func(T) bool) int {
 	for i := len(list) - 1; i >= 0; i-- {
 		if f(list[i]) {
@@ -256,14 +254,12 @@ func lastIndex[T any](list []T, f func(T) bool) int {
 	return -1
 }
 
-// lastFC returns the place of the last fully connected layer, which gives the logits,
-// or −1.
+// lastFC returns the index of the last fully connected layer, which gives the logits, or −1.
 func (c Config) lastFC() int {
 	return lastIndex(c.Layers, func(l Layer) bool { return l.Kind == FC })
 }
 
-// firstFC returns the place of the first fully connected layer, or the number of
-// layers.
+// firstFC returns the index of the first fully connected layer, or the number of layers.
 func (c Config) firstFC() int {
 	if i := slices.IndexFunc(c.Layers, func(l Layer) bool { return l.Kind == FC }); i >= 0 {
 		return i
@@ -271,7 +267,7 @@ func (c Config) firstFC() int {
 	return len(c.Layers)
 }
 
-// maxWidth bounds what a file may ask for: channels and outputs of a layer.
+// maxWidth bounds the channels and outputs of a layer that a file may ask for.
 const maxWidth = 1 << 20
 
 // LayerString is the inverse of ParseLayers.
@@ -388,10 +384,10 @@ func (c Config) nominal() (in Shape, shapes []Shape, err error) {
 	return Shape{c.Channels, h, w}, shapes, err
 }
 
-// Classes returns the number of outputs of a network that ends with a fully
-// connected layer, or with a 1×1 convolution and a global pool behind it as in
-// Network in Network (Lin, Chen & Yan 2013); scales may stand behind either. Others,
-// whose last activation is no vector of classes, have 0.
+// Classes returns the number of outputs of a network that ends with a fully connected layer,
+// or with a 1×1 convolution and a global pool as in Network in Network (Lin, Chen & Yan
+// 2013). Scales may follow either. Other networks have 0, because their last activation is
+// no vector of classes.
 func (c Config) Classes() int {
 	if i := c.head(); i >= 0 {
 		return c.Layers[i].Out
@@ -408,8 +404,8 @@ func (s Shape) Len() int { return s.C * s.H * s.W }
 
 func (s Shape) String() string { return fmt.Sprintf("%d×%d×%d", s.C, s.H, s.W) }
 
-// Shapes returns the shape after each layer for an h×w input. It refuses inputs
-// that a layer leaves nothing of, and sizes that no memory holds.
+// Shapes returns the shape after each layer for an h×w input. It returns an error that wraps
+// ErrShape if a layer would have no output, or if no memory holds an activation.
 func (c Config) Shapes(h, w int) ([]Shape, error) {
 	if h < 1 || w < 1 || h > maxSide || w > maxSide {
 		return nil, fmt.Errorf("vgg: input of %d×%d, want sides of 1 to %d: %w", h, w, maxSide, ErrShape)
@@ -442,8 +438,8 @@ func (c Config) Shapes(h, w int) ([]Shape, error) {
 	return shapes, nil
 }
 
-// maxSide bounds the side of an input; 1 << 15 squared is more than a network's
-// activations of any machine today.
+// maxSide bounds the side of an input: the activations of 1 << 15 squared fit no machine
+// today.
 const maxSide = 1 << 15
 
 // Validate checks that c can be computed. Its errors wrap ErrConfig or ErrShape.
@@ -494,10 +490,9 @@ func (p Param) Len() int {
 	return n
 }
 
-// Params lists the network's tensors in the order of computation: weight, bias,
-// weight, bias, … The columns of the first fully connected layer are the last
-// activation in CHW order, or HWC if c says so. A scale has one weight and one bias
-// a channel.
+// Params lists the network's tensors in the order of computation: weight, bias, weight,
+// bias, … The columns of the first fully connected layer are the last activation in CHW
+// order, or in HWC order if c says so. A scale has one weight and one bias for each channel.
 func (c Config) Params() ([]Param, error) {
 	in, shapes, err := c.nominal()
 	if err != nil {

@@ -6,31 +6,29 @@ import (
 	"github.com/nonet-go/nonet/layout"
 )
 
-// Dense slides the network over pictures of any size that are not smaller than
-// the configuration's, as in section 3.2 of the paper: the first fully connected
-// layer is a convolution whose filters are as large as the activation that it was
-// trained on, 7×7 for the paper's networks, without padding, and the others are
-// 1×1 convolutions. The result is a class map: OutputShape gives its size, 1×1 for
-// a picture of the configuration's own size, whose bits are those of a session
-// without Dense. The weights are the model's own; there is no second copy. A global
-// pool before the fully connected layers is that of the whole picture, so that the
-// map is 1×1 for any size.
+// Dense slides the network over pictures of any size that is not smaller than the
+// configuration's, as in section 3.2 of the paper. The first fully connected layer becomes a
+// convolution without padding, whose filters have the size of the activation in training,
+// 7×7 for the paper's networks. The others become 1×1 convolutions. The result is a class
+// map of size OutputShape. For a picture of the configuration's own size it is 1×1, and its
+// bits are those of a session without Dense. The weights are the model's own; there is no
+// second copy. A global pool before the fully connected layers takes the whole picture, so
+// that the map is 1×1 for any size.
 //
-// Use InputSize or Session.Resize for the size of the pictures. Memory grows with
-// their area: some 550 bytes a pixel for the paper's networks.
+// Use InputSize or Session.Resize for the size of the pictures. Memory grows with their
+// area: some 550 bytes a pixel for the paper's networks.
 func Dense() SessionOption { return func(o *sessionOptions) { o.dense = true } }
 
-// denseRows is how many positions of a class map are computed at a time: enough
-// that the weights, read once for each such group, are no longer what bounds the
-// speed, and few enough that the gathered windows, 100 KB each, stay in the caches
-// together with a chunk of the weights. Pictures of 512×512 and 512×683 with
-// configuration D take 338 and 478 ms on two Zen 4 cores (2026-11-24), and within
-// 4 % of that with 32 and with 112.
+// denseRows is how many positions of a class map are computed at a time. The weights are
+// read once for each group, so a group must be large enough that reading them does not bound
+// the speed. It must be small enough that the gathered windows, 100 KB each, stay in the
+// caches with a chunk of the weights. Pictures of 512×512 and 512×683 with configuration D
+// take 338 and 478 ms on two Zen 4 cores (2026-11-24), and within 4 % of that with 32 and
+// with 112.
 const denseRows = 64
 
-// planDense binds the ops from the first fully connected layer on as convolutions over
-// the features of the whole batch. Every position of the class map is an input of
-// theirs.
+// planDense binds the ops from the first fully connected layer on as convolutions over the
+// features of the whole batch. Every position of the class map is one input of them.
 func (s *Session) planDense(ops []op, window Shape) error {
 	end := ops[len(ops)-1]
 	oh, ow := s.last.H-window.H+1, s.last.W-window.W+1
@@ -65,8 +63,8 @@ func (s *Session) planDense(ops []op, window Shape) error {
 	return nil
 }
 
-// slide returns what computes a fully connected layer at every position of its window
-// in the features, for groups of so many positions.
+// slide returns a function that computes a fully connected layer at every position of its
+// window in the features, for groups of that many positions.
 func (s *Session) slide(o op, window Shape, group int) forwardFunc {
 	oh, ow := s.last.H-window.H+1, s.last.W-window.W+1
 	var inputs, offsets []int // see gemm.LinearExec.RunWindows
@@ -92,8 +90,8 @@ func (s *Session) slide(o op, window Shape, group int) forwardFunc {
 	}
 }
 
-// inGroups computes run for groups of rows that take so many floats of the result and
-// of the input, and for those that are left.
+// inGroups calls run for groups of rows that take so many floats of the result and of the
+// input, and once for the remaining rows.
 func inGroups(run forwardFunc, yLen, xLen int) forwardFunc {
 	return func(ctx context.Context, y, x []float32) error {
 		for len(x) > 0 {

@@ -1,8 +1,8 @@
-// Package vgg computes and trains the convolutional networks of Simonyan &
-// Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition
-// (ICLR 2015, arXiv:1409.1556), and others of their shape: 3×3 convolutions with
-// ReLU, 2×2 pools, and fully connected layers; global pools and batch normalisation
-// of today's variants too. [ParseLayers] has the notation of all of them.
+// Package vgg computes and trains the convolutional networks of Simonyan & Zisserman, Very
+// Deep Convolutional Networks for Large-Scale Image Recognition (ICLR 2015,
+// arXiv:1409.1556), and other networks of their shape: 3×3 convolutions with ReLU, 2×2
+// pools and fully connected layers, and also global pools and batch normalisation.
+// [ParseLayers] has the notation of all of them.
 //
 //	Y[k] = max(0, b[k] + Σ_c W[k][c] ∗ X[c])        conv, 3×3 or 1×1
 //	Y[c] = max of 2×2                               pool
@@ -11,7 +11,7 @@
 //	y[o] = b[o] + Σ_i w[o][i]·x[i]                  fc; max(0, y) but for the last
 //	p[o] = exp(y[o]) / Σ exp(y)                     what Classify makes of the last
 //
-// # The way of the data
+// # Data flow
 //
 // A picture becomes 3×224×224 numbers, and for configuration D, "VGG-16":
 //
@@ -24,26 +24,27 @@
 //	image ──► Prepare ──► [3][224][224] ──► Session.Run ──► logits ──► Top
 //	          └──────────────── Classify, Features ────────────────────┘
 //
-// What one holds is NCHW, OIHW and out×in, row-major float32, everywhere in this
-// package, and height stands before width; a [Session] keeps activations in blocks of 16 channels inside, see
-// package layout.
+// Tensors at the edge of this package are row-major float32: activations NCHW, filters
+// OIHW, fully connected weights out×in. Height stands before width. Inside, a [Session]
+// keeps activations in blocks of 16 channels, see package layout.
 //
 // # What to use
 //
-//   - [Open] reads a [Model] from a file of weights, [New] makes one from a [Config]
-//     and a [Source]. It is immutable: share it.
-//   - [Model.Classify] and [Model.Features] take pictures. [Model.NewSession] gives
-//     what computes many tensors without allocating: batches, any layer's output,
-//     class maps of large pictures ([Dense]), profiles ([Profiled]).
-//   - [NewTrainer] computes gradients and changes weights; package train makes a
-//     whole recipe of it, and package evaluate measures what came of it.
+//   - [Open] reads a [Model] from a file of weights. [New] makes one from a [Config] and a
+//     [Source]. It is immutable: share it.
+//   - [Model.Classify] and [Model.Features] take pictures. [Model.NewSession] makes a
+//     [Session], which computes many tensors without allocating: batches, any layer's
+//     output, class maps of large pictures ([Dense]), profiles ([Profiled]).
+//   - [Model.NewGradient] computes gradients with respect to pictures or activations.
+//   - [NewTrainer] computes gradients of weights and changes the weights. Package train
+//     runs a whole recipe, and package evaluate measures the result.
 //
 // # Promises
 //
-// A picture's result is the same bits for any batch size, number of workers and
-// load of the machine, on one instruction set. Errors relative to the root mean
-// square of an activation stay below 3e-5, and 5e-6 in the mean: `vgg check` and
-// package check compare with float64. Constructors return errors that wrap
-// [ErrShape] or [ErrConfig] and name file, tensor and both shapes; nothing from
-// outside makes this package panic. A Run allocates nothing.
+// On one instruction set a picture's result is the same bits for any batch size, number of
+// workers and load of the machine. Errors relative to the root mean square of an activation
+// stay below 3e-5, and below 5e-6 in the mean: `vgg check` and package check compare with
+// float64. Constructors return errors that wrap [ErrShape] or [ErrConfig] and name file,
+// tensor and both shapes. No input from outside makes this package panic. A Run allocates
+// nothing.
 package vgg

@@ -26,8 +26,8 @@ const (
 	InitHe Init = "he"
 )
 
-// Initial is a Source of random weights to begin training with. The same seed
-// gives the same weights anywhere.
+// Initial is a Source of random weights for the beginning of training. The same seed gives
+// the same weights on every machine.
 func Initial(cfg Config, init Init, seed uint64) (Source, error) {
 	params, err := cfg.Params()
 	if err != nil {
@@ -78,11 +78,11 @@ func (s *initialSource) fill(w []float32, name string, want []int) error {
 	return nil
 }
 
-// StartFrom is a Source that takes tensors from a file where it has them with the
-// right shape, and the others from another Source. Of the convolutions it takes
-// the file's first convs, or all if convs is negative. In the paper deeper
-// configurations start from the first four convolutions, and the fully connected
-// layers, of configuration A. It returns an error if no tensor agrees.
+// StartFrom is a Source that takes the tensors that a file has with the right shape from
+// that file, and the others from another Source. Of the convolutions it takes the file's
+// first convs, or all if convs is negative. In the paper the deeper configurations start
+// from the first four convolutions and the fully connected layers of configuration A. It
+// returns an error if no tensor agrees.
 func StartFrom(cfg Config, path string, convs int, rest Source) (Source, error) {
 	f, err := weights.Open(path)
 	if err != nil {
@@ -130,9 +130,9 @@ func (s *mergedSource) Tensor(name string, want []int) ([]float32, error) {
 	return s.Source.Tensor(name, want)
 }
 
-// NewClassifier is a Source that takes the layer of cfg that gives the classes, and
-// scales behind it, from rest and all others from src: for fine-tuning on other
-// classes, even if there are as many of them.
+// NewClassifier is a Source that takes the layer of cfg that gives the classes, and scales
+// after it, from rest, and all others from src. It serves fine-tuning on other classes, even
+// if there are as many of them.
 func NewClassifier(cfg Config, src, rest Source) (Source, error) {
 	params, err := cfg.Params()
 	if err != nil {

@@ -17,12 +17,12 @@ import (
 
 // A Source gives the tensors of a network by name, as Config.Params lists them.
 type Source interface {
-	// Name says where the tensors come from, for error messages: a file's path.
+	// Name says where the tensors come from, for error messages: the path of a file.
 	Name() string
-	// Tensor returns a tensor's elements. It refuses one whose shape is not
-	// want with a *TensorError. The slice is read only and is not kept.
+	// Tensor returns a tensor's elements, or a *TensorError if its shape is not want. The
+	// caller neither changes nor keeps the slice.
 	Tensor(name string, want []int) ([]float32, error)
-	// Release says that the tensors given so far are not needed any more.
+	// Release says that the tensors given so far are no longer needed.
 	Release()
 }
 
@@ -49,8 +49,8 @@ type modelOptions struct {
 // An Option changes how a Model is made.
 type Option func(*modelOptions)
 
-// Direct forbids Winograd: every 3×3 convolution is computed from the
-// definition. Slower, and for comparisons.
+// Direct forbids Winograd: every 3×3 convolution is computed from the definition. It is
+// slower, and serves comparisons.
 func Direct() Option {
 	return func(o *modelOptions) { o.algorithm = []conv3x3.Option{conv3x3.Direct()} }
 }
@@ -61,21 +61,19 @@ func Winograd(m int) Option {
 	return func(o *modelOptions) { o.algorithm = []conv3x3.Option{conv3x3.Winograd(m)} }
 }
 
-// HalfFC stores the weights of the fully connected layers as IEEE half
-// precision: half the memory and memory traffic, each weight rounded to 11
-// bits. The arithmetic stays float32; results are no longer those of a float32
-// model.
+// HalfFC stores the weights of the fully connected layers in IEEE half precision. That
+// halves their memory and memory traffic, and rounds each weight to 11 bits. The arithmetic
+// stays float32. Results are no longer those of a float32 model.
 func HalfFC() Option { return func(o *modelOptions) { o.half = true } }
 
-// Labels names the classes. There must be as many as the network has.
+// Labels names the classes. There are as many labels as classes.
 func Labels(labels []string) Option { return func(o *modelOptions) { o.labels = labels } }
 
-// Pictures says how the network wants its pictures.
+// Pictures says how pictures are prepared for the network.
 func Pictures(p Picture) Option { return func(o *modelOptions) { o.picture = p } }
 
-// New packs the tensors of src for the network cfg. It returns an error that
-// wraps ErrConfig, ErrShape or what src reports, or says that NONET_ISA names no
-// instruction set; and keeps nothing of src.
+// New packs the tensors of src for the network cfg. It keeps nothing of src. Its error wraps
+// ErrConfig, ErrShape or an error of src, or says that NONET_ISA names no instruction set.
 func New(cfg Config, src Source, opts ...Option) (*Model, error) {
 	if err := errors.Join(cpu.Err(), cfg.Validate()); err != nil {
 		return nil, err
@@ -154,7 +152,7 @@ func (m *Model) pack(i int, in Shape, src Source, team *parallel.Team) (p packed
 	return p, err
 }
 
-// packLinear reads and packs the tensors of fully connected layer i, the weights by
+// packLinear reads and packs the tensors of fully connected layer i. It reads the weights by
 // rows if the source has them.
 func (m *Model) packLinear(i int, in Shape, shape []int, src Source, team *parallel.Team) (*gemm.Linear, error) {
 	l := m.cfg.Layers[i]
@@ -202,15 +200,14 @@ func blockedColumns(s Shape, hwc bool) []int32 {
 // Config returns the network's configuration.
 func (m *Model) Config() Config { return m.cfg }
 
-// Labels returns the names of the classes, or nil. The slice must not be
-// changed.
+// Labels returns the names of the classes, or nil. The caller must not change the slice.
 func (m *Model) Labels() []string { return m.opts.labels }
 
-// Picture says how the model wants its pictures.
+// Picture says how pictures are prepared for the model.
 func (m *Model) Picture() Picture { return m.opts.picture }
 
-// Bytes returns the memory that the packed weights take, with those that the first
-// Gradient has packed for the gradients of its inputs.
+// Bytes returns the memory of the packed weights, with those that the first Gradient has
+// packed for the gradients of its inputs.
 func (m *Model) Bytes() int64 {
 	n := m.grads.size()
 	for _, p := range m.layers {

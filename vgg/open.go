@@ -13,17 +13,16 @@ import (
 	"github.com/nonet-go/nonet/vgg/weights"
 )
 
-// Configuration says what network a file holds, instead of what the file says
-// or shows of itself. Its Channels may be 0: as many as the file's first convolution
-// takes.
+// Configuration gives the network of a file, in place of what the file says or shows. Its
+// Channels may be 0: then they are those of the file's first convolution.
 func Configuration(cfg Config) Option { return func(o *modelOptions) { o.config = &cfg } }
 
-// Key chooses one of several networks in a file: the tensors whose names begin with
-// prefix, such as model_ema, and a dot. The names that an error lists are those that
-// package weights gives: keys of dictionaries and places in lists, joined by dots.
+// Key chooses one of several networks in a file: the tensors whose names begin with prefix,
+// such as model_ema, and a dot. An error lists the possible names. They are those of package
+// weights: keys of dictionaries and indices of lists, joined by dots.
 func Key(prefix string) Option { return func(o *modelOptions) { o.key = prefix } }
 
-// Open reads a network from a file of weights, whose format is told by its content:
+// Open reads a network from a file of weights. The content of the file tells its format:
 //
 //	format                    names of tensors                            pictures
 //	safetensors               nonet's, as Config.Params lists them        as the metadata say, else torch
@@ -35,30 +34,30 @@ func Key(prefix string) Option { return func(o *modelOptions) { o.key = prefix }
 //	Caffe .caffemodel         the paper's: conv1_1 … fc8                  caffe
 //	ONNX                      any: the graph is followed                  torch
 //
-// docs/weights.md has the table of all formats, and where weights come from. path may
-// be a folder or an index, see [weights.Open].
+// docs/weights.md has the table of all formats and says where to get weights. path may be
+// a folder or an index, see [weights.Open].
 //
-// What stands before the names of a network, and what wrappers such as DataParallel
-// put between, is left out. Of several networks in a file one is chosen by Key. Every
-// tensor belongs to a layer, or is of a kind that does not matter (see Describe);
-// else the file is refused with its name.
+// A common prefix of the names and what wrappers such as DataParallel insert are left out.
+// Key chooses one of several networks in a file. Every tensor belongs to a layer, or is of
+// a kind that does not matter (see Describe). A file with another tensor is refused, and
+// the error names the tensor.
 //
 // The configuration comes from the option Configuration, from the file's metadata or
-// graph, or from the tensors: if their names tell the blocks of a configuration of
-// the paper, or if indices and widths are exactly those that torchvision gives it.
-// Pools, dropout and ReLU have no tensors: for other networks the error wraps
-// ErrConfig and has what the file looks like, as flags of the command. Labels and
-// the way of preparing pictures come from options or metadata, or by the table above.
+// graph, or from the tensors. The tensors settle it if their names tell the blocks of a
+// configuration of the paper, or if indices and widths are exactly torchvision's. Pools,
+// dropout and ReLU have no tensors. So for other networks the error wraps ErrConfig and
+// shows what the file looks like, as flags of the command. Labels and the preparation of
+// pictures come from options or metadata, or by the table above.
 //
-// Batch normalisation is folded into the layer right before it: in float64, rounded
-// once; behind a ReLU it is a Scale of the configuration. Pruned layers, weight
-// normalisation and spectral normalisation are computed. Layers without bias are
-// read if all of their kind have none. Keras's convolutions [3][3][in][out] become
-// [out][in][3][3], and the columns of its fc1 go from the order HWC to CHW. The last
-// fully connected layer may have any name.
+// Batch normalisation right after a layer is folded into it, in float64 and rounded once.
+// After a ReLU it is a Scale of the configuration. Pruned layers, weight normalisation and
+// spectral normalisation are computed. Layers without bias are read if all of their kind
+// have none. Keras's convolutions [3][3][in][out] become [out][in][3][3], and the columns
+// of its fc1 are brought from the order HWC to CHW. The last fully connected layer may have
+// any name.
 //
-// Errors name the file, the tensor and both shapes; they wrap ErrShape,
-// ErrConfig, or those of package weights. The file is not needed afterwards.
+// Errors name the file, the tensor and both shapes. They wrap ErrShape, ErrConfig, or the
+// errors of package weights. The file is not needed after Open.
 func Open(path string, opts ...Option) (*Model, error) {
 	file, err := weights.Open(path)
 	if err != nil {
@@ -68,7 +67,7 @@ func Open(path string, opts ...Option) (*Model, error) {
 	return m, errors.Join(err, file.Close())
 }
 
-// FromFile is Open for a file that is open already. It does not close it.
+// FromFile is Open for an open file. It does not close it.
 func FromFile(file weights.Source, opts ...Option) (*Model, error) {
 	n, err := Describe(file, opts...)
 	if err != nil {
@@ -78,20 +77,20 @@ func FromFile(file weights.Source, opts ...Option) (*Model, error) {
 	return n.Model(opts...)
 }
 
-// Network is what a file of weights holds: see Describe.
+// Network is the content of a file of weights, see Describe.
 type Network struct {
 	Config  Config
 	Labels  []string // of the classes, or nil
 	Picture Picture
-	// Source gives the tensors by the names of Config, while the file is open. It
-	// reads each tensor of the file at most once if each of its own is asked for
-	// once. It is for one goroutine at a time.
+	// Source gives the tensors by the names of Config, while the file is open. It reads each
+	// tensor of the file at most once if each of its own tensors is asked for once. One
+	// goroutine at a time may use it.
 	Source Source
 	// Ignored are tensors of the file that do not matter to the network.
 	Ignored []IgnoredTensor
 }
 
-// IgnoredTensor is a tensor of a file that does not matter to its network, and why.
+// IgnoredTensor is a tensor of a file that does not matter to its network, with the reason.
 type IgnoredTensor struct{ Name, Reason string }
 
 // Model is New for the network, with its labels and preparation of pictures.
@@ -99,12 +98,11 @@ func (n *Network) Model(opts ...Option) (*Model, error) {
 	return New(n.Config, n.Source, append([]Option{Labels(n.Labels), Pictures(n.Picture)}, opts...)...)
 }
 
-// Describe says what network a file holds, without reading its weights. Of the
-// options, Configuration, Key, Labels and Pictures count.
+// Describe says what network a file holds, without reading its weights. Of the options,
+// Configuration, Key, Labels and Pictures count.
 //
-// Every tensor of the file belongs to a layer of the configuration, or is listed as
-// Ignored; else, and where the file leaves open which network it is, the error says
-// so.
+// Every tensor of the file belongs to a layer of the configuration or is listed as Ignored.
+// Otherwise, and where the file leaves open which network it is, Describe returns an error.
 func Describe(file weights.Source, opts ...Option) (*Network, error) {
 	var o modelOptions
 	for _, f := range opts {
@@ -163,7 +161,7 @@ func (c *Config) takeNorms(norms []bool, names []string) {
 	c.Layers = layers
 }
 
-// evidence is what a file says of its network beside the tensors.
+// evidence is what a file says of its network apart from the tensors.
 func evidence(file weights.Source) (weights.Meta, error) {
 	return weights.ParseMeta(file.Metadata())
 }
@@ -432,8 +430,8 @@ func pictureMeta(meta *weights.Meta, pic Picture) error {
 	return nil
 }
 
-// Metadata returns what a file of weights says of a network so that Open needs
-// no options. Of the options, Labels and Pictures count.
+// Metadata returns the metadata with which Open reads a file of weights without options. Of
+// the options, Labels and Pictures count.
 func Metadata(cfg Config, opts ...Option) (map[string]string, error) {
 	o := modelOptions{picture: cfg.DefaultPicture()}
 	for _, f := range opts {
@@ -459,11 +457,10 @@ func Metadata(cfg Config, opts ...Option) (map[string]string, error) {
 	return meta, nil
 }
 
-// Save writes the tensors of src as a safetensors file with everything that Open
-// wants to know: configuration, labels, preparation of pictures. half stores
-// weights in IEEE half precision, and biases in full. path names the old file,
-// or none, until the new one is whole and on the disk. Of the options, Labels
-// and Pictures count.
+// Save writes the tensors of src as a safetensors file with everything that Open needs:
+// configuration, labels, preparation of pictures. half stores weights in IEEE half
+// precision, and biases in float32. path keeps its old content, or does not exist, until the
+// new file is complete and on the disk. Of the options, Labels and Pictures count.
 func Save(path string, cfg Config, src Source, half bool, opts ...Option) error {
 	params, err := cfg.Params()
 	if err != nil {

@@ -10,11 +10,10 @@ import (
 	"time"
 )
 
-// Profiled makes a session tell what it does: its goroutines carry the pprof
-// label "layer" with the name of the layer that they work on, and WriteTrace
-// has the times of every worker in the last Run. Labels and memory are made
-// once, so that a Run allocates nothing after the first few. It costs some
-// 100 ns for each piece of work, of which there are a few for each worker and
+// Profiled makes a session record what it does. Its goroutines carry the pprof label "layer"
+// with the name of their present layer, and WriteTrace writes the times of every worker in
+// the last Run. Labels and memory are made once, so that after the first few a Run allocates
+// nothing. Each item of work costs some 100 ns more; a worker does a few items a
 // millisecond.
 func Profiled() SessionOption { return func(o *sessionOptions) { o.profiled = true } }
 
@@ -36,7 +35,7 @@ type workerProfile struct {
 	_     [64]byte // workers on different processors write theirs
 }
 
-// A span is a time in which a layer was worked on.
+// A span is the time of one item of work on a layer.
 type span struct {
 	layer      int
 	begin, end time.Time
@@ -50,13 +49,13 @@ func newProfiler(layers []Layer, workers int) *profiler {
 	return p
 }
 
-// add makes another layer known.
+// add registers another layer.
 func (p *profiler) add(name string, labels pprof.LabelSet) {
 	p.names = append(p.names, name)
 	p.labels = append(p.labels, pprof.WithLabels(context.Background(), labels))
 }
 
-// beginRun forgets the run before. A nil profiler does nothing.
+// beginRun drops the previous run. A nil profiler does nothing.
 func (p *profiler) beginRun(ctx context.Context) {
 	if p == nil {
 		return
@@ -68,7 +67,7 @@ func (p *profiler) beginRun(ctx context.Context) {
 	p.goOn()
 }
 
-// goOn goes on with the run before: helpers are new goroutines, and have no labels.
+// goOn continues the previous run: helpers are new goroutines and have no labels.
 func (p *profiler) goOn() {
 	if p == nil {
 		return
@@ -78,7 +77,7 @@ func (p *profiler) goOn() {
 	}
 }
 
-// endRun gives the goroutine the labels of beginRun's ctx again.
+// endRun restores the goroutine's labels of beginRun's ctx.
 func (p *profiler) endRun() {
 	if p != nil && p.ctx != nil {
 		pprof.SetGoroutineLabels(p.ctx)
@@ -126,9 +125,9 @@ type traceEvent struct {
 	Args  map[string]string `json:"args,omitempty"`
 }
 
-// WriteTrace writes the last Run of a Profiled session in Chrome's trace event
-// format, which ui.perfetto.dev and chrome://tracing open: a line with the
-// layers, and a line for each worker with every piece of work that it did.
+// WriteTrace writes the last Run of a Profiled session in Chrome's trace event format, which
+// ui.perfetto.dev and chrome://tracing open. It has a line with the layers, and a line for
+// each worker with every item of its work.
 func (s *Session) WriteTrace(w io.Writer) error {
 	return s.profiler.writeTrace(w)
 }
@@ -165,13 +164,13 @@ const (
 
 var passNames = [...]string{"forward", "backward", "update"}
 
-// ProfiledSteps is for a Trainer what Profiled is for a session: beside "layer" its
-// goroutines carry the label "pass", which is forward, backward or update. The
-// change of the convolutions' weights is no single layer's.
+// ProfiledSteps is Profiled for a Trainer. Besides "layer", its goroutines carry the label
+// "pass": forward, backward or update. The update of the convolutions' weights belongs to no
+// single layer.
 func ProfiledSteps() TrainerOption { return func(o *trainerOptions) { o.profiled = true } }
 
-// newStepProfiler makes the profiler of a trainer of these layers: those of each
-// pass, and the update of all.
+// newStepProfiler makes the profiler of a trainer: it has each layer in each pass, and the
+// update of all.
 func newStepProfiler(layers []Layer, workers int) *profiler {
 	p := &profiler{workers: make([]workerProfile, workers)}
 	for _, pass := range passNames {

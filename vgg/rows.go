@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// readRows returns a function that sets dst to whole rows of a matrix of src, from
-// row first on: the largest has hundreds of megabytes, and is needed as a whole
-// nowhere. Several goroutines may call it.
+// readRows returns a function that sets dst to whole rows of a matrix of src, from row first
+// on. The largest matrix has hundreds of megabytes, and no caller needs all of it at once.
+// Several goroutines may call the function.
 func readRows(src Source, name string, shape []int) (read func(dst []float32, first int) error, err error) {
 	if s, ok := src.(*fileSource); ok {
 		if read, err := s.rows(name, shape); err != nil || read != nil {
@@ -18,8 +18,7 @@ func readRows(src Source, name string, shape []int) (read func(dst []float32, fi
 	return func(dst []float32, first int) error { copy(dst, w[first*shape[1]:]); return nil }, err
 }
 
-// rows is readRows for weights that the file has just as the network wants them, and
-// else returns nil.
+// rows is readRows for weights that need no change; for others it returns nil.
 func (s *fileSource) rows(name string, shape []int) (func(dst []float32, first int) error, error) {
 	layer, _, _ := strings.Cut(name, ".")
 	read, err := s.tensors.Rows(layer, shape)
@@ -29,8 +28,7 @@ func (s *fileSource) rows(name string, shape []int) (func(dst []float32, first i
 	return func(dst []float32, first int) error { return fileError(s.file, read(dst, first)) }, nil
 }
 
-// unchanged returns an error if the file of a source was written to while it was
-// read.
+// unchanged returns an error if the file of a source was written to while it was read.
 func unchanged(src Source) error {
 	s, ok := src.(*fileSource)
 	if !ok {

@@ -9,8 +9,8 @@ import (
 	"github.com/nonet-go/nonet/internal/seeded"
 )
 
-// Seeded is a Source of random weights: He's uniform distribution for the
-// weights, ±0.05 for the biases, and 1 ± 0.5 for scales. The same seed gives the same network anywhere.
+// Seeded is a Source of random weights: He's uniform distribution for the weights, ±0.05 for
+// the biases, and 1 ± 0.5 for scales. The same seed gives the same network on every machine.
 func Seeded(cfg Config, seed uint64) (Source, error) {
 	params, err := cfg.Params()
 	if err != nil {

@@ -13,14 +13,14 @@ import (
 	"github.com/nonet-go/nonet/parallel"
 )
 
-// chunk is how many pictures the convolutions take at a time. More share each
-// read of the packed filters of conv4 and conv5, which do not fit the caches;
-// fewer keep the activations in them. Results do not depend on it.
+// chunk is how many pictures the convolutions take at a time. More pictures share each read
+// of the packed filters of conv4 and conv5, which do not fit the caches. Fewer pictures keep
+// the activations in the caches. Results do not depend on it.
 const chunk = 4
 
-// Session computes a network for batches of one size. It owns all scratch
-// memory, so that Run allocates nothing. One goroutine at a time may use it;
-// sessions of one Model may run at the same time.
+// Session computes a network for batches of one size. It owns all scratch memory, so that
+// Run allocates nothing. One goroutine at a time may use it. Sessions of one Model may run
+// at the same time.
 type Session struct {
 	model    *Model
 	layers   string // as they were asked for, see Model.borrow
@@ -35,7 +35,7 @@ type Session struct {
 	plan
 }
 
-// output is a layer whose activation a run is to give.
+// output is a layer whose activation a run gives.
 type output struct {
 	layer int   // in Config.Layers
 	shape Shape // of one picture; it depends on the size of the pictures
@@ -48,38 +48,39 @@ type sessionOptions struct {
 	guided               bool
 }
 
-// A SessionOption changes what a Session or a Gradient computes and with what.
+// A SessionOption changes what a Session or a Gradient computes, or how.
 type SessionOption func(*sessionOptions)
 
-// Batch sets the number of pictures of a Run, and the most of a RunN; 1 if not given.
+// Batch sets the number of pictures of a Run, and the largest number of a RunN; 1 if not
+// given.
 func Batch(n int) SessionOption { return func(o *sessionOptions) { o.batch = n } }
 
 // Workers sets how many goroutines compute; GOMAXPROCS if not given. Results
 // are the same bits for any number.
 func Workers(n int) SessionOption { return func(o *sessionOptions) { o.workers = n } }
 
-// InputSize sets the size of the input pictures; the configuration's if not
-// given. A network that ends with a fully connected layer takes no other, unless
-// it is Dense or has a global pool before.
+// InputSize sets the size of the input pictures; the configuration's if not given. A network
+// that ends with a fully connected layer takes no other size, unless the session is Dense or
+// the network has a global pool before that layer.
 func InputSize(h, w int) SessionOption {
 	return func(o *sessionOptions) { o.h, o.w = h, w }
 }
 
-// Output ends the computation with a layer of the configuration: conv3_2,
-// pool5, fc7. The activations of convolutions and fully connected layers are
-// taken after their ReLU, and relu3_2 is another name of conv3_2's. An empty name is the
-// last layer, and embedding the one that the last layer's classes are computed from.
+// Output ends the computation with a layer of the configuration: conv3_2, pool5, fc7. The
+// activations of convolutions and fully connected layers are taken after their ReLU. relu3_2
+// is another name of conv3_2's. An empty name is the last layer. embedding is the layer from
+// which the last layer computes the classes.
 //
-// So far as the layers are those of torchvision's and timm's VGG, theirs have the names of
-// its modules as well: features.23, classifier.3, pre_logits, head. The indices count batch
-// normalisation where the configuration has it, or had it in the file that it was folded
-// from. A convolution or a fully connected layer and the ReLU behind it are the same
-// activation, which torchvision computes in place.
+// The names of torchvision's and timm's modules work too, as far as the layers are those of
+// their VGG: features.23, classifier.3, pre_logits, head. The indices count batch
+// normalisation where the configuration has it, or had it in the file before it was folded.
+// A convolution or a fully connected layer and the ReLU after it are the same activation,
+// which torchvision computes in place.
 func Output(layer string) SessionOption { return Outputs(layer) }
 
-// Outputs ends the computation with the last of some layers, whose activations
-// RunOutputs gives in the order of the names. They are those of Output, each once.
-// A dense session has no fully connected layers but the last of them.
+// Outputs ends the computation with the last of several layers. RunOutputs gives their
+// activations in the order of the names. The names are those of Output, each once. Of a
+// dense session's fully connected layers only the last may be named.
 func Outputs(layers ...string) SessionOption {
 	return func(o *sessionOptions) { o.layers = slices.Clone(layers) }
 }
@@ -114,7 +115,7 @@ func (m *Model) NewSession(opts ...SessionOption) (*Session, error) {
 	return s, nil
 }
 
-// options collects options, beginning with what holds if they are not given.
+// options applies options to the defaults.
 func (m *Model) options(opts []SessionOption) sessionOptions {
 	o := sessionOptions{batch: 1, workers: runtime.GOMAXPROCS(0)}
 	o.h, o.w = m.cfg.Input()
@@ -135,7 +136,8 @@ func checkWorkers(batch, workers int) error {
 	return nil
 }
 
-// checkBatch refuses a batch whose activations of one of the shapes no memory holds.
+// checkBatch returns an error if no memory holds a batch of activations of one of the
+// shapes.
 func checkBatch(batch int, shapes ...Shape) error {
 	for _, s := range shapes {
 		if layout.BatchLen(batch, s.C, s.H, s.W) == shape.TooMany {
@@ -148,7 +150,7 @@ func checkBatch(batch int, shapes ...Shape) error {
 // Workers returns how many goroutines compute.
 func (s *Session) Workers() int { return s.team.Workers() }
 
-// OutputShape returns the shape of one picture's result, the first of several.
+// OutputShape returns the shape of one picture's result: of the first, if there are several.
 func (s *Session) OutputShape() Shape { return s.outputs[0].shape }
 
 // OutputShapes returns the shapes of one picture's results.
@@ -188,28 +190,27 @@ func lastLayer(list []output) int {
 	return last
 }
 
-// tap returns the output that a layer's activation is copied to, or −1.
+// tap returns the index of the output that takes a layer's activation, or −1.
 func (s *Session) tap(layer int) int {
 	return slices.IndexFunc(s.outputs, func(o output) bool { return o.layer == layer })
 }
 
 // Run computes the network for one batch.
 //
-// src holds the prepared pictures as [batch][3][h][w], see package picture. dst
-// receives [batch] results of OutputShape, in CHW order: logits, without
-// softmax, or the activations of the chosen layer. Both have exactly these
-// lengths, else Run returns an error that wraps ErrShape. dst and src must not
-// overlap. A session of several outputs has RunOutputs instead.
+// src holds the prepared pictures as [batch][3][h][w], see package picture. dst receives
+// [batch] results of OutputShape, in CHW order: logits, without softmax, or the activations
+// of the chosen layer. Both have exactly these lengths, or Run returns an error that wraps
+// ErrShape. dst and src must not overlap. A session of several outputs uses RunOutputs
+// instead.
 //
-// When ctx ends Run returns its error within milliseconds and dst's content is
-// undefined; the session stays usable. Run allocates nothing. A picture's
-// result depends on neither the other pictures nor the number of workers, bit
-// for bit.
+// When ctx ends, Run returns its error within milliseconds, and dst's content is undefined.
+// The session stays usable. Run allocates nothing. A picture's result depends neither on the
+// other pictures nor on the number of workers, bit for bit.
 func (s *Session) Run(ctx context.Context, dst, src []float32) error {
 	return s.RunN(ctx, s.batch, dst, src)
 }
 
-// RunN is Run for the n pictures of src, from 1 to the batch: the same bits, in the
+// RunN is Run for n pictures, from 1 to the batch. It gives the same bits, and uses the
 // session's memory.
 func (s *Session) RunN(ctx context.Context, n int, dst, src []float32) error {
 	if len(s.outputs) > 1 {
@@ -220,9 +221,9 @@ func (s *Session) RunN(ctx context.Context, n int, dst, src []float32) error {
 	return s.run(ctx, n, s.single[:], src)
 }
 
-// RunOutputs computes the outputs of the session in one pass over the pictures of
-// src, from 1 to the batch. dst[i] receives a result of OutputShapes()[i] for each of
-// them. All else is as for Run.
+// RunOutputs computes the outputs of the session in one pass over n pictures, from 1 to the
+// batch. dst[i] receives a result of OutputShapes()[i] for each of them. Everything else is
+// as for Run.
 func (s *Session) RunOutputs(ctx context.Context, dst [][]float32, src []float32) error {
 	return s.run(ctx, len(src)/max(1, s.inputLen()), dst, src)
 }
@@ -274,15 +275,14 @@ func (s *Session) check(n int, dst [][]float32, src []float32) error {
 	return nil
 }
 
-// pass is what ops are computed for: n pictures from begin on, and the results of
-// all pictures.
+// pass is the operands of a run: n pictures from begin on, and the results of all pictures.
 type pass struct {
 	n, begin int
 	dst      [][]float32
 }
 
-// runOps computes ops one after the other. The first of them may read src, and the last
-// one write dst.
+// runOps computes ops one after the other. The first may read src, and the last may write
+// dst.
 func (s *Session) runOps(ctx context.Context, ops []boundOp, p pass, dst, src []float32) error {
 	for i := range ops {
 		o := &ops[i]
@@ -307,7 +307,7 @@ func (s *Session) runOps(ctx context.Context, ops []boundOp, p pass, dst, src []
 	return nil
 }
 
-// give copies an op's activation to where the caller wants it.
+// give copies an op's activation to the caller's result.
 func (s *Session) give(o *boundOp, p pass, act []float32) {
 	if o.tap < 0 {
 		return
@@ -324,15 +324,15 @@ func (s *Session) give(o *boundOp, p pass, act []float32) {
 	}
 }
 
-// LayerTime is the time that a layer took.
+// LayerTime is the time of one layer.
 type LayerTime struct {
 	Layer string
 	Time  time.Duration
 }
 
-// LayerTimes returns the time of each layer in the last Run, in the order of
-// computation. A pool that was computed by the convolution before it counts
-// there and has no entry.
+// LayerTimes returns the time of each layer in the last Run, in the order of computation.
+// The time of a pool that a convolution takes in its last step counts there; such a pool has
+// no entry.
 func (s *Session) LayerTimes() []LayerTime {
 	var list []LayerTime
 	for i, d := range s.times {

@@ -8,7 +8,7 @@ import (
 	"github.com/nonet-go/nonet/layout"
 )
 
-// plan is what of a session depends on the size of the pictures.
+// plan is the part of a session that depends on the size of the pictures.
 type plan struct {
 	h, w     int
 	segments []segment // the layers before the first fully connected one, for each number of pictures up to chunk, the largest first
@@ -33,17 +33,17 @@ type boundOp struct {
 	tap        int       // the output that y is copied to, or −1
 }
 
-// memory is that of a session's activations. It grows, and outlives a plan.
+// memory is the memory of a session's activations. It grows, and outlives a plan.
 type memory struct {
 	first []float32    // see plan.features
 	acts  [][]float32  // of each layer before the first fully connected one, and the blocked pictures
 	rows  [2][]float32 // of fully connected layers, used in turn
 }
 
-// Resize plans the session anew for pictures of another size. Memory is kept and
-// grows to what the largest size so far needs, so that one session can take
-// pictures as they come; see Dense. Errors wrap ErrShape and leave the session as
-// it was. Resize allocates; Run does not, afterwards as before.
+// Resize plans the session anew for pictures of another size. It keeps the memory, which
+// grows to the need of the largest size so far. So one session can take pictures of any
+// size, one after the other; see Dense. Errors wrap ErrShape and leave the session
+// unchanged. Resize allocates; Run still does not.
 func (s *Session) Resize(h, w int) error {
 	cfg := s.model.cfg
 	end := lastLayer(s.outputs)
@@ -95,9 +95,9 @@ func (s *Session) build(end int, shapes []Shape) error {
 	return s.planFC(ops)
 }
 
-// window returns what the first fully connected layer takes, if there is one up to layer
-// end, and checks that the activation before it, last for an input of h×w, has that size
-// or, for a dense session, holds it.
+// window returns the input of the first fully connected layer, if there is one up to layer
+// end. It checks that the activation before it, last for an input of h×w, has that size or,
+// for a dense session, contains it.
 func (c Config) window(end int, last Shape, h, w int, dense bool) (Shape, error) {
 	first := c.firstFC()
 	if first > end {
@@ -125,7 +125,7 @@ func (c Config) window(end int, last Shape, h, w int, dense bool) (Shape, error)
 // planSegments binds the ops before the first fully connected layer, for each number
 // of pictures that they are computed for at a time.
 func (s *Session) planSegments(ops []op, in Shape) error {
-	// Large pictures one at a time: they share reads of filters among their own tiles.
+	// Large pictures one at a time: a picture's own tiles share the reads of filters.
 	h, w := s.model.cfg.Input()
 	most := min(s.batch, max(1, min(chunk, chunk*h*w/(s.h*s.w))))
 	if len(ops) > 0 {
@@ -149,17 +149,16 @@ func (s *Session) planSegments(ops []op, in Shape) error {
 	return nil
 }
 
-// fuses reports whether layer i is a convolution that takes the pool behind it into its
-// last step. A layer whose own activation is wanted does not.
+// fuses reports whether layer i is a convolution that takes the pool after it into its last
+// step. It does not if its own activation is wanted.
 func (s *Session) fuses(i int) bool {
 	conv := s.model.layers[i].conv
 	return conv != nil && conv.Fuses() && s.model.cfg.Layers[i].ReLU && s.tap(i) < 0
 }
 
-// segment binds ops for n pictures. Each reads what the one before has written, and the
-// first one the pictures, NCHW. Each has an activation of its own, so that a worker
-// writes from run to run where it wrote before: a core takes over slowly what another's
-// cache holds.
+// segment binds ops for n pictures. Each reads what the one before has written; the first
+// reads the pictures, NCHW. Each has an activation of its own, so that a worker writes the
+// same memory in every run: reading or writing what another core's cache holds is slow.
 func (s *Session) segment(ops []op, n int, in Shape) (segment, error) {
 	seg := segment{pictures: n}
 	var x []float32

@@ -9,13 +9,13 @@ import (
 	"sync"
 )
 
-// MaxSessions bounds the sessions that Classify and Features compute with, and so their
-// memory and how many of their callers compute at the same time: others wait, until
-// their context ends. Without this option they are GOMAXPROCS. Sessions by NewSession
-// do not count.
+// MaxSessions bounds the sessions of Classify and Features. So it bounds their memory and
+// the number of callers that compute at the same time. Other callers wait until a session is
+// free or their context ends. The default is GOMAXPROCS. Sessions by NewSession do not
+// count.
 func MaxSessions(n int) Option { return func(o *modelOptions) { o.sessions = &n } }
 
-// sessions are those that Classify and Features compute with, for one picture each.
+// sessions are those of Classify and Features, for one picture each.
 type sessions struct {
 	slots chan struct{} // holds an element for each session that is lent
 	mu    sync.Mutex
@@ -58,8 +58,8 @@ func (m *Model) borrow(ctx context.Context, layers ...string) (*Session, error) 
 	return s, err
 }
 
-// take lends an idle session with those outputs, or nil for one to be made, for which
-// an idle one with others may have to go.
+// take returns an idle session with those outputs. It returns nil if the caller has to make
+// one, and may drop an idle session with other outputs for it.
 func (p *sessions) take(layers string) *Session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -76,7 +76,7 @@ func (p *sessions) take(layers string) *Session {
 	return nil
 }
 
-// giveBack keeps s, unless it is nil, for the next borrower.
+// giveBack keeps s for the next caller, unless it is nil.
 func (m *Model) giveBack(s *Session) {
 	p := m.sessions
 	p.mu.Lock()

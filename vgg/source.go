@@ -28,9 +28,9 @@ func (s *fileSource) Tensor(name string, want []int) ([]float32, error) {
 	return w, nil
 }
 
-// trim releases a file's pages again and again until stop is called: those of a
-// large tensor that is being packed need not all be resident. What is still wanted
-// is mapped again.
+// trim releases a file's pages again and again until stop is called: not all pages of a
+// large tensor need to be resident while it is packed. Pages that are still needed are
+// mapped again.
 func trim(file weights.Source) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -72,7 +72,7 @@ func (c Config) wants() ([]netfile.Want, error) {
 	return wants, nil
 }
 
-// A fileErr is an error about a file as a whole: its text, and what it is about.
+// A fileErr is an error about a file as a whole: its text, and the error that it wraps.
 type fileErr struct {
 	text string
 	is   []error
@@ -81,7 +81,7 @@ type fileErr struct {
 func (e *fileErr) Error() string   { return e.text }
 func (e *fileErr) Unwrap() []error { return e.is }
 
-// fileError says in which file what was found.
+// fileError adds the name of the file to an error.
 func fileError(file weights.Source, err error) error {
 	var tensor *netfile.TensorError
 	var whole *netfile.Error

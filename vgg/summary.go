@@ -19,7 +19,7 @@ type LayerSummary struct {
 	Bytes     int64  `json:"activation_bytes"` // of the output, one picture, as float32
 }
 
-// Summary says what a network costs.
+// Summary is the cost of a network.
 type Summary struct {
 	Config string         `json:"config"`
 	Size   int            `json:"size"`            // side, or height, of the input

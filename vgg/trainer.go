@@ -13,9 +13,9 @@ import (
 	"github.com/nonet-go/nonet/parallel"
 )
 
-// Trainer holds a network's weights, their gradients and momentum, and all the
-// memory for a step of training on batches of one size. One goroutine at a time
-// may use it. Its results are the same bits for any number of workers.
+// Trainer holds a network's weights, their gradients and momentum, and all the memory for a
+// step of training on batches of one size. One goroutine at a time may use it. Its results
+// are the same bits for any number of workers.
 //
 //	loss, err := t.Gradients(ctx, input, targets)   // once, or for several batches
 //	t.Update(vgg.SGD{Rate: 0.01, Momentum: 0.9, Decay: 5e-4})
@@ -50,8 +50,8 @@ type parameters struct {
 	batches  int          // that grads hold
 }
 
-// StepTimes says where the time of steps went. Update counts the change of the
-// weights and the packing of the changed ones for the kernels.
+// StepTimes are the times of the parts of steps. Update is the change of the weights and
+// their packing for the kernels.
 type StepTimes struct {
 	Forward, BackwardData, BackwardWeights, Update time.Duration
 }
@@ -85,26 +85,25 @@ type TrainerOption func(*trainerOptions)
 // TrainWorkers sets how many goroutines compute; GOMAXPROCS if not given.
 func TrainWorkers(n int) TrainerOption { return func(o *trainerOptions) { o.workers = n } }
 
-// Dropout sets a fraction of the outputs of every fully connected layer with ReLU but
-// the last to 0 in training, and scales the others by 1/(1−fraction). Where a fully
-// connected layer has its ReLU in the scale behind it, =F64 S+, it does so with the
-// scale's. Which ones depends on the seed, the number of the batch, the layer and the
-// place alone.
+// Dropout sets a fraction of the outputs of every fully connected layer with ReLU but the
+// last to 0 in training, and scales the others by 1/(1−fraction). If a fully connected layer
+// has its ReLU in the scale after it, =F64 S+, the outputs are the scale's. The choice
+// depends only on the seed, the number of the batch, the layer and the position.
 func Dropout(fraction float64, seed uint64) TrainerOption {
 	return func(o *trainerOptions) { o.dropout, o.seed = float32(fraction), seed }
 }
 
-// Freeze keeps the weights of a layer and of all before it as they are.
+// Freeze keeps the weights of a layer and of all layers before it unchanged.
 func Freeze(layer string) TrainerOption { return func(o *trainerOptions) { o.freeze = layer } }
 
-// Features makes a Trainer take that layer's activations, [batch][C][H][W], in place
-// of pictures. The layer, which stands before the fully connected ones, and all before it keep
-// their weights and are not computed: to train a classifier on activations that
-// were computed once, by a Session with Output.
+// Features makes a Trainer take that layer's activations, [batch][C][H][W], in place of
+// pictures. The layer stands before the fully connected ones. It and all layers before it
+// keep their weights and are not computed. It serves to train a classifier on activations
+// that a Session with Output has computed once.
 func Features(layer string) TrainerOption { return func(o *trainerOptions) { o.features = layer } }
 
-// InputGrad makes a Trainer compute the gradient with respect to its input, which
-// InputGradient returns.
+// InputGrad makes a Trainer compute the gradient with respect to its input. InputGradient
+// returns it.
 func InputGrad() TrainerOption { return func(o *trainerOptions) { o.inputGrad = true } }
 
 // NewTrainer copies the weights of src for the network cfg, which has classes, see
@@ -162,8 +161,8 @@ func NewTrainer(cfg Config, src Source, batch int, opts ...TrainerOption) (*Trai
 	return t, nil
 }
 
-// A filler is a Source that can write a tensor where it is wanted, without a copy
-// of hundreds of megabytes.
+// A filler is a Source that can write a tensor to given memory, without a copy of hundreds
+// of megabytes.
 type filler interface {
 	fill(dst []float32, name string, shape []int) error
 }
@@ -193,8 +192,8 @@ func (t *Trainer) gradMemory(i int) []float32 {
 	return t.grads[i]
 }
 
-// settle computes the gradients that are pending: those of the first batch since
-// the last Update, because later ones are added to it at once.
+// settle computes the pending gradients: those of the first batch since the last Update.
+// Gradients of later batches are added at once.
 func (t *Trainer) settle() {
 	for i, l := range t.layers {
 		if f := l.fc; f != nil && f.pending {
@@ -212,16 +211,16 @@ func (t *Trainer) Config() Config { return t.cfg }
 // Params lists the tensors; Weights, Momentum and Grads follow its order.
 func (t *Trainer) Params() []Param { return t.params }
 
-// Weights returns the weights themselves, as OIHW, out×in or out. After a change
-// call Changed.
+// Weights returns the weights themselves, as OIHW, out×in or out. Call Changed after a
+// change.
 func (t *Trainer) Weights() [][]float32 { return t.weights }
 
 // Momentum returns the momentum of each weight itself.
 func (t *Trainer) Momentum() [][]float32 { return t.momentum }
 
-// Grads returns the gradients themselves: of the mean loss over the batches
-// since the last Update, added up. The first call allocates those of the fully
-// connected layers; training alone does not need them.
+// Grads returns the gradients themselves: of the mean loss, added up over the batches since
+// the last Update. The first call allocates those of the fully connected layers, which
+// training does not need.
 func (t *Trainer) Grads() [][]float32 {
 	for i := range t.grads {
 		t.gradMemory(i)
@@ -232,17 +231,17 @@ func (t *Trainer) Grads() [][]float32 {
 	return t.grads
 }
 
-// Changed says that weights were written to.
+// Changed tells the Trainer that weights were written to.
 func (t *Trainer) Changed() { t.stale = true }
 
-// Batches returns how many batches the Trainer has computed gradients for; with
-// the seed it is the state of the dropout.
+// Batches returns for how many batches the Trainer has computed gradients. With the seed it
+// is the state of the dropout.
 func (t *Trainer) Batches() uint64 { return t.step }
 
-// SetBatches sets what Batches returns, to go on where another Trainer was.
+// SetBatches sets the value of Batches, to continue another Trainer's run.
 func (t *Trainer) SetBatches(n uint64) { t.step = n }
 
-// Source returns the weights as a Source, to make a Model of or to Save.
+// Source returns the weights as a Source, for New or Save.
 func (t *Trainer) Source() Source { return trainerSource{t} }
 
 type trainerSource struct{ t *Trainer }
@@ -258,18 +257,18 @@ func (s trainerSource) Tensor(name string, want []int) ([]float32, error) {
 	return nil, &TensorError{File: s.Name(), Tensor: name, Want: want, Err: ErrShape}
 }
 
-// Result is what a batch came to.
+// Result is the result of a batch.
 type Result struct {
 	Loss    float64 // mean of −log p[target]
 	Correct int     // pictures whose largest logit is their target
 }
 
-// Gradients computes the loss of a batch and adds its gradients to those since
-// the last Update. input is [batch][channels][height][width], see also Features, and
-// targets has a class for each picture. The loss is the mean over the batch.
+// Gradients computes the loss of a batch and adds its gradients to those since the last
+// Update. input is [batch][channels][height][width], see also Features. targets has a class
+// for each picture. The loss is the mean over the batch.
 //
-// It returns an error that wraps ErrShape for wrong lengths or classes, or ctx's
-// error when ctx ends; the gradients are then undefined until the next Update.
+// It returns an error that wraps ErrShape for wrong lengths or classes, or ctx's error when
+// ctx ends. After an error the gradients are undefined until the next Update.
 func (t *Trainer) Gradients(ctx context.Context, input []float32, targets []int) (Result, error) {
 	if n := t.batch * t.in.Len(); len(input) != n || len(targets) != t.batch {
 		return Result{}, fmt.Errorf("vgg: %d input elements and %d targets, want %d and %d: %w", len(input), len(targets), n, t.batch, ErrShape)
@@ -396,8 +395,8 @@ type piece struct{ i, from, to int }
 // updateRun is how many weights an item of an update changes.
 const updateRun = 1 << 16
 
-// Update changes the weights by the mean of the gradients since the last Update,
-// by PyTorch's rule, and forgets the gradients:
+// Update changes the weights by the mean of the gradients since the last Update, by
+// PyTorch's rule, and drops the gradients:
 //
 //	v = momentum·v + (g + decay·w)
 //	w = w − rate·v
@@ -436,9 +435,8 @@ func (t *Trainer) Update(rule SGD) {
 	t.times.Update += time.Since(start)
 }
 
-// Times returns where the time went since the last call: in all, and in each
-// layer. The sum has the loss and the change of the weights, which are no
-// layer's.
+// Times returns the times since the last call: in all, and of each layer. The sum also has
+// the loss and the change of the weights, which belong to no layer.
 func (t *Trainer) Times() (all StepTimes, layers []LayerStepTimes) {
 	all, t.times = t.times, StepTimes{}
 	for i, l := range t.layers {

@@ -20,6 +20,7 @@ type cli struct {
 	Features featuresCmd `cmd:"" help:"Compute the activation of a layer for a photograph."`
 	Distance distanceCmd `cmd:"" help:"Measure how different two pictures look."`
 	Explain  explainCmd  `cmd:"" help:"Show which parts of a photograph a class comes from."`
+	Style    styleCmd    `cmd:"" help:"Make a picture with the content of one and the style of another."`
 	Infer    inferCmd    `cmd:"" help:"Run a network on raw tensors, without preparing pictures."`
 	Eval     evalCmd     `cmd:"" help:"Measure a network's errors on labelled pictures."`
 	Extract  extractCmd  `cmd:"" help:"Compute features or classes of many pictures, in shards."`

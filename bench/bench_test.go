@@ -11,6 +11,7 @@ import (
 	"gonum.org/v1/gonum/blas/gonum"
 
 	"github.com/nonet-go/nonet/conv3x3"
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/gemm"
 	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/internal/ref"
@@ -46,7 +47,7 @@ func (c Conv) exec(t testing.TB, team *parallel.Team, opts ...conv3x3.Option) (r
 	if c.Kernel == 1 {
 		p, err := gemm.NewPointwise(c.C, c.K, w, bias)
 		require.NoError(t, err)
-		e, err := p.NewExec(1, c.H, c.W, false, team)
+		e, err := p.NewExec(1, c.H, c.W, fuse.Epilogue{}, team)
 		require.NoError(t, err)
 		return e.Run, dst, src
 	}
@@ -219,20 +220,20 @@ func BenchmarkFC(b *testing.B) {
 		for _, half := range []bool{false, true} {
 			for _, batch := range []int{1, 32} {
 				b.Run(fmt.Sprintf("layer=%s/batch=%d/isa=%v/half=%v", l.Name, batch, cpu.Best(), half), func(b *testing.B) {
-					var opts []gemm.LinearOption
+					var opts []gemm.Option
 					if half {
-						opts = append(opts, gemm.Half)
+						opts = append(opts, gemm.Half())
 					}
-					linear, err := gemm.NewLinear(l.Out, l.In, random(l.In*l.Out, 2), nil, opts...)
+					linear, err := gemm.NewLinear(l.In, l.Out, random(l.In*l.Out, 2), nil, nil, opts...)
 					require.NoError(b, err)
 					team := parallel.NewTeam(runtime.GOMAXPROCS(0))
 					team.Begin()
 					defer team.End()
-					e, err := linear.NewExec(team, batch)
+					e, err := linear.NewExec(batch, team)
 					require.NoError(b, err)
 					x, y := random(batch*l.In, 1), make([]float32, batch*l.Out)
 					for b.Loop() {
-						require.NoError(b, e.Run(context.Background(), y, x, batch))
+						require.NoError(b, e.Run(context.Background(), batch, y, x))
 					}
 					rate(b, 2*float64(l.In*l.Out*batch))
 				})

@@ -34,7 +34,7 @@ func Example_network() {
 	if err != nil {
 		panic(err)
 	}
-	fc, err := gemm.NewLinear(classes, channels*4*4, ones(classes*channels*4*4, 0.5), []float32{0, 1})
+	fc, err := gemm.NewLinear(channels*4*4, classes, ones(classes*channels*4*4, 0.5), []float32{0, 1}, team)
 	if err != nil {
 		panic(err)
 	}
@@ -61,7 +61,7 @@ func Example_network() {
 	if err != nil {
 		panic(err)
 	}
-	run3, err := fc.NewExec(team, 1)
+	run3, err := fc.NewExec(1, team)
 	if err != nil {
 		panic(err)
 	}
@@ -81,7 +81,7 @@ func Example_network() {
 		panic(err)
 	}
 	layout.ToNCHW(channels, size/2, size/2, flat, y2)
-	if err := run3.Run(ctx, logits, flat, 1); err != nil {
+	if err := run3.Run(ctx, 1, logits, flat); err != nil {
 		panic(err)
 	}
 	fmt.Printf("%.0f\n", logits)

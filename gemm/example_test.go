@@ -30,20 +30,20 @@ func ExampleNewLinear() {
 		1, 1, 1,
 		1, -1, 0,
 	}
-	l, err := gemm.NewLinear(2, 3, weights, []float32{0.5, 0}, gemm.LinearReLU)
+	l, err := gemm.NewLinear(3, 2, weights, []float32{0.5, 0}, nil, gemm.ReLU())
 	if err != nil {
 		panic(err)
 	}
 	team := parallel.NewTeam(2)
 	team.Begin()
 	defer team.End()
-	e, err := l.NewExec(team, 2)
+	e, err := l.NewExec(2, team)
 	if err != nil {
 		panic(err)
 	}
 	x := []float32{1, 2, 3, 0, 1, 0}
 	y := make([]float32, 2*2)
-	fmt.Println(e.Run(context.Background(), y, x, 2), y)
+	fmt.Println(e.Run(context.Background(), 2, y, x), y)
 	// Output: <nil> [6.5 0 1.5 0]
 }
 

@@ -22,12 +22,12 @@ func forEachProduct(t *testing.T, f func(t *testing.T, kern *ukernel.Blocked)) {
 }
 
 // linear runs a kernel; the memory around the operands is poisoned.
-func linear(t testing.TB, kern *ukernel.Blocked, n, out, in int, x, w, bias []float32, workers int, opts ...LinearOption) []float32 {
+func linear(t testing.TB, kern *ukernel.Blocked, n, out, in int, x, w, bias []float32, workers int, opts ...Option) []float32 {
 	t.Helper()
 	team := parallel.NewTeam(workers)
-	l, err := newLinear(kern, out, in, w, bias, append(opts, PackWith(team))...)
+	l, err := newLinear(kern, in, out, w, bias, team, opts)
 	require.NoError(t, err)
-	e, err := l.NewExec(team, n)
+	e, err := l.NewExec(n, team)
 	require.NoError(t, err)
 	testutil.Poison(e.packed)
 	testutil.Poison(e.sums)
@@ -36,7 +36,7 @@ func linear(t testing.TB, kern *ukernel.Blocked, n, out, in int, x, w, bias []fl
 	dst := testutil.NaNGuarded(t, n*out)
 	team.Begin()
 	defer team.End()
-	require.NoError(t, e.Run(context.Background(), dst, src, n))
+	require.NoError(t, e.Run(context.Background(), n, dst, src))
 	testutil.CheckBits(t, "src", n, src, x)
 	return append([]float32(nil), dst...)
 }
@@ -51,7 +51,7 @@ func testLinear(t *testing.T, kern *ukernel.Blocked, n, out, in int, seed uint64
 	x, w, b = testutil.Normal(seed, n*in), testutil.Normal(seed+1, out*in), testutil.Normal(seed+2, out)
 	want, mag := ref.Linear(n, in, out, x, w, b)
 	chunks := (in + chunkBlocks*16 - 1) / (chunkBlocks * 16)
-	testutil.Check(t, "normal", shape, linear(t, kern, n, out, in, x, w, b, 1, LinearReLU), ref.ReLU(want), ref.Bound(in+chunks+1, mag))
+	testutil.Check(t, "normal", shape, linear(t, kern, n, out, in, x, w, b, 1, ReLU()), ref.ReLU(want), ref.Bound(in+chunks+1, mag))
 }
 
 func TestLinearRemainders(t *testing.T) {
@@ -90,7 +90,7 @@ func TestLinearHalf(t *testing.T) {
 		for _, n := range []int{1, 2, 7, 13} {
 			const out, in = 70, 1040
 			x, w, b := testutil.Normal(1, n*in), testutil.Normal(2, out*in), testutil.Normal(3, out)
-			got := linear(t, kern, n, out, in, x, w, b, 2, Half)
+			got := linear(t, kern, n, out, in, x, w, b, 2, Half())
 			for i, v := range w {
 				w[i] = half.ToFloat32(half.FromFloat32(v))
 			}
@@ -119,28 +119,28 @@ func TestLinearColumns(t *testing.T) {
 func TestLinearNonFinite(t *testing.T) {
 	forEachProduct(t, func(t *testing.T, kern *ukernel.Blocked) {
 		nan, inf := float32(math.NaN()), float32(math.Inf(1))
-		got := linear(t, kern, 3, 1, 2, []float32{nan, 1, inf, 1, -inf, 1}, []float32{1, 1}, nil, 1, LinearReLU)
+		got := linear(t, kern, 3, 1, 2, []float32{nan, 1, inf, 1, -inf, 1}, []float32{1, 1}, nil, 1, ReLU())
 		testutil.CheckExact(t, "NaN and Inf", "3×1×2", got, []float64{math.NaN(), math.Inf(1), 0})
 	})
 }
 
 func TestLinearErrors(t *testing.T) {
-	_, err := NewLinear(2, 3, make([]float32, 5), nil)
+	_, err := NewLinear(3, 2, make([]float32, 5), nil, nil)
 	require.ErrorIs(t, err, ErrShape)
-	_, err = NewLinear(2, 3, make([]float32, 6), make([]float32, 3))
+	_, err = NewLinear(3, 2, make([]float32, 6), make([]float32, 3), nil)
 	require.ErrorIs(t, err, ErrShape)
-	_, err = NewLinear(2, 3, make([]float32, 6), nil, Columns([]int32{3}))
+	_, err = NewLinear(3, 2, make([]float32, 6), nil, nil, Columns([]int32{3}))
 	require.ErrorIs(t, err, ErrShape)
-	l, err := NewLinear(2, 3, make([]float32, 6), nil)
+	l, err := NewLinear(3, 2, make([]float32, 6), nil, nil)
 	require.NoError(t, err)
-	_, err = l.NewExec(nil, 0)
+	_, err = l.NewExec(0, nil)
 	require.ErrorIs(t, err, ErrShape)
-	e, err := l.NewExec(nil, 2)
+	e, err := l.NewExec(2, nil)
 	require.NoError(t, err)
-	require.ErrorIs(t, e.Run(context.Background(), make([]float32, 6), make([]float32, 9), 3), ErrShape)
+	require.ErrorIs(t, e.Run(context.Background(), 3, make([]float32, 6), make([]float32, 9)), ErrShape)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	require.ErrorIs(t, e.Run(ctx, make([]float32, 2), make([]float32, 3), 1), context.Canceled)
+	require.ErrorIs(t, e.Run(ctx, 1, make([]float32, 2), make([]float32, 3)), context.Canceled)
 }
 
 // TestLinearFrom reads rows as they are packed: the memory is that of the whole
@@ -152,27 +152,27 @@ func TestLinearFrom(t *testing.T) {
 			w, bias := testutil.Normal(1, out*in), testutil.Normal(2, out)
 			read := func(dst []float32, first int) error { copy(dst, w[first*in:][:len(dst)]); return nil }
 			perm := []int32{3, -1, 0, 36, 5, 2, 4, -1}
-			for _, opts := range [][]LinearOption{{}, {Half}, {Columns(perm)}} {
-				want, err := newLinear(kern, out, in, w, bias, opts...)
+			for _, opts := range [][]Option{{}, {Half()}, {Columns(perm)}} {
+				want, err := newLinear(kern, in, out, w, bias, nil, opts)
 				require.NoError(t, err)
 				team := parallel.NewTeam(3)
 				team.Begin()
-				got, err := newLinearFrom(kern, out, in, read, bias, append(opts, PackWith(team))...)
+				got, err := newLinearFrom(kern, in, out, read, bias, team, opts)
 				team.End()
 				require.NoError(t, err)
 				require.Equal(t, want, got)
 			}
 			bad := errors.New("bad")
-			_, err := newLinearFrom(kern, out, in, func(dst []float32, first int) error {
+			_, err := newLinearFrom(kern, in, out, func(dst []float32, first int) error {
 				if first+len(dst)/in == out { // the last rows
 					return bad
 				}
 				return read(dst, first)
-			}, bias)
+			}, bias, nil, nil)
 			require.ErrorIs(t, err, bad)
 		}
 	})
-	_, err := NewLinearFrom(2, 3, nil, make([]float32, 3))
+	_, err := NewLinearFrom(3, 2, nil, make([]float32, 3), nil)
 	require.ErrorIs(t, err, ErrShape)
 }
 
@@ -199,10 +199,10 @@ func TestLinearWindows(t *testing.T) {
 		}
 		w, bias := testutil.Normal(2, out*in), testutil.Normal(3, out)
 		want := linear(t, kern, n, out, in, flat, w, bias, 1)
-		l, err := newLinear(kern, out, in, w, bias)
+		l, err := newLinear(kern, in, out, w, bias, nil, nil)
 		require.NoError(t, err)
 		for _, batch := range []int{n, 1} {
-			e, err := l.NewExec(parallel.NewTeam(2), batch)
+			e, err := l.NewExec(batch, parallel.NewTeam(2))
 			require.NoError(t, err)
 			require.Equal(t, batch, e.Batch())
 			dst := testutil.NaNGuarded(t, n*out)
@@ -211,7 +211,7 @@ func TestLinearWindows(t *testing.T) {
 			}
 			testutil.CheckBits(t, "windows", batch, dst, want)
 		}
-		e, err := l.NewExec(nil, n)
+		e, err := l.NewExec(n, nil)
 		require.NoError(t, err)
 		ctx, dst := context.Background(), make([]float32, n*out)
 		require.ErrorIs(t, e.RunWindows(ctx, dst[1:], src, inputs, offsets), ErrShape)
@@ -224,13 +224,13 @@ func TestLinearWindows(t *testing.T) {
 
 func TestLinearAllocates(t *testing.T) {
 	team := parallel.NewTeam(2)
-	l, err := NewLinear(70, 100, testutil.Normal(1, 7000), nil)
+	l, err := NewLinear(100, 70, testutil.Normal(1, 7000), nil, nil)
 	require.NoError(t, err)
-	e, err := l.NewExec(team, 3)
+	e, err := l.NewExec(3, team)
 	require.NoError(t, err)
 	dst, src := make([]float32, 210), make([]float32, 300)
 	ctx := context.Background()
-	require.Zero(t, testing.AllocsPerRun(20, func() { _ = e.Run(ctx, dst, src, 3) }))
+	require.Zero(t, testing.AllocsPerRun(20, func() { _ = e.Run(ctx, 3, dst, src) }))
 }
 
 func FuzzLinear(f *testing.F) {
@@ -253,19 +253,19 @@ func BenchmarkLinear(b *testing.B) {
 			continue
 		}
 		team := parallel.NewTeam(4)
-		l, err := newLinear(kern, out, in, w, nil, PackWith(team))
+		l, err := newLinear(kern, in, out, w, nil, team, nil)
 		require.NoError(b, err)
 		for _, n := range []int{1, 8, 32} {
 			for _, workers := range []int{1, 2} {
 				b.Run(fmt.Sprintf("layer=fc6/n=%d/workers=%d/kernel=%s", n, workers, kern.Name), func(b *testing.B) {
 					team := parallel.NewTeam(workers)
-					e, err := l.NewExec(team, n)
+					e, err := l.NewExec(n, team)
 					require.NoError(b, err)
 					dst, src := layout.Alloc(n*out), layout.Alloc(n*in)
 					team.Begin()
 					defer team.End()
 					for b.Loop() {
-						require.NoError(b, e.Run(context.Background(), dst, src, n))
+						require.NoError(b, e.Run(context.Background(), n, dst, src))
 					}
 					seconds := b.Elapsed().Seconds() / float64(b.N)
 					b.ReportMetric(2*float64(n*out*in)/seconds/1e9, "GFLOP/s")

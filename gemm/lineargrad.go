@@ -44,10 +44,10 @@ func (l *Linear) NewInputGrad(batch int, team *parallel.Team) (*LinearInputGrad,
 		return nil, shape.Errorf("gemm: gradient of a batch of %d inputs of %d and %d outputs", batch, l.in, l.out)
 	}
 	g := &LinearInputGrad{l: l, team: team, batch: batch, workers: make([]linearGradScratch, team.Workers())}
-	g.columns = max(gradColumns, min(gradFloats/l.kern.NR, l.in/(2*team.Workers())/16*16))
+	g.columns = max(gradColumns, min(gradFloats/l.kernel.NR, l.in/(2*team.Workers())/16*16))
 	if l.h != nil {
 		for i := range g.workers {
-			g.workers[i].wide = layout.Alloc(g.columns * l.kern.NR)
+			g.workers[i].wide = layout.Alloc(g.columns * l.kernel.NR)
 		}
 	}
 	g.item = g.some
@@ -60,14 +60,14 @@ func (l *Linear) NewInputGrad(batch int, team *parallel.Team) (*LinearInputGrad,
 // result is one chain of fused multiply-adds in the order of the outputs: the same bits
 // for any n and any number of workers. Run returns an error if a length is wrong or when
 // ctx ends. It does not allocate.
-func (g *LinearInputGrad) Run(ctx context.Context, dx, dy []float32, n int) error {
+func (g *LinearInputGrad) Run(ctx context.Context, n int, dx, dy []float32) error {
 	l := g.l
 	if n < 1 || n > g.batch || len(dx) != n*l.in || len(dy) != n*l.out {
 		return shape.Errorf("gemm: gradients of %d and %d floats for %d inputs, want %d×%d and %d×%d, up to %d inputs",
 			len(dx), len(dy), n, n, l.in, n, l.out, g.batch)
 	}
 	g.n, g.dx, g.dy = n, dx, dy
-	err := g.team.Run(ctx, (l.in+g.columns-1)/g.columns, g.item)
+	err := g.team.Run(ctx, ceilDiv(l.in, g.columns), g.item)
 	g.dx, g.dy = nil, nil
 	return err
 }
@@ -81,7 +81,7 @@ func (g *LinearInputGrad) some(worker, item int) {
 		clear(g.dx[i*l.in+first:][:columns])
 	}
 	for p := range l.panels() {
-		width, out := l.width(p), p*l.kern.NR
+		width, out := l.width(p), p*l.kernel.NR
 		outputs := min(width, l.out-out)
 		u := g.weights(w, l.at(p)+first*width, columns*width)
 		for i := range g.n {

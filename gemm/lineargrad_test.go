@@ -15,10 +15,10 @@ import (
 )
 
 // linearInputGrad runs the gradient; the memory around the operands is poisoned.
-func linearInputGrad(t testing.TB, kern *ukernel.Blocked, n, out, in int, dy, w []float32, workers int, opts ...LinearOption) []float32 {
+func linearInputGrad(t testing.TB, kern *ukernel.Blocked, n, out, in int, dy, w []float32, workers int, opts ...Option) []float32 {
 	t.Helper()
 	team := parallel.NewTeam(workers)
-	l, err := newLinear(kern, out, in, w, nil, opts...)
+	l, err := newLinear(kern, in, out, w, nil, nil, opts)
 	require.NoError(t, err)
 	g, err := l.NewInputGrad(n, team)
 	require.NoError(t, err)
@@ -26,7 +26,7 @@ func linearInputGrad(t testing.TB, kern *ukernel.Blocked, n, out, in int, dy, w 
 	copy(src, dy)
 	team.Begin()
 	defer team.End()
-	require.NoError(t, g.Run(context.Background(), dx, src, n))
+	require.NoError(t, g.Run(context.Background(), n, dx, src))
 	testutil.CheckBits(t, "dy", n, src, dy)
 	return append([]float32(nil), dx...)
 }
@@ -68,7 +68,7 @@ func TestLinearInputGradBits(t *testing.T) {
 	}
 	forEachProduct(t, func(t *testing.T, kern *ukernel.Blocked) {
 		dy, w := testutil.Normal(1, n*out), testutil.Normal(2, out*in)
-		for _, opts := range [][]LinearOption{nil, {Half}, {Columns(perm)}} {
+		for _, opts := range [][]Option{nil, {Half()}, {Columns(perm)}} {
 			want := linearInputGrad(t, kern, n, out, in, dy, w, 1, opts...)
 			one := len(want) / n
 			for workers := 1; workers <= 3; workers++ {
@@ -90,12 +90,12 @@ func TestLinearInputGradBits(t *testing.T) {
 		for i, v := range w {
 			rounded[i] = half.ToFloat32(half.FromFloat32(v))
 		}
-		testutil.CheckBits(t, "half", n, linearInputGrad(t, kern, n, out, in, dy, w, 2, Half), linearInputGrad(t, kern, n, out, in, dy, rounded, 1))
+		testutil.CheckBits(t, "half", n, linearInputGrad(t, kern, n, out, in, dy, w, 2, Half()), linearInputGrad(t, kern, n, out, in, dy, rounded, 1))
 	})
 }
 
 func TestLinearInputGradErrors(t *testing.T) {
-	l, err := NewLinear(3, 5, make([]float32, 15), nil)
+	l, err := NewLinear(5, 3, make([]float32, 15), nil, nil)
 	require.NoError(t, err)
 	for _, batch := range []int{0, -1, 1 << 60} {
 		_, err = l.NewInputGrad(batch, nil)
@@ -105,13 +105,13 @@ func TestLinearInputGradErrors(t *testing.T) {
 	require.NoError(t, err)
 	ctx := context.Background()
 	for _, c := range [][3]int{{10, 6, 3}, {0, 0, 0}, {9, 6, 2}, {10, 5, 2}} {
-		require.ErrorIs(t, g.Run(ctx, make([]float32, c[0]), make([]float32, c[1]), c[2]), ErrShape)
+		require.ErrorIs(t, g.Run(ctx, c[2], make([]float32, c[0]), make([]float32, c[1])), ErrShape)
 	}
 	dx, dy := make([]float32, 10), make([]float32, 6)
-	require.Zero(t, testing.AllocsPerRun(5, func() { _ = g.Run(ctx, dx, dy, 2) }))
+	require.Zero(t, testing.AllocsPerRun(5, func() { _ = g.Run(ctx, 2, dx, dy) }))
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
-	require.ErrorIs(t, g.Run(ended, dx, dy, 2), context.Canceled)
+	require.ErrorIs(t, g.Run(ended, 2, dx, dy), context.Canceled)
 }
 
 // TestPointwiseWeights: packed filters give back what was packed.
@@ -140,7 +140,7 @@ func BenchmarkLinearInputGrad(b *testing.B) {
 		n, out, in := s[0], s[1], s[2]
 		b.Run(fmt.Sprintf("n=%d/out=%d/in=%d/kernel=%s", n, out, in, ukernel.BestBlocked().Name), func(b *testing.B) {
 			team := parallel.NewTeam(2)
-			l, err := NewLinear(out, in, make([]float32, out*in), nil, PackWith(team))
+			l, err := NewLinear(in, out, make([]float32, out*in), nil, team)
 			require.NoError(b, err)
 			g, err := l.NewInputGrad(n, team)
 			require.NoError(b, err)
@@ -148,7 +148,7 @@ func BenchmarkLinearInputGrad(b *testing.B) {
 			team.Begin()
 			defer team.End()
 			for b.Loop() {
-				_ = g.Run(context.Background(), dx, dy, n)
+				_ = g.Run(context.Background(), n, dx, dy)
 			}
 			b.ReportMetric(4*float64(out*in)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GB/s")
 			b.ReportMetric(2*float64(n)*float64(out*in)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")

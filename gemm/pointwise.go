@@ -3,6 +3,7 @@ package gemm
 import (
 	"context"
 
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
@@ -13,10 +14,10 @@ import (
 // activations, packed for the kernels of this machine. It is immutable and may
 // be shared.
 type Pointwise struct {
-	c, k int
-	kern *ukernel.Indirect
-	u    []float32 // [panel][c][width]
-	bias []float32
+	c, k   int
+	kernel *ukernel.Indirect
+	u      []float32 // [panel][c][width]
+	bias   []float32
 }
 
 // NewPointwise packs filters [k][c] and k biases, which may be nil. Neither is
@@ -32,26 +33,26 @@ func newPointwise(kern *ukernel.Indirect, c, k int, weights, bias []float32) (*P
 	if layout.Len(k, c, 1) == shape.TooMany {
 		return nil, shape.Errorf("gemm: %d×%d weights", k, c)
 	}
-	p := &Pointwise{c: c, k: k, kern: kern}
+	p := &Pointwise{c: c, k: k, kernel: kern}
 	p.u = layout.Alloc(c * p.outputs())
 	p.bias = make([]float32, p.outputs())
-	p.Repack(weights, bias, false)
+	p.Repack(false, weights, bias)
 	return p, nil
 }
 
 // Repack replaces filters and biases by others of the same shape; filters
 // [c][k], if transposed. Only the owner of a Pointwise that no one else uses may
 // do that: training, after each step.
-func (p *Pointwise) Repack(weights, bias []float32, transposed bool) {
+func (p *Pointwise) Repack(transposed bool, weights, bias []float32) {
 	for out := range p.k {
-		panel := out / p.kern.NR
+		panel := out / p.kernel.NR
 		u, width := p.panel(panel), p.width(panel)
 		for in := range p.c {
 			w := weights[out*p.c+in]
 			if transposed {
 				w = weights[in*p.k+out]
 			}
-			u[in*width+out%p.kern.NR] = w
+			u[in*width+out%p.kernel.NR] = w
 		}
 	}
 	copy(p.bias, bias)
@@ -61,10 +62,10 @@ func (p *Pointwise) Repack(weights, bias []float32, transposed bool) {
 func (p *Pointwise) Weights() []float32 {
 	weights := make([]float32, p.k*p.c)
 	for out := range p.k {
-		panel := out / p.kern.NR
+		panel := out / p.kernel.NR
 		u, width := p.panel(panel), p.width(panel)
 		for in := range p.c {
-			weights[out*p.c+in] = u[in*width+out%p.kern.NR]
+			weights[out*p.c+in] = u[in*width+out%p.kernel.NR]
 		}
 	}
 	return weights
@@ -76,11 +77,11 @@ func (p *Pointwise) Bytes() int64 { return 4 * int64(len(p.u)) }
 // outputs returns the number of output channels, padded to blocks.
 func (p *Pointwise) outputs() int { return layout.Blocks(p.k) * 16 }
 
-func (p *Pointwise) panels() int { return (p.outputs() + p.kern.NR - 1) / p.kern.NR }
+func (p *Pointwise) panels() int { return ceilDiv(p.outputs(), p.kernel.NR) }
 
-func (p *Pointwise) width(panel int) int { return min(p.kern.NR, p.outputs()-panel*p.kern.NR) }
+func (p *Pointwise) width(panel int) int { return min(p.kernel.NR, p.outputs()-panel*p.kernel.NR) }
 
-func (p *Pointwise) panel(i int) []float32 { return p.u[i*p.kern.NR*p.c:][:p.c*p.width(i)] }
+func (p *Pointwise) panel(i int) []float32 { return p.u[i*p.kernel.NR*p.c:][:p.c*p.width(i)] }
 
 // PointwiseExec computes a Pointwise for n pictures on a team. One goroutine at
 // a time may use it.
@@ -100,16 +101,18 @@ type PointwiseExec struct {
 // the second-level cache while all panels meet them.
 const runPixels = 224
 
-// NewExec plans p for n pictures of h×w on a team, which may be nil. Errors
-// wrap ErrShape.
-func (p *Pointwise) NewExec(n, h, w int, relu bool, team *parallel.Team) (*PointwiseExec, error) {
+// NewExec plans p for n pictures of h×w on a team, which may be nil. The epilogue may be a
+// ReLU. Errors wrap ErrShape.
+func (p *Pointwise) NewExec(n, h, w int, after fuse.Epilogue, team *parallel.Team) (*PointwiseExec, error) {
+	if after.Pool || after.Add {
+		return nil, shape.Errorf("gemm: a 1×1 convolution has neither a pool nor a residual")
+	}
 	if n < 1 || h < 1 || w < 1 || layout.BatchLen(n, p.c, h, w) == shape.TooMany || layout.BatchLen(n, p.k, h, w) == shape.TooMany {
 		return nil, shape.Errorf("gemm: %d pictures of %d×%d", n, h, w)
 	}
-	e := &PointwiseExec{p: p, team: team, n: n, plane: h * w, relu: relu}
-	e.runs = (e.plane + runPixels - 1) / runPixels
-	e.run = (evenly(e.plane, runPixels) + p.kern.MR - 1) / p.kern.MR * p.kern.MR
-	e.runs = (e.plane + e.run - 1) / e.run
+	e := &PointwiseExec{p: p, team: team, n: n, plane: h * w, relu: after.ReLU}
+	e.run = roundUp(evenly(e.plane, runPixels), p.kernel.MR)
+	e.runs = ceilDiv(e.plane, e.run)
 	e.offsets = make([]int, p.c)
 	for c := range e.offsets {
 		e.offsets[c] = c/layout.Block*e.plane*layout.Block + c%layout.Block
@@ -143,7 +146,7 @@ func (e *PointwiseExec) pixels(_, item int) {
 		o.Mode = ukernel.ModeReLU
 	}
 	for panel := range p.panels() {
-		o.B, o.Bias, o.C = p.panel(panel), p.bias[panel*p.kern.NR:], dst[panel*p.kern.NR*e.plane:]
-		p.kern.RunM(min(e.run, e.plane-at), p.width(panel), &o)
+		o.B, o.Bias, o.C = p.panel(panel), p.bias[panel*p.kernel.NR:], dst[panel*p.kernel.NR*e.plane:]
+		p.kernel.RunM(min(e.run, e.plane-at), p.width(panel), &o)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/testutil"
@@ -23,7 +24,7 @@ func pointwise(t testing.TB, kern *ukernel.Indirect, s pointwiseShape, x, w, bia
 	p, err := newPointwise(kern, s.c, s.k, w, bias)
 	require.NoError(t, err)
 	team := parallel.NewTeam(workers)
-	e, err := p.NewExec(s.n, s.h, s.w, relu, team)
+	e, err := p.NewExec(s.n, s.h, s.w, fuse.Epilogue{ReLU: relu}, team)
 	require.NoError(t, err)
 	in, out := layout.Len(s.c, s.h, s.w), layout.Len(s.k, s.h, s.w)
 	src, dst := testutil.NaNGuarded(t, s.n*in), testutil.NaNGuarded(t, s.n*out)
@@ -72,9 +73,13 @@ func TestPointwiseErrors(t *testing.T) {
 	require.ErrorIs(t, err, ErrShape)
 	p, err := NewPointwise(2, 3, make([]float32, 6), nil)
 	require.NoError(t, err)
-	_, err = p.NewExec(1, 0, 1, false, nil)
+	_, err = p.NewExec(1, 0, 1, fuse.Epilogue{}, nil)
 	require.ErrorIs(t, err, ErrShape)
-	e, err := p.NewExec(1, 1, 1, false, nil)
+	_, err = p.NewExec(1, 1, 1, fuse.Epilogue{Pool: true}, nil)
+	require.ErrorIs(t, err, ErrShape)
+	_, err = p.NewExec(1, 1, 1, fuse.Epilogue{Add: true}, nil)
+	require.ErrorIs(t, err, ErrShape)
+	e, err := p.NewExec(1, 1, 1, fuse.Epilogue{}, nil)
 	require.NoError(t, err)
 	require.ErrorIs(t, e.Run(context.Background(), make([]float32, 16), make([]float32, 15)), ErrShape)
 }
@@ -87,7 +92,7 @@ func TestPointwiseAllocates(t *testing.T) {
 	x, y, dw, db := make([]float32, n*layout.Len(c, h, w)), make([]float32, n*layout.Len(k, h, w)), make([]float32, k*c), make([]float32, k)
 	p, err := NewPointwise(c, k, dw, nil)
 	require.NoError(t, err)
-	e, err := p.NewExec(n, h, w, true, team)
+	e, err := p.NewExec(n, h, w, fuse.Epilogue{ReLU: true}, team)
 	require.NoError(t, err)
 	g, err := NewPointwiseWeightGrad(n, c, h, w, k, team)
 	require.NoError(t, err)
@@ -130,7 +135,7 @@ func BenchmarkPointwise(b *testing.B) {
 			b.Run(fmt.Sprintf("c=%d/h=%d/k=%d/kernel=%s", s.c, s.h, s.k, kern.Name), func(b *testing.B) {
 				p, err := newPointwise(kern, s.c, s.k, testutil.Normal(1, s.c*s.k), nil)
 				require.NoError(b, err)
-				e, err := p.NewExec(s.n, s.h, s.w, true, nil)
+				e, err := p.NewExec(s.n, s.h, s.w, fuse.Epilogue{ReLU: true}, nil)
 				require.NoError(b, err)
 				dst, src := layout.Alloc(layout.Len(s.k, s.h, s.w)), layout.Alloc(layout.Len(s.c, s.h, s.w))
 				for b.Loop() {
@@ -175,8 +180,8 @@ func testPointwiseGrad(t *testing.T, s pointwiseShape, seed uint64) {
 	want, mag = ref.Conv2DInputGrad(shape, dy, w)
 	p, err := NewPointwise(s.k, s.c, make([]float32, len(w)), nil)
 	require.NoError(t, err)
-	p.Repack(w, nil, true)
-	e, err := p.NewExec(s.n, s.h, s.w, false, nil)
+	p.Repack(true, w, nil)
+	e, err := p.NewExec(s.n, s.h, s.w, fuse.Epilogue{}, nil)
 	require.NoError(t, err)
 	dst := testutil.NaNGuarded(t, s.n*layout.Len(s.c, s.h, s.w))
 	require.NoError(t, e.Run(context.Background(), dst, blocked(dy, s.k)))

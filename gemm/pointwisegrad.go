@@ -14,7 +14,7 @@ import (
 // its filters, dW[k][c] = Σ dY[n][k][p]·X[n][c][p], on a team. One goroutine at a
 // time may use it.
 type PointwiseWeightGrad struct {
-	kern    *ukernel.Indirect
+	kernel  *ukernel.Indirect
 	team    *parallel.Team
 	n, c, k int
 	plane   int
@@ -40,7 +40,7 @@ func NewPointwiseWeightGrad(n, c, h, w, k int, team *parallel.Team) (*PointwiseW
 		layout.BatchLen(n, c, h, w) == shape.TooMany || layout.BatchLen(n, k, h, w) == shape.TooMany {
 		return nil, shape.Errorf("gemm: gradient of a 1×1 convolution of %d pictures of %d×%d×%d to %d channels", n, c, h, w, k)
 	}
-	g := &PointwiseWeightGrad{kern: ukernel.BestIndirect(), team: team, n: n, c: c, k: k, plane: h * w}
+	g := &PointwiseWeightGrad{kernel: ukernel.BestIndirect(), team: team, n: n, c: c, k: k, plane: h * w}
 	g.offsets = make([]int, min(g.plane, runPixels))
 	for i := range g.offsets {
 		g.offsets[i] = i * layout.Block
@@ -78,7 +78,7 @@ func (g *PointwiseWeightGrad) block(worker, item int) {
 		for p := 0; p < g.plane; p += len(g.offsets) {
 			o.Offsets = g.offsets[:min(len(g.offsets), g.plane-p)]
 			o.A, o.B = x[p*16:], y[p*16:]
-			g.kern.RunM(16, 16, &o)
+			g.kernel.RunM(16, 16, &o)
 			if g.db != nil && c0 == 0 {
 				part := &g.sums[worker].part
 				activation.SumPixels(part, o.B[:len(o.Offsets)*16])

@@ -124,9 +124,9 @@ func TestEmpty(t *testing.T) {
 
 // TestWindowsOverflow: no place of an input may lie outside of the source.
 func TestWindowsOverflow(t *testing.T) {
-	l, err := NewLinear(2, 32, make([]float32, 64), nil)
+	l, err := NewLinear(32, 2, make([]float32, 64), nil, nil)
 	require.NoError(t, err)
-	e, err := l.NewExec(nil, 2)
+	e, err := l.NewExec(2, nil)
 	require.NoError(t, err)
 	dst, src := make([]float32, 4), make([]float32, 64)
 	require.NoError(t, e.RunWindows(context.Background(), dst, src, []int{0, 32}, []int{0, 16}))

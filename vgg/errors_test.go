@@ -50,7 +50,7 @@ func TestHugeSizes(t *testing.T) {
 	require.NoError(t, err)
 	point, err := gemm.NewPointwise(16, 16, w[:256], nil)
 	require.NoError(t, err)
-	linear, err := gemm.NewLinear(16, 16, w[:256], nil)
+	linear, err := gemm.NewLinear(16, 16, w[:256], nil, nil)
 	require.NoError(t, err)
 
 	type maker struct {
@@ -71,11 +71,11 @@ func TestHugeSizes(t *testing.T) {
 		{"pool.NewGlobalPoolGrad", []int{1, 16, 2, 2}, func(s []int) (any, error) { return pool.NewGlobalPoolGrad(s[0], s[1], s[2], s[3], nil) }},
 		{"pool.NewScale", []int{16}, func(s []int) (any, error) { return pool.NewScale(s[0], w[:16], w[:16], fuse.Epilogue{}) }},
 		{"pool.NewScaleGrad", []int{1, 16, 2, 2}, func(s []int) (any, error) { return pool.NewScaleGrad(s[0], s[1], s[2], s[3], nil) }},
-		{"gemm.NewLinear", []int{16, 16}, func(s []int) (any, error) { return gemm.NewLinear(s[0], s[1], w[:256], nil) }},
-		{"gemm.NewLinear of nothing", []int{1, 0}, func(s []int) (any, error) { return gemm.NewLinear(s[0], s[1], nil, nil) }},
-		{"gemm.Linear.NewExec", []int{1}, func(s []int) (any, error) { return linear.NewExec(nil, s[0]) }},
+		{"gemm.NewLinear", []int{16, 16}, func(s []int) (any, error) { return gemm.NewLinear(s[0], s[1], w[:256], nil, nil) }},
+		{"gemm.NewLinear of nothing", []int{1, 0}, func(s []int) (any, error) { return gemm.NewLinear(s[0], s[1], nil, nil, nil) }},
+		{"gemm.Linear.NewExec", []int{1}, func(s []int) (any, error) { return linear.NewExec(s[0], nil) }},
 		{"gemm.NewPointwise", []int{16, 16}, func(s []int) (any, error) { return gemm.NewPointwise(s[0], s[1], w[:256], nil) }},
-		{"gemm.Pointwise.NewExec", []int{1, 2, 2}, func(s []int) (any, error) { return point.NewExec(s[0], s[1], s[2], false, nil) }},
+		{"gemm.Pointwise.NewExec", []int{1, 2, 2}, func(s []int) (any, error) { return point.NewExec(s[0], s[1], s[2], fuse.Epilogue{}, nil) }},
 		{"gemm.NewPointwiseWeightGrad", []int{1, 16, 2, 2, 16}, func(s []int) (any, error) {
 			return gemm.NewPointwiseWeightGrad(s[0], s[1], s[2], s[3], s[4], nil)
 		}},

@@ -55,7 +55,7 @@ func (m *Model) packGrad(o op, team *parallel.Team) (g packedGrad, bytes int64, 
 	case p.pointwise != nil:
 		weights := p.pointwise.Weights()
 		if g.pointwise, err = gemm.NewPointwise(o.Out, o.in.C, weights, nil); err == nil {
-			g.pointwise.Repack(weights, nil, true)
+			g.pointwise.Repack(true, weights, nil)
 			bytes = g.pointwise.Bytes()
 		}
 	case p.linear != nil:

@@ -156,15 +156,15 @@ func (m *Model) pack(i int, in Shape, src Source, team *parallel.Team) (p packed
 // rows if the source has them.
 func (m *Model) packLinear(i int, in Shape, shape []int, src Source, team *parallel.Team) (*gemm.Linear, error) {
 	l := m.cfg.Layers[i]
-	opts := []gemm.LinearOption{gemm.PackWith(team)}
+	var opts []gemm.Option
 	if i == m.cfg.firstFC() { // reads a blocked activation
 		opts = append(opts, gemm.Columns(blockedColumns(in, m.cfg.HWC)))
 	}
 	if m.opts.half {
-		opts = append(opts, gemm.Half)
+		opts = append(opts, gemm.Half())
 	}
 	if l.ReLU {
-		opts = append(opts, gemm.LinearReLU)
+		opts = append(opts, gemm.ReLU())
 	}
 	read, err := readRows(src, l.Name+".weight", shape)
 	if err != nil {
@@ -174,7 +174,7 @@ func (m *Model) packLinear(i int, in Shape, shape []int, src Source, team *paral
 	if err != nil {
 		return nil, err
 	}
-	return gemm.NewLinearFrom(shape[0], shape[1], read, bias, opts...)
+	return gemm.NewLinearFrom(shape[1], shape[0], read, bias, team, opts...)
 }
 
 // blockedColumns maps each element of a blocked activation to its place in CHW or HWC

@@ -170,9 +170,9 @@ func (l *trainLayer) repack(t *Trainer) error {
 	case l.packed.scale != nil:
 		l.packed.scale.Set(t.weights[l.param], t.weights[l.param+1])
 	case l.packed.pointwise != nil:
-		l.packed.pointwise.Repack(t.weights[l.param], t.weights[l.param+1], false)
+		l.packed.pointwise.Repack(false, t.weights[l.param], t.weights[l.param+1])
 		if l.grad.pointwise != nil {
-			l.grad.pointwise.Repack(t.weights[l.param], nil, true)
+			l.grad.pointwise.Repack(true, t.weights[l.param], nil)
 		}
 	case l.packed.conv != nil:
 		if err := l.setBias(t.weights[l.param+1]); err != nil {

@@ -110,7 +110,7 @@ func (w *workspace) bindForward(o op, p packedLayer, n int) (forwardFunc, error)
 	case o.Kind == FC:
 		e, err := w.linearExec(o, p.linear, n)
 		in := o.inLen()
-		return func(ctx context.Context, y, x []float32) error { return e.Run(ctx, y, x, len(x)/in) }, err
+		return func(ctx context.Context, y, x []float32) error { return e.Run(ctx, len(x)/in, y, x) }, err
 	case o.Kind == Scale && o.rows:
 		return func(ctx context.Context, y, x []float32) error {
 			if err := p.scale.Rows(len(x)/o.in.C, y, x); err != nil {
@@ -122,7 +122,7 @@ func (w *workspace) bindForward(o op, p packedLayer, n int) (forwardFunc, error)
 		e, err := w.conv(o, p.conv, n)
 		return e.Run, err
 	case o.Kind == Conv:
-		e, err := p.pointwise.NewExec(n, o.in.H, o.in.W, o.ReLU, w.team)
+		e, err := p.pointwise.NewExec(n, o.in.H, o.in.W, fuse.Epilogue{ReLU: o.ReLU}, w.team)
 		return e.Run, err
 	case o.Kind == Scale:
 		e, err := p.scale.NewExec(n, o.in.H, o.in.W, w.team)
@@ -155,7 +155,7 @@ func (w *workspace) linearExec(o op, l *gemm.Linear, n int) (*gemm.LinearExec, e
 	if e := w.linear[o.index]; e != nil && e.Batch() >= n {
 		return e, nil
 	}
-	e, err := l.NewExec(w.team, n)
+	e, err := l.NewExec(n, w.team)
 	if err == nil {
 		w.linear[o.index] = e
 	}
@@ -178,11 +178,11 @@ func (w *workspace) bindBackward(o op, g packedGrad, n int) (backwardFunc, error
 		}
 		return func(ctx context.Context, dx, dy, _, _ []float32) error { return e.Run(ctx, dx, dy) }, err
 	case o.Kind == Conv:
-		e, err := g.pointwise.NewExec(n, in.H, in.W, false, w.team)
+		e, err := g.pointwise.NewExec(n, in.H, in.W, fuse.Epilogue{}, w.team)
 		return w.masked(o, func(ctx context.Context, dx, dy, _, _ []float32) error { return e.Run(ctx, dx, dy) }), err
 	case o.Kind == FC:
 		e, err := g.linear.NewInputGrad(n, w.team)
-		return w.masked(o, func(ctx context.Context, dx, dy, _, _ []float32) error { return e.Run(ctx, dx, dy, n) }), err
+		return w.masked(o, func(ctx context.Context, dx, dy, _, _ []float32) error { return e.Run(ctx, n, dx, dy) }), err
 	case o.Kind == Scale && o.rows:
 		return w.masked(o, func(ctx context.Context, dx, dy, _, _ []float32) error {
 			for i, v := range dy {

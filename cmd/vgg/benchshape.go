@@ -6,6 +6,7 @@ import (
 
 	"github.com/nonet-go/nonet/bench"
 	"github.com/nonet-go/nonet/conv3x3"
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/gemm"
 	"github.com/nonet-go/nonet/internal/seeded"
 	"github.com/nonet-go/nonet/layout"
@@ -54,7 +55,7 @@ func (c *benchCmd) convolution(ctx context.Context, r *benchResult) error {
 		if err != nil {
 			return err
 		}
-		e, err := p.NewExec(s.N, s.H, s.W, false, team)
+		e, err := p.NewExec(s.N, s.H, s.W, fuse.Epilogue{}, team)
 		if err != nil {
 			return err
 		}

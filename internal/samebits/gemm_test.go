@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/gemm"
 	"github.com/nonet-go/nonet/layout"
 )
@@ -118,15 +119,15 @@ func connected(h *hashes) {
 		w, b, x := data(1, s.out*s.in), data(2, s.out), data(3, most*s.in)
 		for _, storage := range []struct {
 			name string
-			opts []gemm.LinearOption
-		}{{"Linear", nil}, {"Linear, ReLU", []gemm.LinearOption{gemm.LinearReLU}}, {"Linear, half precision", []gemm.LinearOption{gemm.Half}}} {
-			l, err := gemm.NewLinear(s.out, s.in, w, b, storage.opts...)
+			opts []gemm.Option
+		}{{"Linear", nil}, {"Linear, ReLU", []gemm.Option{gemm.ReLU()}}, {"Linear, half precision", []gemm.Option{gemm.Half()}}} {
+			l, err := gemm.NewLinear(s.in, s.out, w, b, h.team, storage.opts...)
 			h.do(err)
-			e, err := l.NewExec(h.team, most)
+			e, err := l.NewExec(most, h.team)
 			h.do(err)
 			for n := 1; n <= most; n++ {
 				y := make([]float32, n*s.out)
-				h.do(e.Run(context.Background(), y, x[:n*s.in], n))
+				h.do(e.Run(context.Background(), n, y, x[:n*s.in]))
 				h.add(fmt.Sprintf("%s %d to %d", storage.name, s.in, s.out), y)
 			}
 		}
@@ -142,15 +143,15 @@ func pointwise(h *hashes) {
 		h.do(err)
 		back, err := gemm.NewPointwise(s.k, s.c, w, nil) // of the same length
 		h.do(err)
-		back.Repack(w, nil, true)
+		back.Repack(true, w, nil)
 		for _, relu := range []bool{false, true} {
-			e, err := p.NewExec(s.n, s.h, s.w, relu, h.team)
+			e, err := p.NewExec(s.n, s.h, s.w, fuse.Epilogue{ReLU: relu}, h.team)
 			h.do(err)
 			y := make([]float32, len(dy))
 			h.do(e.Run(context.Background(), y, x))
 			h.add("Pointwise "+size, y)
 		}
-		e, err := back.NewExec(s.n, s.h, s.w, false, h.team)
+		e, err := back.NewExec(s.n, s.h, s.w, fuse.Epilogue{}, h.team)
 		h.do(err)
 		dx := make([]float32, len(x))
 		h.do(e.Run(context.Background(), dx, dy))

@@ -149,7 +149,7 @@ func (k *kernels) products() {
 	p, err := gemm.NewPointwise(s.C, s.K, w, bias)
 	if err == nil {
 		var e *gemm.PointwiseExec
-		if e, err = p.NewExec(s.N, s.H, s.W, false, k.team); err == nil {
+		if e, err = p.NewExec(s.N, s.H, s.W, fuse.Epilogue{}, k.team); err == nil {
 			err = e.Run(k.ctx, dst, blocked(x, s.N, s.C, s.H, s.W))
 		}
 	}
@@ -176,14 +176,14 @@ func (k *kernels) connected() {
 	want, _ := ref.Linear(n, in, out, x, w, b)
 	for _, storage := range []struct {
 		name string
-		opts []gemm.LinearOption
-	}{{"float32", nil}, {"float16", []gemm.LinearOption{gemm.Half}}} {
+		opts []gemm.Option
+	}{{"float32", nil}, {"float16", []gemm.Option{gemm.Half()}}} {
 		y := make([]float32, n*out)
-		l, err := gemm.NewLinear(out, in, w, b, storage.opts...)
+		l, err := gemm.NewLinear(in, out, w, b, nil, storage.opts...)
 		if err == nil {
 			var e *gemm.LinearExec
-			if e, err = l.NewExec(k.team, n); err == nil {
-				err = e.Run(k.ctx, y, x, n)
+			if e, err = l.NewExec(n, k.team); err == nil {
+				err = e.Run(k.ctx, n, y, x)
 			}
 		}
 		k.row("fully connected", storage.name, err, y, want)

@@ -155,6 +155,7 @@ func TestDependencies(t *testing.T) {
 	extra := map[string][]string{ // adapters and tools, by package
 		"gemm/gonumblas":       {"gonum.org/v1/gonum/"},
 		"vgg/extract/parquet":  {"github.com/parquet-go/parquet-go"},
+		"vgg/style":            {"gonum.org/v1/gonum/"},
 		"internal/browsertest": {"github.com/chromedp/", "github.com/stretchr/testify/"},
 		"internal/chart":       {"gonum.org/v1/plot"},
 		"serve":                {"github.com/prometheus/client_golang/", "connectrpc.com/connect"},

@@ -1,6 +1,6 @@
-// Package check compares networks computed by nonet with references: with
-// package internal/ref, which computes the same in float64 by plain loops, and
-// with files of another framework's results.
+// Package check compares nonet's networks with references: with package internal/ref, which
+// computes the same in float64 by plain loops, and with files of another framework's
+// results.
 package check
 
 import (
@@ -28,16 +28,16 @@ type Row struct {
 	OK       bool    `json:"ok"`
 }
 
-// Bounds of a network's activations, relative to their root mean square. A
-// convolution in float32 without Winograd, by one chain of sums, reaches 1.7e-5
-// and 2.1e-6 at the end of VGG-16.
+// Bounds of a network's activations, relative to their root mean square. A convolution in
+// float32 without Winograd, one chain of sums, has errors of 1.7e-5 at most and 2.1e-6 in
+// the mean at the end of VGG-16.
 const (
 	maxBound    = 3e-5
 	rmsBound    = 5e-6
 	logitsBound = 1e-4 // of the largest logit
 
-	// A gradient of weights is a sum of products of activations and their gradients:
-	// it has the errors of both, and its own.
+	// A gradient of weights is a sum of products of activations and their gradients. It has
+	// the errors of both, and its own.
 	gradientBound = 3 * maxBound
 )
 
@@ -48,9 +48,8 @@ func newRow(config, variant, what string, got []float32, want []float64) Row {
 	return r
 }
 
-// gradientRow compares a gradient: many of its sums cancel, so that only the
-// largest error is bounded. What slack explains of each element's error, if it is not
-// nil, does not count.
+// gradientRow compares a gradient. Many of its sums cancel, so only the largest error is
+// bounded. slack, if not nil, is the part of each element's error that does not count.
 func gradientRow(config, variant, what string, got []float32, want, slack []float64) Row {
 	if slack != nil && len(slack) == len(want) && len(got) == len(want) {
 		got = append([]float32(nil), got...)
@@ -110,17 +109,16 @@ func errorsOf(got []float32, want []float64, scale float64) (largest, rms float6
 	return largest, rms
 }
 
-// Small is a configuration of the paper at a size that a reference in plain
-// loops computes in no time: a sixteenth of the channels, 32×32, 10 classes.
+// Small is a configuration of the paper at a size that plain loops compute quickly: a
+// sixteenth of the channels, 32×32, 10 classes.
 func Small(name string) (vgg.Config, error) {
 	cfg, err := vgg.Lookup(name)
 	return cfg.Divide(16).WithClasses(10).WithSize(32), err
 }
 
-// Networks compares every layer of a configuration of the paper with the
-// reference, with random weights and input, by each algorithm: the small form or,
-// if full, the paper's own size. That takes the reference some ten seconds a
-// network.
+// Networks compares every layer of a configuration of the paper with the reference, with
+// random weights and input, by each algorithm. It takes the small form or, if full, the
+// paper's own size, for which the reference needs some ten seconds a network.
 func Networks(ctx context.Context, name string, full bool) ([]Row, error) {
 	if full {
 		cfg, err := vgg.Lookup(name)
@@ -184,8 +182,7 @@ func pictureInput(cfg vgg.Config, pictures int, seed uint64) []float32 {
 	return input
 }
 
-// inputTensor is the number of the tensor in the stream of a seed that pictures
-// are made from.
+// inputTensor is the number of the tensor of a seed's stream that holds the pictures.
 const inputTensor = 1000
 
 // run computes a layer for a batch.
@@ -198,7 +195,7 @@ func run(ctx context.Context, m *vgg.Model, layer string, pictures int, input []
 	return out, s.Run(ctx, out, input)
 }
 
-// reference builds the same network of plain loops.
+// reference builds the same network from plain loops.
 func reference(cfg vgg.Config, src vgg.Source) (*ref.Net[float32], error) {
 	params, err := cfg.Params()
 	if err != nil {

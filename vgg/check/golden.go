@@ -154,8 +154,8 @@ func (g *golden) forward(ctx context.Context, m *vgg.Model, input []float32) err
 	return nil
 }
 
-// probeRow compares the first values, relative to the root mean square that the
-// probe gives, and the two means.
+// probeRow compares the first values, relative to the root mean square in the probe, and the
+// two means.
 func (g *golden) probeRow(name string, got []float32, probe []float64) Row {
 	r := Row{Config: g.cfg.Name, Variant: g.variant, What: name, MaxBound: maxBound, RMSBound: rmsBound}
 	if len(probe) < 3 || len(got) < len(probe)-2 {
@@ -171,8 +171,8 @@ func (g *golden) probeRow(name string, got []float32, probe []float64) Row {
 	rms := math.Sqrt(probe[1])
 	n := len(probe) - 2
 	r.Max, r.RMS = errorsOf(got[:n], probe[2:], rms)
-	// Means are sums of many: their errors average out, and stay below the bound
-	// of one.
+	// Means are sums of many elements: their errors average out, and stay below the bound of
+	// one element.
 	r.Max = max(r.Max, math.Abs(mean-probe[0])/rms, math.Abs(squares-probe[1])/probe[1])
 	r.OK = r.Max <= r.MaxBound && r.RMS <= r.RMSBound
 	return r
@@ -240,8 +240,8 @@ func (g *golden) targets() ([]int, error) {
 	return targets, nil
 }
 
-// tensors compares the tensors of a network with those of the file that have the
-// same names behind a prefix. The file must have all of them.
+// tensors compares the tensors of a network with those of the file, which have the same
+// names after a prefix. The file must have all of them.
 func (g *golden) tensors(prefix string, params []vgg.Param, got [][]float32) error {
 	for i, p := range params {
 		want, err := g.floats(prefix+p.Name, p.Shape...)
@@ -253,9 +253,8 @@ func (g *golden) tensors(prefix string, params []vgg.Param, got [][]float32) err
 	return nil
 }
 
-// gradients compares gradients with those of the file, which it has in float64 and, with
-// rounding of its own, in float32. If a bound does not hold, the kinks of ReLUs and pools
-// are looked at.
+// gradients compares gradients with those of the file, which has them in float64 and, with
+// its own rounding, in float32. If a bound fails, it looks at the kinks of ReLUs and pools.
 func (g *golden) gradients(ctx context.Context, params []vgg.Param, got [][]float32, input []float32, targets []int) error {
 	rows, err := g.gradientRows(params, got, nil)
 	if err == nil && slices.ContainsFunc(rows, func(r Row) bool { return !r.OK }) {
@@ -268,8 +267,8 @@ func (g *golden) gradients(ctx context.Context, params []vgg.Param, got [][]floa
 	return err
 }
 
-// mostOwn bounds, relative to the root mean square of a gradient, what counts as rounding
-// between the file's two forms of it: more is a changed file.
+// mostOwn bounds the difference of the file's two forms of a gradient, relative to its root
+// mean square. A larger difference is no rounding, but a changed file.
 const mostOwn = 1e-2
 
 func (g *golden) gradientRows(params []vgg.Param, got [][]float32, slack map[string][]float64) ([]Row, error) {
@@ -290,7 +289,8 @@ func (g *golden) gradientRows(params []vgg.Param, got [][]float32, slack map[str
 	return append(rows, narrow...), nil
 }
 
-// withRounding adds to what explains errors the difference of two forms of a gradient.
+// withRounding adds the difference of two forms of a gradient to the explained part of its
+// errors.
 func withRounding(explained, wide, own []float64) []float64 {
 	squares := 0.0
 	for _, v := range wide {
@@ -307,8 +307,8 @@ func withRounding(explained, wide, own []float64) []float64 {
 	return sum
 }
 
-// finalWeights compares the weights of the file, which are those after its two
-// steps, with the last step's: they are the same tensors, bit for bit.
+// finalWeights compares the weights of the file, which are those after its two steps, with
+// the last step's: they are the same bits.
 func (g *golden) finalWeights() error {
 	params, err := g.cfg.Params()
 	if err != nil {

@@ -55,7 +55,7 @@ func (k *kernels) row(family, what string, err error, got []float32, want []floa
 	k.rows = append(k.rows, r)
 }
 
-// exact is row for what has no rounding.
+// exact is row for results without rounding.
 func (k *kernels) exact(family, what string, err error, got []float32, want []float64) {
 	k.row(family, what, err, got, want)
 	r := &k.rows[len(k.rows)-1]
@@ -165,8 +165,8 @@ func (k *kernels) products() {
 	k.row("1×1", "weight gradient", err, dw, want)
 }
 
-// connected checks fully connected layers in both precisions: half-precision
-// weights are those rounded beforehand.
+// connected checks fully connected layers in both precisions. The reference of half
+// precision has rounded weights.
 func (k *kernels) connected() {
 	const n, out, in = 9, 133, 1040
 	x, w, b := random(11, n*in), random(12, out*in), random(13, out)

@@ -8,11 +8,11 @@ import (
 	"github.com/nonet-go/nonet/vgg"
 )
 
-// kinks returns how much each element of each gradient may change because an
-// activation stands at the kink of a ReLU, or two at that of a pool: rounding decides
-// there which way the gradient goes, and neither is wrong. It is the difference of the
-// reference's gradients at its own activations and at nonet's. Where those are not the
-// same within the bounds of rounding, nothing is explained, and kinks returns nil.
+// kinks returns how much each element of each gradient may change because an activation is
+// at the kink of a ReLU, or two are at that of a pool: there rounding decides which way the
+// gradient goes, and neither way is wrong. It is the difference of the reference's gradients
+// at its own activations and at nonet's. If those activations differ by more than rounding,
+// nothing is explained, and kinks returns nil.
 func kinks(ctx context.Context, cfg vgg.Config, src vgg.Source, input []float32, targets []int) (map[string][]float64, error) {
 	net, err := reference64(cfg, src)
 	if err != nil {

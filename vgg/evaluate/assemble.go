@@ -24,9 +24,8 @@ type part struct {
 	weight float64 // of its probabilities in the mean
 }
 
-// assembler cuts views out of scaled pictures and fills jobs with them. A job of
-// crops may hold those of several pictures, and a picture's may be spread over
-// several jobs.
+// assembler cuts views out of scaled pictures and fills jobs with them. A job of crops may
+// hold those of several pictures, and several jobs may share a picture's.
 type assembler struct {
 	*evaluation
 	open   []*job // of crops: one for each member, or nil
@@ -102,7 +101,7 @@ func (a *assembler) picture(ctx context.Context, x *entry) bool {
 	return true
 }
 
-// image returns the picture scaled as n says, or nil if nobody asked for it.
+// image returns the picture scaled as n says, or nil if no member needs it.
 func (a *assembler) image(x *entry, n need) *picture.RGB {
 	if i := slices.Index(a.needs, n); i >= 0 {
 		return x.images[i]
@@ -123,8 +122,8 @@ func (a *assembler) dense(ctx context.Context, member int, p part, whole *pictur
 	return a.send(ctx, j)
 }
 
-// crops adds a.views of a scaled picture to the member's open job, and sends it
-// each time that it is full.
+// crops adds a.views of a scaled picture to the member's open job, and sends the job
+// whenever it is full.
 func (a *assembler) crops(ctx context.Context, member int, p part, scaled *picture.RGB) bool {
 	for _, v := range a.views {
 		j := a.open[member]

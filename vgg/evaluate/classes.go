@@ -10,10 +10,10 @@ import (
 	"github.com/nonet-go/nonet/vgg/labels"
 )
 
-// labelIndex finds the class that a name stands for.
+// labelIndex finds the class of a name.
 type labelIndex map[string]int
 
-// ambiguous stands for a name that several classes have: ImageNet has two cranes.
+// ambiguous is the class of a name that several classes have: ImageNet has two cranes.
 const ambiguous = -2
 
 func indexLabels(list []string) labelIndex {
@@ -37,8 +37,8 @@ func indexLabels(list []string) labelIndex {
 	return x
 }
 
-// find returns the class with the WordNet id that name begins with or, of names
-// without one, the class of that name. It returns −1 if there is none.
+// find returns the class of a WordNet id at the beginning of name. A name without an id is
+// looked up as a whole. find returns −1 if there is no such class.
 func (x labelIndex) find(name string) int {
 	id, name := labels.Split(name)
 	if class, ok := x[id]; ok && id != "" {
@@ -50,10 +50,9 @@ func (x labelIndex) find(name string) int {
 	return -1
 }
 
-// match finds the model's class for each of the data's by WordNet id or by name.
-// Only where the model has no labels, or byIndex asks for it, do numbers count:
-// those that the data give their classes, or else their places in order, if there
-// are as many as the model has.
+// match finds the model's class for each of the data's by WordNet id or by name. Numbers
+// count only if the model has no labels, or with byIndex: the numbers that the data give
+// their classes, or else their positions, if there are as many as the model has.
 func match(m *vgg.Model, names []string, byIndex bool) ([]int, error) {
 	own := m.Labels()
 	if own == nil || byIndex {

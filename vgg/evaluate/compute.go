@@ -8,7 +8,7 @@ import (
 	"github.com/nonet-go/nonet/vgg"
 )
 
-// computer runs the jobs and tells what came of the pictures, in order.
+// computer runs the jobs and reports the outcomes of pictures in order.
 type computer struct {
 	*evaluation
 	sessions []sessions // of each member
@@ -19,8 +19,8 @@ type computer struct {
 	checked  bool
 }
 
-// sessions are those of one member. The dense one takes pictures of one size after
-// the other.
+// sessions are those of one member. The dense session takes pictures of one size after
+// another.
 type sessions struct {
 	crops, dense *vgg.Session
 	batch        int // of crops
@@ -92,7 +92,7 @@ func average(dst []float64, classMap []float32, plane int) {
 	}
 }
 
-// check looks at the first input of all.
+// check looks at the very first input.
 func (c *computer) check(m *vgg.Model, j *job) {
 	if c.checked || c.OnWarning == nil {
 		return
@@ -103,7 +103,7 @@ func (c *computer) check(m *vgg.Model, j *job) {
 	}
 }
 
-// session returns the one that takes a job's inputs.
+// session returns the session for a job's inputs.
 func (c *computer) session(m *vgg.Model, j *job) (*vgg.Session, error) {
 	s, n := &c.sessions[j.member], len(j.parts)
 	var err error
@@ -120,8 +120,7 @@ func (c *computer) session(m *vgg.Model, j *job) (*vgg.Session, error) {
 	return s.crops, err
 }
 
-// finished tells what came of the pictures that are complete, up to the first that
-// is not.
+// finished reports the outcomes of complete pictures, up to the first that is not complete.
 func (c *computer) finished() error {
 	for len(c.waiting) > 0 && c.waiting[0].pending == 0 {
 		x := c.waiting[0]
@@ -141,7 +140,7 @@ func (c *computer) finished() error {
 	return nil
 }
 
-// outcome takes the mean over the members.
+// outcome computes the mean over the members.
 func (c *computer) outcome(x *entry) Outcome {
 	o := Outcome{Path: x.example.Path, Class: c.classes[x.example.Class], Label: c.data.Classes[x.example.Class]}
 	if x.err != nil {
@@ -169,7 +168,7 @@ func (c *computer) outcome(x *entry) Outcome {
 	return o
 }
 
-// add returns sum + weight·p, which is sum itself or, if that is nil, new.
+// add returns sum + weight·p. The result is sum itself, or new if sum is nil.
 func add(sum []float64, weight float64, p []float64) []float64 {
 	if sum == nil {
 		sum = make([]float64, len(p))

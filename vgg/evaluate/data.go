@@ -37,13 +37,14 @@ type Example struct {
 	Picture func() (image.Image, error)
 }
 
-// Open finds the pictures of a directory with a directory of pictures for each
-// class, of a tar file of one, or of a list: a text file whose lines are the path
-// of a picture, relative to the list, a tab or spaces, and the name of its class.
-// The pictures are counted now and listed again when they are used, one at a time:
-// memory does not depend on their number, but for the names within one directory
-// and those of the classes. Pictures are decoded
-// with the options. Errors wrap ErrData or those of the file system.
+// Open finds the pictures of a directory that has one directory of pictures for each class,
+// of a tar file of one, or of a list. A list is a text file; a line has the path of a
+// picture, relative to the list, a tab or spaces, and the name of its class.
+//
+// Open counts the pictures. They are listed again when they are used, one at a time. So
+// memory depends on the names within one directory and on those of the classes, but not on
+// the number of pictures. Pictures are decoded with the options. Errors wrap ErrData or
+// those of the file system.
 func Open(name string, opts ...picture.Option) (*Data, error) {
 	c, err := collection.Open(name, opts...)
 	if err != nil {
@@ -64,10 +65,10 @@ func (d *Data) Close() error {
 	return d.close()
 }
 
-// maxClasses bounds the memory that a list of the wrong kind may take.
+// maxClasses bounds the memory for a file that is no list.
 const maxClasses = 1 << 20
 
-// count goes through c once and numbers its classes in ascending order.
+// count lists c once and numbers its classes in ascending order.
 func (d *Data) count(c *collection.Collection) error {
 	numbers := map[string]int{}
 	h := sha256.New()
@@ -133,8 +134,8 @@ func (d *Data) Shard(s shard.Shard) (*Data, error) {
 	return &part, nil
 }
 
-// FromDataset returns the pictures of a data set of package train: of a part that
-// training has not seen, for instance.
+// FromDataset returns the pictures of a data set of package train, for instance of a part
+// that training has not seen.
 func FromDataset(t *train.Dataset) *Data {
 	h := sha256.New()
 	for _, e := range t.Examples {
@@ -150,9 +151,8 @@ func FromDataset(t *train.Dataset) *Data {
 	}}
 }
 
-// NameClasses replaces classes that are numbers by names: number i by names[i].
-// Lists of pictures that were made for Caffe have such numbers, and a file with
-// the names beside them.
+// NameClasses replaces classes that are numbers by names: number i by names[i]. Lists of
+// pictures for Caffe have such numbers, with a separate file of names.
 func (d *Data) NameClasses(names []string) error {
 	for i, class := range d.Classes {
 		n, err := strconv.Atoi(class)

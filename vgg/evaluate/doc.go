@@ -10,21 +10,20 @@
 //	           probabilities of the two images over both
 //	MultiCrop  5×5 squares on a regular grid, and their mirror images
 //
-// at one scale Q or at several, and the probabilities are averaged over views and
-// scales. [Protocol] says which; [NewProtocol] knows them by the paper's names.
-// Several networks, each with its own protocol, are fused by averaging their
-// probabilities. [Run] does all of this on data of any length in constant memory:
-// pictures are decoded on all cores ahead of their use, crops of several pictures
-// share batches, and what each picture came to is reported in order. A [Log]
-// writes it to a file from which an interrupted run goes on.
+// at one scale Q or at several. The probabilities are averaged over views and scales.
+// [Protocol] has the views and scales; [NewProtocol] knows protocols by the paper's names.
+// Several networks, each with its own protocol, are fused: their probabilities are
+// averaged. [Run] does all of this on data of any length in constant memory. It decodes
+// pictures on all cores ahead of their use, fills batches with crops of several pictures,
+// and reports the outcomes in order. A [Log] writes the outcomes to a file, from which an
+// interrupted run continues.
 //
 // # The paper's tables
 //
-// On a copy of ILSVRC-2012's validation pictures in a directory val with a
-// directory of pictures for each WordNet id, and networks in files that are named
-// after configuration and training scale, these calls repeat the rows of the
-// paper's tables. The command prints the paper's figures, which are those of the
-// last two columns, beside its own.
+// These calls repeat the rows of the paper's tables. val is a copy of ILSVRC-2012's
+// validation pictures, with one directory of pictures for each WordNet id. The files of
+// networks have the names of configuration and training scale. The last two columns are
+// the paper's errors. The command prints them beside its own.
 //
 //	table 3   vgg eval --data val -w A-256.safetensors       --train-scale 256     --protocol single  29.6  10.4
 //	          vgg eval --data val -w A-LRN-256.safetensors   --train-scale 256     --protocol single  29.7  10.5
@@ -53,7 +52,7 @@
 //	          --fuse D-384.safetensors@384 --fuse D-256-512.safetensors@256-512 --fuse C-256.safetensors@256
 //	          --fuse C-384.safetensors@384 --fuse E-256.safetensors@256 --fuse E-384.safetensors@384  24.7 7.5
 //
-// [PaperRows] has the table, and [PaperRow.Command] writes the calls. The training
-// scale belongs to the weights, which do not say it: torchvision's were trained at
-// random sizes that the paper does not have, and find no row.
+// [PaperRows] has the table, and [PaperRow.Command] writes the calls. The training scale
+// belongs to the weights, but files of weights do not have it. torchvision's were trained
+// at random sizes that are not in the paper, and match no row.
 package evaluate

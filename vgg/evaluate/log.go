@@ -17,15 +17,14 @@ import (
 	"github.com/nonet-go/nonet/vgg/internal/collection"
 )
 
-// Log is a file with a line for each picture, written as an evaluation goes on, so
-// that an interrupted one can go on where it was: nothing in the file is ever
-// changed, each line is written as a whole, and a last line that was torn by a kill
-// is removed when the file is opened again.
+// Log is a file with a line for each picture, from which an interrupted evaluation
+// continues. No line ever changes. Each is written as a whole. When the file is opened
+// again, a last line that a kill has cut is removed.
 //
-// A file whose name ends with .csv has comma-separated values, with the names of
-// the columns in its first line; others have one JSON object a line: an Outcome,
-// and the name of the run. Texts with control characters or invalid UTF-8 are
-// written as Go's string literals.
+// A file whose name ends with .csv has comma-separated values, with the names of the columns
+// in its first line. Other files have one JSON object a line: an Outcome, and the name of
+// the run. Texts with control characters or invalid UTF-8 are written as Go's string
+// literals.
 type Log struct {
 	file *os.File
 	form form
@@ -40,11 +39,10 @@ type form interface {
 	parse(line []byte) (run string, o Outcome, err error)
 }
 
-// OpenLog opens the file for the outcomes of a run. The name of the run stands in
-// each line and stands for everything that results depend on: networks, protocols
-// and data. With resume the lines of the same run that are there already are kept,
-// else the file must not exist yet. Errors wrap ErrData if the file has lines of
-// another run, or others.
+// OpenLog opens the file for the outcomes of a run. Each line has the name of the run, which
+// stands for everything that results depend on: networks, protocols and data. With resume
+// the existing lines of the same run are kept. Without resume the file must not exist.
+// Errors wrap ErrData if the file has lines of another run, or anything else.
 func OpenLog(path, run string, resume bool) (*Log, error) {
 	flags := os.O_RDWR | os.O_CREATE | os.O_APPEND
 	if !resume {
@@ -88,8 +86,8 @@ func (l *Log) open() error {
 	return l.file.Truncate(whole)
 }
 
-// begin writes the header of a file without a whole line. Such a file is empty or
-// has the beginning of a first line.
+// begin writes the header of a file without a whole line. Such a file is empty or has a part
+// of its first line.
 func (l *Log) begin() error {
 	first := []byte(`{"run":`)
 	if len(l.form.header()) > 0 {
@@ -110,7 +108,7 @@ func (l *Log) begin() error {
 	return err
 }
 
-// wholeLines returns how many bytes of f come before the end of its last line.
+// wholeLines returns the number of bytes of f up to the end of its last line.
 func wholeLines(f *os.File) (int64, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -131,8 +129,8 @@ func wholeLines(f *os.File) (int64, error) {
 	return 0, nil
 }
 
-// Done lists the outcomes that were in the file when it was opened, for
-// Options.Done. It reads them one at a time.
+// Done lists the outcomes that were in the file when it was opened, for Options.Done. It
+// reads them one at a time.
 func (l *Log) Done() iter.Seq2[Outcome, error] {
 	return func(yield func(Outcome, error) bool) {
 		r := bufio.NewReader(io.NewSectionReader(l.file, 0, l.old))
@@ -182,7 +180,7 @@ func (l *Log) Append(o Outcome) error {
 	return nil
 }
 
-// Close brings the lines to the disk and ends the use of the file.
+// Close brings the lines to the disk and closes the file.
 func (l *Log) Close() error { return errors.Join(l.file.Sync(), l.file.Close()) }
 
 // jsonForm is one object a line.

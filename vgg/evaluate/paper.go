@@ -18,7 +18,8 @@ type PaperRow struct {
 	Top5    float64     `json:"top5_error_percent"`
 }
 
-// PaperUnit is a network of the paper: configuration, scales of training and test.
+// PaperUnit is a network of the paper: its configuration and its scales of training and
+// test.
 type PaperUnit struct {
 	Config   string
 	Training Training
@@ -84,9 +85,9 @@ var paper = []PaperRow{
 // PaperRows returns the rows of tables 3 to 6.
 func PaperRows() []PaperRow { return slices.Clone(paper) }
 
-// FindPaper returns the row of the paper that an evaluation of the members on
-// ILSVRC-2012 repeats: same configurations, training and test scales, and views.
-// What the rows of table 5 share with table 4 is found there.
+// FindPaper returns the row of the paper that an evaluation of the members on ILSVRC-2012
+// repeats: it has the same configurations, training and test scales, and views. It returns
+// rows that are in both table 4 and table 5 from table 4.
 func FindPaper(members []Member) (PaperRow, bool) {
 	var units []PaperUnit
 	for _, m := range members {
@@ -101,7 +102,7 @@ func FindPaper(members []Member) (PaperRow, bool) {
 	return findPaper(members[0].Protocol.Views, units)
 }
 
-// isPapers tells a configuration of the paper from one of other widths, classes or
+// isPapers reports whether cfg is a configuration of the paper, with its widths, classes and
 // size.
 func isPapers(cfg vgg.Config) bool {
 	known, err := vgg.Lookup(cfg.Name)
@@ -140,8 +141,8 @@ func (u PaperUnit) String() string {
 	return fmt.Sprintf("%s/%v/%s", u.Config, u.Training, strings.Trim(strings.ReplaceAll(fmt.Sprint(u.Scales), " ", ","), "[]"))
 }
 
-// Command returns the arguments of the command vgg that repeat the row on a copy
-// of ImageNet, with placeholders for files.
+// Command returns the arguments of the command vgg that repeat the row on a copy of
+// ImageNet, with placeholders for files.
 func (r PaperRow) Command() string {
 	protocol := "single"
 	switch {

@@ -9,16 +9,16 @@ import (
 	"github.com/nonet-go/nonet/vgg"
 )
 
-// Views says what a network sees of a picture at each scale.
+// Views is the parts of a picture that a network sees at each scale.
 type Views uint8
 
 // The views. Dense and MultiCrop together are the mean of the two.
 const (
 	// Center is the square of the network's size in the middle.
 	Center Views = 1 << iota
-	// Dense is the whole picture and its mirror image: the network slides over
-	// them, the logits are averaged over the positions, and the probabilities of
-	// the two over both. See vgg.Dense.
+	// Dense is the whole picture and its mirror image. The network slides over them. The
+	// logits are averaged over the positions, and the probabilities over the two images. See
+	// vgg.Dense.
 	Dense
 	// MultiCrop is a regular grid of 5×5 squares of the network's size, and their
 	// mirror images. See picture.Grid.
@@ -28,8 +28,8 @@ const (
 // gridSide is the number of crops along each side of MultiCrop's grid.
 const gridSide = 5
 
-// Training is the range of the shorter sides, S in the paper, that the pictures of
-// a network's training were scaled to. Min and Max are the same for a fixed one.
+// Training is the range of the shorter sides, S in the paper, to which the pictures of a
+// network's training were scaled. Min and Max are equal for a fixed side.
 type Training struct{ Min, Max int }
 
 // ParseTraining reads 256, 256-512, or the paper's [256;512].
@@ -56,16 +56,16 @@ func (t Training) String() string {
 	return fmt.Sprintf("[%d;%d]", t.Min, t.Max)
 }
 
-// Protocol says which views of a picture a network sees, and at which scales. The
-// picture is scaled so that its shorter side is each of Scales, Q in the paper, in
-// turn. The result is the mean of the probabilities over views and scales.
+// Protocol says which views of a picture a network sees, and at which scales. The picture is
+// scaled so that its shorter side is each of Scales, Q in the paper, one after another. The
+// result is the mean of the probabilities over views and scales.
 type Protocol struct {
 	Name   string
 	Views  Views
 	Scales []int
 }
 
-// protocols are those that have names. The scales are one, or three about it.
+// protocols are those with names. The scales are one, or three around it.
 var protocols = []struct {
 	name   string
 	views  Views
@@ -88,19 +88,18 @@ func ProtocolNames() []string {
 	return names
 }
 
-// NewProtocol returns the protocol of that name for a network of the given input
-// size, whose training pictures had the sides t:
+// NewProtocol returns the protocol of that name for a network of the given input size, whose
+// training pictures had the sides t:
 //
-//	center            Center at Q = S or Q = (Smin+Smax)/2. Not in the paper, and
+//	center            Center at Q = S or Q = (Smin+Smax)/2: not in the paper, but
 //	                  what most others report
 //	single            Dense at the same scale: table 3
 //	multi-scale       Dense at S−32, S, S+32 or Smin, (Smin+Smax)/2, Smax: table 4
-//	dense             the same by the name that it has in table 5
+//	dense             the same, by its name in table 5
 //	multi-crop        MultiCrop at these three scales, 150 crops: table 5
 //	multi-crop+dense  the mean of the two: table 5
 //
-// The distance of 32 is that for a network of 224×224 pixels; it is in proportion
-// for others.
+// The distance is 32 for a network of 224×224 pixels, and in proportion for others.
 func NewProtocol(name string, t Training, size int) (Protocol, error) {
 	for _, p := range protocols {
 		if p.name != name {
@@ -120,16 +119,16 @@ func NewProtocol(name string, t Training, size int) (Protocol, error) {
 	return Protocol{}, fmt.Errorf("evaluate: protocol %q: want one of %s", name, strings.Join(ProtocolNames(), ", "))
 }
 
-// Member is a network with the protocol that it is evaluated by. Several are
-// fused: the result is the mean of their probabilities.
+// Member is a network with its protocol of evaluation. Several are fused: the result is the
+// mean of their probabilities.
 type Member struct {
 	Model    *vgg.Model
 	Protocol Protocol
 	Training Training // to find the paper's figure; may be zero
 }
 
-// NewMember is a Member with the protocol of that name. If t is zero the network
-// is taken to be trained at the side of its preparation, Model.Picture.
+// NewMember is a Member with the protocol of that name. If t is zero, the side of the
+// network's preparation, Model.Picture, is taken for the side of training.
 func NewMember(m *vgg.Model, protocol string, t Training) (Member, error) {
 	if t == (Training{}) {
 		t = Training{m.Picture().Side, m.Picture().Side}
@@ -138,7 +137,7 @@ func NewMember(m *vgg.Model, protocol string, t Training) (Member, error) {
 	return Member{m, p, t}, err
 }
 
-// check refuses what cannot be computed.
+// check returns an error for what cannot be computed.
 func (m Member) check() error {
 	cfg, p := m.Model.Config(), m.Protocol
 	switch {

@@ -10,7 +10,7 @@ import (
 	"github.com/nonet-go/nonet/vgg"
 )
 
-// Outcome is what one picture came to.
+// Outcome is the result of one picture.
 type Outcome struct {
 	Path  string           `json:"path"`
 	Class int              `json:"class"`           // of the model; −1 if it has no such class
@@ -22,15 +22,15 @@ type Outcome struct {
 	Scores []float64 `json:"-"`
 }
 
-// of reports whether the outcome can be that of a network of so many classes.
+// of reports whether a network of so many classes can have the outcome.
 func (o Outcome) of(classes int) bool {
 	return o.Class < classes && (o.Err != "" || len(o.Top) > 0) &&
 		!slices.ContainsFunc(o.Top, func(p vgg.Prediction) bool { return p.Class < 0 || p.Class >= classes })
 }
 
-// Result is what all pictures came to. Errors are fractions of the pictures that
-// could be read. Intervals hold the true fraction with 95 % confidence, as far as
-// the pictures are a random sample (Wilson's score interval).
+// Result is the result of all pictures. Errors are fractions of the pictures that could be
+// read. Intervals contain the true fraction with 95 % confidence (Wilson's score interval),
+// if the pictures are a random sample.
 type Result struct {
 	N            int        `json:"n"`
 	Unreadable   int        `json:"unreadable"`
@@ -47,7 +47,7 @@ type Result struct {
 	Confusion [][]int `json:"confusion,omitempty"`
 }
 
-// ClassResult is what the pictures of one class came to.
+// ClassResult is the result of the pictures of one class.
 type ClassResult struct {
 	Label    string     `json:"label"`
 	N        int        `json:"n"`
@@ -56,7 +56,7 @@ type ClassResult struct {
 	Top5     float64    `json:"top5_accuracy"`
 }
 
-// MarshalJSON leaves out what no picture has measured.
+// MarshalJSON omits what no picture has measured.
 func (c ClassResult) MarshalJSON() ([]byte, error) {
 	if c.N == 0 {
 		return json.Marshal(struct {

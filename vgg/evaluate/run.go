@@ -18,21 +18,21 @@ type Options struct {
 	Batch   int  // crops at a time, at most 65536; 32 if 0. Results do not depend on it
 	Workers int  // at most 4096; GOMAXPROCS if 0
 	ByIndex bool // classes are numbers of the network's, even if it has labels
-	// MaxPixels bounds the size of a scaled picture for Dense and MultiCrop, and
-	// so the memory; 1<<22 if 0, enough for 16:1 at a side of 512. Pictures that
-	// are longer and narrower count as unreadable.
+	// MaxPixels bounds the size of a scaled picture for Dense and MultiCrop, and so the
+	// memory. 0 is 1<<22, enough for 16:1 at a side of 512. Longer and narrower pictures
+	// count as unreadable.
 	MaxPixels int
 	// OnPicture is called for every picture, in the order of the data.
 	OnPicture func(Outcome) error
 	// OnWarning is called if the first input looks implausible: see
 	// vgg.Model.CheckInput.
 	OnWarning func(*picture.Warning)
-	// Done gives the outcomes of the first pictures of the data, from a run that
-	// was interrupted: see Log. They count, and are not computed again.
+	// Done gives the outcomes of the first pictures of the data, from an interrupted run:
+	// see Log. They count, and are not computed again.
 	Done iter.Seq2[Outcome, error]
 }
 
-// An entry is a picture on its way through the evaluation.
+// An entry is a picture in the stages of the evaluation.
 type entry struct {
 	example Example
 	done    *Outcome      // from an earlier run: nothing is to be computed
@@ -44,17 +44,16 @@ type entry struct {
 	scores  []scores // of each member
 }
 
-// scores are the mean probabilities of a picture's views. Those of the class maps
-// and those of the crops are summed apart, because it depends on the batch in which
-// order they come.
+// scores are the mean probabilities of a picture's views. Those of class maps and those of
+// crops are summed apart, because the batch decides in which order they come.
 type scores struct{ dense, crops []float64 }
 
-// A need is a scaled picture that members ask for: its shorter side, and the side
-// of the square in its middle, or 0 for all of it.
+// A need is a scaled picture that members use: its shorter side, and the side of the square
+// in its middle, or 0 for all of it.
 type need struct{ side, crop int }
 
-// evaluation is one under way. Pictures go through four stages, each of which
-// works ahead of the next by a bounded number of them:
+// evaluation is a running evaluation. Pictures go through four stages. Each works ahead of
+// the next by a bounded number of pictures:
 //
 //	feed → decode, on all cores → assemble: views to batches → compute, on all cores
 type evaluation struct {
@@ -70,24 +69,23 @@ type evaluation struct {
 	free  chan *job
 }
 
-// Run evaluates networks on labelled pictures: each of the members sees each
-// picture by its own protocol, and the probabilities of a class are the mean over
-// the members. A picture that cannot be read is counted and passed over.
+// Run evaluates networks on labelled pictures. Each member sees each picture by its own
+// protocol. The probability of a class is the mean over the members. A picture that cannot
+// be read is counted and skipped.
 //
-// The classes of the data are those of the model with the same WordNet id or, where
-// there is none, the same name. Only for a model without labels, or with ByIndex,
-// are they matched by number: the one that the data give as a name, or the place in
-// the data's order if there are as many classes as the model has. All members must
-// number the classes alike.
+// A class of the data is the class of the model with the same WordNet id or, without an id,
+// the same name. Classes are matched by number only for a model without labels, or with
+// ByIndex: by the number that the data give as a name, or by the position in the data's
+// order if there are as many classes as the model has. All members must number the classes
+// alike.
 //
-// An evaluation in which no picture could be read and computed has measured nothing:
-// it ends with an error that names the first failure, unless it is one of several
-// shards.
+// An evaluation in which no picture could be read and computed has measured nothing. It ends
+// with an error that names the first failure, unless it is one of several shards.
 //
-// Memory depends on the sizes of pictures and batches, and not on the number of
-// pictures. Results depend on neither batch nor workers, bit for bit. If ctx ends
-// or OnPicture fails Run returns what there is with the error. Errors about data
-// wrap ErrData.
+// Memory depends on the sizes of pictures and batches, and not on the number of pictures.
+// Results depend neither on the batch nor on the workers, bit for bit. If ctx ends or
+// OnPicture fails, Run returns the result so far with the error. Errors about data wrap
+// ErrData.
 func Run(ctx context.Context, data *Data, members []Member, o Options) (Result, error) {
 	e, err := newEvaluation(data, members, o)
 	if err != nil {
@@ -114,7 +112,7 @@ func Run(ctx context.Context, data *Data, members []Member, o Options) (Result, 
 	return r, err
 }
 
-// What options may ask for: the pictures that are read ahead take memory for each.
+// The largest values of options: the pictures that are read ahead take memory for each.
 const mostBatch, mostWorkers = 1 << 16, 1 << 12
 
 func newEvaluation(data *Data, members []Member, o Options) (*evaluation, error) {
@@ -156,7 +154,7 @@ func newEvaluation(data *Data, members []Member, o Options) (*evaluation, error)
 			}
 		}
 	}
-	// While a batch is computed, what the next one takes is decoded.
+	// While a batch is computed, the pictures of the next one are decoded.
 	ahead := o.Workers + (o.Batch+views-1)/views
 	e.queue, e.work = make(chan *entry, ahead), make(chan *entry, ahead)
 	e.jobs, e.free = make(chan *job, 1), make(chan *job, len(members)+2)
@@ -225,7 +223,7 @@ func (e *evaluation) done() iter.Seq2[Outcome, error] {
 	return e.Done
 }
 
-// resume returns the outcome that an earlier run had for a picture, if it came so far.
+// resume returns the outcome of an earlier run for a picture, if there is one.
 func (e *evaluation) resume(next func() (Outcome, error, bool), x Example) (*Outcome, bool, error) {
 	o, err, ok := next()
 	if !ok || err != nil {

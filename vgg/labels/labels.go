@@ -1,9 +1,9 @@
-// Package labels names the classes of networks: the thousand of ILSVRC-2012, and
-// what files of labels say.
+// Package labels names the classes of networks: it has the thousand of ILSVRC-2012, and
+// reads files of labels.
 //
-// A label is a name, or a WordNet id with a name behind it: "n01440764 tench,
-// Tinca tinca". Ids tell classes apart where names do not (ImageNet has two
-// cranes), and where the order of classes is another.
+// A label is a name, or a WordNet id and a name: "n01440764 tench, Tinca tinca". Ids
+// distinguish classes of the same name (ImageNet has two cranes), and find classes in
+// another order.
 package labels
 
 import (
@@ -25,15 +25,15 @@ var ErrFormat = errors.New("bad file of labels")
 //go:embed ilsvrc2012.txt
 var ilsvrc2012 string
 
-// ILSVRC2012 returns the labels of the thousand classes in the order of their ids,
-// which is that of the models of torchvision, Keras and the paper's authors. The
-// slice is the caller's.
+// ILSVRC2012 returns the labels of the thousand classes in ascending order of their ids. The
+// models of torchvision, Keras and the paper's authors have the same order. The slice is the
+// caller's.
 func ILSVRC2012() []string { return strings.Split(strings.TrimSpace(ilsvrc2012), "\n") }
 
 // wordNetID matches the id of a noun, alone or before a name.
 var wordNetID = regexp.MustCompile(`^(n[0-9]{8})(?:[\s,:]+(.*))?$`)
 
-// Split parts a label into its WordNet id, empty if it has none, and its name.
+// Split splits a label into its WordNet id, empty if it has none, and its name.
 func Split(label string) (id, name string) {
 	if m := wordNetID.FindStringSubmatch(label); m != nil {
 		return m[1], m[2]

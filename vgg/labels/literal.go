@@ -36,7 +36,7 @@ type literalParser struct {
 	depth int
 }
 
-// parseLiteral reads one literal and nothing behind it.
+// parseLiteral reads one literal and fails if anything follows it.
 func parseLiteral(text string, json bool) (any, error) {
 	p := &literalParser{text: text, json: json}
 	v, err := p.value()
@@ -60,7 +60,7 @@ func (p *literalParser) space() {
 	}
 }
 
-// next skips space and takes c, if it comes.
+// next skips space, and then c if it is the next byte.
 func (p *literalParser) next(c byte) bool {
 	p.space()
 	if p.at < len(p.text) && p.text[p.at] == c {
@@ -70,7 +70,7 @@ func (p *literalParser) next(c byte) bool {
 	return false
 }
 
-// what shows what comes.
+// what shows the next bytes, for messages.
 func (p *literalParser) what() string {
 	if p.at >= len(p.text) {
 		return "the end"
@@ -223,7 +223,7 @@ func (p *literalParser) string() (string, error) {
 
 var simpleEscapes = map[byte]string{'\\': "\\", '"': "\"", '\'': "'", 'n': "\n", 'r': "\r", 't': "\t", 'b': "\b", 'f': "\f"}
 
-// escape reads what stands behind a backslash.
+// escape reads what follows a backslash.
 func (p *literalParser) escape() (string, error) {
 	if p.at >= len(p.text) {
 		return "", p.failf("the text ends with a backslash")
@@ -298,7 +298,7 @@ func show(v any) string {
 	return fmt.Sprint(v)
 }
 
-// quote returns s as a Go string, cut to a length that a person reads.
+// quote returns s as a Go string, cut to a readable length.
 func quote(s string) string {
 	const most = 40
 	if len(s) > most {

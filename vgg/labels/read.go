@@ -65,7 +65,7 @@ func parse(text []byte) ([]string, error) {
 	return list, check(list)
 }
 
-// check refuses what no list of labels is.
+// check returns an error for a list that cannot be one of labels.
 func check(list []string) error {
 	if len(list) == 0 {
 		return fmt.Errorf("no labels")
@@ -87,8 +87,8 @@ func check(list []string) error {
 // numbered matches a line that begins with a number.
 var numbered = regexp.MustCompile(`^([0-9]{1,7})[\s:,;]+\S`)
 
-// fromLines reads one label a line. Lines that all begin with the numbers of the
-// classes must stand in that order.
+// fromLines reads one label a line. If all lines begin with the numbers of the classes,
+// these must be in order.
 func fromLines(text string) ([]string, error) {
 	var list []string
 	places := map[int]int{} // of the numbers
@@ -216,7 +216,7 @@ func label(v any) (string, error) {
 	return "", fmt.Errorf("is %s, want a name, or an id and a name", show(v))
 }
 
-// describe puts timm's descriptions behind WordNet ids. Other names stay alone.
+// describe adds timm's descriptions to WordNet ids. Other names stay as they are.
 func describe(list []string, descriptions any) ([]string, error) {
 	d, ok := descriptions.(dict)
 	if !ok {

@@ -2,16 +2,16 @@ package picture
 
 import "math/rand/v2"
 
-// View is a part of a picture to look at: the picture is scaled to RW×RH, the
-// W×H pixels at (X, Y) are cut out, and mirrored left to right if Flip is set.
+// View is a part of a picture: the picture is scaled to RW×RH, the W×H pixels at (X, Y) are
+// cut out, and mirrored left to right if Flip is set.
 type View struct {
 	RW, RH     int
 	X, Y, W, H int
 	Flip       bool
 }
 
-// View sets dst to the view v of src, without computing the pixels outside of
-// it. Panics are those of [Resizer.ResizeCrop].
+// View sets dst to the view v of src. It does not compute the pixels outside of the view. It
+// panics as [Resizer.ResizeCrop] does.
 func (z *Resizer) View(dst, src *RGB, v View) {
 	z.ResizeCrop(dst, src, v.RW, v.RH, v.X, v.Y, v.W, v.H)
 	if v.Flip {
@@ -19,13 +19,13 @@ func (z *Resizer) View(dst, src *RGB, v View) {
 	}
 }
 
-// Grid appends the views of a regular grid of side×side crops of size×size
-// pixels over a w×h picture, row by row, each followed by its mirror image:
-// corners included, spaced evenly and rounded to nearest. Grid(nil, w, h, 224, 5)
-// are the 50 views a scale of the paper's multi-crop evaluation (section 3.2).
+// Grid appends the views of a regular grid of side×side crops of size×size pixels over a w×h
+// picture, row by row, each followed by its mirror image. The grid includes the corners; the
+// positions are evenly spaced and rounded to nearest. Grid(nil, w, h, 224, 5) are the 50
+// views a scale of the paper's multi-crop evaluation (section 3.2).
 //
-// It appends nothing if the crop does not fit or side is not positive. For
-// side 1 the crop is the middle one.
+// It appends nothing if the crop does not fit or side is not positive. For side 1 the crop
+// is the middle one.
 func Grid(views []View, w, h, size, side int) []View {
 	if size <= 0 || size > w || size > h {
 		return views
@@ -49,17 +49,17 @@ func gridOffset(room, i, n int) int {
 	return (2*room*i + n - 1) / (2 * (n - 1))
 }
 
-// Jitter is the paper's training augmentation (section 3.1): the picture is
-// scaled so that its short side is drawn evenly from [Min, Max], a Size×Size
-// crop is drawn evenly from it, and mirrored with probability one half.
+// Jitter is the paper's training augmentation (section 3.1). The short side of the scaled
+// picture is drawn evenly from [Min, Max], and a Size×Size crop evenly from the picture. The
+// crop is mirrored with probability one half.
 type Jitter struct {
 	Min, Max int // the paper's S: 256 and 512, or the same twice for a fixed scale
 	Size     int // 224
 }
 
-// Sample draws a view of a w×h picture. It uses four numbers of rng whatever
-// they are, so that a seed means the same views for pictures of any size. It panics
-// unless 0 < Size ≤ Min ≤ Max and the picture is not empty.
+// Sample draws a view of a w×h picture. It always uses four numbers of rng, so that a seed
+// means the same views for pictures of any size. It panics unless 0 < Size ≤ Min ≤ Max and
+// the picture is not empty.
 func (j Jitter) Sample(rng *rand.Rand, w, h int) View {
 	if j.Size <= 0 || j.Min < j.Size || j.Max < j.Min || w <= 0 || h <= 0 {
 		panic("picture: jitter needs 0 < Size ≤ Min ≤ Max and a picture")
@@ -77,7 +77,7 @@ func below(bits uint64, n int) int {
 	return int(float64(bits>>11) / (1 << 53) * float64(n))
 }
 
-// Border says what [PadCrop] finds outside the picture.
+// Border is what [PadCrop] takes for pixels outside the picture.
 type Border uint8
 
 // The borders.
@@ -86,13 +86,12 @@ const (
 	Reflect               // mirrored about the edge pixel, which is not repeated
 )
 
-// PadCrop sets dst to the picture of src's size that one sees after padding src by
-// pad on every side and cutting at (x, y) of the result, where pad, pad is the
-// picture as it was; mirrored if flip is set. With pad 4 and x, y drawn from
-// [0, 8] it is the usual augmentation for CIFAR.
+// PadCrop pads src by pad on every side, cuts a picture of src's size at (x, y) of the
+// result, and sets dst to it, mirrored if flip is set. The cut at (pad, pad) is src itself.
+// With pad 4 and x, y drawn from [0, 8] it is the usual augmentation for CIFAR.
 //
-// It panics if x or y is outside [0, 2·pad], if dst is src, or if pad is not
-// less than both sides for Reflect.
+// It panics if x or y is outside [0, 2·pad], if dst is src, or if pad is not less than both
+// sides for Reflect.
 func PadCrop(dst, src *RGB, pad, x, y int, border Border, flip bool) {
 	src.check()
 	switch {
@@ -145,8 +144,8 @@ func SamplePadCrop(rng *rand.Rand, pad int) (x, y int, flip bool) {
 	return below(a, 2*pad+1), below(b, 2*pad+1), c>>63 == 1
 }
 
-// Cutout paints the size×size square around (x, y) in one colour, as far as it
-// is inside the picture (DeVries & Taylor, arXiv:1708.04552).
+// Cutout paints the size×size square around (x, y) in one colour, clipped to the picture
+// (DeVries & Taylor, arXiv:1708.04552).
 func Cutout(p *RGB, x, y, size int, colour [3]uint8) {
 	p.check()
 	x0, y0 := x-size/2, y-size/2

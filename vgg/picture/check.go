@@ -5,10 +5,10 @@ import (
 	"math"
 )
 
-// Problem is what [CheckInput] found.
+// Problem is a result of [CheckInput].
 type Problem uint8
 
-// The problems, in the order in which they are looked for.
+// The problems, in the order of the checks.
 const (
 	NotFinite     Problem = iota + 1 // a NaN or an infinity
 	Constant                         // every value of a picture is the same, as in a buffer never filled
@@ -49,14 +49,14 @@ func (w *Warning) Error() string {
 		w.Preset, where, w.Problem, w.Min, w.Max, w.Mean[0], w.Mean[1], w.Mean[2], w.Advice)
 }
 
-// CheckInput looks whether x, n pictures as planes [n][3][h][w], can be the output of
-// preset p, and returns nil or the first thing that is implausible. It finds the
-// usual mistakes: a mean not subtracted or subtracted twice, 0–255 in place of 0–1,
-// another preset's data, HWC in place of CHW, a buffer never filled, NaN. It can
-// not see RGB in place of BGR. A picture of one colour is reported too.
+// CheckInput checks whether x, n pictures as planes [n][3][h][w], can be the output of
+// preset p. It returns nil or the first thing that is implausible. It finds the usual
+// mistakes: a mean not subtracted or subtracted twice, 0–255 in place of 0–1, another
+// preset's data, HWC in place of CHW, a buffer never filled, NaN. It cannot see RGB in place
+// of BGR. It also reports a picture of one colour.
 //
-// It reads x once or twice and does not allocate unless it warns. It panics if x does not
-// have n·3·h·w elements.
+// It reads x once or twice and allocates only a Warning. It panics if x does not have
+// n·3·h·w elements.
 func CheckInput(x []float32, n, h, w int, p Preset) *Warning {
 	if n < 0 || h < 0 || w < 0 || len(x) != n*3*h*w {
 		panic("picture: length of the tensor is not N·3·H·W")
@@ -94,7 +94,7 @@ func CheckInput(x []float32, n, h, w int, p Preset) *Warning {
 		return all.warn(Interleaved, -1, p, size, "values three apart are far more alike than neighbours: is the data HWC?")
 	}
 	for c, m := range all.mean(size) {
-		// Between 2 % and 98 % of the channel's own range lie all means of photographs.
+		// The means of all photographs lie between 2 % and 98 % of the channel's range.
 		a, b := float64(p.value(0, c)), float64(p.value(255, c))
 		if f := (m - a) / (b - a); f < 0.02 || f > 0.98 {
 			return all.warn(UnlikelyColor, -1, p, size, fmt.Sprintf("channel %d is at %.0f %% of its range", c, 100*f))
@@ -178,8 +178,8 @@ func (s *stats) warn(what Problem, picture int, p Preset, n int, advice string) 
 	return &Warning{Problem: what, Picture: picture, Preset: p, Min: s.min, Max: s.max, Mean: s.mean(n), Advice: advice}
 }
 
-// interleaved compares steps of one and of three within rows: in a photograph's
-// plane the neighbour is the more alike of the two.
+// interleaved compares steps of one and of three within rows: in a photograph's plane the
+// nearer pixel is more similar.
 func interleaved(x []float32, n, h, w int) bool {
 	if w < 8 || h < 2 {
 		return false

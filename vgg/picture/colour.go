@@ -5,10 +5,9 @@ import (
 	"math/rand/v2"
 )
 
-// ColourStats accumulates the mean and covariance of the colours of pictures.
-// The zero value is empty. All sums are integers and so exact: the result
-// depends neither on the order of the pictures nor on how work was split.
-// It holds up to 2⁶⁴/255² ≈ 2.8·10¹⁴ pixels.
+// ColourStats accumulates the mean and covariance of the colours of pictures. The zero value
+// is empty. All sums are integers and so exact: the result depends neither on the order of
+// the pictures nor on the division of work. It holds up to 2⁶⁴/255² ≈ 2.8·10¹⁴ pixels.
 type ColourStats struct {
 	N        uint64       // pixels
 	Sum      [3]uint64    // of R, G, B
@@ -32,7 +31,7 @@ func (s *ColourStats) Add(p *RGB) {
 	})
 }
 
-// Merge adds what o has counted.
+// Merge adds the counts of o.
 func (s *ColourStats) Merge(o *ColourStats) {
 	s.N += o.N
 	for i := range 3 {
@@ -87,14 +86,14 @@ type ColourPCA struct {
 	Vectors [3][3]float64
 }
 
-// PCA returns the principal components of what s has counted, in units of
-// the full range 255 (ImageNet has eigenvalues of about 0.22, 0.019 and 0.0045).
+// PCA returns the principal components of the counted colours, in units of the full range
+// 255 (ImageNet has eigenvalues of about 0.22, 0.019 and 0.0045).
 func (s *ColourStats) PCA() ColourPCA { return eigen3(s.Covariance()) }
 
-// Sample draws a colour shift: Σ αᵢ·λᵢ·pᵢ with αᵢ from N(0, sigma²), in units of
-// the full range, for [Preset.TensorShift]. With sigma 0.1 it is the
-// augmentation of Krizhevsky et al. (2012, section 4.1), which the VGG
-// paper uses too. Note that λ, not its root, is the factor there, so the unit matters.
+// Sample draws a colour shift: Σ αᵢ·λᵢ·pᵢ with αᵢ from N(0, sigma²), in units of the full
+// range, for [Preset.TensorShift]. With sigma 0.1 it is the augmentation of Krizhevsky et
+// al. (2012, section 4.1), which the VGG paper uses too. The factor is λ, not its root, so
+// the unit matters.
 func (p ColourPCA) Sample(rng *rand.Rand, sigma float64) (shift [3]float32) {
 	var sum [3]float64
 	for i, l := range p.Values {

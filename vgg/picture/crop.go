@@ -1,7 +1,7 @@
 package picture
 
-// CenterOffset returns where a centre crop of size out of n begins:
-// (n−size)/2, with halves to even, as torchvision's CenterCrop rounds.
+// CenterOffset returns the beginning of a centre crop of size out of n: (n−size)/2, with
+// halves to even, as torchvision's CenterCrop rounds.
 func CenterOffset(n, size int) int {
 	d := n - size
 	if d < 0 {
@@ -22,9 +22,9 @@ func Crop(src *RGB, x, y, w, h int) *RGB {
 	return dst
 }
 
-// CropInto sets dst to the w×h pixels at (x, y) of src, mirrored left to right if
-// flip is set. dst keeps its memory where that suffices and must not be src. It
-// panics if the crop is not inside the picture.
+// CropInto sets dst to the w×h pixels at (x, y) of src, mirrored left to right if flip is
+// set. dst keeps its memory if that suffices, and must not be src. CropInto panics if the
+// crop is not inside the picture.
 func CropInto(dst, src *RGB, x, y, w, h int, flip bool) {
 	src.check()
 	if x < 0 || y < 0 || w < 0 || h < 0 || x > src.W-w || y > src.H-h {
@@ -42,9 +42,9 @@ func CropInto(dst, src *RGB, x, y, w, h int, flip bool) {
 	}
 }
 
-// CenterCrop returns the w×h pixels in the middle of src; see [CenterOffset].
-// Where src is smaller it is first padded with black on both sides, the
-// odd pixel right and below, as in torchvision.
+// CenterCrop returns the w×h pixels in the middle of src; see [CenterOffset]. A smaller src
+// is first padded with black on both sides, with the odd pixel right and below, as in
+// torchvision.
 func CenterCrop(src *RGB, w, h int) *RGB {
 	if w <= src.W && h <= src.H {
 		return Crop(src, CenterOffset(src.W, w), CenterOffset(src.H, h), w, h)

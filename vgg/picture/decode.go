@@ -10,10 +10,10 @@ import (
 	"os"
 )
 
-// DefaultMaxPixels is the number of pixels above which [Decode] and [Open] refuse
-// a picture, before any memory is spent on it. Decoding needs at most about
-// 16 bytes a pixel (a progressive JPEG without subsampling), so 1.6 GB at this limit;
-// an ordinary 8-bit file needs 2 to 7.
+// DefaultMaxPixels is the largest number of pixels that [Decode] and [Open] accept. They
+// refuse a larger picture before they spend memory on it. Decoding needs at most about 16
+// bytes a pixel (a progressive JPEG without subsampling), so 1.6 GB at this limit; an
+// ordinary 8-bit file needs 2 to 7.
 const DefaultMaxPixels = 100_000_000
 
 // ErrFormat is the error of a file that is no picture in a known format.
@@ -28,15 +28,14 @@ type options struct {
 	orient    bool
 }
 
-// Context makes the decoding of a JPEG file end with ctx's error soon after ctx is done.
+// Context ends the decoding of a JPEG file with ctx's error soon after ctx is done.
 func Context(ctx context.Context) Option { return func(o *options) { o.ctx = ctx } }
 
-// MaxPixels sets the largest number of pixels that is accepted in place of
-// [DefaultMaxPixels].
+// MaxPixels replaces [DefaultMaxPixels].
 func MaxPixels(n int) Option { return func(o *options) { o.maxPixels = n } }
 
-// IgnoreOrientation leaves the picture as it is stored, whatever its EXIF data
-// say. Pillow's Image.open, and so torchvision's data sets, do the same.
+// IgnoreOrientation keeps the picture as it is stored, whatever its EXIF data say. Pillow's
+// Image.open, and so torchvision's data sets, do the same.
 func IgnoreOrientation() Option { return func(o *options) { o.orient = false } }
 
 // Open decodes the picture file at path; see [Decode]. It opens no pipes and devices.
@@ -50,15 +49,15 @@ func Open(path string, opts ...Option) (image.Image, error) {
 }
 
 // Decode reads one picture from r, in any of the package's formats or of those registered
-// with package image, and turns it upright if it carries an EXIF orientation (JPEG, PNG, WebP and
-// TIFF). Of an animation it is the first frame. A lossy WebP picture comes as an
-// *RGB, without its alpha. The name is used for messages.
+// with package image. It turns a picture with an EXIF orientation upright (JPEG, PNG, WebP
+// and TIFF). Of an animation it takes the first frame. It returns a lossy WebP picture as an
+// *RGB, without its alpha. Messages contain the name.
 //
-// A picture that is empty or has more pixels than the limit is refused with
-// [ErrSize] from its header alone; other data that are no picture with
-// [ErrFormat], and with the name of the format where it is known; a truncated or damaged file with the decoder's error. All messages
-// name the file. Decode reads r to its end, and at most 8 bytes for each pixel of
-// the limit plus 64 MiB.
+// It refuses a picture that is empty or has more pixels than the limit when it has read the
+// header, with [ErrSize]. It refuses other data that are no picture with [ErrFormat], and
+// names the format if it knows it. For a truncated or damaged file it returns the decoder's
+// error. Decode reads r to its end, and at most 8 bytes for each pixel of the limit plus 64
+// MiB.
 func Decode(name string, r io.Reader, opts ...Option) (image.Image, error) {
 	o := options{ctx: context.Background(), maxPixels: DefaultMaxPixels, orient: true}
 	for _, opt := range opts {
@@ -75,8 +74,8 @@ func Decode(name string, r io.Reader, opts ...Option) (image.Image, error) {
 	return img, nil
 }
 
-// read returns all of r. What is no picture, or announces a size over the limit in
-// its first bytes, is refused after these.
+// read returns all of r. It stops after the first bytes if these are no picture, or announce
+// a size over the limit.
 func (o *options) read(r io.Reader) ([]byte, error) {
 	const head = 4096
 	limit := 8*int64(max(o.maxPixels, 0)) + 64<<20

@@ -7,16 +7,15 @@ import (
 	"image/color"
 )
 
-// Upright is the EXIF orientation of a picture that is stored as it is to be seen.
+// Upright is the EXIF orientation of a picture that is stored upright.
 const Upright = 1
 
-// Orientation returns the EXIF orientation, 1 to 8, in the data of a JPEG, PNG,
-// WebP or TIFF file, and Upright where there is none or where it makes no
-// sense. In PNG files it is also read from the profile that older ImageMagick writes
-// as text and, where there is no other, from XMP. It reads the segments around the
-// pixels and never fails.
+// Orientation returns the EXIF orientation, 1 to 8, in the data of a JPEG, PNG, WebP or TIFF
+// file. It returns Upright if there is none or if it makes no sense. In PNG files it also
+// reads the profile that older ImageMagick writes as text and, if there is no other, XMP. It
+// reads the segments around the pixels and never fails.
 //
-// Value n says where row 0 and column 0 of the stored picture are to be seen:
+// Value n says where row 0 and column 0 of the stored picture appear:
 //
 //	1 top left    2 top right    3 bottom right    4 bottom left
 //	5 left top    6 right top    7 right bottom    8 left bottom

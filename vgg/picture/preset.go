@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// Preset says how bytes become network inputs: channel c of the output is
-// (v·Scale − Mean[c]) / Std[c], in float32 and in this order of operations,
-// where v is the byte of that channel. The channels are R, G, B, or B, G, R.
+// Preset says how bytes become network inputs: channel c of the output is (v·Scale −
+// Mean[c]) / Std[c], in float32 and in this order of operations, where v is the byte of that
+// channel. The channels are R, G, B, or B, G, R.
 //
-// A preset belongs to the weights: the wrong one costs accuracy without an
-// error anywhere, which is what [CheckInput] is for.
+// A preset belongs to the weights. A wrong one costs accuracy and gives no error;
+// [CheckInput] finds it.
 type Preset struct {
 	Name string     // what String returns; empty for a preset of the user
 	BGR  bool       // order of the output channels
@@ -99,7 +99,7 @@ func (p Preset) channel(c int) int {
 	return c
 }
 
-// value returns what v of [0, 255] becomes in output channel c.
+// value returns the value of output channel c for v of [0, 255].
 func (p Preset) value(v float32, c int) float32 {
 	if p.Unit {
 		v /= 255
@@ -133,9 +133,9 @@ func (p Preset) TensorShift(dst []float32, src *RGB, shift [3]float32) {
 	}
 }
 
-// Picture is the inverse of [Preset.Tensor]: it sets dst, whose size is set
-// already, to the picture in the planes src [3][H][W], rounding to nearest and
-// clipping to 0 to 255; NaN becomes 0. It panics if src does not have 3·H·W elements.
+// Picture is the inverse of [Preset.Tensor]. It sets dst, whose size is set already, to the
+// picture in the planes src [3][H][W], rounded to nearest and clipped to 0 to 255; NaN
+// becomes 0. It panics if src does not have 3·H·W elements.
 func (p Preset) Picture(dst *RGB, src []float32) {
 	dst.check()
 	n := dst.W * dst.H

@@ -167,32 +167,29 @@ func resized[T any](s []T, n int) []T {
 	return s[:n]
 }
 
-// Resizer resizes pictures. It holds the weights of the last sizes and scratch,
-// so that a Resizer that is kept allocates nothing for a repeated geometry. The
-// zero value is ready and bilinear. A Resizer is for one goroutine at a time.
+// Resizer resizes pictures. It keeps the weights of the last sizes and scratch, so that it
+// allocates nothing for a repeated geometry. The zero value is ready and bilinear. One
+// goroutine at a time may use a Resizer.
 //
-// The results equal Pillow's Image.resize byte for byte (reducing_gap=None):
-// the filter's weights, rounded to 22 fractional bits, are applied to the rows
-// and then to the columns, with 8-bit pixels between the two. For Hamming and
-// Lanczos equality supposes that math.Sin rounds as the C library does; a last bit
-// there reaches a pixel hardly ever.
+// The results equal Pillow's Image.resize byte for byte (reducing_gap=None): the filter's
+// weights, rounded to 22 fractional bits, are applied to the rows and then to the columns,
+// with 8-bit pixels between the two. For Hamming and Lanczos that supposes that math.Sin
+// rounds as the C library does; a last bit there hardly ever changes a pixel.
 type Resizer struct {
 	Filter Filter
 	x, y   axis
 	rows   RGB // after the horizontal pass: the rows that the vertical pass reads
 }
 
-// Resize sets dst to src scaled to w×h pixels. dst keeps its memory where that
-// suffices and must not be src. Resize panics if a size is not positive or if
-// src is empty.
+// Resize sets dst to src scaled to w×h pixels. dst keeps its memory if that suffices, and
+// must not be src. Resize panics if a size is not positive or if src is empty.
 func (z *Resizer) Resize(dst, src *RGB, w, h int) { z.ResizeCrop(dst, src, w, h, 0, 0, w, h) }
 
-// ResizeCrop sets dst to the cw×ch pixels at (cx, cy) of src scaled to w×h. It
-// equals Resize followed by Crop, but neither computes nor stores the rest:
-// memory and time follow the crop, however long and narrow the picture.
+// ResizeCrop sets dst to the cw×ch pixels at (cx, cy) of src scaled to w×h. It equals Resize
+// and then Crop, but computes and stores only the crop: memory and time grow with the crop,
+// however long and narrow the picture is.
 //
-// It panics if a size is not positive, if src is empty, or if the crop is not
-// inside w×h.
+// It panics if a size is not positive, if src is empty, or if the crop is not inside w×h.
 func (z *Resizer) ResizeCrop(dst, src *RGB, w, h, cx, cy, cw, ch int) {
 	src.check()
 	switch {
@@ -266,8 +263,8 @@ func (z *Resizer) vertical(dst, src *RGB, x, w, first int) {
 
 // filterColumns sets dst[x] to the rounded sum of w[j]·src[j·stride+x].
 //
-// Two sums share a 64-bit word: a sum fits in 32 bits with its sign, and what
-// the lower one borrows from the upper is given back at the end.
+// Two sums share a 64-bit word. A sum with its sign fits in 32 bits. The lower one may
+// borrow from the upper one; the end corrects that.
 func filterColumns(dst, src []uint8, stride int, w []int32) {
 	const lanes = 0x000000ff_000000ff
 	const start = 1<<(weightBits-1) | 1<<(weightBits-1+32)
@@ -313,8 +310,8 @@ func Resize(src *RGB, w, h int) *RGB {
 	return dst
 }
 
-// ShortSize returns the size that a w×h picture has when its short side becomes
-// side: the long one is ⌊side·long/short⌋, as in torchvision's Resize(side).
+// ShortSize returns the size of a w×h picture whose short side is scaled to side: the long
+// one is ⌊side·long/short⌋, as in torchvision's Resize(side).
 func ShortSize(w, h, side int) (rw, rh int) {
 	if w <= h {
 		return side, side * h / w
@@ -334,10 +331,10 @@ func ShortSizeNearest(w, h, side int) (rw, rh int) {
 // ErrSize is the error of a picture that is empty or larger than allowed.
 var ErrSize = errors.New("unusable picture size")
 
-// ResizeShort returns src scaled so that its short side is side, with the
-// bilinear filter. It returns ErrSize where src is so long and narrow that the
-// result would exceed [DefaultMaxPixels]; [Resizer.ResizeShortCrop] has no such
-// limit. It panics if side is not positive or src is empty.
+// ResizeShort returns src scaled so that its short side is side, with the bilinear filter.
+// It returns ErrSize if src is so long and narrow that the result would exceed
+// [DefaultMaxPixels]; [Resizer.ResizeShortCrop] has no such limit. It panics if side is not
+// positive or src is empty.
 func ResizeShort(src *RGB, side int) (*RGB, error) {
 	if side <= 0 || src.W <= 0 || src.H <= 0 {
 		panic("picture: resize to a size that is not positive")
@@ -350,10 +347,10 @@ func ResizeShort(src *RGB, side int) (*RGB, error) {
 	return Resize(src, w, h), nil
 }
 
-// ResizeShortCrop scales src to a short side of side and sets dst to the size×size
-// pixels in its middle. It equals ResizeShort followed by CenterCrop, padding
-// with black where size exceeds side, and costs no more than the crop asks for.
-// It panics if side or size is not positive or src is empty.
+// ResizeShortCrop scales src to a short side of side and sets dst to the size×size pixels in
+// its middle. It equals ResizeShort and then CenterCrop, with black padding if size exceeds
+// side, and computes only the crop. It panics if side or size is not positive or src is
+// empty.
 func (z *Resizer) ResizeShortCrop(dst, src *RGB, side, size int) {
 	if side <= 0 || size <= 0 || src.W <= 0 || src.H <= 0 {
 		panic("picture: resize to a size that is not positive")

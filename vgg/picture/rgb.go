@@ -21,9 +21,8 @@ func NewRGB(w, h int) *RGB {
 	return p
 }
 
-// Reset gives p the size w×h. It keeps the memory of Pix where that suffices;
-// the pixels are then those of the picture before and are to be overwritten.
-// It panics if a size is negative.
+// Reset gives p the size w×h. It keeps the memory of Pix if that suffices; Pix then holds
+// old pixels, which the caller overwrites. It panics if a size is negative.
 func (p *RGB) Reset(w, h int) {
 	if w < 0 || h < 0 {
 		panic("picture: negative size")
@@ -59,7 +58,7 @@ func (p *RGB) RGBAAt(x, y int) color.RGBA {
 // Opaque reports true: an RGB has no alpha.
 func (p *RGB) Opaque() bool { return true }
 
-// check panics on a picture whose Pix does not have the length its sizes ask for.
+// check panics if the length of Pix does not fit the sizes.
 func (p *RGB) check() {
 	if p.W < 0 || p.H < 0 || len(p.Pix) != 3*p.W*p.H {
 		panic("picture: length of Pix is not 3·W·H")
@@ -73,16 +72,15 @@ func FromImage(img image.Image) *RGB {
 	return p
 }
 
-// SetImage makes p the 8-bit RGB form of img, whose upper left corner becomes
-// (0, 0). It reuses the memory of p.Pix, which must not belong to img, and
-// allocates nothing else for the types of package image.
+// SetImage makes p the 8-bit RGB form of img, whose upper left corner becomes (0, 0). It
+// reuses the memory of p.Pix, which must not belong to img, and allocates nothing else for
+// the types of package image.
 //
-// Alpha is dropped, not blended, as by Pillow's convert("RGB"): the result is
-// the colour that was stored, whatever its opacity (premultiplied colours are
-// divided by their alpha first). 16-bit samples keep their high byte. CMYK
-// becomes R = (1−C)·(1−K), rounded, and so on. YCbCr is converted with
-// the rounding of libjpeg; its subsampled chroma is interpolated as libjpeg
-// does for 4:2:0, 4:2:2 and 4:4:0 and repeated otherwise.
+// Alpha is dropped, not blended, as by Pillow's convert("RGB"): the result is the stored
+// colour, whatever its opacity (premultiplied colours are divided by their alpha first).
+// 16-bit samples keep their high byte. CMYK becomes R = (1−C)·(1−K), rounded, and so on.
+// YCbCr is converted with the rounding of libjpeg. Its subsampled chroma is interpolated as
+// in libjpeg for 4:2:0, 4:2:2 and 4:4:0, and repeated otherwise.
 func (p *RGB) SetImage(img image.Image) {
 	if o, ok := img.(*oriented); ok {
 		var up RGB

@@ -6,13 +6,12 @@ import (
 	"image"
 )
 
-// Transform is the usual path from a decoded picture to the input of a network:
-// RGB, short side to Side, centre crop of Size×Size, Preset. A crop that is no square
-// is cut from the smallest scaled picture that covers its shape with a short side of
-// Side. It keeps scratch
-// between calls, so that it allocates nothing for pictures not larger than
-// those before (unsubsampled, upright ones); it is for one goroutine at a time.
-// The zero value is not usable; set Side, Size, Filter and Preset.
+// Transform is the usual path from a decoded picture to the input of a network: RGB, short
+// side to Side, centre crop of Size×Size, Preset. A crop that is no square is cut from the
+// smallest scaled picture that covers its shape with a short side of Side. Transform keeps
+// scratch between calls, so that it allocates nothing for pictures not larger than those
+// before (unsubsampled, upright ones). One goroutine at a time may use it. The zero value is
+// not usable; set Side, Size, Filter and Preset.
 type Transform struct {
 	Side, Size int // 256 and 224 in most of the literature
 	Width      int // of the crop, where Size is its height alone; 0: Size
@@ -23,8 +22,8 @@ type Transform struct {
 	rgb, crop RGB
 }
 
-// Apply writes img to dst as planes [3][Size][Width]. It returns an error if dst
-// does not have so many elements or the picture is empty.
+// Apply writes img to dst as planes [3][Size][Width]. It returns an error if dst has another
+// length or the picture is empty.
 func (t *Transform) Apply(dst []float32, img image.Image) error {
 	width := cmp.Or(t.Width, t.Size)
 	if t.Side <= 0 || t.Size <= 0 || width <= 0 || len(dst) != 3*t.Size*width {
@@ -47,11 +46,10 @@ func (t *Transform) Apply(dst []float32, img image.Image) error {
 	return nil
 }
 
-// CoverCrop sets dst to the w×h pixels in the middle of src, which is scaled so that it
-// just covers a rectangle of the shape w×h and a short side of side. For a square that
-// is ResizeShortCrop. It returns an error that wraps ErrSize where the rectangle is
-// smaller than the crop, or the scaled picture larger than [DefaultMaxPixels]; and
-// panics as ResizeShortCrop does.
+// CoverCrop scales src so that it just covers a rectangle of the shape w×h with a short side
+// of side, and sets dst to the w×h pixels in its middle. For a square it is ResizeShortCrop.
+// It returns an error that wraps ErrSize if the rectangle is smaller than the crop, or the
+// scaled picture larger than [DefaultMaxPixels]. It panics as ResizeShortCrop does.
 func (z *Resizer) CoverCrop(dst, src *RGB, side, w, h int) error {
 	if w == h {
 		z.ResizeShortCrop(dst, src, side, w)

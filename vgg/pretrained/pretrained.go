@@ -1,6 +1,6 @@
-// Package pretrained holds a small network that nonet itself has trained, inside
-// the program: for a first look, and for tests of what uses a network. Importing
-// it adds 5 MB to a program.
+// Package pretrained holds a small network inside the program, which nonet itself has
+// trained. It serves a first look, and tests of code that needs a network. Importing it adds
+// 5 MB to a program.
 package pretrained
 
 import (

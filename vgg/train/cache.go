@@ -9,9 +9,8 @@ import (
 	"github.com/nonet-go/nonet/vgg"
 )
 
-// cachedLayer returns the layer whose activations never change in a run: the last
-// one before the fully connected ones, if it is frozen. If they cannot be kept
-// nonetheless, why says so.
+// cachedLayer returns the layer whose activations never change in a run: the last one before
+// the fully connected ones, if it is frozen. why says why they cannot be kept, if so.
 func (r *Run) cachedLayer() (layer, why string) {
 	frozen := slices.IndexFunc(r.Config.Layers, func(l vgg.Layer) bool { return l.Name == r.Freeze })
 	last := slices.IndexFunc(r.Config.Layers, func(l vgg.Layer) bool { return l.Kind == vgg.FC }) - 1
@@ -30,7 +29,7 @@ func (r *Run) cachedLayer() (layer, why string) {
 	return r.Config.Layers[last].Name, ""
 }
 
-// planCache decides whether activations are computed once, and tells. It returns
+// planCache decides whether activations are computed once, and tells the user. It returns
 // the layer, or nothing.
 func (r *trainer) planCache() (string, error) {
 	layer, why := r.cachedLayer()
@@ -65,8 +64,7 @@ func (r *trainer) note(format string, args ...any) {
 	}
 }
 
-// fillCache computes the activations of all pictures: the same bits as those that
-// the Trainer would compute.
+// fillCache computes the activations of all pictures: the same bits as those of the Trainer.
 func (r *trainer) fillCache(ctx context.Context, layer string) error {
 	cfg, err := r.Config.Until(layer)
 	if err != nil {

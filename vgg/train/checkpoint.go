@@ -14,8 +14,8 @@ import (
 	"github.com/nonet-go/nonet/vgg/weights"
 )
 
-// state is everything but tensors that a run needs to go on as if it had not
-// been interrupted. The random numbers are functions of it.
+// state is everything but tensors that a run needs to continue as if it had not been
+// interrupted. The random numbers are functions of it.
 type state struct {
 	Version    int             `json:"version"` // 0 for files without data and checksum
 	Recipe     json.RawMessage `json:"recipe"`
@@ -43,8 +43,8 @@ const (
 	momentumPrefix = "momentum."
 )
 
-// An ExistsError refuses to begin a run that would replace a checkpoint which another
-// has made. It wraps fs.ErrExist.
+// An ExistsError refuses to begin a run that would replace another run's checkpoint. It
+// wraps fs.ErrExist.
 type ExistsError struct {
 	Checkpoint string
 	Holds      string // "2 epochs and 17 steps", or empty if it is no checkpoint
@@ -59,7 +59,7 @@ func (e *ExistsError) Error() string {
 
 func (e *ExistsError) Unwrap() error { return fs.ErrExist }
 
-// holds says how much training is in a state.
+// holds says how much training a state has.
 func (s *state) holds() string {
 	return fmt.Sprintf("%d epochs and %d steps", s.Epoch, s.Step)
 }
@@ -83,9 +83,8 @@ func checksum(out []weights.Out, metadata map[string]string) (string, error) {
 	return fmt.Sprintf("%x", h.Sum(nil)), err
 }
 
-// save writes a checkpoint: a file of weights that vgg.Open reads as well, with
-// the momentum and the state beside them. path names the old file until the new
-// one is whole and on the disk.
+// save writes a checkpoint: a file of weights that vgg.Open reads as well, with the momentum
+// and the state. path keeps its old content until the new file is complete and on the disk.
 func (s *state) save(path string, t *vgg.Trainer, opts ...vgg.Option) error {
 	text, err := json.Marshal(s)
 	if err != nil {
@@ -158,8 +157,8 @@ func readState(path string) (*state, error) {
 	return s, nil
 }
 
-// same returns an error if a run of now cannot go on with the state s. The data set of
-// a picture that has ended the run may have another in its place.
+// same returns an error if a run of now cannot continue from the state s. A picture that has
+// ended the run may have been replaced.
 func (s *state) same(path string, now *state, d, validate *Dataset) error {
 	list, err := recipeDifferences(s.Recipe, now.Recipe)
 	if err != nil {
@@ -191,8 +190,8 @@ func (s *state) same(path string, now *state, d, validate *Dataset) error {
 	return nil
 }
 
-// inspect decides what is to become of the checkpoint that may be there: it returns
-// the state to go on from, or nil to begin anew.
+// inspect looks for a checkpoint. It returns the state to continue from, or nil to begin
+// anew.
 func (r *trainer) inspect(now *state) (*state, error) {
 	if r.Checkpoint == "" {
 		return nil, nil

@@ -16,10 +16,10 @@ import (
 // ErrData is wrapped by errors about a collection of pictures.
 var ErrData = collection.ErrData
 
-// Dataset is a collection of labelled pictures: a directory with one directory
-// of pictures for each class (an "ImageFolder"), a tar file of one, or a list of
-// paths and classes. It is immutable and may be used by several goroutines. It
-// holds the paths of all pictures, some 100 bytes each.
+// Dataset is a collection of labelled pictures: a directory with one directory of pictures
+// for each class (an "ImageFolder"), a tar file of one, or a list of paths and classes. It
+// is immutable, and several goroutines may use it. It holds the paths of all pictures, some
+// 100 bytes each.
 type Dataset struct {
 	Name     string
 	Classes  []string // names, ascending
@@ -34,11 +34,11 @@ type Example struct {
 	offset, size int64 // in a tar file
 }
 
-// Open lists the pictures of a directory, a tar file, or a text file of lines of a
-// path and a class with a tab or a space between them, in ascending order of their
-// paths. In the first two a picture's class is the directory that it lies in.
-// Pictures are decoded
-// with the options. Errors wrap ErrData or those of the file system.
+// Open lists the pictures of a directory, of a tar file, or of a text file with a path and a
+// class in each line, separated by a tab or a space. It lists them in ascending order of
+// their paths. In a directory or a tar file the class of a picture is the directory that
+// contains it. Pictures are decoded with the options. Errors wrap ErrData or those of the
+// file system.
 func Open(name string, opts ...picture.Option) (*Dataset, error) {
 	c, err := collection.Open(name, opts...)
 	if err != nil {
@@ -82,9 +82,9 @@ func (d *Dataset) list() error {
 	return nil
 }
 
-// Split returns two data sets: about a fraction of the pictures, and the others.
-// A picture's path alone decides, so that the parts stay the same when pictures
-// come or go. Both use d's file.
+// Split returns two data sets: about a fraction of the pictures, and the others. Only a
+// picture's path decides, so the parts stay the same when other pictures come or go. Both
+// use d's file.
 func (d *Dataset) Split(fraction float64) (part, rest *Dataset) {
 	a, b := *d, *d
 	a.Examples, b.Examples = nil, nil

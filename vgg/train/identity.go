@@ -12,8 +12,8 @@ import (
 	"github.com/nonet-go/nonet/vgg/internal/collection"
 )
 
-// identity tells a data set from others, by the paths, sizes and classes of its
-// pictures. Where the data set lies does not matter.
+// identity identifies a data set by the paths, sizes and classes of its pictures. The place
+// of the data set does not matter.
 type identity struct {
 	Name     string `json:"name"` // to tell a person
 	Pictures int    `json:"pictures"`
@@ -21,8 +21,8 @@ type identity struct {
 	Hash     string `json:"hash"` // of all pictures' marks
 }
 
-// A mark is 16 bytes of SHA-256 of a picture's path, size and class. Those of a data
-// set are added modulo 2, so that one can be exchanged.
+// A mark is 16 bytes of SHA-256 of a picture's path, size and class. The marks of a data set
+// are added modulo 2, so that one can be exchanged.
 type mark [16]byte
 
 func (m *mark) add(other mark) {
@@ -72,7 +72,7 @@ func (d *Dataset) identify(ctx context.Context) (*identity, error) {
 	return id, nil
 }
 
-// unreadable is a picture that has ended a run. When the run goes on it may be another.
+// unreadable is a picture that has ended a run. It may be another when the run continues.
 type unreadable struct {
 	Validate bool   `json:"validate,omitempty"` // it is one of Run.Validate
 	Path     string `json:"path"`
@@ -86,8 +86,8 @@ func (d *Dataset) unreadable(i int, validate bool) unreadable {
 	return unreadable{validate, d.Examples[i].Path, m, size}
 }
 
-// mended returns the identity that now would have if pictures of its data set that
-// have ended the run before were as they were then.
+// mended returns the identity that now would have if the pictures that ended the run before
+// were unchanged.
 func (d *Dataset) mended(now identity, before []unreadable, validate bool) identity {
 	var all mark
 	_ = all.UnmarshalText([]byte(now.Hash)) // identify made it
@@ -105,7 +105,7 @@ func (d *Dataset) mended(now identity, before []unreadable, validate bool) ident
 	return now
 }
 
-// difference says in what two data sets differ, or nothing.
+// difference says how two data sets differ, or returns nothing.
 func (id identity) difference(now identity) string {
 	switch {
 	case id.Hash == now.Hash && id.Pictures == now.Pictures:

@@ -14,24 +14,24 @@ import (
 
 // Augment says how training pictures differ from epoch to epoch.
 type Augment struct {
-	// Min and Max bound the shorter side that a picture is scaled to before a
-	// random crop; Max of 0 means none of that, but the network's own preparation.
+	// Min and Max bound the shorter side to which a picture is scaled before a random crop.
+	// With Max of 0 there is neither, but the network's own preparation.
 	Min int `json:"scale_min,omitempty"`
 	Max int `json:"scale_max,omitempty"`
-	// Pad is how far a prepared picture is moved at most, in pixels, with black
-	// around it. It is meant for small pictures that Min and Max leave alone.
+	// Pad is the largest distance, in pixels, by which a prepared picture is moved, with
+	// black around it. It is meant for small pictures, without Min and Max.
 	Pad int `json:"pad,omitempty"`
 	// Flip mirrors one half of the pictures. Min and Max, and Pad, imply it.
 	Flip bool `json:"flip,omitempty"`
-	// Colour is the deviation of the shift along the principal components of the
+	// Colour is the standard deviation of the shift along the principal components of the
 	// training pixels' colours; 0.1 in the paper.
 	Colour float64 `json:"colour,omitempty"`
-	// Cutout is the side of a square that is painted over, pixels.
+	// Cutout is the side, in pixels, of a square that is painted over.
 	Cutout int `json:"cutout,omitempty"`
 }
 
-// Batch is what a loader delivers: prepared pictures, or activations of them, and
-// their classes.
+// Batch is the product of a loader: prepared pictures, or activations of them, and their
+// classes.
 type Batch struct {
 	Input   []float32 // [n][3][size][size], or [n][C][H][W] of a layer
 	Targets []int
@@ -62,8 +62,8 @@ func (l *loader) size() int {
 	return 3 * h * w
 }
 
-// batches delivers count batches of the epoch from the first on, until ctx ends;
-// the caller gives each back when it has been used.
+// batches deliver count batches of the epoch from the first on, until ctx ends. The caller
+// returns each after use.
 func (l *loader) batches(ctx context.Context, first, count int) (next func() *Batch, giveBack func(*Batch)) {
 	workers := runtime.GOMAXPROCS(0)
 	ahead := workers + 2
@@ -75,8 +75,8 @@ func (l *loader) batches(ctx context.Context, first, count int) (next func() *Ba
 	}
 	var mu sync.Mutex
 	issued := first
-	// A worker takes the number and the memory of a batch together: the batch that
-	// is wanted next always has memory.
+	// A worker takes the number and the memory of a batch together. So the next batch in
+	// order always has memory.
 	take := func() (int, *Batch) {
 		mu.Lock()
 		defer mu.Unlock()

@@ -5,24 +5,23 @@ import (
 	"math"
 )
 
-// Schedule gives the learning rate, by the rules of PyTorch's schedulers that take a
-// step after each epoch. Its zero value is not valid.
+// Schedule gives the learning rate, by the rules of PyTorch's schedulers, which take a step
+// after each epoch. Its zero value is not valid.
 type Schedule struct {
-	// Kind is "plateau", the paper's: ReduceLROnPlateau of the validation error,
-	// which divides the rate by Factor after more than Patience epochs in a row
-	// without an error below (1−10⁻⁴) of the best; Drops times at most, and
-	// training ends when it would be divided once more; "step": StepLR, which
-	// divides by Factor every Every epochs; "cosine": CosineAnnealingLR, half a
-	// cosine from Rate towards 0, which it would reach after the last epoch; or
-	// "constant".
+	// Kind is one of four. "plateau" is the paper's, ReduceLROnPlateau of the validation
+	// error: it divides the rate by Factor after more than Patience epochs in a row without
+	// an error below (1−10⁻⁴) of the best, Drops times at most; training ends when it would
+	// divide once more. "step" is StepLR: it divides by Factor every Every epochs. "cosine"
+	// is CosineAnnealingLR: half a cosine from Rate towards 0, which it would reach after
+	// the last epoch. "constant" is Rate.
 	Kind     string  `json:"kind"`
 	Rate     float64 `json:"rate"`
 	Factor   float64 `json:"factor,omitempty"`
 	Patience int     `json:"patience,omitempty"`
 	Drops    int     `json:"drops,omitempty"`
 	Every    int     `json:"every,omitempty"`
-	// Warmup is the number of epochs over which the rate rises from 0 first, step
-	// by step. The cosine begins after them.
+	// Warmup is the number of epochs in which the rate rises from 0 first, step by step. The
+	// cosine begins after them.
 	Warmup float64 `json:"warmup,omitempty"`
 }
 
@@ -57,7 +56,7 @@ const (
 	plateauEps       = 1e-8 // least change of the rate
 )
 
-// plateau is what the schedule of that name remembers.
+// plateau is the state of the schedule of that name.
 type plateau struct {
 	Best  float64 `json:"best"`  // the lowest validation error, 2 before the first
 	Stale int     `json:"stale"` // epochs since, or since the last drop
@@ -79,12 +78,11 @@ func (p *plateau) after(s Schedule, validationError float64) (done bool) {
 	return p.over(s)
 }
 
-// over reports whether the rate has fallen as often as it may, and should once more.
+// over reports whether the rate has fallen as often as it may, and should fall once more.
 func (p plateau) over(s Schedule) bool { return s.Kind == "plateau" && p.Drops > s.Drops }
 
-// rate returns the learning rate of a step in an epoch, counted from 0, of all epochs.
-// part is the part of the epoch that is done after the step: it counts in the
-// warm-up alone.
+// rate returns the learning rate of a step. epoch is counted from 0. part is the part of the
+// epoch that is done after the step; it matters only in the warm-up.
 func (s Schedule) rate(epoch int, part float64, epochs int, p plateau) float64 {
 	r := s.Rate
 	switch s.Kind {

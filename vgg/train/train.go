@@ -22,12 +22,12 @@ type Recipe struct {
 	Init       vgg.Init // of weights that Start does not give
 	Start      string   // a file of weights to begin with, as far as names and shapes agree
 	StartConvs int      // of Start's convolutions take the first of this number, or all if negative
-	// Source gives all weights to begin with, in place of Init and Start: for
-	// fine-tuning a network that vgg.Describe has found, or one of the program's own. It is
-	// read before the first step, and not kept. A checkpoint knows it by its name.
+	// Source gives all initial weights, in place of Init and Start: for fine-tuning a
+	// network that vgg.Describe has found, or one of the program's own. Train reads it
+	// before the first step and does not keep it. A checkpoint identifies it by its name.
 	Source vgg.Source `json:"-"`
-	// FreshClassifier begins the layer that gives the classes anew, from Init, even if
-	// Start or Source has one for as many classes: those classes were others.
+	// FreshClassifier begins the layer that gives the classes anew, from Init. Without it
+	// that layer comes from Start or Source if they have as many classes, even other ones.
 	FreshClassifier bool
 	Freeze          string // this layer and all before it keep their weights
 	Epochs          int
@@ -42,7 +42,7 @@ type Recipe struct {
 	Seed            uint64
 }
 
-// Epoch is what an epoch came to.
+// Epoch is the result of an epoch.
 type Epoch struct {
 	Epoch      int     `json:"epoch"` // from 1
 	Rate       float64 `json:"rate"`  // of its last step
@@ -54,7 +54,7 @@ type Epoch struct {
 	PerSecond  float64 `json:"pictures_per_second"`
 }
 
-// Progress is where a run stands.
+// Progress is the state of a run.
 type Progress struct {
 	Epoch, Epochs   int
 	Step, Steps     int // of the epoch
@@ -64,7 +64,7 @@ type Progress struct {
 	ValidationError float64 // best so far
 }
 
-// Run says what to train on and where to put what comes of it.
+// Run says what to train on and where to put the results.
 type Run struct {
 	Recipe
 	Data       *Dataset
@@ -74,10 +74,10 @@ type Run struct {
 	Save       time.Duration
 	Resume     bool // go on from Checkpoint if it exists
 	Overwrite  bool // else begin anew even if it exists
-	// Cache is the memory, in bytes, for activations that never change: where all
-	// layers before the fully connected ones are frozen and nothing is random about
-	// the pictures, they are computed once, if they fit. The weights become the
-	// same bits. 0 for none.
+	// Cache is the memory, in bytes, for activations that never change. If all layers before
+	// the fully connected ones are frozen and nothing is random about the pictures, their
+	// activations are computed once, if they fit. The final weights are the same bits. 0 is
+	// none.
 	Cache      int64
 	OnBegin    func(history []Epoch) error // before the first step, with the epochs that the checkpoint holds
 	OnEpoch    func(Epoch) error           // when the checkpoint holds it
@@ -85,7 +85,7 @@ type Run struct {
 	OnNote     func(string) // what the user should know about the run
 }
 
-// trainer is a run under way.
+// trainer is a run in progress.
 type trainer struct {
 	Run
 	t       *vgg.Trainer
@@ -103,8 +103,8 @@ type trainer struct {
 	trainFeatures, valFeatures []float32
 }
 
-// A Stopped error says why a run ended before it was done, and that a checkpoint holds
-// it. Err is the context's error, or that of a picture.
+// A Stopped error says why a run ended early, and that a checkpoint holds it. Err is the
+// context's error, or that of a picture.
 type Stopped struct {
 	Checkpoint string
 	Holds      string // "2 epochs and 17 steps"
@@ -117,18 +117,18 @@ func (e *Stopped) Error() string {
 
 func (e *Stopped) Unwrap() error { return e.Err }
 
-// Train trains a network and returns the Trainer with the final weights and the
-// history of its epochs.
+// Train trains a network and returns the Trainer with the final weights and the history of
+// its epochs.
 //
-// It begins anew, and then refuses with an *ExistsError to replace a checkpoint that
-// is there already, unless Overwrite says so; or it goes on from the checkpoint, which
-// must have been made by the same recipe, but for fewer epochs, with the same data.
-// One run at a time may use a checkpoint: another gets an *outfile.HeldError, which
-// names the process.
+// If Resume is not set it begins anew. It refuses with an *ExistsError to replace an
+// existing checkpoint, unless Overwrite is set. With Resume it continues from a
+// checkpoint if there is one. That must be of the same recipe and the same data; Epochs may be larger. One
+// run at a time may use a checkpoint: another gets an *outfile.HeldError, which names the
+// process.
 //
-// When ctx ends Train writes a checkpoint of the last whole step and returns ctx's
-// error in a *Stopped. So it does for an unreadable picture, with an error that names
-// it. What else ends a run leaves the last checkpoint as it is.
+// When ctx ends, Train writes a checkpoint of the last whole step and returns ctx's error in
+// a *Stopped. It does the same for an unreadable picture, with an error that names it. Any
+// other error leaves the last checkpoint unchanged.
 func Train(ctx context.Context, run Run) (*vgg.Trainer, []Epoch, error) {
 	r := &trainer{Run: run}
 	defer func() { r.lock.Release() }()
@@ -153,8 +153,8 @@ func Train(ctx context.Context, run Run) (*vgg.Trainer, []Epoch, error) {
 	return r.t, r.state.History, nil
 }
 
-// stopped saves what an error would lose of the run, if the error is not about the
-// network, and says so.
+// stopped saves the run's progress, unless the error is about the network, and returns an
+// error that says so.
 func (r *trainer) stopped(ctx context.Context, err error) error {
 	var p pictureError
 	switch {
@@ -180,7 +180,7 @@ func (r *trainer) stopped(ctx context.Context, err error) error {
 	return &Stopped{r.Checkpoint, r.state.holds(), err}
 }
 
-// pictureError is about a picture, and not about the network.
+// pictureError is an error about a picture, not about the network.
 type pictureError struct {
 	error
 	data    *Dataset
@@ -189,7 +189,8 @@ type pictureError struct {
 
 func (e pictureError) Unwrap() error { return e.error }
 
-// validateRecipe refuses recipes that make no sense, and data that do not fit.
+// validateRecipe returns an error for a recipe that makes no sense, or that the data do not
+// fit.
 func (r *trainer) validateRecipe() error {
 	if r.Micro == 0 {
 		r.Micro = r.Batch
@@ -222,7 +223,7 @@ func (r *trainer) validateRecipe() error {
 	case a.Max > 0 && (a.Min < r.Config.Size || a.Max < a.Min), a.Max == 0 && a.Min > 0, a.Pad < 0, a.Cutout < 0:
 		return fmt.Errorf("train: augmentation %+v does not fit a network of %d×%d pictures: %w", a, r.Config.Size, r.Config.Size, vgg.ErrShape)
 	}
-	// What cannot be written is an error now, and not at the first checkpoint.
+	// What cannot be written is an error now, not at the first checkpoint.
 	_, err := vgg.Metadata(r.Config, vgg.Labels(r.Data.Classes), vgg.Pictures(r.Picture))
 	return err
 }
@@ -304,7 +305,7 @@ func (r *trainer) prepare(ctx context.Context) error {
 	return nil
 }
 
-// begin locks the checkpoint and makes the state of a new run, or reads that of an
+// begin locks the checkpoint, and makes the state of a new run or reads that of an
 // interrupted one.
 func (r *trainer) begin(ctx context.Context) error {
 	identity := struct {
@@ -334,7 +335,7 @@ func (r *trainer) begin(ctx context.Context) error {
 	return nil
 }
 
-// identify sets what the state knows of the data.
+// identify records in the state which data the run has.
 func (r *trainer) identify(ctx context.Context) (err error) {
 	if r.state.Data, err = r.Data.identify(ctx); err == nil && r.Validate != nil {
 		r.state.Validate, err = r.Validate.identify(ctx)
@@ -342,8 +343,8 @@ func (r *trainer) identify(ctx context.Context) (err error) {
 	return err
 }
 
-// openCheckpoint makes sure that the checkpoint can be written, and by this run alone.
-// A device, such as the one that drops everything, keeps no checkpoint.
+// openCheckpoint checks that the checkpoint can be written, and locks it for this run. A
+// device, such as /dev/null, keeps no checkpoint.
 func (r *trainer) openCheckpoint() error {
 	if r.Checkpoint == "" {
 		return nil
@@ -397,7 +398,7 @@ func (r *trainer) save() error {
 	return nil
 }
 
-// epoch trains what is left of the epoch that is under way, validates and saves.
+// epoch trains the rest of the present epoch, validates and saves.
 func (r *trainer) epoch(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -425,8 +426,8 @@ func (r *trainer) epoch(ctx context.Context) error {
 	return r.finish(ctx, float64(s.Seen-from)/time.Since(start).Seconds())
 }
 
-// step takes one step, of several parts. The state changes with a whole step alone:
-// one that is broken off is taken again, with the same dropout.
+// step takes one step, of several parts. The state changes only after a whole step. An
+// interrupted step is taken again, with the same dropout.
 func (r *trainer) step(ctx context.Context, parts int, rate float64, next func() *Batch, giveBack func(*Batch)) (err error) {
 	s, batches := *r.state, r.t.Batches()
 	defer func() {
@@ -526,8 +527,8 @@ func (r *trainer) progress(steps int, perSecond float64) {
 		Remaining: time.Duration(float64(left) / perSecond * float64(time.Second)), ValidationError: s.Plateau.Best})
 }
 
-// Stuck returns a warning if an epoch's loss is that of a network which has
-// learnt nothing: ln(classes).
+// Stuck returns a warning if an epoch's loss is ln(classes): then the network has learnt
+// nothing.
 func Stuck(e Epoch, classes int) string {
 	if chance := math.Log(float64(classes)); e.Loss > 0.995*chance && e.Loss < 1.005*chance {
 		return fmt.Sprintf("after epoch %d the loss of %.3f is ln(%d), that of guessing: nothing has been learnt yet. "+

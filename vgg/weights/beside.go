@@ -168,7 +168,7 @@ func placeholders(list []string) bool {
 	return true
 }
 
-// Architectures are timm's and torchvision's names of the configurations.
+// Architectures maps timm's and torchvision's names to configurations.
 var Architectures = map[string]string{
 	"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E",
 	"repvgg_a0": "RepVGG-A0", "repvgg_a1": "RepVGG-A1", "repvgg_a2": "RepVGG-A2",

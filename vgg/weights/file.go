@@ -74,10 +74,9 @@ func (f *File) find(name string) (entry, error) {
 	return e, nil
 }
 
-// Tensor returns the tensor of the given name. If the file is mapped or in
-// memory, Data is a view of it, valid until Close; else Data is read anew by
-// each call, and belongs to the caller. The error wraps ErrNotFound if there is
-// no such tensor.
+// Tensor returns the tensor of the given name. If the file is mapped or in memory, Data is a
+// view of it, valid until Close. Otherwise each call reads Data anew, and Data belongs to
+// the caller. The error wraps ErrNotFound if there is no such tensor.
 func (f *File) Tensor(name string) (Tensor, error) {
 	e, err := f.find(name)
 	if err != nil {
@@ -110,8 +109,7 @@ func (f *File) entryData(e entry) ([]byte, error) {
 	return f.section(e.offset, e.length)
 }
 
-// Release tells the system that no page of the file will be needed soon: see
-// Tensor.Release.
+// Release tells the system that no page of the file is needed soon, see Tensor.Release.
 func (f *File) Release() {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -141,10 +139,10 @@ func (f *File) releasePart(b []byte) {
 	release(f.data[first : int(start-base)+len(b)])
 }
 
-// Unchanged returns an error that wraps ErrFormat if another process wrote to the
-// file since it was opened, as its size and time of modification tell: what was
-// read may be part of the old and part of the new. To replace a file by another
-// of its name, as WriteFile does, is no change.
+// Unchanged returns an error that wraps ErrFormat if another process wrote to the file after
+// it was opened: then some of the content may be old and some new. It compares the size and
+// the time of modification. A file that was replaced by another of its name, as WriteFile
+// does, is unchanged.
 func (f *File) Unchanged() error {
 	f.mu.RLock()
 	defer f.mu.RUnlock()

@@ -44,19 +44,18 @@ func errHDF5() error {
 // that it gets that reader's message.
 func hasLength(h []byte) bool { return len(h) < 9 || binary.LittleEndian.Uint64(h) < 1<<32 }
 
-// Open opens a file of weights: safetensors, torch.save's two formats, ONNX or
-// Caffe, or the index of a network in several files of these, told by its content.
-// The files that an index names are in its folder.
+// Open opens a file of weights: safetensors, torch.save's two formats, ONNX, Caffe, or the
+// index of a network in several such files. The content tells the format. The files of an
+// index are in its folder.
 //
 // A folder, as Hugging Face's and timm's programs save it, is opened by its
 // model.safetensors, model.safetensors.index.json, pytorch_model.bin or
-// pytorch_model.bin.index.json. For files of these names config.json and
-// preprocessor_config.json beside them are read, whose architecture, labels and
-// preparation of pictures become metadata.
+// pytorch_model.bin.index.json. With files of these names Open also reads config.json and
+// preprocessor_config.json in the same folder. Their architecture, labels and preparation of
+// pictures become metadata.
 //
-// Headers alone are read; the tensors are mapped into
-// memory on Linux and macOS, and read on demand elsewhere. Errors wrap ErrFormat
-// or ErrUnsupported, or are the file system's.
+// Open reads headers only. Tensors are mapped into memory on Linux and macOS, and read on
+// demand elsewhere. Errors wrap ErrFormat or ErrUnsupported, or are the file system's.
 func Open(path string) (*File, error) {
 	file, configured, err := snapshot(path)
 	if err == nil {
@@ -79,15 +78,15 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
-// FromBytes reads a file that is in memory, for instance embedded in the program.
-// Its tensors are views of data, which must not change. The name stands in errors.
+// FromBytes reads a file in memory, for instance one embedded in the program. Its tensors
+// are views of data, which must not change. Errors contain the name.
 func FromBytes(name string, data []byte) (*File, error) {
 	f := &File{name: name, size: int64(len(data)), data: data, r: bytes.NewReader(data)}
 	return f.parsed()
 }
 
-// Read reads a file of size bytes from r: headers at once, each tensor when it is
-// asked for. r is used until Close, which does not close it.
+// Read reads a file of size bytes from r: headers now, and each tensor on demand. r must
+// stay usable until Close, which does not close it.
 func Read(name string, r io.ReaderAt, size int64) (*File, error) {
 	f := &File{name: name, size: size, r: r}
 	return f.parsed()

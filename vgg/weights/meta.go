@@ -37,8 +37,8 @@ const (
 	PresetNone  = "none"  // RGB in [0, 255]
 )
 
-// Meta is what our own files say about the network that their tensors belong
-// to. A zero field stands for a key that is absent.
+// Meta is the metadata of nonet's own files: the network that the tensors belong to. A zero
+// field stands for an absent key.
 type Meta struct {
 	Config       string
 	Layers       string
@@ -71,8 +71,8 @@ const (
 	maxChannels = 1 << 10
 )
 
-// ParseMeta reads the keys that Meta has from the metadata of a file, and
-// leaves others alone. The error names the key and wraps ErrFormat.
+// ParseMeta reads the keys of Meta from the metadata of a file, and ignores others. The
+// error names the key and wraps ErrFormat.
 func ParseMeta(metadata map[string]string) (Meta, error) {
 	var m Meta
 	for _, key := range []struct {
@@ -108,8 +108,8 @@ func ParseMeta(metadata map[string]string) (Meta, error) {
 	return m, m.Validate()
 }
 
-// Encode returns m as metadata to be written: the keys of all fields that are
-// not zero. The error names the key and wraps ErrFormat.
+// Encode returns m as metadata to write: the keys of all fields that are not zero. The error
+// names the key and wraps ErrFormat.
 func (m Meta) Encode() (map[string]string, error) {
 	if err := m.Validate(); err != nil {
 		return nil, err
@@ -142,8 +142,8 @@ func (m Meta) Encode() (map[string]string, error) {
 	return metadata, nil
 }
 
-// Validate checks each field, and those that must fit each other. The error
-// names the key and wraps ErrFormat.
+// Validate checks each field, and that fields fit each other. The error names the key and
+// wraps ErrFormat.
 func (m Meta) Validate() error {
 	for _, text := range []struct{ key, value string }{{KeyConfig, m.Config}, {KeyLayers, m.Layers}} {
 		if len(text.value) > 1<<16 || !utf8.ValidString(text.value) {

@@ -1,7 +1,7 @@
 package weights
 
-// A Source is an open file of tensors, of any format that this package reads.
-// It may be used by several goroutines, but not while it is closed.
+// A Source is an open file of tensors, of any format that this package reads. Several
+// goroutines may use it, but not while it is closed.
 type Source interface {
 	// Name returns the file's name, for messages.
 	Name() string

@@ -35,8 +35,8 @@ func (t Tensor) Len() int {
 	return n
 }
 
-// CheckShape returns nil if t has exactly the given shape, and else an *Error
-// with both, which wraps ErrShape.
+// CheckShape returns nil if t has exactly the given shape. Otherwise it returns an *Error
+// with both shapes, which wraps ErrShape.
 func (t Tensor) CheckShape(want ...int) error {
 	if slices.Equal(t.Shape, want) {
 		return nil
@@ -45,12 +45,12 @@ func (t Tensor) CheckShape(want ...int) error {
 		Detail: fmt.Sprintf("shape is %v, want %v", t.Shape, want)}
 }
 
-// Float32s converts all elements to float32, rounding F64 to nearest even. dst
-// has t.Len() elements and does not overlap Data. It does not allocate. The
-// error wraps ErrShape if dst has another length or the elements are no floats.
+// Float32s converts all elements to float32, and rounds F64 to nearest even. dst has t.Len()
+// elements and does not overlap Data. It does not allocate. The error wraps ErrShape if dst
+// has another length or the elements are no floats.
 //
-// If the file was cut short after it was opened, the error wraps ErrFormat and
-// dst is partly written.
+// If the file was cut short after it was opened, the error wraps ErrFormat, and dst is
+// partly written.
 func (t Tensor) Float32s(dst []float32) error {
 	if err := t.checkDst(len(dst)); err != nil {
 		return err
@@ -104,14 +104,14 @@ func (t Tensor) notFloats() error {
 		Detail: fmt.Sprintf("elements are %s, want F32, F16, BF16 or F64", t.DType)}
 }
 
-// Float32View returns Data itself as float32s, without a copy, or false if the
-// elements are not F32, lie at an address that is not a multiple of 4, or the
-// machine is big-endian; Float32s works for all of these. The view is valid as
-// long as Data, and as little to be written to.
+// Float32View returns Data itself as float32s, without a copy. It returns false if the
+// elements are not F32, if their address is no multiple of 4, or on a big-endian machine;
+// Float32s works for all of these. The view is valid as long as Data, and as read-only as
+// Data.
 //
-// To read through a view after another process has cut the file short crashes
-// the program, as it does for every mapped file. WriteFile replaces files
-// whole, so those who read the old one keep it.
+// If another process cuts the file short, reading through the view crashes the program, as
+// with every mapped file. WriteFile replaces files whole, so readers of the old file keep
+// it.
 func (t Tensor) Float32View() ([]float32, bool) {
 	p := unsafe.Pointer(unsafe.SliceData(t.Data))
 	if t.DType != F32 || !littleEndian || uintptr(p)%4 != 0 {
@@ -123,9 +123,9 @@ func (t Tensor) Float32View() ([]float32, bool) {
 	return unsafe.Slice((*float32)(p), len(t.Data)/4), true
 }
 
-// Release tells the system that the tensor's pages will not be needed soon.
-// They leave the process's resident memory and are read again from the file if
-// touched. It is a hint, and does nothing for tensors that are not mapped.
+// Release tells the system that the tensor's pages are not needed soon. They leave the
+// process's resident memory, and are read from the file again if touched. It is a hint, and
+// does nothing for tensors that are not mapped.
 func (t Tensor) Release() {
 	if t.file != nil {
 		t.file.releasePart(t.Data)

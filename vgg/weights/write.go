@@ -14,7 +14,7 @@ import (
 	"github.com/nonet-go/nonet/internal/outfile"
 )
 
-// Out is a tensor to be written, from one of Data, Floats and Stream.
+// Out is a tensor to write, from one of Data, Floats and Stream.
 type Out struct {
 	Name   string
 	DType  DType
@@ -25,11 +25,11 @@ type Out struct {
 	Stream func(io.Writer) error
 }
 
-// Write writes a safetensors file. Tensors stand in it by descending size of an
-// element, so that each is aligned, and otherwise in the order given; the bytes
-// depend on nothing but the arguments. It needs memory for the header and a
-// buffer. Errors about what it is to write come before the first byte; they
-// wrap ErrFormat, or ErrShape if a tensor has not as many elements as its shape.
+// Write writes a safetensors file. Tensors are ordered by descending size of an element, so
+// that each is aligned, and otherwise stay in the order given. The bytes depend only on the
+// arguments. Write needs memory for the header and a buffer. It checks the tensors before it
+// writes the first byte: errors about them wrap ErrFormat, or ErrShape if a tensor does not
+// have as many elements as its shape.
 func Write(w io.Writer, tensors []Out, metadata map[string]string) error {
 	tensors = slices.Clone(tensors)
 	slices.SortStableFunc(tensors, func(a, b Out) int { return cmp.Compare(b.DType.Size(), a.DType.Size()) })
@@ -49,11 +49,11 @@ func Write(w io.Writer, tensors []Out, metadata map[string]string) error {
 	return nil
 }
 
-// WriteFile writes a safetensors file in one step: path names the old file, or
-// none, until the new one is whole and on the disk. The new one keeps the old one's
-// permissions. A symbolic link is followed; a device or a pipe is written into. A
-// program that is killed on the way leaves a file beside it, called
-// .<name>.<number>.tmp, which the next WriteFile to the same path removes.
+// WriteFile writes a safetensors file in one step. path keeps its old content, or does not
+// exist, until the new file is complete and on the disk. The new file keeps the permissions
+// of the old one. A symbolic link is followed. A device or a pipe is written to. A program
+// that is killed during the write leaves a file in the same folder, .<name>.<number>.tmp.
+// The next WriteFile to the same path removes it.
 func WriteFile(path string, tensors []Out, metadata map[string]string) error {
 	err := outfile.Write(path, func(w io.Writer) error { return Write(w, tensors, metadata) })
 	if err != nil {

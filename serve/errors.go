@@ -10,6 +10,8 @@ import (
 	"os"
 	"strings"
 
+	"connectrpc.com/connect"
+
 	"github.com/nonet-go/nonet/serve/batch"
 	"github.com/nonet-go/nonet/serve/oip"
 	"github.com/nonet-go/nonet/vgg"
@@ -31,8 +33,9 @@ func faultf(status int, format string, args ...any) error {
 	return &fault{status, fmt.Sprintf(format, args...)}
 }
 
-// errMemory is the error of a request that would exceed the bound on memory.
-var errMemory = errors.New("the server's memory is taken by other requests")
+// errMemory is the error of a request that would exceed the bound on memory. Its code is
+// for calls whose body is read by package connect.
+var errMemory = connect.NewError(connect.CodeResourceExhausted, errors.New("the memory for requests is taken by others"))
 
 // statuses are those of errors that other packages return, in the order in which they are
 // looked for.
@@ -84,6 +87,8 @@ func plain(err, sentinel error) string {
 		return "the client has gone"
 	case os.ErrDeadlineExceeded:
 		return "the body took too long to arrive"
+	case errMemory:
+		return errMemory.Message()
 	case batch.ErrFull:
 		return "the queue is full"
 	case batch.ErrDraining:

@@ -75,6 +75,7 @@ type logLine struct {
 	mu    sync.Mutex
 	model string
 	spent spent
+	err   error // of a call whose HTTP status does not tell it
 }
 
 type lineKey struct{}
@@ -85,16 +86,28 @@ func (l *logLine) set(model string, t spent) {
 	l.model, l.spent = model, t
 }
 
+// fail keeps the error of a call over gRPC.
+func (l *logLine) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.err = err
+}
+
 // attrs are the attributes of the line.
 func (l *logLine) attrs() []slog.Attr {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	var list []slog.Attr
+	if l.err != nil {
+		code, _ := status(l.err)
+		list = append(list, slog.Int("status_of_call", code), slog.String("error", l.err.Error()))
+	}
 	if l.model == "" {
-		return nil
+		return list
 	}
 	t := l.spent
-	return []slog.Attr{slog.String("model", l.model), slog.Int("pictures", t.pictures), slog.Duration("body", t.body), slog.Duration("decode", t.decode),
-		slog.Duration("queue", t.queue), slog.Duration("compute", t.compute), slog.Duration("output", t.output)}
+	return append(list, slog.String("model", l.model), slog.Int("pictures", t.pictures), slog.Duration("body", t.body), slog.Duration("decode", t.decode),
+		slog.Duration("queue", t.queue), slog.Duration("compute", t.compute), slog.Duration("output", t.output))
 }
 
 // traceparent is the header of W3C's Trace Context, version 00 and those that extend it.
@@ -175,10 +188,14 @@ func (s *Server) limitBody(w *recorder, r *http.Request, keep *holder) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return
 	}
+	if isStream(r.URL.Path) { // it has no end; messages have bounds of their own
+		r.Body = &countedBody{ReadCloser: r.Body, memory: &s.memory, holder: keep}
+		return
+	}
 	_ = w.control.SetReadDeadline(time.Now().Add(s.opts.bodyTimeout))
 	timed := &timedBody{ReadCloser: r.Body, over: func() { _ = w.control.SetReadDeadline(time.Time{}) }}
 	r.Body = &countedBody{ReadCloser: http.MaxBytesReader(w, timed, s.opts.maxBody), memory: &s.memory, holder: keep}
-	if kind := r.Header.Get("Content-Encoding"); kind != "" && kind != "identity" {
+	if kind := r.Header.Get("Content-Encoding"); kind != "" && kind != "identity" && !isRPC(r.URL.Path) {
 		r.Body = &compressed{body: r.Body, kind: kind, w: w, most: s.opts.maxBody, memory: &s.memory, holder: keep}
 		r.Header.Del("Content-Encoding")
 		r.ContentLength = -1

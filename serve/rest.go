@@ -13,6 +13,9 @@ import (
 	"github.com/nonet-go/nonet/serve/oip"
 )
 
+// serverName is the server's in the protocol.
+const serverName = "nonet"
+
 // extensions are those of the protocol that the server has.
 var extensions = []string{"classification", "model_configuration", "model_repository", "model_repository(unload_dependents)", "statistics", "binary_tensor_data", "parameters"}
 
@@ -49,7 +52,7 @@ func (s *Server) routesV2() []route {
 }
 
 func (s *Server) serverMetadata(w http.ResponseWriter, _ *http.Request) error {
-	writeJSON(w, http.StatusOK, map[string]any{"name": "nonet", "version": version(), "extensions": extensions})
+	writeJSON(w, http.StatusOK, map[string]any{"name": serverName, "version": version(), "extensions": extensions})
 	return nil
 }
 
@@ -160,11 +163,19 @@ func (s *Server) maxBatchSize(v view) int {
 	return s.opts.maxPictures
 }
 
-func (s *Server) modelConfig(w http.ResponseWriter, r *http.Request) error {
-	v, err := s.view(r)
-	if err != nil {
-		return err
-	}
+// modelConfiguration is what the protocol's extension of that name tells.
+type modelConfiguration struct {
+	Name            string         `json:"name"`
+	Platform        string         `json:"platform"`
+	Backend         string         `json:"backend"`
+	MaxBatchSize    int            `json:"max_batch_size"`
+	Input           []configTensor `json:"input"`
+	Output          []configTensor `json:"output"`
+	DynamicBatching map[string]any `json:"dynamic_batching"`
+}
+
+// config returns a network's configuration.
+func (s *Server) config(v view) modelConfiguration {
 	var outputs []configTensor
 	for _, t := range v.outputs() {
 		c := t.config("")
@@ -173,12 +184,19 @@ func (s *Server) modelConfig(w http.ResponseWriter, r *http.Request) error {
 		}
 		outputs = append(outputs, c)
 	}
-	writeJSON(w, http.StatusOK, map[string]any{
-		"name": v.name(), "platform": platform, "backend": "nonet", "max_batch_size": s.maxBatchSize(v),
-		"input": []configTensor{v.inputs()[0].config("FORMAT_NCHW")}, "output": outputs,
-		"dynamic_batching": map[string]any{"preferred_batch_size": []int{s.opts.maxBatch}, "max_queue_delay_microseconds": s.opts.maxDelay.Microseconds()},
-	})
-	return nil
+	return modelConfiguration{
+		Name: v.name(), Platform: platform, Backend: serverName, MaxBatchSize: s.maxBatchSize(v),
+		Input: []configTensor{v.inputs()[0].config("FORMAT_NCHW")}, Output: outputs,
+		DynamicBatching: map[string]any{"preferred_batch_size": []int{s.opts.maxBatch}, "max_queue_delay_microseconds": s.opts.maxDelay.Microseconds()},
+	}
+}
+
+func (s *Server) modelConfig(w http.ResponseWriter, r *http.Request) error {
+	v, err := s.view(r)
+	if err == nil {
+		writeJSON(w, http.StatusOK, s.config(v))
+	}
+	return err
 }
 
 func (s *Server) modelStatistics(w http.ResponseWriter, r *http.Request) error {

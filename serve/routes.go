@@ -31,6 +31,7 @@ func (s *Server) newHandler() (http.Handler, error) {
 	for _, r := range s.routes() {
 		mux.Handle(r.pattern, r.handler)
 	}
+	mux.Handle(s.routeRPC())
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.other(mux, w, r) })
 	h, err := s.crossOrigin(s.authorized(mux))
 	if err != nil {

@@ -54,20 +54,34 @@ type testServer struct {
 	*Server
 	t   testing.TB
 	url string
-	log *bytes.Buffer
+	log *lockedBuffer
 	m   *vgg.Model // of the network small
+}
+
+// lockedBuffer is what a server has logged.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+// logText returns what the server has logged.
+func (s *testServer) logText() string {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	return s.log.b.String()
 }
 
 // serveTest starts a server of the network small, and of more.
 func serveTest(t testing.TB, more []Source, opts ...Option) *testServer {
 	t.Helper()
-	log := &bytes.Buffer{}
-	var mu sync.Mutex
-	logger := slog.New(slog.NewJSONHandler(writerFunc(func(b []byte) (int, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		return log.Write(b)
-	}), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := &lockedBuffer{}
+	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s, err := New(append([]Source{{Name: "small", Open: small}}, more...), append([]Option{Log(logger), Workers(2)}, opts...)...)
 	require.NoError(t, err)
 	require.False(t, s.Ready())
@@ -85,17 +99,11 @@ func serveTest(t testing.TB, more []Source, opts ...Option) *testServer {
 		defer cancel()
 		require.NoError(t, s.Close(ctx))
 		require.Zero(t, s.memory.now(), "memory of requests is left")
-		mu.Lock()
-		defer mu.Unlock()
 	})
 	m, err := small(t.Context())
 	require.NoError(t, err)
 	return &testServer{s, t, h.URL, log, m}
 }
-
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 // do sends a request and returns the status, header and body of the answer.
 func (s *testServer) do(method, path string, body []byte, header ...string) (int, http.Header, []byte) {
@@ -644,7 +652,7 @@ func TestPanic(t *testing.T) {
 	s.refused(500, "inside of the server", "POST", "/v2/models/small/infer", tensorRequest(x, ""))
 	s.hold = nil
 	s.infer("/v2/models/small/infer", tensorRequest(x, ""))
-	require.Contains(t, s.log.String(), "a fault")
+	require.Contains(t, s.logText(), "a fault")
 
 	h := s.guarded(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("another") }))
 	w := httptest.NewRecorder()
@@ -865,7 +873,7 @@ func TestLog(t *testing.T) {
 	s.json(200, "POST", "/v1/classify", photo(1, 9, 9), "Traceparent", "00-"+id+"-"+span+"-01")
 	s.json(200, "POST", "/v1/classify", photo(1, 9, 9), "Traceparent", "00-"+strings.Repeat("0", 32)+"-"+span+"-01")
 	var lines []map[string]any
-	for line := range strings.Lines(s.log.String()) {
+	for line := range strings.Lines(s.logText()) {
 		var l map[string]any
 		require.NoError(t, json.Unmarshal([]byte(line), &l))
 		if l["msg"] == "request" {

@@ -30,6 +30,7 @@ type Session struct {
 	dense    bool
 	times    []time.Duration
 	profiler *profiler // nil unless Profiled
+	transfer *transfer
 	workspace
 	memory
 	plan
@@ -104,6 +105,7 @@ func (m *Model) NewSession(opts ...SessionOption) (*Session, error) {
 		workspace: workspace{team: parallel.NewTeam(o.workers)},
 		times:     make([]time.Duration, len(m.cfg.Layers)),
 	}
+	s.transfer = newTransfer(s.team)
 	if o.profiled {
 		s.profiler = newProfiler(m.cfg.Layers, o.workers)
 		s.team.Observe(s.profiler)
@@ -299,7 +301,9 @@ func (s *Session) runOps(ctx context.Context, ops []boundOp, p pass, dst, src []
 		if err := o.run(ctx, y, x); err != nil {
 			return err
 		}
-		s.give(o, p, y)
+		if err := s.give(ctx, o, p, y); err != nil {
+			return err
+		}
 		end := time.Now()
 		s.times[o.layer] += end.Sub(start)
 		s.profiler.endLayer(start, end)
@@ -308,20 +312,18 @@ func (s *Session) runOps(ctx context.Context, ops []boundOp, p pass, dst, src []
 }
 
 // give copies an op's activation to the caller's result.
-func (s *Session) give(o *boundOp, p pass, act []float32) {
+func (s *Session) give(ctx context.Context, o *boundOp, p pass, act []float32) error {
 	if o.tap < 0 {
-		return
+		return nil
 	}
 	shape, dst := s.outputs[o.tap].shape, p.dst[o.tap]
-	if o.layer >= s.model.cfg.firstFC() {
-		if &dst[0] != &act[0] {
-			copy(dst, act)
-		}
-		return
+	if o.layer < s.model.cfg.firstFC() {
+		return s.transfer.store(ctx, p.n, shape, dst[p.begin*shape.Len():][:p.n*shape.Len()], act)
 	}
-	for i := range p.n {
-		layout.ToNCHW(shape.C, shape.H, shape.W, dst[(p.begin+i)*shape.Len():][:shape.Len()], act[i*o.yLen:][:o.yLen])
+	if &dst[0] != &act[0] {
+		copy(dst, act)
 	}
+	return nil
 }
 
 // LayerTime is the time of one layer.

@@ -2,7 +2,10 @@ package gemm
 
 import (
 	"fmt"
-	"strings"
+
+	"github.com/nonet-go/nonet/internal/describe"
+	"github.com/nonet-go/nonet/internal/ukernel"
+	"github.com/nonet-go/nonet/layout"
 )
 
 // Plan tells how SGEMM computes a product of these sizes, with leading dimensions as small
@@ -29,37 +32,42 @@ func leading(trans bool, rows, cols int) int {
 
 // explain tells the plan of a problem.
 func (pl plan) explain(p *problem) string {
-	var b strings.Builder
-	line := func(name, format string, args ...any) {
-		fmt.Fprintf(&b, "%-9s%s\n", name, fmt.Sprintf(format, args...))
-	}
-	line("product", "%d×%d×%d (m×n×k)", p.m, p.n, p.k)
-	line("variant", "%v", pl.variant)
+	var l describe.Lines
+	l.Add("product", "%d×%d×%d (m×n×k)", p.m, p.n, p.k)
+	l.Add("variant", "%v", pl.variant)
 	if pl.variant == scaleOnly || pl.variant == small {
-		return b.String()
+		return l.String()
 	}
-	line("kernel", "%s", pl.symbol())
-	line("tile", "MR %d, NR %d", pl.mr, pl.nr)
-	line("blocks", "MC %d, KC %d, NC %d", pl.mc, pl.kc, pl.nc)
+	l.Add("kernel", "%s", pl.symbol())
+	l.Add("tile", "MR %d, NR %d", pl.mr, pl.nr)
+	l.Add("blocks", "MC %d, KC %d, NC %d", pl.mc, pl.kc, pl.nc)
 	if pl.variant == unpackedB {
-		line("", "%d×%d of B at a time", pl.kcB, pl.ncB)
+		l.Add("", "%d×%d of B for all rows of A, then the next", pl.kcB, pl.ncB)
 	}
-	line("packA", "%s", map[bool]string{false: "no: A is read where it is", true: "yes"}[pl.packA])
+	l.Add("packA", "%s", map[bool]string{false: "no, A is read where it is", true: "yes"}[pl.packA])
 	nb := min(p.n, pl.nc)
 	switch pl.packB {
 	case packNone:
-		line("packB", "no: B is read where it is")
-	case packOwn, packShared:
-		line("packB", "%v, %d columns at a time", pl.packB, min(pl.packColumns(nb), nb))
+		l.Add("packB", "no, B is read where it is")
+	case packBefore:
+		l.Add("packB", "before")
 	default:
-		line("packB", "%v", pl.packB)
+		l.Add("packB", "%v, %d columns at a time", pl.packB, min(pl.packColumns(nb), nb))
 	}
 	items := pl.grid(p.m, nb)
 	if pl.pcWays > 1 {
-		items = grid{pl.pcWays, 1}
+		l.Add("items", "%d blocks of KC, for %s", pl.pcWays, workers(pl.workers))
+		return l.String()
 	}
-	line("items", "%d × %d, for %d workers", items.rows, items.cols, pl.workers)
-	return b.String()
+	l.Add("items", "%d of rows × %d of columns, for %s", items.rows, items.cols, workers(pl.workers))
+	return l.String()
+}
+
+func workers(n int) string {
+	if n == 1 {
+		return "1 worker"
+	}
+	return fmt.Sprintf("%d workers", n)
 }
 
 // symbol returns the function that spends the time.
@@ -71,4 +79,46 @@ func (pl plan) symbol() string {
 		return "level1f.Dotxf"
 	}
 	return pl.kernel.Symbol(pl.mr, pl.nr)
+}
+
+// PlanLinear tells how a Linear of these sizes computes n inputs, as Multiplier.Plan does
+// for a product.
+func PlanLinear(n, in, out int, opts ...Option) string {
+	var o options
+	for _, f := range opts {
+		f(&o)
+	}
+	lin := &Linear{in: in, out: out, blocks: layout.Blocks(in), kernel: ukernel.BestBlocked()}
+	if o.half {
+		lin.h = []uint16{}
+	}
+	mr, nr := lin.tileRows(n), lin.kernel.NR
+	var l describe.Lines
+	l.Add("product", "%d×%d×%d (m×n×k)", n, out, in)
+	if o.half {
+		l.Add("kernel", "%s", lin.kernel.HalfSymbol(mr, nr))
+	} else {
+		l.Add("kernel", "%s", lin.kernel.Symbol(mr, nr))
+	}
+	l.Add("tile", "MR %d, NR %d", mr, nr)
+	l.Add("blocks", "KC %d, all rows", min(chunkBlocks*16, lin.blocks*16))
+	l.Add("packA", "%s", map[bool]string{false: "no, the input is read where it is", true: "into blocks of 16 columns"}[n > 1 || in%16 != 0])
+	l.Add("packB", "before, when the Linear is made")
+	l.Add("items", "%d panels", lin.panels())
+	return l.String()
+}
+
+// Plan tells how an exec of p computes n pictures of h×w, as Multiplier.Plan does for a
+// product.
+func (p *Pointwise) Plan(n, h, w int) string {
+	mc := pointwiseRun(h*w, p.kernel.MR)
+	var l describe.Lines
+	l.Add("product", "%d×%d×%d (m×n×k) for each picture", h*w, p.k, p.c)
+	l.Add("kernel", "%s", p.kernel.Symbol(min(p.kernel.MR, h*w), p.kernel.NR))
+	l.Add("tile", "MR %d, NR %d", p.kernel.MR, p.kernel.NR)
+	l.Add("blocks", "MC %d, KC %d", mc, p.c)
+	l.Add("packA", "no, A is read where it is")
+	l.Add("packB", "before, when the Pointwise is made")
+	l.Add("items", "%d", n*ceilDiv(h*w, mc))
+	return l.String()
 }

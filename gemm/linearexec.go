@@ -165,7 +165,7 @@ func (e *LinearExec) addChunk(j *linearJob, sums, c []float32, p, b int) {
 	width, blocks := l.width(p), min(chunkBlocks, l.blocks-b)
 	at := l.at(p) + b*16*width
 	next := e.nextChunk(n, at, blocks*16*width)
-	for i, mr := 0, e.tileRows(n); i < n; i += mr {
+	for i, mr := 0, l.tileRows(n); i < n; i += mr {
 		m := min(mr, n-i)
 		a := j.a[(b*n+i)*16:]
 		if l.h != nil {
@@ -181,11 +181,11 @@ func (e *LinearExec) addChunk(j *linearJob, sums, c []float32, p, b int) {
 }
 
 // tileRows returns into how large groups n inputs are split evenly.
-func (e *LinearExec) tileRows(n int) int {
-	if e.l.h != nil {
-		return evenly(n, e.l.kernel.HalfMR())
+func (l *Linear) tileRows(n int) int {
+	if l.h != nil {
+		return evenly(n, l.kernel.HalfMR())
 	}
-	return evenly(n, e.l.kernel.MR)
+	return evenly(n, l.kernel.MR)
 }
 
 // nextChunk returns where the weights are that are fetched while n inputs meet those at

@@ -101,6 +101,9 @@ type PointwiseExec struct {
 // the second-level cache while all panels meet them.
 const runPixels = 224
 
+// pointwiseRun returns the pixels of an item, in whole tiles of mr.
+func pointwiseRun(plane, mr int) int { return roundUp(evenly(plane, runPixels), mr) }
+
 // NewExec plans p for n pictures of h×w on a team, which may be nil. The epilogue may be a
 // ReLU. Errors wrap ErrShape.
 func (p *Pointwise) NewExec(n, h, w int, after fuse.Epilogue, team *parallel.Team) (*PointwiseExec, error) {
@@ -111,7 +114,7 @@ func (p *Pointwise) NewExec(n, h, w int, after fuse.Epilogue, team *parallel.Tea
 		return nil, shape.Errorf("gemm: %d pictures of %d×%d", n, h, w)
 	}
 	e := &PointwiseExec{p: p, team: team, n: n, plane: h * w, relu: after.ReLU}
-	e.run = roundUp(evenly(e.plane, runPixels), p.kernel.MR)
+	e.run = pointwiseRun(e.plane, p.kernel.MR)
 	e.runs = ceilDiv(e.plane, e.run)
 	e.offsets = make([]int, p.c)
 	for c := range e.offsets {

@@ -134,14 +134,19 @@ func (c *Conv) blockTiles() int {
 	return min(max(fit/group*group, least), most, c.tiles)
 }
 
-// String gives the order of loops and the block sizes, for reports.
+// String gives the block sizes and the order of the loops in BLIS's words, for reports: M is
+// the number of tiles, N of outputs, K of input channels.
 func (c *Conv) String() string {
-	order := "blocks of tiles outside, panels inside"
+	return fmt.Sprintf("F(%d×%d,3×3), %s: NR %d, MC %d, KC %d; %d blocks, %d panels; loops %s",
+		c.f.m, c.f.m, c.f.kern.Name, c.f.kern.NR, c.block, c.f.cBlocks*16, c.blocks, c.f.panels(), c.loops())
+}
+
+// loops names the loops from the outermost on.
+func (c *Conv) loops() string {
 	if c.panelMajor {
-		order = "panels outside, all tiles inside"
+		return "jr, ic" // each panel is read once
 	}
-	return fmt.Sprintf("F(%d×%d,3×3): %d tiles in %d blocks of %d; %d panels of %d outputs; %s",
-		c.f.m, c.f.m, c.tiles, c.blocks, c.block, c.f.panels(), c.f.kern.NR, order)
+	return "ic, jr" // each block stays in the second-level cache
 }
 
 // Sizes of the operands, in floats.

@@ -358,10 +358,18 @@ func medianStep(steps []vgg.StepTimes) *stepResult {
 	}
 }
 
+// parseProduct reads the sizes of a product, MxNxK.
+func parseProduct(s string) (m, n, k int, err error) {
+	if _, err := fmt.Sscanf(s, "%dx%dx%d", &m, &n, &k); err != nil || min(m, n, k) < 1 || max(m, n, k) > 1<<20 {
+		return 0, 0, 0, fmt.Errorf("%q: want MxNxK, such as 512x512x512", s)
+	}
+	return m, n, k, nil
+}
+
 func (c *benchCmd) gemm(ctx context.Context, r *benchResult) error {
-	var m, n, k int
-	if _, err := fmt.Sscanf(c.Gemm, "%dx%dx%d", &m, &n, &k); err != nil || min(m, n, k) < 1 || max(m, n, k) > 1<<20 {
-		return fmt.Errorf("--gemm %q: want MxNxK, such as 512x512x512", c.Gemm)
+	m, n, k, err := parseProduct(c.Gemm)
+	if err != nil {
+		return fmt.Errorf("--gemm %w", err)
 	}
 	flags := fmt.Sprintf("--gemm %s --batch %d", c.Gemm, c.Batch)
 	most := max(shape.Product(m, k, c.Batch), shape.Product(k, n, c.Batch), shape.Product(m, n, c.Batch))
@@ -390,7 +398,6 @@ func (c *benchCmd) gemm(ctx context.Context, r *benchResult) error {
 			packed[i] = g.Pack(false, n, k, b[i*k*n:], n)
 		}
 	}
-	var err error
 	r.MS, err = c.time(func() error {
 		if !c.Packed {
 			return g.Batch(ctx, gemm.Batch{Count: c.Batch, StrideA: m * k, StrideB: k * n, StrideC: m * n}, false, false, m, n, k, 1, a, k, b, n, 0, out, n)
@@ -446,5 +453,8 @@ func (c *benchCmd) print(s streams, r *benchResult) error {
 }
 
 type selftestCmd struct {
-	JSON bool `help:"Print a JSON object."`
+	Explain []string `sep:"," placeholder:"WORK,..." help:"Print instead how a product (49x512x512) or a layer (conv2_2) finds its kernel, and its blocks."`
+	Config  string   `default:"D" placeholder:"NAME" help:"Configuration of the paper that the layers of --explain belong to; D if not given."`
+	Threads int      `min:"0" max:"65536" help:"Threads that --explain plans for; all cores if 0 or not given."`
+	JSON    bool     `help:"Print a JSON object."`
 }

@@ -58,6 +58,9 @@ type verdict struct {
 var errWrongResults = errors.New("this machine computes wrong results; `vgg check` shows where in a network")
 
 func (c *selftestCmd) Run(ctx context.Context, s streams) error {
+	if len(c.Explain) > 0 {
+		return c.explain(s)
+	}
 	r := describe()
 	var err error
 	if r.Choices, err = choices(); err != nil {

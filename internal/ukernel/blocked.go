@@ -4,6 +4,7 @@ import (
 	"unsafe"
 
 	"github.com/nonet-go/nonet/internal/cpu"
+	"github.com/nonet-go/nonet/internal/describe"
 )
 
 // Blocked is the micro-kernel that reads A in blocks of 16 channels, on one
@@ -94,4 +95,13 @@ func (kern *Blocked) RunHalf(mr, nr int, o *BlockedHalfArgs) {
 	call.blocks, call.a, call.aBlock = o.Blocks, unsafe.SliceData(o.A), o.ABlock
 	call.b, call.c, call.nextB = unsafe.SliceData(o.B), unsafe.SliceData(o.C), unsafe.SliceData(o.NextB)
 	kern.half[nr/16-1][mr-1](noescape(&call))
+}
+
+// Symbol returns the name of the function that computes tiles of mr rows and nr columns,
+// as profilers show it.
+func (kern *Blocked) Symbol(mr, nr int) string { return describe.Symbol(kern.funcs[nr/16-1][mr-1]) }
+
+// HalfSymbol is Symbol for B in half precision.
+func (kern *Blocked) HalfSymbol(mr, nr int) string {
+	return describe.Symbol(kern.half[nr/16-1][mr-1])
 }

@@ -4,6 +4,7 @@ import (
 	"unsafe"
 
 	"github.com/nonet-go/nonet/internal/cpu"
+	"github.com/nonet-go/nonet/internal/describe"
 )
 
 // Indirect is the micro-kernel that reads A by a table of offsets, on one
@@ -179,3 +180,7 @@ func (call *indirectCall) at(o *IndirectArgs, i, j, prefetchB int) {
 
 // indirectMACs bounds the multiply-adds of one call: 60 µs at 70 GFLOP/s.
 const indirectMACs = 2 << 20
+
+// Symbol returns the name of the function that computes tiles of mr rows and nr columns,
+// as profilers show it.
+func (kern *Indirect) Symbol(mr, nr int) string { return describe.Symbol(kern.funcs[nr/16-1][mr-1]) }

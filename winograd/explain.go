@@ -1,0 +1,25 @@
+package winograd
+
+import "github.com/nonet-go/nonet/internal/describe"
+
+// Plan tells how an Exec of c computes: the symbols of its kernels and its blocks, a line
+// each. M is the number of tiles, N of outputs, K of input channels. It is for people to
+// read and may change.
+func (c *Conv) Plan() string {
+	f, m := c.f, c.f.m
+	groups := split(c.block, f.kern.MR)
+	mr, nr := groups[0].tiles, f.width(0)
+	var l describe.Lines
+	l.Add("algorithm", "F(%d×%d,3×3), %d products of %d×%d×%d (m×n×k)", m, m, f.alpha*f.alpha, c.tiles, f.k, f.c)
+	l.Add("transforms", "%s, %s", describe.Symbol(f.tr.input), describe.Symbol(f.tr.output[outputIndex(c.epilogue)]))
+	l.Add("kernel", "%s", f.kern.Symbol(mr, nr))
+	l.Add("tile", "MR %d, NR %d", mr, nr)
+	l.Add("blocks", "MC %d, KC %d", c.block, f.cBlocks*16)
+	l.Add("loops", "%s", c.loops())
+	if c.panelMajor {
+		l.Add("items", "%d panels", f.panels())
+	} else {
+		l.Add("items", "%d blocks, of %d panels each", c.blocks, f.panels())
+	}
+	return l.String()
+}

@@ -39,7 +39,7 @@ type benchCmd struct {
 	JSON       bool   `help:"Print one JSON object."`
 }
 
-// benchResult is what --json prints.
+// benchResult is the output of --json.
 type benchResult struct {
 	Work       string        `json:"work"`
 	Threads    int           `json:"threads"`
@@ -112,7 +112,7 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 	return c.print(s, r)
 }
 
-// checkNumbers refuses flags that are no numbers of their kind.
+// checkNumbers returns an error for a flag that is no number of its kind.
 func (c *benchCmd) checkNumbers() error {
 	switch {
 	case c.Threads < 1 || c.Threads > parallel.MaxWorkers:
@@ -137,8 +137,8 @@ func (c *benchCmd) inputs(cfg vgg.Config) int {
 	return shape.Product(c.Batch, cfg.Channels, h, w)
 }
 
-// checkWork refuses a run that the flags of some name have made too large: by its
-// operations, or by the elements of its largest operand.
+// checkWork returns an error if flags make a run too large: by its operations, or by the
+// elements of its largest operand.
 func checkWork(flags string, flop float64, elements int) error {
 	if flop > mostFLOP {
 		return fmt.Errorf("%s: %.3g operations are too many, want at most %.0g", flags, flop, float64(mostFLOP))
@@ -149,7 +149,7 @@ func checkWork(flags string, flop float64, elements int) error {
 	return nil
 }
 
-// checkFlags refuses flags that do not go together.
+// checkFlags returns an error for flags that exclude each other.
 func (c *benchCmd) checkFlags() error {
 	works := 0
 	for _, given := range []bool{c.Gemm != "", c.Shape != "", c.Train} {
@@ -169,7 +169,7 @@ func (c *benchCmd) checkFlags() error {
 	return checkOutputs(nil, output{"--plot", c.Plot}, output{"--trace", c.Trace}, output{"--cpuprofile", c.CPUProfile})
 }
 
-// config returns the network; configuration D if nothing says otherwise.
+// config returns the network; configuration D by default.
 func (c *benchCmd) config() (vgg.Config, error) {
 	if !c.given() {
 		c.Config = "D"
@@ -191,8 +191,8 @@ func (c *benchCmd) time(f func() error) (ms []float64, err error) {
 	return ms, nil
 }
 
-// peakMiB returns the largest resident set that this process has had; 0 where the
-// system has no /proc.
+// peakMiB returns the largest resident set of this process so far, or 0 if the system has no
+// /proc.
 func peakMiB() float64 {
 	status, _ := os.ReadFile("/proc/self/status")
 	_, after, _ := strings.Cut(string(status), "VmHWM:")

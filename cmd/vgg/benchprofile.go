@@ -17,7 +17,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// profile runs the network again with a profiler, so that the times before are
+// profile runs the network again with a profiler, so that the times of the benchmark are
 // without one.
 func (c *benchCmd) profile(ctx context.Context, m *vgg.Model, out, input []float32) error {
 	if !c.profiled() {
@@ -32,8 +32,8 @@ func (c *benchCmd) profile(ctx context.Context, m *vgg.Model, out, input []float
 
 func (c *benchCmd) profiled() bool { return c.Trace != "" || c.CPUProfile != "" }
 
-// writeProfiles writes the trace of a run, after one before it, and the profile of
-// further ones.
+// writeProfiles writes the trace of one run, after a first one, and the profile of further
+// runs.
 func (c *benchCmd) writeProfiles(run func() error, trace func(io.Writer) error) error {
 	if !c.profiled() {
 		return nil
@@ -65,16 +65,15 @@ func (c *benchCmd) writeProfiles(run func() error, trace func(io.Writer) error) 
 	})
 }
 
-// cost is what a layer cannot do without, for all pictures of a run.
+// cost is the least work and memory traffic of a layer, for all pictures of a run.
 type cost struct {
 	flop  float64 // of the products of the algorithm in use
 	bytes float64 // activations in and out, and packed weights, each once
 }
 
-// costOf counts a layer with input in, whose output l gives. A Winograd layer
-// multiplies alpha² elements of each tile in place of 9·m², and its weights are
-// alpha²/9 of the filters. With half the weights of fully connected layers are
-// stored in half precision.
+// costOf counts a layer with input in and output l. A Winograd layer multiplies alpha²
+// elements of each tile, not 9·m², and its weights are alpha²/9 of the filters. half says
+// that the weights of fully connected layers are in half precision.
 func costOf(l vgg.LayerSummary, in vgg.Shape, batch int, half bool) cost {
 	n := float64(batch)
 	c := cost{2 * n * float64(l.MACs), 4*float64(l.Params) + 4*n*float64(in.Len()+l.Output.Len())}
@@ -98,8 +97,8 @@ func (c cost) bound(gflops, gbytes float64) float64 {
 	return max(c.flop/gflops, c.bytes/gbytes) / 1e6
 }
 
-// draw writes two pictures in one file: the roofline, and a bar for each layer
-// beside the shortest time that the machine's peaks allow.
+// draw writes two pictures in one file: the roofline, and a bar for each layer beside its
+// bound by the machine's peaks.
 func (c *benchCmd) draw(r *benchResult) error {
 	r.ReadGBytes = peak.ReadGBytes(c.Threads, layout.Alloc(64<<20))
 	roof, err := roofline(r)
@@ -121,8 +120,8 @@ func imageFormat(path string) string {
 	return ""
 }
 
-// roofline draws each layer's rate over its operations per byte of memory, below
-// the roof of the two peaks.
+// roofline draws each layer's rate against its operations per byte of memory, below the roof
+// of the two peaks.
 func roofline(r *benchResult) (*plot.Plot, error) {
 	p := chart.New(fmt.Sprintf("%s, %s, %d threads: rate of the products\nbelow the roof of %.0f GFLOP/s of multiply-adds and %.1f GB/s of memory",
 		r.Work, r.ISA, r.Threads, r.PeakGFLOPS, r.ReadGBytes))

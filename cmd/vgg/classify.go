@@ -21,7 +21,7 @@ type classifyCmd struct {
 	JSON       bool     `help:"Print one JSON object for each picture."`
 }
 
-// Run goes on after a picture that cannot be read, and fails in the end.
+// Run continues after a picture that cannot be read, and fails at the end.
 func (c *classifyCmd) Run(ctx context.Context, s streams) error {
 	m, err := c.open(s)
 	if err != nil {
@@ -80,7 +80,7 @@ type featuresCmd struct {
 	JSON       bool         `help:"Print a JSON object, with all values."`
 }
 
-// layerFeatures is what features gives of a layer.
+// layerFeatures is the output of features for a layer.
 type layerFeatures struct {
 	Layer string    `json:"layer"`
 	Shape []int     `json:"shape"`

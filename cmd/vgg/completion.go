@@ -11,7 +11,7 @@ type completionCmd struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"Shell: ${enum}."`
 }
 
-// Help is the end of what --help prints.
+// Help is the last part of --help.
 func (*completionCmd) Help() string {
 	return "For the running shell:\n\n  bash, zsh   source <(vgg completion bash)\n  fish        vgg completion fish | source"
 }

@@ -17,7 +17,8 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// checkPicture refuses a name whose ending is no format of pictures. An empty name is no file.
+// checkPicture returns an error for a name whose ending is no format of pictures. An empty
+// name is no file.
 func checkPicture(flag, path string) error {
 	if path != "" && !slices.Contains(chart.Formats(), strings.ToLower(imageFormat(path))) {
 		return fmt.Errorf("%s %s: want a file that ends in .svg, .png or .pdf", flag, path)

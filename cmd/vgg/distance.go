@@ -70,7 +70,7 @@ func (c *distanceCmd) Run(ctx context.Context, s streams) error {
 	return err
 }
 
-// check refuses what does not go together.
+// check returns an error for flags that exclude each other.
 func (c *distanceCmd) check() error {
 	names := map[string]string{"lpips": "lpips_vgg.pth", "dists": "dists_weights.pt"}
 	file, perceptual := names[c.Metric]

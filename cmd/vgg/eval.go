@@ -25,20 +25,20 @@ type evalCmd struct {
 	evalReport `embed:""`
 	Data       string       `required:"" placeholder:"PATH" help:"Directory with one directory of pictures for each class, a tar file of one, or a text file whose lines are a picture's path, a tab or spaces, and its class."`
 	Protocol   string       `default:"center" placeholder:"NAME" help:"What the network sees of a picture: center, single, multi-scale, dense, multi-crop, multi-crop+dense. See above."`
-	TrainScale string       `placeholder:"S" help:"Shorter side that the pictures of the network's training were scaled to: 256, or a range such as 256-512. Without it, the side of the network's preparation (--side)."`
+	TrainScale string       `placeholder:"S" help:"Shorter side of the network's training pictures: 256, or a range such as 256-512. Without it, the side of the network's preparation (--side)."`
 	Scales     []int        `placeholder:"Q" min:"1" help:"Shorter sides to test at, with commas, in place of those that follow from --train-scale."`
-	Fuse       []string     `placeholder:"FILE[@S]" help:"Weights of a further network, and its --train-scale: the result is the mean of all. What the network is, and how it wants its pictures, is what the file says: see convert. May be repeated."`
+	Fuse       []string     `placeholder:"FILE[@S]" help:"Weights of a further network, and its --train-scale: the result is the mean of all. The file gives the network and the preparation of its pictures: see convert. May be repeated."`
 	ClassNames string       `placeholder:"FILE" help:"Names of the data's classes, one a line, for lists whose classes are numbers from 0."`
-	ByIndex    bool         `help:"The data's classes are the numbers of the network's, whatever its labels say."`
-	Out        string       `placeholder:"FILE" help:"Write what each picture came to, as the evaluation goes on: JSON lines, or CSV if the name ends with .csv."`
-	Resume     bool         `help:"Go on with an interrupted evaluation from its --out file."`
-	Shard      *shard.Shard `placeholder:"I/N" help:"Evaluate part I, from 0, of N parts of the pictures, each of which is a process of its own, on any machine. It writes --out, goes on with it after a kill, and merge joins all."`
+	ByIndex    bool         `help:"The data's classes are numbers of the network's classes; its labels do not count."`
+	Out        string       `placeholder:"FILE" help:"Write the outcome of each picture during the evaluation: JSON lines, or CSV if the name ends with .csv."`
+	Resume     bool         `help:"Continue an interrupted evaluation from its --out file."`
+	Shard      *shard.Shard `placeholder:"I/N" help:"Evaluate part I, from 0, of N parts of the pictures, each of which is a process of its own, on any machine. It writes --out and continues it after a kill; merge joins all."`
 	Batch      int          `default:"32" min:"1" help:"Crops at a time. Results do not depend on it."`
 	Threads    int          `min:"0" help:"Threads; all cores if 0 or not given."`
 	Verbose    bool         `help:"Print every picture's classes, with --json as one object a line."`
 }
 
-// Help is the end of what --help prints.
+// Help is the last part of --help.
 func (*evalCmd) Help() string {
 	var b strings.Builder
 	b.WriteString(`Protocols, with Q the shorter side of the scaled picture and S that of training:
@@ -99,7 +99,7 @@ func (c *evalCmd) Run(ctx context.Context, s streams) error {
 	return c.report(s, evalResult{c.Protocol, units(members), r})
 }
 
-// evalReport is what becomes of a result.
+// evalReport says where a result goes.
 type evalReport struct {
 	Report     string  `placeholder:"FILE" help:"Write the result with each class's accuracy and the confusion table as JSON."`
 	Unreadable float64 `name:"max-unreadable" placeholder:"PERCENT" default:"1" min:"0" max:"100" help:"Part of the pictures that may fail, in per cent. Above it the result is printed, and the status is 1."`
@@ -123,7 +123,7 @@ func (c *evalCmd) members(s streams) ([]evaluate.Member, error) {
 	}
 	files := []file{{c.modelFlags, c.TrainScale}}
 	for _, f := range c.Fuse {
-		// The same algorithms and labels; all else is the file's own.
+		// The same algorithms and labels; everything else is the file's own.
 		more := file{flags: modelFlags{Weights: f, Labels: c.Labels, Algorithm: c.Algorithm, HalfFC: c.HalfFC}}
 		more.flags.Weights, more.scale = cutScale(f)
 		files = append(files, more)
@@ -153,7 +153,7 @@ func (c *evalCmd) members(s streams) ([]evaluate.Member, error) {
 	return members, nil
 }
 
-// cutScale takes FILE@S apart.
+// cutScale splits FILE@S.
 func cutScale(fuse string) (path, scale string) {
 	if at := strings.LastIndexByte(fuse, '@'); at >= 0 {
 		return fuse[:at], fuse[at+1:]
@@ -161,7 +161,7 @@ func cutScale(fuse string) (path, scale string) {
 	return fuse, ""
 }
 
-// evaluate runs the evaluation with what is to be told on the way.
+// evaluate runs the evaluation and reports its progress.
 func (c *evalCmd) evaluate(ctx context.Context, s streams, d *evaluate.Data, members []evaluate.Member) (r evaluate.Result, err error) {
 	if c.Out == "" && (c.Resume || c.Shard != nil) {
 		return r, errors.New("--resume and --shard need --out")
@@ -228,7 +228,7 @@ func (c *evalCmd) logged(ctx context.Context, s streams, d *evaluate.Data, membe
 	return evaluate.Run(ctx, d, members, o)
 }
 
-// onPicture returns what is done with every picture. log may be nil.
+// onPicture returns the function that is called for every picture. log may be nil.
 func (c *evalCmd) onPicture(s streams, p *progress, log *evaluate.Log) func(evaluate.Outcome) error {
 	return func(o evaluate.Outcome) error {
 		if o.Err != "" {
@@ -250,7 +250,7 @@ func (c *evalCmd) onPicture(s streams, p *progress, log *evaluate.Log) func(eval
 	}
 }
 
-// network is a hash of all that the results depend on, but for the pictures. Its
+// network is a hash of everything that the results depend on, except the pictures. Its
 // beginning is the name of the run in the log.
 func (c *evalCmd) network(members []evaluate.Member) (string, error) {
 	h := sha256.New()
@@ -273,7 +273,7 @@ func (c *evalCmd) network(members []evaluate.Member) (string, error) {
 	return fmt.Sprintf("%x", h.Sum(nil)), nil
 }
 
-// fingerprint writes a file of weights; nothing for no file.
+// fingerprint writes the content of a file of weights, or nothing if there is no file.
 func fingerprint(w io.Writer, path string) error {
 	if path == "" {
 		return nil
@@ -287,7 +287,7 @@ func fingerprint(w io.Writer, path string) error {
 	return err
 }
 
-// evalResult is what --json prints last, and --report writes.
+// evalResult is the last output of --json, and that of --report.
 type evalResult struct {
 	Protocol string   `json:"protocol"`
 	Networks []string `json:"networks"` // as the paper writes them: D/[256;512]/256,384,512
@@ -338,8 +338,8 @@ func (c evalReport) print(s streams, e evalResult) error {
 	return nil
 }
 
-// printClasses prints each class's accuracy if there are few, and what is mistaken
-// for what most often.
+// printClasses prints each class's accuracy if there are few classes, and the most frequent
+// confusions.
 func printClasses(w io.Writer, r evaluate.Result) {
 	if len(r.Classes) <= 20 {
 		for _, c := range r.Classes {

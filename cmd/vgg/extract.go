@@ -35,7 +35,7 @@ type extractCmd struct {
 	JSON       bool         `help:"Print the result as a JSON object."`
 }
 
-// Help is the end of what --help prints.
+// Help is the last part of --help.
 func (*extractCmd) Help() string {
 	return `The files are called features.00003-of-00008.safetensors and so on, and appear when they are whole; then comes
 manifest.00003-of-00008.jsonl: the network, version and instruction set, each picture with its row, and those that

@@ -5,5 +5,5 @@ import (
 	"syscall"
 )
 
-// hangup has no name where no terminal is closed.
+// hangup has no meaning here: there is no terminal to close.
 var hangup os.Signal = syscall.Signal(1)

@@ -38,7 +38,7 @@ type cli struct {
 	Help       helpCmd       `cmd:"" help:"Describe a command."`
 }
 
-// streams is where commands write: results to out, all else to err.
+// streams is where commands write: results to out, everything else to err.
 type streams struct {
 	out, err io.Writer
 }
@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, s streams) int {
 	return status
 }
 
-// runCommand returns the exit status and what is to be said of a failure.
+// runCommand returns the exit status, and the message of a failure.
 func runCommand(ctx context.Context, args []string, s streams) (status int, message string) {
 	ctx = context.WithValue(ctx, argsKey{}, args)
 	var c cli
@@ -101,8 +101,7 @@ func runCommand(ctx context.Context, args []string, s streams) (status int, mess
 	return 0, ""
 }
 
-// failure returns the exit status of a command that failed or was stopped, and what is
-// to be said of it.
+// failure returns the exit status and the message of a command that failed or was stopped.
 func failure(ctx context.Context, err error) (status int, message string) {
 	status, message = 1, sentence(err)
 	var stop stopError

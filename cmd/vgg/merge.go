@@ -18,7 +18,7 @@ type mergeCmd struct {
 	Out        string   `placeholder:"FILE" help:"Write what each picture came to, as eval --out does for all; for extract, the list of all pictures with the files and rows that hold them, as JSON lines."`
 }
 
-// Help is the end of what --help prints.
+// Help is the last part of --help.
 func (*mergeCmd) Help() string {
 	return `The result of an evaluation, and the file --out, are the bits of one run on all the pictures. Shards of different
 networks, data, instruction sets or versions are refused, and those that are missing are named. The files of extract

@@ -12,9 +12,9 @@ import (
 	"github.com/nonet-go/nonet/vgg/weights"
 )
 
-// networkFlags describe a network where the weights do not.
+// networkFlags describe a network if the weights do not.
 type networkFlags struct {
-	Config   string    `placeholder:"NAME" help:"Configuration of the paper: A, A-LRN, B, C, D or E. Without it, what the weights say."`
+	Config   string    `placeholder:"NAME" help:"Configuration of the paper: A, A-LRN, B, C, D or E. Without it, that of the weights."`
 	Net      string    `placeholder:"LAYERS" help:"Layers of another network, such as '64 64 M 128 F10': channels of 3×3 convolutions (64/1 for 1×1, =64 without ReLU), M for a pool, A for a 2×2 mean, G for the mean of each channel, N for normalisation, S for a scale and shift of each channel (S+ with ReLU), F for fully connected (=F64 without ReLU, as the last is)."`
 	Size     inputSize `placeholder:"PIXELS" help:"Side of the network's input, or its height and width: 96x64."`
 	Channels int       `placeholder:"N" min:"0" help:"Channels of the network's input; 3 if not given."`
@@ -38,8 +38,8 @@ func (s *inputSize) UnmarshalText(text []byte) (err error) {
 
 func (f networkFlags) given() bool { return f.Config != "" || f.Net != "" }
 
-// alone refuses flags that describe a part of a network where neither --net nor
-// --config gives the rest: what a file or the small model holds is not changed by them.
+// alone returns an error for flags that describe a part of a network if neither --net nor
+// --config gives the rest: they do not change the network of a file or the small model.
 func (f networkFlags) alone() error {
 	for _, flag := range []struct {
 		name string
@@ -85,17 +85,17 @@ func (f networkFlags) network() (vgg.Config, error) {
 	return cfg, cfg.Validate()
 }
 
-// modelFlags choose a network, its weights and how it is computed.
+// modelFlags choose a network, its weights and its algorithms.
 type modelFlags struct {
 	networkFlags `embed:""`
 	Weights      string    `short:"w" placeholder:"FILE" help:"File of weights: safetensors, PyTorch .pth, Caffe .caffemodel or ONNX; an index of several files, or a folder with config.json. Without it, the small model that comes with nonet, or random weights for --config."`
 	Key          string    `placeholder:"PREFIX" help:"Of a file with several networks, the one whose tensors' names begin so."`
 	Labels       string    `placeholder:"FILE" help:"Names of the classes: one a line, with or without WordNet ids in front, a list, or numbers and names, as JSON or Python write them; or a config.json."`
-	Preset       string    `placeholder:"NAME" help:"Preparation of pictures: torch, caffe, unit or none. Without it, what the weights say, else caffe for files of Caffe and Keras and torch for others."`
-	Mean         []float64 `placeholder:"R,G,B" help:"Mean of each channel that is subtracted from pictures, instead of the preset's and after its division by 255: 0.485,0.456,0.406, or one number for all. B,G,R if the preset is caffe."`
-	Std          []float64 `placeholder:"R,G,B" help:"Deviation of each channel that pictures are divided by, likewise."`
-	Side         int       `placeholder:"PIXELS" min:"0" help:"Shorter side that pictures are scaled to before the crop."`
-	Algorithm    string    `default:"auto" enum:"auto,direct,winograd2,winograd4" help:"How 3×3 convolutions are computed: ${enum}."`
+	Preset       string    `placeholder:"NAME" help:"Preparation of pictures: torch, caffe, unit or none. Without it, that of the weights' metadata, else caffe for files of Caffe and Keras and torch for others."`
+	Mean         []float64 `placeholder:"R,G,B" help:"Mean of each channel, subtracted from pictures in place of the preset's and after its division by 255: 0.485,0.456,0.406, or one number for all. B,G,R if the preset is caffe."`
+	Std          []float64 `placeholder:"R,G,B" help:"Divisor of each channel of pictures after the mean, likewise."`
+	Side         int       `placeholder:"PIXELS" min:"0" help:"Shorter side of pictures before the crop."`
+	Algorithm    string    `default:"auto" enum:"auto,direct,winograd2,winograd4" help:"Algorithm of 3×3 convolutions: ${enum}."`
 	HalfFC       bool      `name:"half-fc" help:"Keep the weights of fully connected layers in half precision."`
 }
 
@@ -148,7 +148,7 @@ func (f modelFlags) openWeights(opts []vgg.Option) (m *vgg.Model, err error) {
 	return m, err
 }
 
-// describeWeights lets use have the network of the file of weights while it is open.
+// describeWeights calls use with the network of the file of weights while it is open.
 func (f modelFlags) describeWeights(opts []vgg.Option, use func(n *vgg.Network) error) error {
 	file, err := weights.Open(f.Weights)
 	if err != nil {
@@ -163,8 +163,8 @@ func (f modelFlags) describeWeights(opts []vgg.Option, use func(n *vgg.Network) 
 	return use(n)
 }
 
-// describe lets use have the network of the file of weights, or one of random weights, and
-// the options for its model.
+// describe calls use with the network of the file of weights, or with one of random weights,
+// and with the options for its model.
 func (f modelFlags) describe(s streams, use func(n *vgg.Network, opts []vgg.Option) error) error {
 	opts, err := f.options()
 	if err == nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/nonet-go/nonet/internal/outfile"
 )
 
-// checkedWriter remembers the first error of a writer, so that output that was lost
-// ends the command with status 1 whoever wrote it.
+// checkedWriter remembers the first error of a writer, so that lost output ends the command
+// with status 1, whoever wrote it.
 type checkedWriter struct {
 	w   io.Writer
 	err error
@@ -22,12 +22,12 @@ func (c *checkedWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// output is a file to be written, and the flag that names it.
+// output is a file to write, and the flag that names it.
 type output struct{ flag, path string }
 
-// checkOutputs refuses outputs that cannot be written, that are one of the inputs, or
-// that are one file, before any work is done for them. Those without a path are not
-// wanted.
+// checkOutputs returns an error for outputs that cannot be written, that are one of the
+// inputs, or that are the same file, before any work is done. An output without a path does
+// not count.
 func checkOutputs(inputs []string, outputs ...output) error {
 	for i, o := range outputs {
 		if o.path == "" {

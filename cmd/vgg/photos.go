@@ -40,9 +40,9 @@ func (f photoFlags) read(ctx context.Context, path string) (img image.Image, err
 	return img, err
 }
 
-// photos lists the pictures that arguments stand for. A directory stands for all pictures
-// in it and below, by their names' endings; a pattern that the shell has not replaced and
-// that no file has as its name, for the files that match it.
+// photos lists the pictures of the arguments. For a directory these are all pictures in it
+// and below, by the endings of their names. A pattern that the shell has not replaced, and
+// that is no file's name, means the files that match it.
 func photos(args []string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for _, arg := range args {
@@ -104,13 +104,13 @@ func expandDir(dir string, yield func(string, error) bool) {
 	}
 }
 
-// isPhoto goes by the ending of a name; hidden files are none.
+// isPhoto looks at the ending of a name. A hidden file is no photo.
 func isPhoto(path string) bool {
 	return slices.Contains(picture.Extensions(), strings.ToLower(filepath.Ext(path))) && !strings.HasPrefix(filepath.Base(path), ".")
 }
 
-// printable quotes a text with control characters, which would act on a terminal. Ends of
-// lines in messages are left.
+// printable quotes a text with control characters, which would act on a terminal. It keeps
+// the ends of lines in messages.
 func printable(text string) string {
 	if !strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' }) {
 		return text

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// progress tells every few seconds how far a command is with its pictures. It is for
-// one goroutine at a time.
+// progress prints every few seconds how many pictures are done. One goroutine at a time may
+// use it.
 type progress struct {
 	w              io.Writer
 	start, shown   time.Time
@@ -20,10 +20,10 @@ func newProgress(w io.Writer, total int) *progress {
 	return &progress{w: w, start: now, shown: now, total: total}
 }
 
-// earlier counts n pictures that an earlier run has done.
+// earlier counts n pictures of an earlier run.
 func (p *progress) earlier(n int) { p.done += n }
 
-// step counts a picture that this run has done.
+// step counts a picture of this run.
 func (p *progress) step() {
 	p.computed++
 	p.done++
@@ -34,5 +34,5 @@ func (p *progress) step() {
 	}
 }
 
-// rate returns the pictures of this run in a second.
+// rate returns the pictures of this run per second.
 func (p *progress) rate() float64 { return float64(p.computed) / time.Since(p.start).Seconds() }

@@ -21,7 +21,7 @@ import (
 	"github.com/nonet-go/nonet/winograd"
 )
 
-// selftest is what a report of a fault should begin with.
+// selftest is the beginning of a report of a fault.
 type selftest struct {
 	Version    string    `json:"version"` // of nonet
 	Go         string    `json:"go"`
@@ -41,7 +41,7 @@ type selftest struct {
 	Passed     bool      `json:"passed"`
 }
 
-// choice is what one package or layer uses.
+// choice is the kernels of one package, or the blocks of one layer.
 type choice struct {
 	Of     string `json:"of"`
 	Choice string `json:"choice"`
@@ -92,7 +92,7 @@ func (c *selftestCmd) Run(ctx context.Context, s streams) error {
 	return err
 }
 
-// describe fills in what the machine and the program are.
+// describe fills in the machine and the program.
 func describe() selftest {
 	r := selftest{
 		Version: "unknown", Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, Processor: processor(),
@@ -111,7 +111,7 @@ func describe() selftest {
 	return r
 }
 
-// processor returns the processor's name where Linux tells it.
+// processor returns the processor's name, which Linux gives.
 func processor() string {
 	text, _ := os.ReadFile("/proc/cpuinfo") // absent elsewhere
 	for line := range strings.Lines(string(text)) {
@@ -122,8 +122,7 @@ func processor() string {
 	return ""
 }
 
-// choices tells the kernels of each package, and how some layers of VGG are cut
-// into blocks.
+// choices returns the kernels of each package, and the blocks of some layers of VGG.
 func choices() ([]choice, error) {
 	p, d := ukernel.BestBlocked(), ukernel.BestIndirect()
 	list := []choice{

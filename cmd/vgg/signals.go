@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// stopError is the cause of a context that ended because of a signal.
+// stopError is the cause of a context that a signal has ended.
 type stopError struct {
 	name   string
 	status int // of the exit: 128 and the signal's number, as shells have it
@@ -27,12 +27,12 @@ var stops = map[os.Signal]stopError{
 	hangup:          {"SIGHUP", 129},
 }
 
-// grace is how long a command has to end by itself after a signal. What it has not
-// finished by then is given up: a file that is replaced keeps its old content.
+// grace is the time that a command has to end by itself after a signal. Unfinished work is
+// then dropped: a file that was being replaced keeps its old content.
 const grace = 80 * time.Millisecond
 
-// stopper ends the command after a signal: by its context and, where that is not
-// looked at, by an exit. A second signal exits at once.
+// stopper ends the command after a signal: by its context and, if the command does not look
+// at that, by an exit. A second signal exits at once.
 type stopper struct {
 	err    io.Writer
 	exit   func(status int)
@@ -47,7 +47,7 @@ type stopper struct {
 
 type stopperKey struct{}
 
-// stopOnSignals returns a context that ends with a signal.
+// stopOnSignals returns a context that a signal ends.
 func stopOnSignals(errOut io.Writer, exit func(int)) (context.Context, *stopper) {
 	s := &stopper{err: errOut, exit: exit}
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -96,7 +96,7 @@ func hangups(ctx context.Context) <-chan struct{} {
 	return s.hups
 }
 
-// stop is what a signal does.
+// stop handles a signal.
 func (s *stopper) stop(e stopError) {
 	s.mu.Lock()
 	second := s.cause != nil
@@ -119,17 +119,16 @@ func (s *stopper) endUnlessHeld() {
 	}
 }
 
-// end exits, without the command. It never gives the mutex back: nobody is to say
-// or write anything afterwards.
+// end exits, without waiting for the command. It keeps the mutex locked: nothing may be
+// printed or written after it.
 func (s *stopper) end() {
 	s.mu.Lock()
 	fmt.Fprintln(s.err, "vgg:", stopMessage(s.cause.Error(), s.goOn))
 	s.exit(s.cause.status)
 }
 
-// hold lets what must be finished after a signal, such as the writing of a checkpoint,
-// be finished: until it calls release, the command ends by itself, or by a second
-// signal.
+// hold lets the command finish work after a signal, such as the writing of a checkpoint.
+// Until it calls release, only the command itself or a second signal ends it.
 func hold(ctx context.Context) (release func()) {
 	s, ok := ctx.Value(stopperKey{}).(*stopper)
 	if !ok {
@@ -148,7 +147,7 @@ func hold(ctx context.Context) (release func()) {
 	return sync.OnceFunc(func() { change(-1) })
 }
 
-// sayHowToGoOn keeps the command that goes on with this one's work after a signal.
+// sayHowToGoOn sets the command line that continues this command's work after a signal.
 func sayHowToGoOn(ctx context.Context, line string) {
 	if s, ok := ctx.Value(stopperKey{}).(*stopper); ok {
 		s.mu.Lock()
@@ -157,7 +156,7 @@ func sayHowToGoOn(ctx context.Context, line string) {
 	}
 }
 
-// howToGoOn is the command that was kept, or nothing.
+// howToGoOn returns that command line, or nothing.
 func howToGoOn(ctx context.Context) string {
 	s, ok := ctx.Value(stopperKey{}).(*stopper)
 	if !ok {
@@ -168,7 +167,7 @@ func howToGoOn(ctx context.Context) string {
 	return s.goOn
 }
 
-// stopMessage joins what happened and the command that goes on, if there is one.
+// stopMessage joins what happened and the command line that continues, if there is one.
 func stopMessage(what, goOn string) string {
 	if goOn == "" {
 		return what
@@ -178,7 +177,7 @@ func stopMessage(what, goOn string) string {
 
 type argsKey struct{}
 
-// commandLine is the command line of this command, for a shell.
+// commandLine returns the command line of this command, for a shell.
 func commandLine(ctx context.Context) string {
 	args, _ := ctx.Value(argsKey{}).([]string)
 	line := "vgg"
@@ -188,7 +187,7 @@ func commandLine(ctx context.Context) string {
 	return line
 }
 
-// resumeLine is the command line of this command with --resume.
+// resumeLine returns the command line of this command with --resume.
 func resumeLine(ctx context.Context) string {
 	args, _ := ctx.Value(argsKey{}).([]string)
 	args = slices.DeleteFunc(slices.Clone(args), func(a string) bool { return a == "--overwrite" })
@@ -198,7 +197,7 @@ func resumeLine(ctx context.Context) string {
 	return commandLine(context.WithValue(ctx, argsKey{}, args))
 }
 
-// shellWord quotes a word where a shell needs that.
+// shellWord quotes a word if a shell needs that.
 func shellWord(s string) string {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:@%"
 	if s != "" && strings.Trim(s, plain) == "" {

@@ -80,7 +80,7 @@ type convertCmd struct {
 }
 
 func (c *convertCmd) Run(s streams) error {
-	// To write over the input is fine: it is replaced when all of it has been read.
+	// The output may be the input: it is replaced after all of it has been read.
 	if err := checkOutputs([]string{c.Labels}, output{"the output", c.Out}); err != nil {
 		return err
 	}

@@ -17,12 +17,12 @@ type trainCmd struct {
 	photoFlags   `embed:""`
 	Data         string        `required:"" placeholder:"PATH" help:"Directory with one directory of pictures for each class, a tar file of one, or a text file whose lines are a picture's path, a tab or spaces, and its class."`
 	Val          string        `placeholder:"PATH" help:"Pictures to validate with; without it, a part of --data."`
-	Validation   float64       `default:"0.1" min:"0" max:"0.999" help:"That part."`
+	Validation   float64       `default:"0.1" min:"0" max:"0.999" help:"Fraction of --data for validation, without --val."`
 	Out          string        `short:"o" required:"" placeholder:"FILE" help:"File of weights to write at the end."`
 	Half         bool          `help:"Write them in half precision."`
 	Checkpoint   string        `placeholder:"FILE" help:"File that is replaced after each epoch; OUT.checkpoint if not given."`
-	Save         time.Duration `default:"10m" min:"0" help:"Replace it this often as well."`
-	Resume       bool          `help:"Go on from the checkpoint, if there is one."`
+	Save         time.Duration `default:"10m" min:"0" help:"Time between two checkpoints within an epoch."`
+	Resume       bool          `help:"Continue from the checkpoint, if there is one."`
 	Overwrite    bool          `help:"Begin anew although there is a checkpoint, and replace it."`
 	Log          string        `placeholder:"FILE" help:"Append a line for each epoch to this file: a JSON object, or a row of a table if its name ends in .csv."`
 	Curve        string        `placeholder:"FILE" help:"Draw loss and accuracy: .svg, .png or .pdf."`
@@ -30,22 +30,22 @@ type trainCmd struct {
 	Batch        int           `default:"256" min:"1" max:"1048576" help:"Pictures of a step."`
 	Micro        int           `min:"0" max:"1048576" help:"Pictures that are computed together, a divisor of --batch."`
 	Rate         float64       `default:"0.01" min:"1e-30" max:"1e30" help:"Learning rate at the beginning."`
-	Schedule     string        `default:"plateau" enum:"plateau,step,cosine,constant" help:"How the rate falls: plateau, step, cosine or constant."`
-	Factor       float64       `default:"10" min:"1.000001" max:"1e30" help:"What plateau and step divide the rate by."`
-	Patience     int           `default:"3" min:"0" help:"Epochs in a row without a better validation error that plateau lets pass before it does."`
+	Schedule     string        `default:"plateau" enum:"plateau,step,cosine,constant" help:"Schedule of the rate: plateau, step, cosine or constant."`
+	Factor       float64       `default:"10" min:"1.000001" max:"1e30" help:"Divisor of the rate in plateau and step."`
+	Patience     int           `default:"3" min:"0" help:"Epochs in a row without a better validation error before plateau divides the rate."`
 	Every        int           `default:"30" min:"1" help:"Epochs between two divisions of step."`
 	Warmup       float64       `min:"0" max:"1e9" help:"Epochs over which the rate rises from 0."`
 	Momentum     float64       `default:"0.9" min:"0" max:"0.999999" help:"Momentum."`
 	Decay        float64       `default:"0.0005" min:"0" max:"1e30" help:"Weight decay."`
-	Dropout      float64       `default:"0.5" min:"0" max:"0.999999" help:"Fraction of the outputs of fully connected layers that a step leaves out."`
+	Dropout      float64       `default:"0.5" min:"0" max:"0.999999" help:"Fraction of the outputs of fully connected layers that a step drops."`
 	Init         string        `default:"he" enum:"paper,glorot,he" help:"Initial weights: paper, glorot or he."`
 	Start        string        `placeholder:"FILE" help:"Weights to begin with, as far as names and shapes agree."`
 	StartConvs   int           `default:"4" min:"-1" help:"Of its convolutions take the first of this number, as the paper does; -1 for all."`
 	Fresh        bool          `name:"fresh-classifier" help:"Begin the layer that gives the classes anew, even if --start has one for as many classes."`
 	Freeze       string        `placeholder:"LAYER" help:"Keep the weights of this layer and of all before it."`
 	Cache        int64         `default:"2048" min:"0" max:"1e9" placeholder:"MIB" help:"Memory for activations of frozen convolutions, MiB: if nothing is random about the pictures, they are computed once. 0 for none."`
-	ScaleMin     int           `min:"0" max:"32768" help:"Shorter side of training pictures at least (the paper's 256); 0 for no change of scale."`
-	ScaleMax     int           `min:"0" max:"32768" help:"And at most (256, 384 or 512)."`
+	ScaleMin     int           `min:"0" max:"32768" help:"Least shorter side of training pictures (the paper's 256); 0 for no change of scale."`
+	ScaleMax     int           `min:"0" max:"32768" help:"Largest shorter side of training pictures (256, 384 or 512)."`
 	Pad          int           `min:"0" max:"32768" help:"Move small pictures by up to this many pixels."`
 	Flip         bool          `help:"Mirror one half of the pictures; --scale-min and --pad imply it."`
 	Cutout       int           `min:"0" max:"32768" help:"Side of a square that is painted over at a random place, pixels."`
@@ -87,7 +87,7 @@ func (c *trainCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return explainTraining(err)
 	}
-	// The weights first: nothing that a picture may meet costs them.
+	// The weights first: an error of the picture must not lose them.
 	if err := vgg.Save(c.Out, run.Config, t.Source(), c.Half, vgg.Labels(d.Classes), vgg.Pictures(run.Picture)); err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (c *trainCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
-// checkFiles refuses what would fail after the training.
+// checkFiles returns an error now for what would fail after the training.
 func (c *trainCmd) checkFiles() error {
 	if c.Resume && c.Overwrite {
 		return errors.New("--resume and --overwrite exclude each other")
@@ -111,8 +111,8 @@ func (c *trainCmd) checkFiles() error {
 	return checkOutputs([]string{c.Data, c.Val, c.Start}, output{"--out", c.Out}, output{"--checkpoint", c.Checkpoint}, output{"--log", c.Log}, output{"--curve", c.Curve})
 }
 
-// observe makes a run tell what it does. From its first step on, when it has something
-// to save, until release is called, a signal lets it do so.
+// observe reports the progress of a run. From the first step until release is called the run
+// has something to save, so a signal lets it do that.
 func (c *trainCmd) observe(ctx context.Context, s streams, run *train.Run, log *trainLog) (release func()) {
 	if c.Resume {
 		c.sayHowToGoOn(ctx)
@@ -149,14 +149,14 @@ func (c *trainCmd) observe(ctx context.Context, s streams, run *train.Run, log *
 	return func() { letGo() }
 }
 
-// sayHowToGoOn does so if there is a checkpoint.
+// sayHowToGoOn sets the command line that continues the run, if there is a checkpoint.
 func (c *trainCmd) sayHowToGoOn(ctx context.Context) {
 	if info, err := os.Stat(c.Checkpoint); err == nil && info.Mode().IsRegular() {
 		sayHowToGoOn(ctx, resumeLine(ctx))
 	}
 }
 
-// explainTraining adds the flags that help.
+// explainTraining adds to an error the flags that help.
 func explainTraining(err error) error {
 	var exists *train.ExistsError
 	switch {

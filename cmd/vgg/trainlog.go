@@ -14,8 +14,8 @@ import (
 	"github.com/nonet-go/nonet/vgg/train"
 )
 
-// trainLog is the file of --log, with a line for each epoch: a JSON object, or a row
-// of a table if its name ends in .csv. Without a path it does nothing.
+// trainLog is the file of --log. It has a line for each epoch: a JSON object, or a row of a
+// table if its name ends in .csv. Without a path it does nothing.
 type trainLog struct {
 	path string
 	file *os.File
@@ -25,8 +25,8 @@ const logHeader = "epoch,rate,loss,accuracy,validation_loss,validation_accuracy,
 
 func (l *trainLog) csv() bool { return filepath.Ext(l.path) == ".csv" }
 
-// open makes the file whole, so that a run which goes on has a line for each epoch of
-// history, and opens it for those to come.
+// open completes the file, so that a resumed run has a line for each epoch of history, and
+// opens it for further lines.
 func (l *trainLog) open(history []train.Epoch) error {
 	if l.path == "" {
 		return nil
@@ -47,7 +47,7 @@ func (l *trainLog) open(history []train.Epoch) error {
 	return err
 }
 
-// complete writes the file anew if it lacks lines of history, or ends in a torn one.
+// complete writes the file anew if it lacks lines of history or ends in a cut line.
 func (l *trainLog) complete(history []train.Epoch) error {
 	old, err := os.ReadFile(l.path)
 	if err != nil && !os.IsNotExist(err) {
@@ -63,8 +63,8 @@ func (l *trainLog) complete(history []train.Epoch) error {
 	})
 }
 
-// whole returns what the file should hold: what it held, with the lines of the last
-// run in it completed if that is the run of history, or followed by history's.
+// whole returns the complete content of the file: if its last run is that of history, the
+// old content with that run completed, else the old content followed by history.
 func (l *trainLog) whole(old []byte, history []train.Epoch) ([]byte, error) {
 	var lines []string
 	for line := range strings.Lines(string(old)) {
@@ -88,8 +88,8 @@ func (l *trainLog) whole(old []byte, history []train.Epoch) ([]byte, error) {
 	return []byte(strings.Join(lines, "")), nil
 }
 
-// lastRun returns where the lines of the last run in the file begin, if none of them
-// contradicts ours, else where the file ends.
+// lastRun returns the index of the first line of the last run in the file, if no line of it
+// contradicts ours, else the number of lines.
 func (l *trainLog) lastRun(lines, ours []string) int {
 	at, after := len(lines), len(ours)+1 // epoch of the line behind
 	for at > 0 {
@@ -125,7 +125,7 @@ func (l *trainLog) line(e train.Epoch) (string, error) {
 	return string(b) + "\n", err
 }
 
-// append adds an epoch.
+// append writes the line of an epoch.
 func (l *trainLog) append(e train.Epoch) error {
 	if l.path == "" {
 		return nil

@@ -17,12 +17,11 @@ import (
 	"github.com/nonet-go/nonet/vgg/weights"
 )
 
-// usageStatus is the exit status for arguments that make no sense, as of the shell's
-// own commands.
+// usageStatus is the exit status for wrong arguments, as of the shell's own commands.
 const usageStatus = 2
 
-// spelled returns the arguments as the parser knows them: no arguments, --version and
-// help COMMAND are other ways to say --help, version and COMMAND --help.
+// spelled returns the arguments as the parser knows them. No arguments, --version and help
+// COMMAND are other forms of --help, version and COMMAND --help.
 func spelled(args []string) []string {
 	switch {
 	case len(args) == 0:
@@ -35,14 +34,14 @@ func spelled(args []string) []string {
 	return args
 }
 
-// helpCmd stands in the list of commands; see spelled.
+// helpCmd is in the list of commands for its description; see spelled.
 type helpCmd struct {
 	Command []string `arg:"" optional:"" help:"Command."`
 }
 
 func (*helpCmd) Run() error { return nil }
 
-// usageError returns the line for arguments that could not be parsed.
+// usageError returns the message for arguments that could not be parsed.
 func usageError(err error, parsed *kong.Context) string {
 	var parse *kong.ParseError
 	if errors.As(err, &parse) {
@@ -102,8 +101,8 @@ func checkRange(f *kong.Flag, x float64, text string) error {
 	return nil
 }
 
-// sentinels are errors for programs to test for. Behind a sentence they tell a
-// person nothing more.
+// sentinels are errors for programs to test for. After a sentence they tell a person nothing
+// more.
 var sentinels = []error{vgg.ErrShape, vgg.ErrConfig, vgg.ErrNotFinite, weights.ErrFormat, weights.ErrShape, evaluate.ErrData, labels.ErrFormat, picture.ErrFormat, picture.ErrSize}
 
 // sentence returns an error's text for a person.

@@ -64,8 +64,8 @@ func (d *convsDriver) build(params []vgg.Param) error {
 		if i == 0 || l.Kind != vgg.Conv {
 			continue
 		}
-		if l.Kernel != 3 {
-			return fmt.Errorf("%s is no 3×3 convolution", l.Name)
+		if l.Kernel != 3 || l.Stride == 2 {
+			return fmt.Errorf("%s is no 3×3 convolution with stride 1", l.Name)
 		}
 		in, out := shapes[i-1], shapes[i]
 		ep := fuse.Epilogue{ReLU: true, Pool: d.config.Layers[i+1].Kind == vgg.Pool}

@@ -51,7 +51,7 @@ func parse(args []string) (o options, err error) {
 	f := flag.NewFlagSet("compare", flag.ContinueOnError)
 	f.BoolVar(&o.Setup, "setup", false, "install the peers (Debian, npm) and build their drivers, then end")
 	f.StringVar(&o.Works, "works", "vgg", "what to compare: vgg, layers (weights cold), hot (one layer at a time), gemm, train")
-	f.StringVar(&o.Configs, "configs", "D", "configurations of VGG: A, B, C, D, E")
+	f.StringVar(&o.Configs, "configs", "D", "configurations: A, B, C, D, E, RepVGG-A0, RepVGG-B1")
 	f.StringVar(&o.Batches, "batches", "1", "batch sizes of vgg; training steps take 8 pictures, layers 1")
 	f.StringVar(&o.Shapes, "shapes", defaultShapes, "products MxNxK, or MxNxK@BATCH for equal products with operands of their own; vgg: all that VGG is made of")
 	f.StringVar(&o.Threads, "threads", defaultThreads(), "thread counts")

@@ -169,6 +169,8 @@ func onnxLayer(graph *protobuf, l vgg.Layer, pad int, x string, last bool) strin
 	switch l.Kind {
 	case vgg.Pool:
 		return node("MaxPool", name, inputs[:1], onnxAttr("kernel_shape", 2, 2), onnxAttr("strides", 2, 2))
+	case vgg.GlobalPool:
+		return node("GlobalAveragePool", name, inputs[:1])
 	case vgg.FC:
 		inputs[0] = node("Flatten", name+"_flat", inputs[:1], onnxAttrInt("axis", 1))
 		x = node("Gemm", name, inputs, onnxAttrInt("transB", 1))
@@ -176,7 +178,8 @@ func onnxLayer(graph *protobuf, l vgg.Layer, pad int, x string, last bool) strin
 		if l.Kernel == 1 {
 			pad = 0
 		}
-		x = node("Conv", name, inputs, onnxAttr("kernel_shape", l.Kernel, l.Kernel), onnxAttr("pads", pad, pad, pad, pad))
+		stride := max(l.Stride, 1)
+		x = node("Conv", name, inputs, onnxAttr("kernel_shape", l.Kernel, l.Kernel), onnxAttr("pads", pad, pad, pad, pad), onnxAttr("strides", stride, stride))
 	}
 	if l.ReLU {
 		x = node("Relu", name+"_relu", []string{x})

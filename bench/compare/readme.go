@@ -124,9 +124,9 @@ func (rep *report) readmeTable(b *bytes.Buffer) {
 	}
 }
 
-// workTitle turns vggD_b1 into words.
+// workTitle turns vggD_b1 or RepVGG-A0_b1 into words.
 func workTitle(work string) string {
-	m := regexp.MustCompile(`^vgg(.+)_b(\d+)(_train)?$`).FindStringSubmatch(work)
+	m := regexp.MustCompile(`^(?:vgg)?(.+)_b(\d+)(_train)?$`).FindStringSubmatch(work)
 	if m == nil {
 		return work
 	}

@@ -30,9 +30,17 @@ func (w work) name() string {
 		}
 		return s
 	case "vgg":
-		return fmt.Sprintf("vgg%s_b%d", w.config, w.batch)
+		return fmt.Sprintf("%s_b%d", w.network(), w.batch)
 	}
-	return fmt.Sprintf("vgg%s_b%d_%s", w.config, w.batch, w.kind)
+	return fmt.Sprintf("%s_b%d_%s", w.network(), w.batch, w.kind)
+}
+
+// network names the configuration.
+func (w work) network() string {
+	if strings.HasPrefix(w.config, "RepVGG") {
+		return w.config
+	}
+	return "vgg" + w.config
 }
 
 // flop counts the arithmetic of a run where a rate is worth printing.

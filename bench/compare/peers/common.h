@@ -100,28 +100,49 @@ inline void serve(const std::function<std::string(const std::string &, std::istr
     }
 }
 
-// Layer is one row of a VGG configuration.
+// Layer is one row of a configuration of VGG or RepVGG.
 struct Layer {
     std::string name;
-    enum Kind { conv, pool, linear } kind;
+    enum Kind { conv, pool, mean, linear } kind;
     int in, out, kernel, size;  // size: height and width of the input
     bool relu;
+    int stride = 1;  // of a convolution
 };
 
-// vgg lists configuration A, B, C, D or E for 224×224 pictures, 1000 classes.
-inline std::vector<Layer> vgg(char config) {
-    static const std::map<char, std::vector<int>> depth = {
-        {'A', {1, 1, 2, 2, 2}}, {'B', {2, 2, 2, 2, 2}}, {'C', {2, 2, 3, 3, 3}},
-        {'D', {2, 2, 3, 3, 3}}, {'E', {2, 2, 4, 4, 4}}};
+// repvgg lists RepVGG in its form for inference.
+inline std::vector<Layer> repvgg(const std::vector<int> &depth, const std::vector<int> &width) {
+    std::vector<Layer> net;
+    int in = 3, size = 224;
+    for (int s = 0; s < 5; s++) {
+        for (int i = 0; i < depth[s]; i++) {
+            int stride = i == 0 ? 2 : 1;
+            net.push_back({"conv" + std::to_string(s + 1) + "_" + std::to_string(i + 1), Layer::conv, in, width[s], 3, size, true, stride});
+            in = width[s];
+            size /= stride;
+        }
+    }
+    net.push_back({"gap", Layer::mean, in, in, size, size, false});
+    net.push_back({"fc6", Layer::linear, in, 1000, 0, 1, false});
+    return net;
+}
+
+// vgg lists configuration A, B, C, D or E, or RepVGG-A0 or -B1, for 224×224 pictures and
+// 1000 classes.
+inline std::vector<Layer> vgg(const std::string &config) {
+    if (config == "RepVGG-A0") return repvgg({1, 2, 4, 14, 1}, {48, 48, 96, 192, 1280});
+    if (config == "RepVGG-B1") return repvgg({1, 4, 6, 16, 1}, {64, 128, 256, 512, 2048});
+    static const std::map<std::string, std::vector<int>> depth = {
+        {"A", {1, 1, 2, 2, 2}}, {"B", {2, 2, 2, 2, 2}}, {"C", {2, 2, 3, 3, 3}},
+        {"D", {2, 2, 3, 3, 3}}, {"E", {2, 2, 4, 4, 4}}};
     static const int width[5] = {64, 128, 256, 512, 512};
     auto it = depth.find(config);
-    if (it == depth.end()) fail("configuration is one of A B C D E");
+    if (it == depth.end()) fail("configuration is one of A B C D E RepVGG-A0 RepVGG-B1");
     std::vector<Layer> net;
     int in = 3, size = 224;
     for (int s = 0; s < 5; s++) {
         std::string stage = std::to_string(s + 1);
         for (int i = 0; i < it->second[s]; i++) {
-            int kernel = config == 'C' && i == 2 ? 1 : 3;
+            int kernel = config == "C" && i == 2 ? 1 : 3;
             net.push_back({"conv" + stage + "_" + std::to_string(i + 1), Layer::conv, in, width[s], kernel, size, true});
             in = width[s];
         }

@@ -75,14 +75,15 @@ struct Net {
 
     memory conv(const Layer &l, memory src, const float *w, const float *b, algorithm algo) {
         int pad = l.kernel / 2;
-        dims sd = {batch, l.in, l.size, l.size}, wd = {l.out, l.in, l.kernel, l.kernel}, dd = {batch, l.out, l.size, l.size};
+        int side = l.size / l.stride;
+        dims sd = {batch, l.in, l.size, l.size}, wd = {l.out, l.in, l.kernel, l.kernel}, dd = {batch, l.out, side, side};
         auto any = [](const dims &d) { return memory::desc(d, dt::f32, tag::any); };
         auto create = [&](algorithm a) {
             // The first layer reads the caller's NCHW; asking for any other
             // layout would only put a reorder in front.
             auto sdesc = l.in == 3 ? src.get_desc() : any(sd);
             dnnl::convolution_forward::desc d(dnnl::prop_kind::forward_inference, a, sdesc, any(wd),
-                                              memory::desc({l.out}, dt::f32, tag::x), any(dd), {1, 1}, {pad, pad}, {pad, pad});
+                                              memory::desc({l.out}, dt::f32, tag::x), any(dd), {l.stride, l.stride}, {pad, pad}, {pad, pad});
             return dnnl::convolution_forward::primitive_desc(d, attr(l.relu), eng);
         };
         dnnl::convolution_forward::primitive_desc pd;
@@ -103,9 +104,11 @@ struct Net {
     }
 
     memory pool(const Layer &l, memory src) {
-        memory::desc dd({batch, l.out, l.size / 2, l.size / 2}, dt::f32, tag::any);
-        dnnl::pooling_forward::desc d(dnnl::prop_kind::forward_inference, algorithm::pooling_max, src.get_desc(), dd,
-                                      {2, 2}, {2, 2}, {0, 0}, {0, 0});
+        int side = l.size / l.kernel;
+        memory::desc dd({batch, l.out, side, side}, dt::f32, tag::any);
+        auto algo = l.kind == Layer::mean ? algorithm::pooling_avg_exclude_padding : algorithm::pooling_max;
+        dnnl::pooling_forward::desc d(dnnl::prop_kind::forward_inference, algo, src.get_desc(), dd,
+                                      {l.kernel, l.kernel}, {l.kernel, l.kernel}, {0, 0}, {0, 0});
         dnnl::pooling_forward::primitive_desc pd(d, attr(false), eng);
         memory dst = make(pd.dst_desc());
         Step s{l.name, pd.impl_info_str(), dnnl::pooling_forward(pd), {{DNNL_ARG_SRC, src}, {DNNL_ARG_DST, dst}}};
@@ -133,12 +136,12 @@ struct Net {
         return dst;
     }
 
-    Net(char config, int batch, algorithm algo, const Mapped &weights) : batch(batch) {
+    Net(const std::string &config, int batch, algorithm algo, const Mapped &weights) : batch(batch) {
         input = make(memory::desc({batch, 3, 224, 224}, dt::f32, tag::nchw));
         memory x = input;
         const float *w = weights.data;
         for (const Layer &l : vgg(config)) {
-            if (l.kind == Layer::pool) {
+            if (l.kind == Layer::pool || l.kind == Layer::mean) {
                 x = pool(l, x);
                 continue;
             }
@@ -232,7 +235,7 @@ int main(int argc, char **argv) {
     auto algo = algos.find(args.str("--algo", "auto"));
     if (algo == algos.end()) fail("--algo is auto, winograd or direct");
     auto weights = new Mapped(args.str("--weights", ""));
-    Net net(args.str("--config", "D")[0], args.num("--batch", 1), algo->second, *weights);
+    Net net(args.str("--config", "D"), args.num("--batch", 1), algo->second, *weights);
     delete weights;  // every weight has been copied
     auto v = dnnl_version();
     serve([&](const std::string &command, std::istringstream &in) -> std::string {

@@ -23,6 +23,16 @@ torch.manual_seed(1)
 LR = 1e-5  # larger steps leave the seeded weights for infinity, or amplify rounding
 DEPTH = {"A": (1, 1, 2, 2, 2), "B": (2, 2, 2, 2, 2), "C": (2, 2, 3, 3, 3), "D": (2, 2, 3, 3, 3), "E": (2, 2, 4, 4, 4)}
 WIDTH = (64, 128, 256, 512, 512)
+REPVGG = {"RepVGG-A0": ((1, 2, 4, 14, 1), (48, 48, 96, 192, 1280)), "RepVGG-B1": ((1, 4, 6, 16, 1), (64, 128, 256, 512, 2048))}
+
+
+def repvgg():
+    layers, width = [], 3
+    for depth, out in zip(*REPVGG[config]):
+        for i in range(depth):
+            layers += [nn.Conv2d(width, out, 3, stride=2 if i == 0 else 1, padding=1), nn.ReLU(inplace=True)]
+            width = out
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 1000))
 
 
 def network(drop):
@@ -48,7 +58,7 @@ def load(net):
     assert at == data.size, "the weight file has another length"
 
 
-net = network(0.5)
+net = repvgg() if config in REPVGG else network(0.5)
 load(net)
 net.train(train)
 layout = torch.channels_last if args.get("--layout") == "nhwc" else torch.contiguous_format

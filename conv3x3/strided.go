@@ -24,8 +24,8 @@ type stridedFilter struct {
 
 // A phase says which taps of a filter, along one axis, make the outputs of a part, and which
 // sources they read: output r reads from + r·stride + shift. Shifts ascend modulo the stride
-// first. The rows of stridedConv's images have the same order, so that offsets ascend, which
-// the kernel requires.
+// first. The rows of stridedConv's images have the same order, because the kernel requires
+// that the largest offset is the last.
 type phase struct {
 	taps   []int // of the filter
 	shifts []int // of the source, for each tap, at least 0
@@ -147,23 +147,23 @@ func (f *stridedFilter) grids(pad, out int) []grid {
 }
 
 // stridedConv computes runs of rows of one picture, for some panels, an item. It copies the
-// rows of the source to one image for each column tap. In an image the pixels of several
-// rows are one run, so that the kernel sees neither edges nor strides.
+// source that a run reads to images, with rows and columns of one parity side by side, so
+// that the kernel sees neither edges nor strides.
 type stridedConv struct {
-	f           *stridedFilter
-	n, h, w     int // of the source
-	oh, ow      int // of the result
-	parts       []stridedPart
-	groups      int // of panels
-	groupPanels int
-	items       int
-	imageLen    int // of a worker's scratch: images,
-	outLen      int // and the outputs of a run
-	relu        bool
-	bias        []float32
-	team        *parallel.Team
-	scratch     []float32
-	item        func(worker, item int)
+	f        *stridedFilter
+	n, h, w  int // of the source
+	oh, ow   int // of the result
+	parts    []stridedPart
+	groups   int // of panels
+	panels   int // of a group
+	items    int
+	imageLen int // of a worker's scratch: images,
+	outLen   int // and the outputs of a run
+	relu     bool
+	bias     []float32
+	team     *parallel.Team
+	scratch  []float32
+	item     func(worker, item int)
 	operands
 }
 
@@ -172,38 +172,39 @@ type stridedPart struct {
 	rows, cols grid
 	run        int   // rows of an item
 	runs       int   // of a picture
-	classes    []int // where the source rows of each parity begin in an image
+	rowClasses []int // where the source rows of each parity begin in an image
 	imageRows  int
+	images     []int // the first shift of the columns of each image
+	pitch      int   // pixels of a row of an image
+	wide       bool  // the kernel computes row by row; else a run at once
 	offsets    []int // of the taps in the images
 	chunk      int   // taps of a call
 	firstItem  int
 }
 
-// The sizes of an item. A run has about so many pixels, if their images fit so many bytes.
-// Panels of some 64 outputs share it, because the images cost as much as a tenth of 16
-// outputs. The filters of a call stay in the first-level cache while all pixels use them.
+// The sizes of an item. A run has about stridedPixels pixels if its images fit stridedImages
+// bytes. From wideRow pixels on, each row is one call of the kernel, and taps that are a
+// stride apart share an image. Narrower rows of a run are one call together, and each tap
+// has an image of its own. The panels of an item share its images, which cost as much as
+// some 10 outputs: so there are only stridedItems items for each worker. The filters of a
+// call stay in the first-level cache while all pixels use them.
 const (
-	stridedPixels  = 56
+	stridedPixels  = 112
 	stridedImages  = 384 << 10
-	stridedOutputs = 64
+	wideRow        = 24
+	stridedItems   = 4
 	stridedFilters = 24 << 10
 )
 
 func newStridedConv(f *stridedFilter, s Spec, oh, ow int) *stridedConv {
 	d := &stridedConv{f: f, n: s.N, h: s.H, w: s.W, oh: oh, ow: ow, relu: s.ReLU}
-	d.groups = max(1, f.outputs()/max(stridedOutputs, f.kern.NR))
-	d.groupPanels = (f.panels() + d.groups - 1) / d.groups
-	d.groups = (f.panels() + d.groupPanels - 1) / d.groupPanels
 	pad := s.Pad
 	if f.grad {
 		pad = 2 - pad
 	}
 	for _, rows := range f.grids(pad, oh) {
 		for _, cols := range f.grids(pad, ow) {
-			p := d.part(rows, cols)
-			p.firstItem = d.items
-			d.items += d.groups * d.n * p.runs
-			d.parts = append(d.parts, p)
+			d.parts = append(d.parts, d.part(rows, cols))
 		}
 	}
 	return d
@@ -216,6 +217,7 @@ func (d *stridedConv) part(rows, cols grid) stridedPart {
 		return p
 	}
 	blocks := layout.Blocks(d.f.c)
+	p.columns()
 	p.run = min(max(stridedPixels/cols.n, 1), rows.n)
 	for p.run > 1 && 4*blocks*p.blockLen() > stridedImages {
 		p.run--
@@ -224,10 +226,26 @@ func (d *stridedConv) part(rows, cols grid) stridedPart {
 	p.run = (rows.n + p.runs - 1) / p.runs
 	p.runs = (rows.n + p.run - 1) / p.run
 	p.layOut(blocks)
-	p.chunk = max(stridedFilters/(4*d.f.kern.NR)/16*16, 16)
+	group := 16 * len(rows.taps) // the last offset of each is larger than all before
+	p.chunk = max(stridedFilters/(4*d.f.kern.NR)/group, 1) * group
 	d.imageLen = max(d.imageLen, blocks*p.blockLen())
 	d.outLen = max(d.outLen, p.run*cols.n*d.f.kern.NR)
 	return p
+}
+
+// columns chooses the images.
+func (p *stridedPart) columns() {
+	p.wide, p.pitch = p.cols.n >= wideRow, p.cols.n
+	if !p.wide {
+		p.images = p.cols.shifts
+		return
+	}
+	for class := range p.cols.stride {
+		p.images = append(p.images, class)
+	}
+	for _, shift := range p.cols.shifts {
+		p.pitch = max(p.pitch, p.cols.n+shift/p.cols.stride)
+	}
 }
 
 // blockLen returns the floats of the images of one block of channels.
@@ -236,7 +254,7 @@ func (p *stridedPart) blockLen() int {
 	for class := range p.rows.stride {
 		rows += p.classRows(class)
 	}
-	return len(p.cols.taps) * rows * p.cols.n * 16
+	return len(p.images) * rows * p.pitch * 16
 }
 
 // classRows returns how many rows of an image are those of shifts of one class, modulo
@@ -251,19 +269,22 @@ func (p *stridedPart) classRows(class int) int {
 	return n
 }
 
-// layOut places rows and taps in the images: [c/16][column tap][row][pixel][16], the rows
-// of one parity together.
+// layOut places rows and taps in the images: [c/16][image][row][pixel][16], the rows of
+// one parity together.
 func (p *stridedPart) layOut(blocks int) {
 	for class := range p.rows.stride {
-		p.classes = append(p.classes, p.imageRows)
+		p.rowClasses = append(p.rowClasses, p.imageRows)
 		p.imageRows += p.classRows(class)
 	}
-	line := p.cols.n * 16
 	for b := range blocks {
-		for j := range p.cols.taps {
+		for j, shift := range p.cols.shifts {
+			image, pixel := j, 0
+			if p.wide {
+				image, pixel = shift%p.cols.stride, shift/p.cols.stride
+			}
 			for _, shift := range p.rows.shifts {
-				row := p.classes[shift%p.rows.stride] + shift/p.rows.stride
-				at := b*p.blockLen() + (j*p.imageRows+row)*line
+				row := p.rowClasses[shift%p.rows.stride] + shift/p.rows.stride
+				at := b*p.blockLen() + ((image*p.imageRows+row)*p.pitch+pixel)*16
 				for lane := range 16 {
 					p.offsets = append(p.offsets, at+lane)
 				}
@@ -284,7 +305,23 @@ func (d *stridedConv) bind(team *parallel.Team, scratch, bias []float32) error {
 	d.team, d.scratch, d.item = team, scratch, d.compute
 	d.bias = make([]float32, d.f.outputs())
 	copy(d.bias, bias)
+	d.divide(team.Workers())
 	return nil
+}
+
+// divide makes items for some workers. No result depends on it.
+func (d *stridedConv) divide(workers int) {
+	runs := 0
+	for _, p := range d.parts {
+		runs += d.n * p.runs
+	}
+	d.groups = min(max(stridedItems*workers/runs, 1), d.f.panels())
+	d.panels = (d.f.panels() + d.groups - 1) / d.groups
+	d.groups = (d.f.panels() + d.panels - 1) / d.panels
+	for i := range d.parts {
+		d.parts[i].firstItem = d.items
+		d.items += d.groups * d.n * d.parts[i].runs
+	}
 }
 
 func (d *stridedConv) setBias(bias []float32) error { return setBias(d.bias, bias, d.f.k) }
@@ -310,21 +347,29 @@ func (d *stridedConv) compute(worker, item int) {
 	scratch := d.scratch[worker*(d.imageLen+2*d.outLen):][:d.imageLen+2*d.outLen]
 	images, out, operand := scratch[:d.imageLen], scratch[d.imageLen:][:d.outLen], scratch[d.imageLen+d.outLen:]
 	d.fillImages(p, images, picture, first, rows)
-	for panel := group * d.groupPanels; panel < min((group+1)*d.groupPanels, d.f.panels()); panel++ {
-		d.sum(part, panel, rows*p.cols.n, images, out)
+	for panel := group * d.panels; panel < min((group+1)*d.panels, d.f.panels()); panel++ {
+		block := picture*layout.Blocks(d.f.k) + panel*d.f.kern.NR/16
+		c, cBlock := out, rows*p.cols.n*16
+		if p.rows.step == 1 { // the run is one in the result
+			c, cBlock = d.dst[d.place(p, block, first):], d.oh*d.ow*16
+		}
+		d.sum(part, panel, rows, images, c, cBlock)
 		for b := range d.f.width(panel) / 16 {
-			block := picture*layout.Blocks(d.f.k) + panel*d.f.kern.NR/16 + b
-			y := out[b*rows*p.cols.n*16:][:rows*p.cols.n*16]
-			d.finish(p, y, operand[:len(y)], block, first)
+			y := c[b*cBlock:][:rows*p.cols.n*16]
+			d.finish(p, y, operand[:len(y)], block+b, first)
 		}
 	}
 }
 
-// sum sets out [block][pixel][16] to the sums of one panel for the pixels of a run.
-func (d *stridedConv) sum(part, panel, pixels int, images, out []float32) {
+// sum sets c [block][row][column][16] to the sums of one panel for a run of rows.
+func (d *stridedConv) sum(part, panel, rows int, images, c []float32, cBlock int) {
 	p, width := &d.parts[part], d.f.width(panel)
+	pixels, calls := rows*p.cols.n, 1
+	if p.wide {
+		pixels, calls = p.cols.n, rows
+	}
 	u := d.f.panel(part, panel, len(p.offsets))
-	o := ukernel.IndirectArgs{A: images, Contiguous: true, AStep: 16, Bias: d.bias[panel*d.f.kern.NR:], C: out, LDC: 16, CBlock: pixels * 16}
+	o := ukernel.IndirectArgs{Contiguous: true, AStep: 16, Bias: d.bias[panel*d.f.kern.NR:], LDC: 16, CBlock: cBlock}
 	for t := 0; t < len(p.offsets); t += p.chunk {
 		end := min(t+p.chunk, len(p.offsets))
 		o.Offsets, o.B, o.Mode = p.offsets[t:end], u[t*width:end*width], 0
@@ -334,21 +379,24 @@ func (d *stridedConv) sum(part, panel, pixels int, images, out []float32) {
 		if end == len(p.offsets) && d.relu && d.residual == nil {
 			o.Mode |= ukernel.ModeReLU
 		}
-		d.f.kern.RunM(pixels, width, &o)
+		for r := range calls {
+			o.A, o.C = images[r*p.pitch*16:], c[r*p.cols.n*16:]
+			d.f.kern.RunM(pixels, width, &o)
+		}
 	}
 }
 
 // fillImages copies the rows of the source that a run reads.
 func (d *stridedConv) fillImages(p *stridedPart, images []float32, picture, first, rows int) {
 	blocks := layout.Blocks(d.f.c)
-	line := p.cols.n * 16
+	line := p.pitch * 16
 	for b := range blocks {
 		plane := d.src[(picture*blocks+b)*d.h*d.w*16:][:d.h*d.w*16]
-		for class, at := range p.classes {
+		for class, at := range p.rowClasses {
 			for r := range p.classRows(class) - p.run + rows {
 				y := p.rows.from + (first+r)*p.rows.stride + class
-				for j, shift := range p.cols.shifts {
-					to := images[b*p.blockLen()+(j*p.imageRows+at+r)*line:][:line]
+				for i, shift := range p.images {
+					to := images[b*p.blockLen()+(i*p.imageRows+at+r)*line:][:line]
 					if y < 0 || y >= d.h {
 						clear(to)
 						continue
@@ -376,19 +424,20 @@ func copyColumns(dst, src []float32, x, stride int) {
 	clear(dst[inside*16:])
 }
 
-// finish adds the residual to y or masks it, and stores it. y is a run of one block from row
-// first on. operand has the same length and is overwritten.
+// finish adds the residual to y or masks it, and stores it unless it lies in the result. y
+// is a run of one block from row first on. operand has the same length and is overwritten.
 func (d *stridedConv) finish(p *stridedPart, y, operand []float32, block, first int) {
 	if d.residual != nil {
-		d.gather(p, operand, d.residual, block, first)
-		activation.Add(y, operand)
+		activation.Add(y, d.ofRun(p, operand, d.residual, block, first))
 		if d.relu {
 			activation.ReLU(y)
 		}
 	}
 	if d.mask != nil {
-		d.gather(p, operand, d.mask, block, first)
-		activation.ReLUGrad(y, operand)
+		activation.ReLUGrad(y, d.ofRun(p, operand, d.mask, block, first))
+	}
+	if p.rows.step == 1 {
+		return
 	}
 	line := p.cols.n * 16
 	for r := range len(y) / line {
@@ -396,12 +445,17 @@ func (d *stridedConv) finish(p *stridedPart, y, operand []float32, block, first 
 	}
 }
 
-// gather copies to dst a run of an operand of the size of the result.
-func (d *stridedConv) gather(p *stridedPart, dst, operand []float32, block, first int) {
-	line := p.cols.n * 16
-	for r := range len(dst) / line {
-		pack.Rows(p.cols.n, 16, dst[r*line:], 16, operand[d.place(p, block, first+r):], 16*p.cols.step)
+// ofRun returns the part of an operand of the size of the result that belongs to a run, or a
+// copy of it in room.
+func (d *stridedConv) ofRun(p *stridedPart, room, operand []float32, block, first int) []float32 {
+	if p.rows.step == 1 {
+		return operand[d.place(p, block, first):][:len(room)]
 	}
+	line := p.cols.n * 16
+	for r := range len(room) / line {
+		pack.Rows(p.cols.n, 16, room[r*line:], 16, operand[d.place(p, block, first+r):], 16*p.cols.step)
+	}
+	return room
 }
 
 // place returns the place of the first pixel of a row of a part in the result.

@@ -4,7 +4,9 @@ import (
 	"context"
 
 	"github.com/nonet-go/nonet/internal/activation"
+	"github.com/nonet-go/nonet/internal/pack"
 	"github.com/nonet-go/nonet/internal/shape"
+	"github.com/nonet-go/nonet/internal/transpose"
 	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
@@ -20,16 +22,18 @@ type stridedGrad struct {
 	oh, ow  int
 	group   int // blocks of outputs of an item
 	groups  int
-	band    int // rows of dY: some gradPixels pixels
+	band    int // rows of dY: some gradPixels pixels, one chain of sums
 	bands   int // of a picture
+	chunk   int // rows of a call
 	offsets []int
 }
 
 // Each pixel of the source that an item reads is copied for at most this many blocks of
 // outputs: for fewer where there would be too few items.
 const (
-	stridedGradGroup = 4
-	stridedGradItems = 16
+	stridedGradGroup  = 4
+	stridedGradItems  = 16
+	stridedGradPixels = 96 // of a call: what it reads of both operands stays in the first-level cache
 )
 
 // filterLen is the size of the filters of a block of input channels and one of outputs:
@@ -41,9 +45,10 @@ func newStridedGrad(kern *ukernel.Indirect, s Shape) *stridedGrad {
 	blocks := layout.Blocks(s.K)
 	g.group = min(max(layout.Blocks(s.C)*blocks/stridedGradItems, 1), stridedGradGroup)
 	g.groups = (blocks + g.group - 1) / g.group
-	g.band = min(g.oh, (gradPixels+g.ow-1)/g.ow)
+	g.chunk = min(g.oh, (stridedGradPixels+g.ow-1)/g.ow)
+	g.band = min(g.oh, max((gradPixels+g.ow-1)/g.ow/g.chunk, 1)*g.chunk)
 	g.bands = (g.oh + g.band - 1) / g.band
-	for y := range g.band {
+	for y := range g.chunk {
 		for x := range g.ow {
 			g.offsets = append(g.offsets, 2*(y*g.lineLen()+x*layout.Block))
 		}
@@ -116,7 +121,12 @@ func (e *stridedGradExec) sumGroup(worker, item int) {
 		}
 	}
 	for b := range blocks {
-		e.store(cBlock, first+b, sums[b*filterLen:][:filterLen], cBlock == 0 && e.db != nil, &bias[b])
+		e.store(cBlock, first+b, sums[b*filterLen:][:filterLen], part)
+		if cBlock == 0 && e.db != nil {
+			for l := range min(16, e.s.K-(first+b)*16) {
+				e.db[(first+b)*16+l] = float32(bias[b][l])
+			}
+		}
 	}
 }
 
@@ -137,12 +147,18 @@ func (e *stridedGradExec) fillLines(lines []float32, block, y, rows int) {
 // zeros are the biases of sums that have none.
 var zeros [layout.Block]float32
 
-// sumBand sets part to the sums over the pixels of dy.
+// sumBand sets part to the sums over the pixels of dy, a chunk of rows at a time.
 func (e *stridedGradExec) sumBand(part, lines, dy []float32) {
-	o := ukernel.IndirectArgs{Offsets: e.offsets[:len(dy)/16], AStep: 1, B: dy, Bias: zeros[:], LDC: 16}
-	for i := range 3 {
-		o.A, o.C = lines[i*e.lineLen():], part[i*3*16*16:]
-		e.kern.RunM(3*layout.Block, layout.Block, &o)
+	o := ukernel.IndirectArgs{AStep: 1, Bias: zeros[:], LDC: 16}
+	step := e.chunk * e.ow * 16
+	for at := 0; at < len(dy); at += step {
+		o.B = dy[at:min(at+step, len(dy))]
+		o.Offsets = e.offsets[:len(o.B)/16]
+		for i := range 3 {
+			o.A, o.C = lines[(2*at/(e.ow*16)+i)*e.lineLen():], part[i*3*16*16:]
+			e.kern.RunM(3*layout.Block, layout.Block, &o)
+		}
+		o.Mode = ukernel.ModeFromC
 	}
 }
 
@@ -155,17 +171,20 @@ func addPixels(sum *[16]float64, part *[16]float32, dy []float32) {
 }
 
 // store writes the sums of a block of input channels and one of outputs to their places.
-func (e *stridedGradExec) store(cBlock, kBlock int, sums []float32, withBias bool, bias *[16]float64) {
-	for l := range min(16, e.s.K-kBlock*16) {
-		k := kBlock*16 + l
-		for c := range min(16, e.s.C-cBlock*16) {
-			to := e.dw[(k*e.s.C+cBlock*16+c)*9:][:9]
-			for tap := range to {
-				to[tap] = sums[(tap*16+c)*16+l]
-			}
-		}
-		if withBias {
-			e.db[k] = float32(bias[l])
+// room is as long, and overwritten.
+func (e *stridedGradExec) store(cBlock, kBlock int, sums, room []float32) {
+	for tap := range 9 { // [3][3][c][k] → [c][3][3][k]
+		pack.Rows(16, 16, room[tap*16:], 9*16, sums[tap*16*16:], 16)
+	}
+	dw := e.dw[(kBlock*16*e.s.C+cBlock*16)*9:]
+	outputs, taps := min(16, e.s.K-kBlock*16), 9*min(16, e.s.C-cBlock*16)
+	if outputs == 16 && taps == 9*16 {
+		transpose.ToRows(dw, room, 9*e.s.C, taps)
+		return
+	}
+	for l := range outputs {
+		for t, to := 0, dw[l*9*e.s.C:]; t < taps; t++ {
+			to[t] = room[t*16+l]
 		}
 	}
 }

@@ -89,12 +89,13 @@ type PointwiseExec struct {
 	p        *Pointwise
 	team     *parallel.Team
 	n, plane int
-	relu     bool
+	after    fuse.Epilogue
 	runs     int   // of a picture
 	run      int   // pixels
 	offsets  []int // of the input channels of a pixel
 	item     func(worker, item int)
 	dst, src []float32
+	residual []float32 // nil: none
 }
 
 // runPixels is the most pixels of one item: their 512 channels, 448 KiB, stay in
@@ -105,15 +106,15 @@ const runPixels = 224
 func pointwiseRun(plane, mr int) int { return roundUp(evenly(plane, runPixels), mr) }
 
 // NewExec plans p for n pictures of h×w on a team, which may be nil. The epilogue may be a
-// ReLU. Errors wrap ErrShape.
+// residual and a ReLU. Errors wrap ErrShape.
 func (p *Pointwise) NewExec(n, h, w int, after fuse.Epilogue, team *parallel.Team) (*PointwiseExec, error) {
-	if after.Pool || after.Add {
-		return nil, shape.Errorf("gemm: a 1×1 convolution has neither a pool nor a residual")
+	if after.Pool {
+		return nil, shape.Errorf("gemm: a 1×1 convolution has no pool")
 	}
 	if n < 1 || h < 1 || w < 1 || layout.BatchLen(n, p.c, h, w) == shape.TooMany || layout.BatchLen(n, p.k, h, w) == shape.TooMany {
 		return nil, shape.Errorf("gemm: %d pictures of %d×%d", n, h, w)
 	}
-	e := &PointwiseExec{p: p, team: team, n: n, plane: h * w, relu: after.ReLU}
+	e := &PointwiseExec{p: p, team: team, n: n, plane: h * w, after: after}
 	e.run = pointwiseRun(e.plane, p.kernel.MR)
 	e.runs = ceilDiv(e.plane, e.run)
 	e.offsets = make([]int, p.c)
@@ -125,16 +126,33 @@ func (p *Pointwise) NewExec(n, h, w int, after fuse.Epilogue, team *parallel.Tea
 }
 
 // Run computes dst from src, both blocked, see package layout. They must not
-// overlap. It returns an error if a length is wrong or when ctx ends. It does
-// not allocate.
+// overlap. It returns an error if a length is wrong, if the epilogue adds a residual, or
+// when ctx ends. It does not allocate.
 func (e *PointwiseExec) Run(ctx context.Context, dst, src []float32) error {
+	if e.after.Add {
+		return shape.Errorf("gemm: the epilogue adds a residual, and Run has none: use RunAdd")
+	}
+	return e.runAll(ctx, dst, src, nil)
+}
+
+// RunAdd is Run for an epilogue that adds a residual, before the ReLU if there is one. The
+// residual has the length and layout of dst and does not overlap it. The sum without it is
+// rounded before.
+func (e *PointwiseExec) RunAdd(ctx context.Context, dst, src, residual []float32) error {
+	if !e.after.Add || len(residual) != len(dst) {
+		return shape.Errorf("gemm: a residual of %d floats for a result of %d (Add is %v)", len(residual), len(dst), e.after.Add)
+	}
+	return e.runAll(ctx, dst, src, residual)
+}
+
+func (e *PointwiseExec) runAll(ctx context.Context, dst, src, residual []float32) error {
 	in, out := e.n*layout.Blocks(e.p.c)*16*e.plane, e.n*e.p.outputs()*e.plane
 	if len(dst) != out || len(src) != in {
 		return shape.Errorf("gemm: operands of %d and %d floats, want %d and %d", len(dst), len(src), out, in)
 	}
-	e.dst, e.src = dst, src
+	e.dst, e.src, e.residual = dst, src, residual
 	err := e.team.Run(ctx, e.n*e.runs, e.item)
-	e.dst, e.src = nil, nil
+	e.dst, e.src, e.residual = nil, nil, nil
 	return err
 }
 
@@ -142,14 +160,24 @@ func (e *PointwiseExec) Run(ctx context.Context, dst, src []float32) error {
 func (e *PointwiseExec) pixels(_, item int) {
 	p := e.p
 	picture, at := item/e.runs, item%e.runs*e.run
+	pixels := min(e.run, e.plane-at)
+	first := picture*p.outputs()*e.plane + at*16
 	src := e.src[picture*layout.Blocks(p.c)*16*e.plane+at*16:]
-	dst := e.dst[picture*p.outputs()*e.plane+at*16:]
 	o := ukernel.IndirectArgs{Offsets: e.offsets, Contiguous: true, A: src, AStep: layout.Block, LDC: 16, CBlock: e.plane * 16}
-	if e.relu {
+	if e.after.ReLU {
 		o.Mode = ukernel.ModeReLU
 	}
+	if e.residual != nil {
+		o.Mode |= ukernel.ModeAddC
+	}
 	for panel := range p.panels() {
-		o.B, o.Bias, o.C = p.panel(panel), p.bias[panel*p.kernel.NR:], dst[panel*p.kernel.NR*e.plane:]
-		p.kernel.RunM(min(e.run, e.plane-at), p.width(panel), &o)
+		to := first + panel*p.kernel.NR*e.plane
+		o.B, o.Bias, o.C = p.panel(panel), p.bias[panel*p.kernel.NR:], e.dst[to:]
+		if e.residual != nil {
+			for b := range p.width(panel) / 16 {
+				copy(o.C[b*o.CBlock:][:pixels*16], e.residual[to+b*o.CBlock:])
+			}
+		}
+		p.kernel.RunM(pixels, p.width(panel), &o)
 	}
 }

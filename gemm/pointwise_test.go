@@ -68,6 +68,41 @@ func TestPointwise(t *testing.T) {
 	})
 }
 
+// TestPointwiseAdd: a residual is added before the ReLU, on every kernel; the sum without it
+// is what an exec without a residual gives.
+func TestPointwiseAdd(t *testing.T) {
+	forEachDirect(t, func(t *testing.T, kern *ukernel.Indirect) {
+		for i, s := range []pointwiseShape{{1, 1, 1, 1, 1}, {3, 20, 4, 4, 70}, {2, 64, 15, 16, 130}} {
+			p, err := newPointwise(kern, s.c, s.k, testutil.Normal(uint64(i), s.k*s.c), testutil.Normal(1, s.k))
+			require.NoError(t, err)
+			x, residual := testutil.Normal(2, s.n*layout.Len(s.c, s.h, s.w)), testutil.Normal(3, s.n*layout.Len(s.k, s.h, s.w))
+			testutil.Unchanged(t, "residual", residual)
+			sum, want := make([]float32, len(residual)), make([]float64, len(residual))
+			plain, err := p.NewExec(s.n, s.h, s.w, fuse.Epilogue{}, nil)
+			require.NoError(t, err)
+			require.NoError(t, plain.Run(context.Background(), sum, x))
+			require.ErrorIs(t, plain.RunAdd(context.Background(), sum, x, residual), ErrShape)
+			for _, relu := range []bool{false, true} {
+				for j := range want {
+					if want[j] = float64(sum[j] + residual[j]); relu {
+						want[j] = max(want[j], 0)
+					}
+				}
+				for _, workers := range []int{1, 3} {
+					e, err := p.NewExec(s.n, s.h, s.w, fuse.Epilogue{Add: true, ReLU: relu}, parallel.NewTeam(workers))
+					require.NoError(t, err)
+					dst := testutil.NaNGuarded(t, len(residual))
+					require.NoError(t, e.RunAdd(context.Background(), dst, x, residual))
+					testutil.CheckExact(t, "sum", s, dst, want)
+					require.Zero(t, testing.AllocsPerRun(3, func() { _ = e.RunAdd(context.Background(), dst, x, residual) }))
+					require.ErrorIs(t, e.Run(context.Background(), dst, x), ErrShape)
+					require.ErrorIs(t, e.RunAdd(context.Background(), dst, x, residual[1:]), ErrShape)
+				}
+			}
+		}
+	})
+}
+
 func TestPointwiseErrors(t *testing.T) {
 	_, err := NewPointwise(2, 3, make([]float32, 5), nil)
 	require.ErrorIs(t, err, ErrShape)
@@ -76,8 +111,6 @@ func TestPointwiseErrors(t *testing.T) {
 	_, err = p.NewExec(1, 0, 1, fuse.Epilogue{}, nil)
 	require.ErrorIs(t, err, ErrShape)
 	_, err = p.NewExec(1, 1, 1, fuse.Epilogue{Pool: true}, nil)
-	require.ErrorIs(t, err, ErrShape)
-	_, err = p.NewExec(1, 1, 1, fuse.Epilogue{Add: true}, nil)
 	require.ErrorIs(t, err, ErrShape)
 	e, err := p.NewExec(1, 1, 1, fuse.Epilogue{}, nil)
 	require.NoError(t, err)

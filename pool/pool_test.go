@@ -6,6 +6,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/testutil"
@@ -220,6 +221,16 @@ func BenchmarkPool(b *testing.B) {
 			b.SetBytes(int64(4 * len(src)))
 			for b.Loop() {
 				require.NoError(b, e.Run(context.Background(), dst[:len(src)/4], src))
+			}
+		})
+		b.Run(fmt.Sprintf("op=maxgrad/layer=pool1/kernel=%s", kern.name), func(b *testing.B) {
+			e, err := NewMaxPoolGrad(s.n, s.c, s.h, s.w, fuse.Epilogue{}, nil)
+			require.NoError(b, err)
+			e.kern = kern
+			y, dy := layout.Alloc(len(src)/4), layout.Alloc(len(src)/4)
+			b.SetBytes(int64(4 * len(src)))
+			for b.Loop() {
+				require.NoError(b, e.Run(context.Background(), dst, src, y, dy))
 			}
 		})
 		b.Run(fmt.Sprintf("op=lrn/layer=lrn1/kernel=%s", kern.name), func(b *testing.B) {

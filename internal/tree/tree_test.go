@@ -58,6 +58,7 @@ func level(pkg string) (at int, ok bool) {
 type file struct {
 	path, pkg string // from the root of the module
 	test      bool
+	set       *token.FileSet
 	ast       *ast.File
 }
 
@@ -71,7 +72,7 @@ func source(t *testing.T) (files []file) {
 		}
 		f, err := parser.ParseFile(set, filepath.Join("../..", name), nil, parser.SkipObjectResolution)
 		require.NoError(t, err)
-		files = append(files, file{name, path.Dir(name), strings.HasSuffix(name, "_test.go"), f})
+		files = append(files, file{name, path.Dir(name), strings.HasSuffix(name, "_test.go"), set, f})
 	})
 	require.Greater(t, len(files), 100, "the walk has missed the module")
 	return files

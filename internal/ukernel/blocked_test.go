@@ -256,11 +256,19 @@ func BenchmarkBlocked(b *testing.B) {
 				continue
 			}
 			for _, mr := range []int{k.MR, 2} {
-				b.Run(fmt.Sprintf("c=%d/mr=%d/kernel=%s", c, mr, k.Name), func(b *testing.B) {
+				b.Run(fmt.Sprintf("c=%d/mr=%d/b=float/kernel=%s", c, mr, k.Name), func(b *testing.B) {
 					a, _, panel := blockedOperands(testutil.Uniform, 1, 1, mr, k.NR, c/16, mr*16)
 					out := make([]float32, mr*k.NR)
 					for b.Loop() {
 						k.Run(1, mr, k.NR, &BlockedArgs{Blocks: c / 16, A: a, ABlock: mr * 16, B: panel, C: out, NextB: panel})
+					}
+					b.ReportMetric(2*float64(mr*k.NR*c)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+				})
+				b.Run(fmt.Sprintf("c=%d/mr=%d/b=half/kernel=%s", c, min(mr, k.HalfMR()), k.Name), func(b *testing.B) {
+					mr := min(mr, k.HalfMR())
+					a, panel, out := testutil.Uniform(1, mr*c), make([]uint16, c*k.NR), make([]float32, mr*k.NR)
+					for b.Loop() {
+						k.RunHalf(mr, k.NR, &BlockedHalfArgs{Blocks: c / 16, A: a, ABlock: mr * 16, B: panel, C: out, NextB: panel})
 					}
 					b.ReportMetric(2*float64(mr*k.NR*c)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 				})

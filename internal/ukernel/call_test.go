@@ -1,6 +1,7 @@
 package ukernel
 
 import (
+	_ "embed"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -14,6 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+//go:embed call.go
+var callSource string
+
 // TestFieldOffsets compares the offsets by which assembly reads the structs of arguments
 // with the compiler's. The generators take the sizes of amd64 for every processor.
 func TestFieldOffsets(t *testing.T) {
@@ -21,7 +25,7 @@ func TestFieldOffsets(t *testing.T) {
 		t.Skip("there is no assembly for processors of 32 bits")
 	}
 	set := token.NewFileSet()
-	file, err := parser.ParseFile(set, "call.go", nil, 0)
+	file, err := parser.ParseFile(set, "call.go", callSource, 0)
 	require.NoError(t, err)
 	pkg, err := new(types.Config).Check("ukernel", set, []*ast.File{file}, nil)
 	require.NoError(t, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"image"
 	"math"
 	"net/http"
 	"slices"
@@ -346,19 +347,26 @@ func (s *Server) prepare(ctx context.Context, l *loaded, files [][]byte) (list [
 
 // prepareOne decodes a picture of at most so many pixels, when a decoder is free.
 func (s *Server) prepareOne(ctx context.Context, l *loaded, name string, file []byte, most int) (x []float32, pixels int, err error) {
+	x = make([]float32, l.inputLen())
+	pixels, err = s.decode(ctx, name, file, most, func(img image.Image) error { return l.model.Prepare(x, img) })
+	return x, pixels, err
+}
+
+// decode decodes a picture of at most so many pixels, when a decoder is free, which use has
+// as long as it works.
+func (s *Server) decode(ctx context.Context, name string, file []byte, most int, use func(image.Image) error) (pixels int, err error) {
 	select {
 	case s.decoders <- struct{}{}:
 		defer func() { <-s.decoders }()
 	case <-ctx.Done():
-		return nil, 0, ctx.Err()
+		return 0, ctx.Err()
 	}
 	img, err := picture.Decode(name, bytes.NewReader(file), picture.MaxPixels(most), picture.Context(ctx))
 	if err != nil {
-		return nil, 0, asPictureError(ctx, err)
+		return 0, asPictureError(ctx, err)
 	}
 	b := img.Bounds()
-	x = make([]float32, l.inputLen())
-	return x, b.Dx() * b.Dy(), l.model.Prepare(x, img)
+	return b.Dx() * b.Dy(), use(img)
 }
 
 // asPictureError gives an error of decoding its status.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nonet-go/nonet/vgg"
+	"github.com/nonet-go/nonet/vgg/perceptual"
 )
 
 // keptSessions is how many sessions a network keeps beside the one of its last layer: of
@@ -18,6 +19,7 @@ const keptSessions = 2
 // the executor.
 type loaded struct {
 	model    *vgg.Model
+	lpips    *perceptual.Metric // nil if it was not asked for
 	name     string
 	version  string
 	opened   time.Time
@@ -105,13 +107,11 @@ func (l *loaded) last() string {
 
 // layer returns the configuration's name of a layer: conv3_2 for relu3_2.
 func (l *loaded) layer(name string) (string, bool) {
-	number, relu := strings.CutPrefix(name, "relu")
-	for _, layer := range l.model.Config().Layers {
-		if layer.Name == name || relu && layer.ReLU && (layer.Name == "conv"+number || layer.Name == "fc"+number) {
-			return layer.Name, true
-		}
+	cfg, err := l.model.Config().Until(name)
+	if err != nil {
+		return "", false
 	}
-	return "", false
+	return cfg.Layers[len(cfg.Layers)-1].Name, true
 }
 
 // layerSet returns the name that a set of layers has in batchKey.

@@ -23,6 +23,7 @@ func TestOpenAPI(t *testing.T) {
 			described = append(described, strings.ToUpper(method)+" "+path)
 		}
 	}
+	form, kind := formOf(map[string][]byte{"a": photo(1, 9, 9), "b": photo(2, 9, 9)})
 	var routes []string
 	for _, r := range s.routes() {
 		routes = append(routes, r.pattern)
@@ -37,6 +38,8 @@ func TestOpenAPI(t *testing.T) {
 		{"Layers", s.json(200, "GET", "/v1/models/small/layers", nil)},
 		{"Classification", s.json(200, "POST", "/v1/classify", photo(1, 9, 9))},
 		{"Features", s.json(200, "POST", "/v1/features", photo(1, 9, 9))},
+		{"Explanation", s.json(200, "POST", "/v1/explain?format=json", photo(1, 9, 9))},
+		{"Distance", s.json(200, "POST", "/v1/distance", form, "Content-Type", kind)},
 		{"Error", s.json(404, "GET", "/nix", nil)},
 		{"InferenceResponse", s.json(200, "POST", "/v2/models/small/infer", tensorRequest(testutil.Normal(1, 3*32*32), ""))},
 	} {

@@ -101,5 +101,5 @@ func Log(l *slog.Logger) Option { return func(o *options) { o.log = l } }
 // files, for which no key is needed.
 func Page(h http.Handler) Option { return func(o *options) { o.page = h } }
 
-// Fixed refuses requests that load or unload networks.
-func Fixed() Option { return func(o *options) { o.fixed = true } }
+// NoRepository refuses requests that load or unload networks.
+func NoRepository() Option { return func(o *options) { o.fixed = true } }

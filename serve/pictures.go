@@ -26,6 +26,8 @@ func (s *Server) routesV1() []route {
 		{"GET /v1/models/{name}/layers", failing(s.listLayers)},
 		{"POST /v1/classify", failing(s.classify)},
 		{"POST /v1/features", failing(s.features)},
+		{"POST /v1/explain", failing(s.explain)},
+		{"POST /v1/distance", failing(s.distance)},
 	}
 }
 
@@ -298,8 +300,17 @@ type modelJSON struct {
 	Layers  int      `json:"layers"`
 	Params  int64    `json:"params"`
 	MACs    int64    `json:"macs"`
-	Bytes   int64    `json:"bytes"` // of the weights in memory
+	Bytes   int64    `json:"bytes"`   // of the weights in memory
+	Metrics []string `json:"metrics"` // of POST /v1/distance
 	Opened  string   `json:"opened"`
+}
+
+// metrics lists the distances that the network measures.
+func (l *loaded) metrics() []string {
+	if l.lpips != nil {
+		return []string{cosine, lpips}
+	}
+	return []string{cosine}
 }
 
 // listModels answers GET /v1/models.
@@ -309,7 +320,7 @@ func (s *Server) listModels(w http.ResponseWriter, _ *http.Request) error {
 	for _, m := range s.repository.all() {
 		sum := m.model.Summary()
 		list = append(list, modelJSON{m.name, m.version, true, m.inputShape(), m.classes(), m.model.Labels(), len(sum.Layers),
-			sum.Params, sum.MACs, m.model.Bytes(), m.opened.UTC().Format(time.RFC3339)})
+			sum.Params, sum.MACs, m.model.Bytes(), m.metrics(), m.opened.UTC().Format(time.RFC3339)})
 		total += m.model.Bytes()
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"models": list, "bytes": total})

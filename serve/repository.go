@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/nonet-go/nonet/vgg"
+	"github.com/nonet-go/nonet/vgg/perceptual"
 )
 
 // A Source is a network that a Server offers.
@@ -20,6 +21,9 @@ type Source struct {
 	Version string // a number; "1" if empty
 	// Open reads the network, again each time that it is loaded.
 	Open func(ctx context.Context) (*vgg.Model, error)
+	// LPIPS makes the metric of that name of the network, for distances of pictures; nil
+	// for none.
+	LPIPS func(m *vgg.Model) (*perceptual.Metric, error)
 }
 
 // imageSuffix makes the name of a network that takes encoded pictures of the name of the
@@ -202,7 +206,11 @@ func (e *entry) open(ctx context.Context, o *options) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newLoaded(ctx, e.source.Name, e.source.Version, m, o)
+	l, err := newLoaded(ctx, e.source.Name, e.source.Version, m, o)
+	if err == nil && e.source.LPIPS != nil {
+		l.lpips, err = e.source.LPIPS(m)
+	}
+	return l, err
 }
 
 // set changes an entry, among others that look at it.

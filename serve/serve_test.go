@@ -714,7 +714,7 @@ func TestReload(t *testing.T) {
 	s.refused(400, "as the server was started", "POST", "/v2/repository/models/changing/load", []byte(`{"parameters":{"config":"{}"}}`))
 	s.refused(400, "not the JSON", "POST", "/v2/repository/models/changing/load", []byte(`{"parameters":[]}`))
 
-	fixed := serveTest(t, nil, Fixed())
+	fixed := serveTest(t, nil, NoRepository())
 	fixed.refused(403, "by request", "POST", "/v2/repository/models/small/load", nil)
 	fixed.refused(403, "by request", "POST", "/v2/repository/models/small/unload", nil)
 }

@@ -18,6 +18,7 @@ type Server struct {
 	repository *repository
 	queue      *batch.Queue[batchKey, *job]
 	memory     memory
+	apart      *apart
 	decoders   chan struct{} // holds an element for each picture that is being decoded
 	metrics    *metrics
 	handler    http.Handler
@@ -43,6 +44,7 @@ func New(sources []Source, opts ...Option) (*Server, error) {
 		return nil, err
 	}
 	s.memory.most = s.opts.memory
+	s.apart = newApart()
 	s.decoders = make(chan struct{}, s.opts.decoders)
 	s.metrics = newMetrics(s)
 	if s.handler, err = s.newHandler(); err != nil {

@@ -17,6 +17,8 @@ import (
 
 	"github.com/nonet-go/nonet/serve"
 	"github.com/nonet-go/nonet/vgg"
+	"github.com/nonet-go/nonet/vgg/perceptual"
+	"github.com/nonet-go/nonet/vgg/weights"
 )
 
 type serveCmd struct {
@@ -31,6 +33,7 @@ type serveCmd struct {
 type serveModels struct {
 	Name         string   `placeholder:"NAME" help:"Name of the network in requests. Without it, that of its file."`
 	Model        []string `sep:"none" placeholder:"NAME[@VERSION]=FILE" help:"Another network, whose file says all about it; may be repeated. Without --weights and --config these are all."`
+	LPIPS        string   `name:"lpips" placeholder:"FILE" help:"The authors' file lpips_vgg.pth, for distances by LPIPS of the network of --weights, which is VGG-16 for ImageNet."`
 	NoRepository bool     `help:"Refuse requests that load or unload networks."`
 	Reload       bool     `help:"Load a network again when its file changes; so does SIGHUP without it."`
 }
@@ -98,6 +101,9 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 }
 
 func (c *serveCmd) check() error {
+	if c.LPIPS != "" && c.Weights == "" {
+		return errors.New("--lpips goes with --weights")
+	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return errors.New("--tls-cert and --tls-key go together")
 	}
@@ -143,7 +149,7 @@ func (c *serveCmd) newServer(s streams, log *slog.Logger) (*serve.Server, error)
 		opts = append(opts, serve.Decoders(c.Decoders))
 	}
 	if c.NoRepository {
-		opts = append(opts, serve.Fixed())
+		opts = append(opts, serve.NoRepository())
 	}
 	return serve.New(sources, opts...)
 }
@@ -151,7 +157,7 @@ func (c *serveCmd) newServer(s streams, log *slog.Logger) (*serve.Server, error)
 // sources are the networks of the flags.
 func (c *serveCmd) sources(s streams) (list []serve.Source, err error) {
 	if len(c.Model) == 0 || c.Weights != "" || c.given() {
-		list = append(list, serve.Source{Name: c.networkName(), Open: func(context.Context) (*vgg.Model, error) { return c.open(s) }})
+		list = append(list, serve.Source{Name: c.networkName(), Open: func(context.Context) (*vgg.Model, error) { return c.open(s) }, LPIPS: c.metric()})
 	}
 	for _, arg := range c.Model {
 		name, path, ok := strings.Cut(arg, "=")
@@ -163,6 +169,21 @@ func (c *serveCmd) sources(s streams) (list []serve.Source, err error) {
 		list = append(list, serve.Source{Name: name, Version: version, Open: func(context.Context) (*vgg.Model, error) { return flags.open(s) }})
 	}
 	return list, nil
+}
+
+// metric opens LPIPS, if it is asked for.
+func (c *serveCmd) metric() func(m *vgg.Model) (*perceptual.Metric, error) {
+	if c.LPIPS == "" {
+		return nil
+	}
+	return func(m *vgg.Model) (*perceptual.Metric, error) {
+		file, err := weights.Open(c.LPIPS)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		return perceptual.NewLPIPS(m, file)
+	}
 }
 
 // networkName is the name of the network of modelFlags: --name, or that of its file as

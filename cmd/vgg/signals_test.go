@@ -41,6 +41,17 @@ func start(t testing.TB, exe string, args ...string) *command {
 	return c
 }
 
+// prepare is startCommand without the start, and without its standard output.
+func prepare(t testing.TB, args ...string) *command {
+	t.Helper()
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	c := &command{Cmd: exec.Command(exe, args...)}
+	c.Env = append(os.Environ(), asCommand+"=1")
+	c.Stderr = &c.err
+	return c
+}
+
 // stop sends a signal and returns the exit status and how long it took.
 func (c *command) stop(t testing.TB, sig syscall.Signal) (status int, took time.Duration) {
 	t.Helper()

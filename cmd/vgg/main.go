@@ -23,6 +23,7 @@ type cli struct {
 	Style    styleCmd    `cmd:"" help:"Make a picture with the content of one and the style of another."`
 	Infer    inferCmd    `cmd:"" help:"Run a network on raw tensors, without preparing pictures."`
 	Eval     evalCmd     `cmd:"" help:"Measure a network's errors on labelled pictures."`
+	Similar  similarCmd  `cmd:"" help:"Find pictures that look alike: neighbours of a photograph, and near duplicates."`
 	Extract  extractCmd  `cmd:"" help:"Compute features or classes of many pictures, in shards."`
 	Merge    mergeCmd    `cmd:"" help:"Join the shards of eval, or check those of extract."`
 	Train    trainCmd    `cmd:"" help:"Train a network on labelled pictures."`

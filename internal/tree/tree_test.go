@@ -160,7 +160,6 @@ func TestDependencies(t *testing.T) {
 		"internal/browsertest": {"github.com/chromedp/", "github.com/stretchr/testify/"},
 		"internal/chart":       {"gonum.org/v1/plot"},
 		"serve":                {"github.com/prometheus/client_golang/", "connectrpc.com/connect"},
-		"serve/oip":            {"google.golang.org/protobuf/", "connectrpc.com/connect"},
 	}
 	for _, f := range source(t) {
 		at, _ := level(f.pkg)

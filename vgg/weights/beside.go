@@ -15,15 +15,15 @@ import (
 	"github.com/nonet-go/nonet/vgg/labels"
 )
 
-// snapshotFiles are the weights of a folder that Hugging Face's or timm's programs
-// saved, the preferred first.
+// snapshotFiles are the weights in a folder of Hugging Face's or timm's programs, in order
+// of preference.
 var snapshotFiles = []string{"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"}
 
 // maxConfig bounds config.json and preprocessor_config.json, bytes.
 const maxConfig = 16 << 20
 
-// snapshot returns the file of weights in a folder, or path itself if it is none;
-// and whether config.json beside it is of that file.
+// snapshot returns the file of weights in a folder, or path itself if it is no folder.
+// configured says whether config.json in the same folder belongs to it.
 func snapshot(path string) (file string, configured bool, err error) {
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() {
@@ -37,8 +37,8 @@ func snapshot(path string) (file string, configured bool, err error) {
 	return "", false, formatf("", "a folder with none of %s", strings.Join(snapshotFiles, ", "))
 }
 
-// readBeside takes over what config.json and preprocessor_config.json in the file's
-// folder say, as metadata. What the file says of itself must agree.
+// readBeside adds the content of config.json and preprocessor_config.json in the file's
+// folder to the metadata. The file's own metadata must agree.
 func (f *File) readBeside() error {
 	root, err := os.OpenRoot(filepath.Dir(f.name))
 	if err != nil {
@@ -112,7 +112,7 @@ func (f *File) mergeMeta(meta Meta) error {
 	return nil
 }
 
-// pictureConfig is what timm's config.json says of pictures.
+// pictureConfig is the part of timm's config.json about pictures.
 type pictureConfig struct {
 	Mean          []float64 `json:"mean"`
 	Std           []float64 `json:"std"`
@@ -158,7 +158,7 @@ func configMeta(text []byte) (Meta, error) {
 
 func hasItems(list json.RawMessage) bool { return len(list) > len("[]") && string(list) != "null" }
 
-// placeholders reports whether labels are those that stand where nobody gave any.
+// placeholders reports whether labels are placeholders, which no one has given.
 func placeholders(list []string) bool {
 	for i, l := range list {
 		if l != "LABEL_"+strconv.Itoa(i) {
@@ -175,7 +175,7 @@ var Architectures = map[string]string{
 	"repvgg_b0": "RepVGG-B0", "repvgg_b1": "RepVGG-B1", "repvgg_b2": "RepVGG-B2", "repvgg_b3": "RepVGG-B3",
 }
 
-// architecture returns which VGG or RepVGG a config.json says, or nothing.
+// architecture returns the VGG or RepVGG of a config.json, or nothing.
 func architecture(name string, classes []string) (string, error) {
 	if name == "" {
 		for _, class := range classes {
@@ -193,7 +193,7 @@ func architecture(name string, classes []string) (string, error) {
 	return base, nil
 }
 
-// addTo checks what timm says of pictures and adds it to meta.
+// addTo checks timm's values for pictures and adds them to meta.
 func (c pictureConfig) addTo(meta *Meta) error {
 	if c.Interpolation != "" && c.Interpolation != "bilinear" {
 		return fmt.Errorf("pictures are resized by %s interpolation, and here by bilinear alone; under another name the file of weights is read without this one", quote(c.Interpolation))

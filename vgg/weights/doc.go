@@ -10,15 +10,14 @@
 //
 // # Trust
 //
-// A file is data from outside. A reader refuses what it does not understand with an
-// *Error that names the file and the tensor, never panics, and needs memory in
-// proportion to the bytes that are there, not to what they say. The header of a
-// safetensors file must describe every byte of the file exactly once. The pickle in
-// a file of PyTorch is a program: it may build dictionaries, lists and tensors, and
-// call the few functions of a table; all others are refused by their names. The
-// graph of an ONNX file must be a chain of VGG's layers, and its first node that is
-// none is named. Its elements may be in files of its folder, out of which no path and
-// no link may lead.
+// A file is data from outside. A reader refuses what it does not understand with an *Error
+// that names the file and the tensor. It never panics. It needs memory in proportion to the
+// bytes of the file, not to the sizes that the file claims. The header of a safetensors file
+// must describe every byte of the file exactly once. The pickle in a file of PyTorch is a
+// program. It may build dictionaries, lists and tensors and call the few functions of a
+// table; any other function is refused by its name. The graph of an ONNX file must be a
+// chain of VGG's layers; the error names the first node that is none. Its elements may be in
+// other files of its folder. No path or link may lead out of the folder.
 //
 // # ONNX
 //
@@ -38,9 +37,9 @@
 //	Cast, Dropout, Identity             leave no trace
 //	Softmax, LogSoftmax, Sigmoid        at the end: the network gives what goes in
 //
-// Another process may cut a file short, or write to it, while it is mapped. The
-// methods that copy elements then return an error, and File.Unchanged tells. To
-// read Tensor.Data or a view faults.
+// Another process may cut a file short, or write to it, while it is mapped. The methods that
+// copy elements then return an error, and File.Unchanged reports the change. Reading
+// Tensor.Data or a view faults.
 //
 // # Order of use
 //

@@ -15,8 +15,8 @@ var (
 	// ErrUnsupported is wrapped by errors about valid content that this package
 	// does not read.
 	ErrUnsupported = errors.New("not supported")
-	// ErrShape is wrapped by errors about tensors that have not the wanted shape,
-	// number of elements or type. It is the ErrShape of every package of this module.
+	// ErrShape is wrapped by errors about tensors of another shape, number of elements or
+	// type than wanted. It is the ErrShape of every package of this module.
 	ErrShape = shape.Err
 	// ErrNotFound is wrapped by errors about tensors that a file does not have.
 	ErrNotFound = errors.New("no such tensor")
@@ -47,12 +47,12 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// formatf makes the error of a broken file; its File is filled in by the reader.
+// formatf makes the error of a broken file. The reader adds the File.
 func formatf(tensor, format string, args ...any) error {
 	return &Error{Tensor: tensor, Detail: fmt.Sprintf(format, args...), Err: ErrFormat}
 }
 
-// inFile puts the name of the file into an error from a reader.
+// inFile adds the name of the file to an error of a reader.
 func inFile(name string, err error) error {
 	var e *Error
 	if errors.As(err, &e) {
@@ -64,8 +64,8 @@ func inFile(name string, err error) error {
 	return &Error{File: name, Err: err}
 }
 
-// quote returns s as a Go string, cut to a length that a person reads: names in
-// a broken file may be megabytes long.
+// quote returns s as a Go string, cut to a readable length: names in a broken file may have
+// megabytes.
 func quote(s string) string {
 	const most = 100
 	if len(s) > most {

@@ -32,7 +32,7 @@ type File struct {
 	mu     sync.RWMutex // of data, r, mapped, closer, which Close changes
 }
 
-// entry is where a tensor lies.
+// entry is the place of a tensor in the file.
 type entry struct {
 	dtype  DType
 	shape  []int
@@ -121,9 +121,9 @@ func (f *File) Release() {
 	}
 }
 
-// releasePart is Release for the part of a mapping that b is a view of. It does
-// nothing if b is no view of the mapping, or is one no more: behind the address
-// may be other memory by now, which the system would discard.
+// releasePart is Release for the part of a mapping that b is a view of. It does nothing if b
+// is not, or no longer, a view of the mapping: the address may belong to other memory by
+// now, which the system would discard.
 func (f *File) releasePart(b []byte) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -134,7 +134,7 @@ func (f *File) releasePart(b []byte) {
 	if start < base || start-base+uintptr(len(b)) > uintptr(len(f.data)) {
 		return
 	}
-	// Whole pages, also where they hold a little of the neighbours.
+	// Whole pages, even if they hold a little of the neighbours.
 	first := int(start-base) / os.Getpagesize() * os.Getpagesize()
 	release(f.data[first : int(start-base)+len(b)])
 }
@@ -164,8 +164,8 @@ func (f *File) Unchanged() error {
 	return nil
 }
 
-// Close ends the use of the file. Views of its tensors become invalid: reading
-// one afterwards may crash the program. A second call does nothing.
+// Close closes the file. Views of its tensors become invalid: reading one afterwards may
+// crash the program. A second call does nothing.
 func (f *File) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -186,12 +186,12 @@ func (f *File) Close() error {
 	return nil
 }
 
-// closed is what a closed file reads from.
+// closed is the reader of a closed file.
 type closed struct{}
 
 func (closed) ReadAt([]byte, int64) (int, error) { return 0, fs.ErrClosed }
 
-// section returns bytes of the file, which the caller has checked to be inside.
+// section returns bytes of the file. The caller has checked that they are inside.
 func (f *File) section(offset, length int64) ([]byte, error) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -228,14 +228,14 @@ func openFile(path string) (*File, error) {
 	return f, nil
 }
 
-// openIn is openFile for a file in a folder, which no link may lead out of.
+// openIn is openFile for a file in a folder. A link must not lead out of the folder.
 func openIn(root *os.Root, name, path string) (*File, error) {
 	return openBy(root.Stat, root.Open, name, path)
 }
 
-// openBy opens a regular file by the means of a folder.
+// openBy opens a regular file with the functions of a folder.
 func openBy(stat func(string) (fs.FileInfo, error), open func(string) (*os.File, error), name, path string) (*File, error) {
-	// Ask before opening: to open a named pipe waits for a writer.
+	// Look before opening: opening a named pipe waits for a writer.
 	info, err := stat(name)
 	if err != nil {
 		return nil, err
@@ -270,7 +270,7 @@ func checkRegular(info fs.FileInfo) error {
 	return formatf("", "not a regular file (%v)", info.Mode())
 }
 
-// plain drops the path from an error of package os: ours stands before it.
+// plain removes the path from an error of package os: ours already has it.
 func plain(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {

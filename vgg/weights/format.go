@@ -6,16 +6,16 @@ import (
 	"io"
 )
 
-// formats are told by how a file begins, not by its name. An index of several files
-// is JSON; the others are:
+// formats are recognised by the beginning of a file, not by its name. An index of several
+// files is JSON; the others are:
 //
 //	safetensors   a length, and "{"
 //	torch         a zip archive, or the magic number of older files
 //	ONNX          a protocol buffer whose first field is the version
 //	Caffe         a protocol buffer whose first field is the network's name or a layer
-//	HDF5          Keras's .h5, which is refused with the way out
+//	HDF5          Keras's .h5, which is refused with a way to convert it
 //
-// What stands in the place of a file that was not fetched is called what it is.
+// The error for a placeholder of a file that was not fetched says what it is.
 var formats = []struct {
 	begins func(head []byte) bool
 	parse  func(*File) error
@@ -31,7 +31,7 @@ var formats = []struct {
 	{func(h []byte) bool { return len(h) > 8 && h[8] == '{' }, (*File).parseSafetensors}, // whose length is wrong
 }
 
-// errHDF5 says how to go on from a Keras file.
+// errHDF5 says how to convert a Keras file.
 func errHDF5() error {
 	return &Error{Detail: "an HDF5 file, such as Keras writes. Two lines of Python make one that can be read: " +
 		"import h5py, safetensors.numpy; " +
@@ -39,9 +39,9 @@ func errHDF5() error {
 		"safetensors.numpy.save_file(w, 'vgg16.safetensors')", Err: ErrUnsupported}
 }
 
-// hasLength reports whether a file begins as safetensors do: four bytes of zeros are
-// no part of any other's beginning. It is true also for a file that is too short, so
-// that it gets that reader's message.
+// hasLength reports whether a file begins as safetensors do: no other format has four bytes
+// of zeros there. It is also true for a file that is too short, so that the reader of
+// safetensors reports it.
 func hasLength(h []byte) bool { return len(h) < 9 || binary.LittleEndian.Uint64(h) < 1<<32 }
 
 // Open opens a file of weights: safetensors, torch.save's two formats, ONNX, Caffe, or the

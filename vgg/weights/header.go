@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// parseHeader reads the JSON object of a header, and nothing that a header may
-// not have: no other fields, no name twice, no types that we do not know.
+// parseHeader reads the JSON object of a header. It refuses other fields, a name that occurs
+// twice, and unknown types.
 func parseHeader(text []byte) (*header, error) {
 	if !utf8.Valid(text) {
 		return nil, formatf("", "header is not UTF-8")
@@ -34,8 +34,8 @@ func parseHeader(text []byte) (*header, error) {
 	return h, p.err
 }
 
-// parser reads JSON token by token: json.Unmarshal would let a name stand twice.
-// After the first error it reads nothing more.
+// parser reads JSON token by token: json.Unmarshal would accept a name twice. After the
+// first error it reads nothing more.
 type parser struct {
 	dec    *json.Decoder
 	tensor string // being read, for errors
@@ -92,7 +92,7 @@ func (p *parser) object(field func(key string)) {
 	p.delim('}')
 }
 
-// list reads an array of numbers that are no more than int64 holds, nor negative.
+// list reads an array of numbers, none of them negative or beyond int64.
 func (p *parser) list(most int) []int64 {
 	var list []int64
 	p.delim('[')

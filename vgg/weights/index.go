@@ -19,7 +19,7 @@ const (
 // shardName matches the names of the files that an index names.
 var shardName = regexp.MustCompile(`^(.+)-([0-9]{5})-of-([0-9]{5})(\.safetensors|\.bin)$`)
 
-// checkShard refuses a file whose name says that it is a part of a network.
+// checkShard returns an error for a file whose name says that it is a part of a network.
 func checkShard(path string) error {
 	m := shardName.FindStringSubmatch(filepath.Base(path))
 	if m == nil || m[3] == "00001" {
@@ -32,8 +32,8 @@ func checkShard(path string) error {
 	return &Error{Detail: fmt.Sprintf("part %s of %s of a network, which is opened by its index %s", m[2], m[3], index), Err: ErrUnsupported}
 }
 
-// parseIndex reads the index of a network in several files, as Hugging Face writes
-// it: weight_map gives each tensor the file that it is in.
+// parseIndex reads the index of a network in several files, as Hugging Face writes it:
+// weight_map gives the file of each tensor.
 func (f *File) parseIndex() error {
 	if f.size > maxIndex {
 		return formatf("", "an index of %d bytes, want at most %d", f.size, maxIndex)
@@ -55,7 +55,7 @@ func (f *File) parseIndex() error {
 	return f.openShards(shards)
 }
 
-// readIndex returns the files of an index by the tensors that are in them.
+// readIndex returns the file of each tensor of an index.
 func readIndex(text []byte) (shards map[string]string, err error) {
 	var top struct {
 		Map json.RawMessage `json:"weight_map"`
@@ -69,8 +69,8 @@ func readIndex(text []byte) (shards map[string]string, err error) {
 	return shards, p.err
 }
 
-// openShards makes f hold the tensors of the files in its folder. Each has just the
-// tensors that the index gives it.
+// openShards opens the files of an index in its folder, and makes f hold their tensors. Each
+// file must have exactly the tensors that the index gives it.
 func (f *File) openShards(shards map[string]string) error {
 	if !f.path {
 		return &Error{Detail: "an index, whose files are found only if it is opened by its path", Err: ErrUnsupported}
@@ -135,7 +135,7 @@ func (f *File) openShard(root *os.Root, name string) (*File, error) {
 	return shard, nil
 }
 
-// mergeMetadata takes over what the shards say of themselves.
+// mergeMetadata adds the metadata of the shards.
 func (f *File) mergeMetadata(shards map[string]*File) error {
 	f.metadata = map[string]string{}
 	for _, name := range sortedKeys(shards) {

@@ -16,6 +16,6 @@ func mapFile(f *os.File, size int) ([]byte, bool) {
 
 func unmapFile(data []byte) error { return unix.Munmap(data) }
 
-// release drops pages of a mapping, which begin at a page. A refusal costs
-// memory alone.
+// release drops pages of a mapping, which begin at a page. If the system refuses, only
+// memory suffers.
 func release(data []byte) { _ = unix.Madvise(data, unix.MADV_DONTNEED) }

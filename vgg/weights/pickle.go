@@ -7,15 +7,13 @@ import (
 	"slices"
 )
 
-// A pickle is a program for a stack machine that builds Python objects. This
-// machine knows the instructions that torch.save writes, and calls nothing but
-// the names in its table of globals: it builds dictionaries, lists, numbers,
-// strings, and what those globals make. Any other global is a pyObject, which is
-// never called: whatever a program makes of it is a pyObject again.
+// A pickle is a program for a stack machine that builds Python objects. This machine knows
+// the instructions that torch.save writes, and calls only the names in its table of globals:
+// it builds dictionaries, lists, numbers, strings, and the results of those globals. Any
+// other global is a pyObject. It is never called: a call of it gives a pyObject again.
 //
-// Memory is bounded: each instruction pushes at most one value, of which there
-// are at most maxValues, values are shared, and what a global copies is counted
-// by spend.
+// Memory is bounded. Each instruction pushes at most one value, and there are at most
+// maxValues of them. Values are shared, and spend counts what a global copies.
 type unpickler struct {
 	in      []byte
 	at      int
@@ -64,8 +62,8 @@ func (u *unpickler) failf(format string, args ...any) error {
 	return formatf("", "pickle, byte %d: "+format, append([]any{u.at}, args...)...)
 }
 
-// spend counts n values that are copied. There are never more than the pickle has
-// bytes, unless it uses one long list again and again, to fill the memory.
+// spend counts n copied values. There are never more than the pickle has bytes, unless it
+// uses one long list again and again to fill the memory.
 func (u *unpickler) spend(n int) error {
 	if u.spent += n; u.spent > len(u.in) {
 		return u.failf("makes more values than it has bytes")
@@ -443,8 +441,8 @@ func (u *unpickler) newObject() error {
 	return u.reduce()
 }
 
-// buildState drops the attributes of a dictionary or tensor: those of a state_dict
-// are version numbers. Those of a pyObject are kept.
+// buildState drops the attributes of a dictionary or tensor; those of a state_dict are
+// version numbers. It keeps those of a pyObject.
 func (u *unpickler) buildState() error {
 	state, err := u.pop(1)
 	if err != nil {

@@ -56,7 +56,7 @@ type torchReader struct {
 	inflated int64 // bytes of deflated storages
 }
 
-// torchGlobals is all that a pickle may call.
+// torchGlobals is the table of what a pickle may call.
 //
 //	collections.OrderedDict, defaultdict         a dictionary
 //	torch._utils._rebuild_tensor_v2              a view of a storage
@@ -268,7 +268,7 @@ func (f *File) parseTorchZip() error {
 	return r.finish(object)
 }
 
-// place notes where the elements of a storage are: in the file, or to be inflated.
+// place finds the elements of a storage: in the file, or in a deflated member.
 func (r *torchReader) place(s *torchStorage, m *zip.File) (err error) {
 	want := s.numel * int64(s.dtype.Size())
 	switch {
@@ -370,10 +370,9 @@ const (
 	maxShared    = 4       // how often the tensors may fill the file: those that share memory count each time
 )
 
-// finish lists the tensors of what torch.save was given: a state_dict, or a
-// checkpoint that holds one somewhere. The keys of dictionaries, and places in
-// lists, make their names: state_dict.features.0.weight. Objects that are not read
-// leave no trace.
+// finish lists the tensors in the object that torch.save was given: a state_dict, or a
+// checkpoint that holds one at any depth. The keys of dictionaries and the indices of lists
+// make their names: state_dict.features.0.weight. Other objects are skipped.
 func (r *torchReader) finish(root any) error {
 	w := &torchWalk{r: r, entries: map[string]entry{}}
 	if err := w.walk("", root, 0); err != nil {
@@ -390,8 +389,8 @@ func (r *torchReader) finish(root any) error {
 	return nil
 }
 
-// wholeModel is the error of a file with an object of a class instead of tensors. at
-// is where it is among dictionaries and lists, as Python says it.
+// wholeModel is the error of a file with an object of a class in place of tensors. at is its
+// place among dictionaries and lists, in Python's notation.
 func wholeModel(class, at string) error {
 	what, load := "a whole model, of class "+quote(class)+", whose code is not run", "torch.load(OLD, weights_only=False)"
 	if strings.HasPrefix(class, scriptClass) {
@@ -487,8 +486,7 @@ func (w *torchWalk) list(name string, items []any, depth int) error {
 	return nil
 }
 
-// enter walks on into a value under a key. Others than tensors and what may hold
-// them are passed by.
+// enter visits a value under a key. It skips values that are neither tensors nor containers.
 func (w *torchWalk) enter(name, key string, v any, depth int) error {
 	switch v.(type) {
 	case *torchTensor, *pyDict, *pyList, pyTuple, *pyObject:
@@ -527,8 +525,7 @@ func (w *torchWalk) add(name string, e entry) error {
 	return nil
 }
 
-// entry places a tensor in the file, or copies one whose elements do not lie in
-// their order.
+// entry returns a view of the file for a tensor, or a copy if its elements are not in order.
 func (r *torchReader) entry(name string, t *torchTensor) (entry, error) {
 	s := t.storage
 	e := entry{dtype: s.dtype, shape: t.shape}

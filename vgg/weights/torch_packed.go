@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// maxInflated bounds what the deflated storages of a file take, in sizes of the file.
-// Trained weights lose a tenth; deflate reaches a thousand with zeros alone.
+// maxInflated bounds the memory of the deflated storages of a file, in sizes of the file.
+// Trained weights shrink by a tenth; deflate reaches a factor of a thousand only with zeros.
 const maxInflated = 32
 
 // packedStorage is a storage that a program deflated after torch.save.
@@ -38,7 +38,7 @@ func (p *packedStorage) section(offset, length int64) ([]byte, error) {
 	return b[offset : offset+length : offset+length], nil
 }
 
-// inflate reads the member, whose checksum is compared.
+// inflate reads the member and compares its checksum.
 func (p *packedStorage) inflate() (b []byte, err error) {
 	fault := guard(func() {
 		var r io.ReadCloser

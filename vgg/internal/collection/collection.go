@@ -1,5 +1,5 @@
-// Package collection lists labelled pictures: those of a directory, of a tar file,
-// or of a list, in the memory of one at a time.
+// Package collection lists labelled pictures of a directory, a tar file or a list, with one
+// picture in memory at a time.
 package collection
 
 import (
@@ -30,8 +30,8 @@ type Item struct {
 	Offset, Size int64  // in a tar file
 }
 
-// Collection is a directory, a tar file or a list. It is immutable and may be used
-// by several goroutines.
+// Collection is a directory, a tar file or a list. It is immutable, and several goroutines
+// may use it.
 type Collection struct {
 	Name string
 	dir  string   // that paths are relative to
@@ -42,17 +42,17 @@ type Collection struct {
 	unlabelled bool
 }
 
-// Open finds out what name is: a directory with a directory of pictures for each
-// class (an "ImageFolder"), a tar file of one, or a text file whose lines are the
-// path of a picture, relative to the text file, a tab or spaces, and its class.
-// Pictures are decoded with the options. Errors wrap ErrData or those of the file system.
+// Open opens a directory that has one directory of pictures for each class (an
+// "ImageFolder"), a tar file of one, or a list. A list is a text file; a line has the path
+// of a picture, relative to the list, a tab or spaces, and the class. Pictures are decoded
+// with the options. Errors wrap ErrData or those of the file system.
 func Open(name string, opts ...picture.Option) (*Collection, error) {
 	return open(&Collection{Name: name, dir: filepath.Dir(name), opts: opts})
 }
 
-// OpenUnlabelled is Open for pictures whose classes do not matter: they may lie in the
-// directory itself, and a line of a list may be a path alone. A line whose ending is
-// that of a picture is a path alone, unless it has a tab.
+// OpenUnlabelled is Open for pictures whose classes do not matter. They may be in the
+// directory itself, and a line of a list may be only a path. A line that ends as a picture's
+// name does is only a path, unless it has a tab.
 func OpenUnlabelled(name string, opts ...picture.Option) (*Collection, error) {
 	return open(&Collection{Name: name, dir: filepath.Dir(name), opts: opts, unlabelled: true})
 }
@@ -79,7 +79,7 @@ func open(c *Collection) (*Collection, error) {
 	return c, f.Close()
 }
 
-// Close ends the use of the collection.
+// Close closes the collection.
 func (c *Collection) Close() error {
 	if c.tar == nil {
 		return nil
@@ -87,10 +87,9 @@ func (c *Collection) Close() error {
 	return c.tar.Close()
 }
 
-// Items lists the pictures in an order that is the same each time: that of the
-// names within each directory, of the tar file, or of the list. It ends after an
-// error. Its memory does not depend on the number of pictures, but for the names
-// of one directory.
+// Items lists the pictures, always in the same order: that of the names within each
+// directory, of the tar file, or of the list. It ends after an error. Its memory depends on
+// the names of one directory, but not on the number of pictures.
 func (c *Collection) Items() iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		stop := errors.New("stop")
@@ -117,7 +116,7 @@ func (c *Collection) Decode(it Item) (image.Image, error) {
 	return picture.Open(filepath.Join(c.dir, filepath.FromSlash(it.Path)), c.opts...)
 }
 
-// Extensions says what names pictures in a directory or a tar file have.
+// Extensions lists the endings of pictures' names in a directory or a tar file.
 func Extensions() string { return strings.Join(picture.Extensions(), " ") }
 
 func isPicture(name string) bool {
@@ -156,8 +155,8 @@ func (c *Collection) eachInTar(yield func(Item) error) error {
 		return err
 	}
 	defer f.Close()
-	// tar.Reader asks a Seeker to skip contents; where it stands after a header
-	// is where the content begins.
+	// tar.Reader asks a Seeker to skip contents. Its position after a header is the
+	// beginning of the content.
 	for r := tar.NewReader(f); ; {
 		h, err := r.Next()
 		if err == io.EOF {
@@ -209,7 +208,7 @@ func (c *Collection) eachInList(yield func(Item) error) error {
 	return nil
 }
 
-// listed takes a line of a list apart.
+// listed splits a line of a list.
 func (c *Collection) listed(line string) (it Item, ok bool) {
 	at := strings.IndexByte(line, '\t')
 	if at < 0 && c.unlabelled && slices.Contains(picture.Extensions(), strings.ToLower(path.Ext(line))) {

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Quote returns s for a file of lines: s itself, or a Go literal if it has control
-// characters, is no UTF-8 or could be taken for a literal.
+// Quote returns s for a file of lines: s itself, or a Go literal if s has control
+// characters, is no UTF-8 or looks like a literal.
 func Quote(s string) string {
 	if strings.ContainsFunc(s, unicode.IsControl) || !utf8.ValidString(s) || strings.HasPrefix(s, `"`) {
 		return strconv.Quote(s)

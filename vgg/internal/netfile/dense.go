@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// maxDense bounds the groups of fully connected layers whose order is looked for.
+// maxDense bounds the number of groups of fully connected layers that are put in order.
 const maxDense = 8
 
-// chainDense puts the groups of fully connected layers into the one order in which
-// each takes what the one before it gives.
+// chainDense puts the groups of fully connected layers into the one order in which the
+// inputs of each are the outputs of the one before.
 func (f *File) chainDense(groups map[string][]*Layer) error {
 	if len(groups) == 0 {
 		return nil
@@ -56,7 +56,7 @@ func mainNames(chains [][]*Layer) (names []string) {
 	return names
 }
 
-// orders lists the orders of the rest of the chains behind those that are placed.
+// orders lists the possible orders of the remaining chains after the placed ones.
 func (f *File) orders(placed, rest [][]*Layer) (found [][][]*Layer) {
 	if len(rest) == 0 {
 		return [][][]*Layer{slices.Clone(placed)}
@@ -74,8 +74,8 @@ func (f *File) orders(placed, rest [][]*Layer) (found [][][]*Layer) {
 	return found
 }
 
-// fits reports whether l can stand behind chains: it takes their outputs, or those of
-// all pixels of the last convolution.
+// fits reports whether l can follow chains: its inputs are their outputs, or all pixels of
+// the last convolution.
 func (f *File) fits(placed [][]*Layer, l *Layer) bool {
 	if len(placed) > 0 {
 		last := placed[len(placed)-1]
@@ -84,9 +84,9 @@ func (f *File) fits(placed [][]*Layer, l *Layer) bool {
 	return len(f.features) == 0 || l.In%f.features[len(f.features)-1].Out == 0
 }
 
-// joined reports whether the names of two fully connected layers that follow each
-// other say that an activation is between: 1, as every known network of these names
-// has it; 0, that none is; or -1, that it is not known.
+// joined reports whether the names of two successive fully connected layers tell of an
+// activation between them: 1 if so, as in every known network with these names; 0 if there
+// is none; -1 if the names do not tell.
 func joined(a, b *Layer) int {
 	switch gap := between(a.end(), b); {
 	case gap == 0:
@@ -118,8 +118,8 @@ func nestedAt(b *Layer) func(a *Layer) int {
 	}
 }
 
-// knownHead reports whether names are those of the paper's fully connected layers in
-// Caffe, Keras, timm or nonet, between which is a ReLU.
+// knownHead reports whether names are those of the paper's fully connected layers in Caffe,
+// Keras, timm or nonet. These have a ReLU between them.
 func knownHead(l *Layer) bool {
 	return paperNames.MatchString(strings.Join(l.path, "."))
 }

@@ -15,7 +15,7 @@ var (
 	ErrNotFinite = errors.New("not finite")
 )
 
-// An Error says why a file is refused. Its text is whole without that of Err.
+// An Error says why a file is refused. Its text is complete without that of Err.
 type Error struct {
 	Text string
 	Err  error
@@ -45,8 +45,8 @@ func (e *TensorError) Error() string {
 
 func (e *TensorError) Unwrap() error { return e.Err }
 
-// Quote returns a name of a file as it is if it is plain and short, and else as a Go
-// string, cut.
+// Quote returns a plain and short name of a file unchanged, and any other as a Go string,
+// cut.
 func Quote(name string) string {
 	const most = 100
 	cut := ""

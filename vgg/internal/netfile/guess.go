@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// unclear makes the error of a file whose network is not known: what is open, and
-// what it looks like.
+// unclear returns the error of a file with an unknown network: what is open, and what it
+// looks like.
 func (f *File) unclear(why string) error {
 	text := "the tensors do not tell the network: " + why
 	if lines := f.guesses(); len(lines) > 0 {
@@ -16,8 +16,8 @@ func (f *File) unclear(why string) error {
 	return refusef("%s", text)
 }
 
-// guesses lists the networks that the layers look like, the likeliest first, as flags
-// of the command.
+// guesses lists the networks that the layers look like, the most likely first, as flags of
+// the command.
 func (f *File) guesses() (lines []string) {
 	if len(f.features) == 0 {
 		return nil
@@ -44,9 +44,9 @@ func (f *File) guesses() (lines []string) {
 	return lines
 }
 
-// paperPools marks the features that end a block in the configuration of the paper that
-// has as many convolutions, of widths in the same proportion. It is nil if there is
-// none, or no pool may stand there.
+// paperPools marks the features that end a block in the configuration of the paper with as
+// many convolutions, of widths in the same proportion. It is nil if there is none, or if a
+// pool is impossible at one of these places.
 func (f *File) paperPools() []bool {
 	first := slices.IndexFunc(f.features, func(l *Layer) bool { return l.Kind == Conv })
 	for _, blocks := range known {
@@ -85,8 +85,8 @@ func (f *File) pools(at func(i int) bool) []bool {
 	return marks
 }
 
-// mayPool reports whether a pool may follow feature i: modules without tensors are
-// between, more than the ReLU.
+// mayPool reports whether a pool may follow feature i: there are modules without tensors
+// after it, and more than the ReLU.
 func (f *File) mayPool(i int) bool {
 	l := f.features[i]
 	if i == len(f.features)-1 {
@@ -127,8 +127,8 @@ func (f *File) allAlike() bool {
 	return true
 }
 
-// lines are the flags of a network with pools at some places, and of one that takes
-// the mean of all pixels where no more than one is left.
+// lines are the flags of a network with pools at some places. If at most one pixel is left,
+// they include a network with the mean of all pixels.
 func (f *File) lines(pools []bool) []string {
 	var words []string
 	n := 0
@@ -165,8 +165,8 @@ func (f *File) lines(pools []bool) []string {
 	return lines
 }
 
-// unpadded returns the side of the input of convolutions without padding, if what
-// they leave is of an uneven size that padded ones seldom leave.
+// unpadded returns the side of the input of convolutions without padding, if their output
+// has an uneven size that padded ones seldom have.
 func (f *File) unpadded(pools []bool) (int, bool) {
 	s, ok := f.side()
 	if !ok || s%2 == 0 || s == 1 || s == 7 {

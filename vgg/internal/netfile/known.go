@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// A Network is what a file's layers are, or may be.
+// A Network is the layers that a file has, or may have.
 type Network struct {
 	Layers   string // as vgg.ParseLayers reads them
 	Channels int    // of the input
@@ -16,8 +16,7 @@ type Network struct {
 	HWC      bool   // the columns of the first fully connected layer are in the order HWC
 }
 
-// maxSize bounds the side of the input that is taken from the shape of a fully
-// connected layer.
+// maxSize bounds the side of the input that a fully connected layer's shape may give.
 const maxSize = 1024
 
 // known are the convolutions of a block in the networks whose modules have the
@@ -30,25 +29,24 @@ var (
 
 // Network returns the network of the file if its names and shapes leave nothing open:
 //
-//   - convolutions of as many blocks, and of widths in the proportion, as those of
-//     configuration A, B, C, D or E, that are named by block and number, or whose indices
-//     are exactly torchvision's, with or without batch normalisation;
-//   - fully connected layers with ReLU and dropout between, as their indices show, or of
-//     the names that the paper's have in Caffe, Keras and timm. A last one of any name;
+//   - convolutions of as many blocks as configuration A, B, C, D or E has, with widths in
+//     proportion, that are named by block and number, or whose indices are exactly
+//     torchvision's, with or without batch normalisation;
+//   - fully connected layers with ReLU and dropout between them, as their indices show, or with
+//     the names that the paper's have in Caffe, Keras and timm; the last may have any name;
 //   - as many columns as the pools leave pixels of a square of at most 1024;
-//   - or blocks of RepVGG, for training or for inference, by its authors' names or timm's, and
+//   - or blocks of RepVGG, for training or for inference, with its authors' names or timm's, and
 //     one fully connected layer;
-//   - or VGGish as torchvggish has it: six convolutions of one channel of 96×64, and
-//     embeddings whose columns are in the order HWC, with a ReLU at the end.
+//   - or VGGish as in torchvggish: six convolutions of one channel of 96×64, and embeddings
+//     whose columns are in the order HWC, with a ReLU at the end.
 //
-// Where 1×1 pixels are left, as of 32×32 by five pools, a network that was made for
-// larger pictures and takes the mean of all pixels looks the same. Of those only the
-// networks are taken that are known for pictures of 32×32: with torchvision's
-// classifier (0, 3, 6), that of the networks for CIFAR (1, 4, 6, or one layer called
-// classifier and batch normalisation), or with the paper's names. At that size both
-// compute the same.
+// If 1×1 pixels are left, as of 32×32 by five pools, a network for larger pictures with the
+// mean of all pixels looks the same. So of these only the known networks for 32×32 are
+// taken: with torchvision's classifier (0, 3, 6), with that of the networks for CIFAR (1, 4,
+// 6, or one layer called classifier and batch normalisation), or with the paper's names. At
+// that size both forms compute the same.
 //
-// Else the error says what is open and has what the network looks like as flags of
+// Otherwise the error says what is open, and shows what the network looks like as flags of
 // the command.
 func (f *File) Network() (Network, error) {
 	if f.isVGGish() {
@@ -134,8 +132,8 @@ func (f *File) Widths() (convs, dense []int) {
 	return convs, dense
 }
 
-// Norms returns for each convolution and fully connected layer, in their order, whether
-// batch normalisation stands right behind it, which is folded into it.
+// Norms returns for each convolution and fully connected layer, in order, whether batch
+// normalisation follows right after it. It is folded into the layer.
 func (f *File) Norms() []bool {
 	var norms []bool
 	for _, l := range f.layers() {
@@ -154,8 +152,8 @@ func (f *File) Channels() int {
 	return f.features[0].In
 }
 
-// Size returns the side of the input that the first fully connected layer fits after
-// some pools, or 0 if there is none or it fits no square.
+// Size returns the side of the input that fits the first fully connected layer after some
+// pools. It is 0 if there is no such layer or it fits no square.
 func (f *File) Size(pools int) int {
 	if len(f.features) == 0 || len(f.dense) == 0 {
 		return 0
@@ -172,7 +170,7 @@ func (f *File) size(pools int) (int, bool) {
 	return s << min(pools, 16), ok && pools <= 10 && s<<pools <= maxSize
 }
 
-// blocks returns how many convolutions each block has, or why that is not known.
+// blocks returns how many convolutions each block has, or why that is unknown.
 func (f *File) blocks() ([]int, string) {
 	if len(f.features) == 0 {
 		return nil, "it has fully connected layers alone"
@@ -294,7 +292,8 @@ func (f *File) vggish() Network {
 	return Network{Layers: layers, Channels: 1, Size: 96, Width: 64, HWC: true}
 }
 
-// openDense says what the names of the fully connected layers leave open, or nothing.
+// openDense says what the names of the fully connected layers leave open, or returns
+// nothing.
 func (f *File) openDense() string {
 	if len(f.dense) == 0 {
 		return "it has no fully connected layers, and whether it ends with a pool has no tensors"
@@ -324,8 +323,8 @@ func (f *File) openDense() string {
 	return ""
 }
 
-// cifarHead reports whether the fully connected layers are those of the networks for
-// CIFAR-10 that are most used.
+// cifarHead reports whether the fully connected layers are those of the most used networks
+// for CIFAR-10.
 func (f *File) cifarHead() bool {
 	if f.denseAt(1, 4, 6) {
 		return true

@@ -27,7 +27,7 @@ type tensor struct {
 	shape []int
 }
 
-// Layer is a layer as a file's tensors show it.
+// Layer is a layer, as the tensors of a file show it.
 type Layer struct {
 	Name    string // of its module
 	Kind    Kind
@@ -47,7 +47,7 @@ type Layer struct {
 	rep  *branches // of a block of RepVGG, to be folded
 }
 
-// A File is the layers that a file of tensors holds.
+// A File is the layers of a file of tensors.
 type File struct {
 	src      weights.Source
 	features []*Layer // convolutions and their normalisations, in order
@@ -59,8 +59,8 @@ type File struct {
 // Ignored lists the tensors that do not matter, in the order of their names.
 func (f *File) Ignored() []Ignored { return f.ignored }
 
-// Read finds the layers of a file. It reads no data. Of a file with several networks
-// it takes those tensors whose names begin with key.
+// Read finds the layers of a file. It reads no data. In a file with several networks it
+// takes the tensors whose names begin with key.
 func Read(src weights.Source, key string) (*File, error) {
 	f := &File{src: src}
 	modules, err := f.modules(key)
@@ -92,8 +92,8 @@ func Read(src weights.Source, key string) (*File, error) {
 	return f, nil
 }
 
-// prefixes are the beginnings of the names of modules that are known, as their
-// components divide them. A module's own name has the value true.
+// prefixes are the beginnings of the names of known modules, up to each dot. A module's own
+// name has the value true.
 func prefixes(modules map[string]*Layer) map[string]bool {
 	set := map[string]bool{}
 	for name, m := range modules {
@@ -112,8 +112,8 @@ func prefixes(modules map[string]*Layer) map[string]bool {
 
 func parent(name string) string { return name[:max(0, strings.LastIndexAny(name, "./"))] }
 
-// outside reports whether l is one tensor of integers beside all modules: the state
-// of a random generator, a counter.
+// outside reports whether l is one tensor of integers outside of all modules: the state of a
+// random generator, a counter.
 func (l *Layer) outside(known map[string]bool) bool {
 	t, single := l.parts[255]
 	if !single || t.dtype.IsFloat() || t.dtype.Size() == 0 {
@@ -150,8 +150,8 @@ const (
 	maxName    = 1 << 10 // bytes
 )
 
-// modules collects the tensors of a file by their modules. What does not matter, or
-// is outside key, is put aside.
+// modules collects the tensors of a file by their modules. It sets aside tensors that do not
+// matter or are outside of key.
 func (f *File) modules(key string) (map[string]*Layer, error) {
 	modules := map[string]*Layer{}
 	inside := 0
@@ -201,7 +201,7 @@ func (f *File) modules(key string) (map[string]*Layer, error) {
 	return modules, nil
 }
 
-// cutKey takes a key, and the dot behind it, off the front of a name.
+// cutKey removes a key and the dot after it from the beginning of a name.
 func cutKey(name, key string) (string, bool) {
 	if key == "" {
 		return name, true
@@ -222,7 +222,7 @@ func (l *Layer) names() []string {
 	return names
 }
 
-// shape returns the shape of the weights, whatever they are made of.
+// shape returns the shape of the weights, whatever they are computed from.
 func (l *Layer) shape() []int {
 	for _, p := range []part{weight, weightOrig, weightV} {
 		if t, ok := l.parts[p]; ok {
@@ -242,10 +242,10 @@ func (l *Layer) main() string {
 	return l.Name
 }
 
-// recipes are the sets of parts that make weights, beside bias parts.
+// recipes are the sets of parts that make weights, apart from bias parts.
 var recipes = [][]part{{weight}, {weightOrig, weightMask}, {weightOrig, weightU, weightV}, {weightG, weightV}}
 
-// classify says what kind of layer the tensors of a module make. It returns why they
+// classify says what kind of layer the tensors of a module make. It returns why, if they
 // make none.
 func (l *Layer) classify(format string) string {
 	if l.layout == keras && (format == "ONNX" || len(l.path) > 0 && l.path[0] == "classifier") {
@@ -353,8 +353,8 @@ func (l *Layer) hasBias() bool {
 	return plain || pruned
 }
 
-// The last components of a layer's name that tell its place: numbers, and words that
-// stand for a part of a block. What is before them names the group.
+// The last components of a layer's name tell its place: numbers, and words for a part of a
+// block. The components before them name the group.
 var (
 	blockNames = regexp.MustCompile(`^(?:conv|block)_?([1-9])_?(?:_conv)?([1-9][0-9]?)$`)
 	normNames  = regexp.MustCompile(`^(?:bn|norm|conv)_?([1-9])_([1-9][0-9]?)(?:_?(?:bn|norm))?$`)

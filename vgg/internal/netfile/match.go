@@ -12,10 +12,9 @@ type Want struct {
 	Shape []int // of its weights: OIHW, out×in, or out
 }
 
-// Match pairs the layers of a configuration with those of the file, in order: as many
-// of each kind, of the same shapes. No layer of the file is left over. Batch
-// normalisation right behind a layer is folded into it, or is a Scale of the
-// configuration.
+// Match pairs the layers of a configuration with those of the file, in order. There must be
+// as many of each kind, of the same shapes, and none may be left over. Batch normalisation
+// right after a layer is folded into it, or is a Scale of the configuration.
 func (f *File) Match(wants []Want) (*Tensors, error) {
 	t := &Tensors{file: f, layers: map[string]*Layer{}, norms: map[string]*affine{}, folded: map[string]*repFilter{}}
 	rest := f.layers()
@@ -119,9 +118,9 @@ func (l *Layer) inFile(want []int) []int {
 	return want
 }
 
-// MatchLoose pairs what can be paired: layers by their names, or else those of each
-// kind in their order, the first convs convolutions alone if convs is not negative.
-// What does not fit is left out.
+// MatchLoose pairs the layers that agree: by their names, or else those of each kind in
+// their order. If convs is not negative, only the first convs convolutions count. Layers
+// that do not agree are left out.
 func (f *File) MatchLoose(wants []Want, convs int) *Tensors {
 	t := &Tensors{file: f, layers: map[string]*Layer{}, norms: map[string]*affine{}, folded: map[string]*repFilter{}}
 	next := map[Kind][]*Layer{}

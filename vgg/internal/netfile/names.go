@@ -8,7 +8,7 @@ import (
 	"github.com/nonet-go/nonet/vgg/weights"
 )
 
-// A part says which of a module's tensors one is.
+// A part is the role of a tensor in its module.
 type part uint8
 
 const (
@@ -25,7 +25,7 @@ const (
 	weightU
 )
 
-// layout says how a module's weights lie.
+// layout is the order of a module's weights.
 type layout uint8
 
 const (
@@ -120,7 +120,7 @@ func component(pattern string) *regexp.Regexp {
 	return regexp.MustCompile(`(?:^|[./])(?:` + pattern + `)(?:[./]|$)`)
 }
 
-// whyIgnored returns why a tensor does not matter, or an empty text if it may.
+// whyIgnored returns why a tensor does not matter, or an empty text if it may matter.
 func whyIgnored(name string, dtype weights.DType, shape []int) string {
 	for _, i := range ignorable {
 		if i.pattern.MatchString(name) {
@@ -133,11 +133,10 @@ func whyIgnored(name string, dtype weights.DType, shape []int) string {
 	return ""
 }
 
-// wrappers are components that wrappers of modules put into names, wherever they
-// stand.
+// wrappers are components that wrappers of modules insert into names, at any place.
 var wrappers = []string{"module", "_orig_mod", "_forward_module", "_fsdp_wrapped_module"}
 
-// components splits a module's name, leaves wrappers out, and what Keras repeats.
+// components splits a module's name, without wrappers and without Keras's repetitions.
 func components(module string, l layout) []string {
 	parts := strings.FieldsFunc(module, func(r rune) bool { return r == '.' || r == '/' })
 	parts = slices.DeleteFunc(parts, func(s string) bool { return slices.Contains(wrappers, s) })

@@ -9,7 +9,7 @@ import (
 	"github.com/nonet-go/nonet/vgg/weights"
 )
 
-// arrange puts the layers in their order. left are the tensors of no layer.
+// arrange puts the layers in order. left are the tensors of no layer.
 func (f *File) arrange(all []*Layer, left []string) error {
 	all, err := mergeBranches(all)
 	if err != nil {
@@ -65,8 +65,8 @@ func (f *File) arrange(all []*Layer, left []string) error {
 	return checkBiases(f.layers())
 }
 
-// renumber takes conv11 for the eleventh convolution, not the first of block 1, if there
-// is a conv1.
+// renumber reads conv11 as the eleventh convolution, not the first of block 1, if there is a
+// conv1.
 func renumber(all []*Layer) {
 	single := map[string]bool{}
 	for _, l := range all {
@@ -86,7 +86,7 @@ func renumber(all []*Layer) {
 	}
 }
 
-// addNumbered takes bn1, bn2, … for the normalisations of conv1, conv2, …
+// addNumbered reads bn1, bn2, … as the normalisations of conv1, conv2, …
 func (f *File) addNumbered(norms map[string][]*Layer) {
 	number := map[string]bool{}
 	for _, l := range f.features {
@@ -112,7 +112,7 @@ func list0(list []*Layer) string { return Quote(list[0].Name) }
 // folded in their order.
 func (f *File) layers() []*Layer { return append(slices.Clone(f.features), f.dense...) }
 
-// noNetwork says what a file has instead of convolutions.
+// noNetwork returns the error of a file without convolutions, with what it has.
 func (f *File) noNetwork(left []string) error {
 	switch {
 	case len(f.src.Names()) == 0:
@@ -123,7 +123,8 @@ func (f *File) noNetwork(left []string) error {
 	return refusef("no tensor is a 3×3 or 1×1 convolution, such as conv1_1.weight or features.0.weight; the first names are %s", list(f.src.Names()))
 }
 
-// severalNetworks says which networks a file has, and how to choose.
+// severalNetworks returns the error of a file with several networks, with their names and
+// how to choose.
 func severalNetworks(convs map[string][]*Layer) error {
 	var keys []string
 	for _, group := range slices.Sorted(maps.Keys(convs)) {
@@ -185,7 +186,7 @@ func flatten(list []*Layer) {
 	}
 }
 
-// chainFeatures checks that each layer takes what the one before it gives.
+// chainFeatures checks that the inputs of each layer are the outputs of the one before.
 func (f *File) chainFeatures() error {
 	for i, l := range f.features[min(1, len(f.features)):] {
 		if err := l.takes(f.features[i].Out); err != nil {
@@ -218,7 +219,7 @@ func (l *Layer) takes(n int) error {
 	return &TensorError{Tensor: l.main(), Want: want, Got: l.shape()}
 }
 
-// foldNorms gives normalisations right behind a layer to it.
+// foldNorms attaches normalisations to the layers right before them.
 func foldNorms(list []*Layer) []*Layer {
 	var out []*Layer
 	for i, l := range list {
@@ -262,8 +263,8 @@ func (l *Layer) end() *Layer {
 	return l
 }
 
-// checkBiases refuses files of which one bias is missing: layers without bias are
-// read if all of their kind are.
+// checkBiases returns an error if one bias is missing. Layers without bias are read if no
+// layer of their kind has one.
 func checkBiases(list []*Layer) error {
 	with, without := map[Kind]*Layer{}, map[Kind]*Layer{}
 	count := map[Kind]int{}

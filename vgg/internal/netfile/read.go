@@ -10,8 +10,8 @@ import (
 // pieceLen is how many elements of a tensor a worker reads at a time.
 const pieceLen = 1 << 16
 
-// read returns the elements of a tensor, which are finite. They are a copy: the
-// file may be cut short while they are used.
+// read returns a copy of the elements of a tensor, which are finite: the file may be cut
+// short later.
 func (t *Tensors) read(from tensor) ([]float32, error) {
 	x, err := t.open(from)
 	if err != nil {
@@ -33,9 +33,9 @@ func (t *Tensors) read(from tensor) ([]float32, error) {
 	return w, nil
 }
 
-// Rows returns a function that sets dst to whole rows, from row first on, of the
-// weights of a fully connected layer. Several goroutines may call it. It is nil if
-// the weights are computed from others.
+// Rows returns a function that sets dst to whole rows, from row first on, of the weights of
+// a fully connected layer. Several goroutines may call it. Rows returns nil if the weights
+// are computed from other tensors.
 func (t *Tensors) Rows(layer string, want []int) (read func(dst []float32, first int) error, err error) {
 	l := t.layers[layer]
 	if _, plain := t.Plain(layer); !plain || l.Kind != FC {
@@ -76,7 +76,7 @@ func readPart(dst []float32, x weights.Tensor, first int) error {
 	return nil
 }
 
-// finite refuses what became NaN or infinite by computation from finite elements.
+// finite returns an error for NaN or infinity that was computed from finite elements.
 func finite(name string, w []float32, err error) ([]float32, error) {
 	if err != nil {
 		return nil, err

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// role says what a module of a RepVGG block is. In training a block adds up a 3×3
-// convolution, a 1×1 convolution and, where it leaves the size as it is, the input itself,
-// each with its batch normalisation; for inference it is one 3×3 convolution.
+// role is the role of a module of a RepVGG block. In training a block adds a 3×3
+// convolution, a 1×1 convolution and, if the size does not change, the input itself, each
+// with its batch normalisation. For inference it is one 3×3 convolution.
 type role uint8
 
 const (
@@ -22,7 +22,7 @@ const (
 	roles
 )
 
-// repModules are the modules of a block, by its authors' names and by timm's, behind the
+// repModules are the modules of a block, by its authors' names and by timm's, after the
 // block's own name.
 var repModules = []struct {
 	text string
@@ -52,11 +52,11 @@ var repBlocks = []struct {
 	{regexp.MustCompile(`^(?:(.*)\.)?(?:stage0|stem)()$`), 0},
 }
 
-// branches are the modules of a block as it is trained.
+// branches are the modules of a block in training.
 type branches [roles]*Layer
 
-// blockRole splits the name of a module of a RepVGG block: in which network, stage and
-// block of the stage it stands, and what it is.
+// blockRole splits the name of a module of a RepVGG block into its network, its stage and
+// block, and its role.
 func (l *Layer) blockRole() (group string, at []int, r role, ok bool) {
 	name := strings.Join(l.path, ".")
 	for _, m := range repModules {
@@ -166,9 +166,9 @@ func (b *branches) names() (names []string) {
 // isRepVGG reports whether the convolutions are RepVGG's blocks.
 func (f *File) isRepVGG() bool { return len(f.features) > 0 && f.features[0].style == "repvgg" }
 
-// repVGG returns the network of RepVGG's blocks: each stage begins with stride 2, the mean
-// of all pixels goes into the one fully connected layer. What identities there are must
-// agree with the strides.
+// repVGG returns the network of RepVGG's blocks. Each stage begins with stride 2, and the
+// one fully connected layer takes the mean of all pixels. The identities must agree with the
+// strides.
 func (f *File) repVGG() (Network, string) {
 	var words []string
 	stage, next := -1, 0
@@ -198,7 +198,7 @@ func (f *File) repVGG() (Network, string) {
 	return Network{Layers: strings.Join(words, " "), Channels: f.features[0].In, Size: repVGGSize}, ""
 }
 
-// repVGGSize is the side of the pictures that RepVGG was trained on. Others do as well.
+// repVGGSize is the side of RepVGG's training pictures. Other sides work too.
 const repVGGSize = 224
 
 // checkGroups refuses grouped convolutions by name.

@@ -12,9 +12,9 @@ import (
 
 var errNotFound = weights.ErrNotFound
 
-// Tensors reads a network's tensors from a file, under the names of a configuration
-// and in the form that package vgg has. It reads each tensor of the file at most once
-// if each of its own is asked for once. It is not for concurrent use.
+// Tensors reads a network's tensors from a file, under the names of a configuration and in
+// the form of package vgg. It reads each tensor of the file at most once if each of its own
+// is asked for once. One goroutine at a time may use it.
 type Tensors struct {
 	Team *parallel.Team // shares the reading; nil is one worker
 
@@ -25,12 +25,11 @@ type Tensors struct {
 	channels map[*Layer]int // of the activation that a first fully connected layer flattens
 }
 
-// affine is y = scale·x + shift of each channel, in float64: what comes of it is
-// rounded once.
+// affine is y = scale·x + shift of each channel, in float64. A result is rounded once.
 type affine struct{ scale, shift []float64 }
 
-// Plain returns the name of the tensor that holds a layer's weights just as the
-// network wants them, if there is one: they are not computed from others.
+// Plain returns the name of the tensor that holds a layer's weights in the form of the
+// network. ok is false if they are computed from other tensors.
 func (t *Tensors) Plain(layer string) (name string, ok bool) {
 	l := t.layers[layer]
 	if l == nil || l.Kind == Scale || l.norm != nil || l.rep != nil || l.layout != outIn {
@@ -52,7 +51,7 @@ func (t *Tensors) uses(l *Layer) bool {
 	return false
 }
 
-// findChannels notes which fully connected layers flatten an activation.
+// findChannels finds the fully connected layers that flatten an activation.
 func (t *Tensors) findChannels(wants []Want) {
 	t.channels = map[*Layer]int{}
 	channels := 0
@@ -213,8 +212,8 @@ func (t *Tensors) readAffine(norm *Layer) (*affine, error) {
 	return a, nil
 }
 
-// weights returns a layer's weights as they lie in the file, computed from what
-// they are kept as.
+// weights returns a layer's weights in the order of the file, computed from the tensors of
+// the file.
 func (t *Tensors) weights(l *Layer) ([]float32, error) {
 	if plain, ok := l.parts[weight]; ok {
 		return t.read(plain)
@@ -316,8 +315,8 @@ func (t *Tensors) spectral(l *Layer) ([]float32, error) {
 	return out, nil
 }
 
-// convert brings weights into OIHW or [out][in]. channels is the number of those
-// that a fully connected layer's columns come from.
+// convert changes weights to OIHW or [out][in]. channels is the number of channels that a
+// fully connected layer's columns come from.
 func (l *Layer) convert(w []float32, want []int, channels int) []float32 {
 	if l.layout == outIn || l.layout == inOut && len(want) == 4 {
 		return w

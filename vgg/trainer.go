@@ -131,18 +131,9 @@ func NewTrainer(cfg Config, src Source, batch int, opts ...TrainerOption) (*Trai
 	if t.params, err = cfg.Params(); err != nil {
 		return nil, err
 	}
-	for _, p := range t.params {
-		own := layout.Alloc(p.Len())
-		if err := readTensor(own, src, p); err != nil {
-			return nil, err
-		}
-		t.weights = append(t.weights, own)
-		t.momentum = append(t.momentum, layout.Alloc(p.Len()))
-	}
-	if err := unchanged(src); err != nil {
+	if err := t.read(src); err != nil {
 		return nil, err
 	}
-	t.grads = make([][]float32, len(t.params))
 	if err := t.plan(); err != nil {
 		return nil, err
 	}
@@ -154,11 +145,26 @@ func NewTrainer(cfg Config, src Source, batch int, opts ...TrainerOption) (*Trai
 		if t.lazy[i] == nil {
 			t.gradMemory(i)
 		}
-		for at := 0; at < t.params[i].Len(); at += updateRun {
-			t.pieces = append(t.pieces, piece{i, at, min(at+updateRun, t.params[i].Len())})
-		}
 	}
 	return t, nil
+}
+
+// read copies the tensors of a source, and allocates what goes with them.
+func (p *parameters) read(src Source) error {
+	for i, param := range p.params {
+		own := layout.Alloc(param.Len())
+		if err := readTensor(own, src, param); err != nil {
+			return err
+		}
+		p.weights = append(p.weights, own)
+		p.momentum = append(p.momentum, layout.Alloc(param.Len()))
+		for at := 0; at < param.Len(); at += updateRun {
+			p.pieces = append(p.pieces, piece{i, at, min(at+updateRun, param.Len())})
+		}
+	}
+	p.grads = make([][]float32, len(p.params))
+	p.lazy = make([]*trainFC, len(p.params))
+	return unchanged(src)
 }
 
 // A filler is a Source that can write a tensor to given memory, without a copy of hundreds
@@ -542,7 +548,6 @@ func (t *Trainer) plan() error {
 	if err := checkBatch(t.batch, append([]Shape{t.in}, shapes[t.first:]...)...); err != nil {
 		return err
 	}
-	t.lazy = make([]*trainFC, len(t.params))
 	t.input = layout.Alloc(t.batch * layout.Len(t.in.C, t.in.H, t.in.W))
 	t.prob = layout.Alloc(t.batch * t.cfg.Classes())
 	if t.cfg.lastFC() < 0 {

@@ -84,6 +84,18 @@ func (l *trainLayer) bind(b *trainBuilder) error {
 		}
 		return nil
 	}
+	if err := l.bindForward(t); err != nil {
+		return err
+	}
+	if l.rows {
+		l.bindRows(t)
+		return nil
+	}
+	return l.bindGrads(t)
+}
+
+// bindForward packs the weights of a layer that is not fully connected, and binds it.
+func (l *trainLayer) bindForward(t *Trainer) error {
 	err := l.pack(t)
 	if err == nil {
 		err = t.need(l.packed.conv, l.spec(t.batch))
@@ -94,21 +106,17 @@ func (l *trainLayer) bind(b *trainBuilder) error {
 	if err != nil {
 		return l.named(err)
 	}
-	if l.packed.conv != nil {
-		var e *conv3x3.Exec
-		e, err = t.conv(l.op, l.packed.conv, t.batch)
-		l.forward, l.setBias = e.Run, e.SetBias
-		err = l.named(err)
-	} else {
+	if l.packed.conv == nil {
 		l.forward, err = t.workspace.forward(l.op, l.packed, t.batch)
-	}
-	if err != nil {
 		return err
 	}
-	if l.rows {
-		l.bindRows(t)
-		return nil
-	}
+	e, err := t.conv(l.op, l.packed.conv, t.batch)
+	l.forward, l.setBias = e.Run, e.SetBias
+	return l.named(err)
+}
+
+// bindGrads binds the gradients of a layer on blocked activations.
+func (l *trainLayer) bindGrads(t *Trainer) (err error) {
 	if l.dx != nil {
 		if l.inputGrad, err = t.backward(l.op, l.grad, t.batch); err != nil {
 			return err

@@ -26,20 +26,16 @@ func gradients(ctx context.Context, cfg vgg.Config) ([]Row, error) {
 		return nil, err
 	}
 	var rows []Row
-	for _, opts := range [][]vgg.Option{nil, {vgg.Direct()}} {
-		variant := "gradient"
-		if opts != nil {
-			variant = "direct gradient"
-		}
-		m, err := vgg.New(cfg, src, opts...)
+	for _, v := range []struct {
+		name string
+		opts []vgg.Option
+	}{{"gradient", nil}, {"direct gradient", []vgg.Option{vgg.Direct()}}} {
+		m, err := vgg.New(cfg, src, v.opts...)
 		if err != nil {
 			return nil, err
 		}
-		c := &gradientCheck{ctx: ctx, cfg: cfg, src: src, model: m, variant: variant}
-		if err := c.prepare(); err != nil {
-			return nil, err
-		}
-		for _, run := range []func() error{c.together, c.starts, c.ends} {
+		c := &gradientCheck{ctx: ctx, cfg: cfg, src: src, model: m, variant: v.name}
+		for _, run := range []func() error{c.prepare, c.together, c.starts, c.ends} {
 			if err := run(); err != nil {
 				return nil, err
 			}

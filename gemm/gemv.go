@@ -42,7 +42,7 @@ func (j *job) axpyf(ws *workspace, s *strip, pc, kb int, sums []float32) {
 	clear(sums[:whole])
 	level1f.Axpyf(sums[:whole], a, b, j.b.rs)
 	if s.rest > 0 {
-		j.restPanel(ws, s, ukernel.IndirectArgs{
+		j.restPanel(ws, s, &ukernel.IndirectArgs{
 			Offsets: j.offsets[:kb], Contiguous: true, A: a,
 			B: b[whole:], LDB: j.b.rs, C: sums[whole:], LDC: s.rest, CBlock: 16, Bias: zeros[:],
 		})

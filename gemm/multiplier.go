@@ -68,14 +68,14 @@ func (g *Multiplier) multiply(ctx context.Context, p *problem) error {
 	switch {
 	case p.m == 0 || p.n == 0:
 		return nil
-	case unit || p.n*p.k <= smallB:
-		return g.compute(ctx, *p)
+	case unit || p.isSmall():
+		return g.compute(ctx, p)
 	case p.beta != 0:
 		return g.multiplyInto(ctx, p)
 	}
 	whole := *p
 	whole.alpha = 1
-	if err := g.compute(ctx, whole); err != nil {
+	if err := g.compute(ctx, &whole); err != nil {
 		return err
 	}
 	p.scaleC(p.alpha)
@@ -94,7 +94,7 @@ func (g *Multiplier) multiplyInto(ctx context.Context, p *problem) error {
 		part := *p
 		part.n, part.alpha, part.beta = n, 1, 0
 		part.b.data, part.c = p.b.from(0, j), matrix{g.product, n, 1}
-		if err := g.compute(ctx, part); err != nil {
+		if err := g.compute(ctx, &part); err != nil {
 			return err
 		}
 		for i := range p.m {
@@ -108,24 +108,23 @@ func (g *Multiplier) multiplyInto(ctx context.Context, p *problem) error {
 }
 
 // compute computes a problem by its plan. alpha is 0, 1 or −1 unless the problem is small.
-func (g *Multiplier) compute(ctx context.Context, p problem) error {
-	if p.isColumn() {
-		p = p.transposed() // and then a row
-	}
-	pl := choosePlan(&p, g.kernel, g.team.Workers())
-	switch pl.variant {
-	case scaleOnly:
+func (g *Multiplier) compute(ctx context.Context, p *problem) error {
+	switch {
+	case p.k == 0 || p.alpha == 0:
 		p.scaleC(p.beta)
 		return nil
-	case small:
+	case p.isSmall():
 		p.computeSmall()
 		return nil
-	}
-	if p.beta != 0 && p.beta != 1 {
+	case p.beta != 0 && p.beta != 1:
 		p.scaleC(p.beta)
 	}
-	j := job{problem: p, plan: pl, ctx: ctx}
-	switch pl.variant {
+	j := job{problem: *p, ctx: ctx}
+	if p.isColumn() {
+		j.problem = p.transposed() // a row
+	}
+	j.plan = choosePlan(&j.problem, g.kernel, g.team.Workers())
+	switch j.variant {
 	case axpyfRow, dotxfRow:
 		return g.computeRow(&j)
 	case unpackedB:

@@ -66,7 +66,7 @@ func (j *job) macroKernel(ws *workspace, item int) {
 		args.PrefetchA = 0 // for the first panel that meets these rows
 	}
 	if j.packB == packOwn {
-		j.ownPanels(ws, args, ic, p)
+		j.ownPanels(ws, &args, ic, p)
 		return
 	}
 	nr := j.panelWidth(p * j.nr)
@@ -74,11 +74,11 @@ func (j *job) macroKernel(ws *workspace, item int) {
 	if p+1 < end && 2*nr <= j.mc { // the next panel has room beside this one and A
 		args.PrefetchB[0] = len(args.B)
 	}
-	j.macroTile(ws, args, ic, p*j.nr)
+	j.macroTile(ws, &args, ic, p*j.nr)
 }
 
 // ownPanels packs the panels of an item and multiplies them.
-func (j *job) ownPanels(ws *workspace, args ukernel.IndirectArgs, ic, item int) {
+func (j *job) ownPanels(ws *workspace, args *ukernel.IndirectArgs, ic, item int) {
 	cols := j.packColumns(j.nb)
 	from, to := item*cols, min((item+1)*cols, roundUp(j.nb, 16))
 	j.packPanels(ws, ws.b, from, to)
@@ -128,12 +128,12 @@ func (j *job) rowsOfA(ws *workspace, ic int) ukernel.IndirectArgs {
 
 // macroTile computes the rows from ic on for the panel from jr on: the loop ir. Where the
 // panel reaches over the last column, it does so in memory of its own.
-func (j *job) macroTile(ws *workspace, args ukernel.IndirectArgs, ic, jr int) {
+func (j *job) macroTile(ws *workspace, args *ukernel.IndirectArgs, ic, jr int) {
 	m, nr, n := min(j.mc, j.m-ic), len(args.B)/j.kb, min(j.nr, j.nb-jr)
 	jc := j.jc + jr
 	if n >= nr {
-		args.C = j.c.from(ic, jc)
-		j.kernel.RunM(m, nr, &args)
+		args.C, args.LDC = j.c.from(ic, jc), j.c.rs
+		j.kernel.RunM(m, nr, args)
 		return
 	}
 	args.C, args.LDC = ws.c, nr
@@ -142,7 +142,7 @@ func (j *job) macroTile(ws *workspace, args ukernel.IndirectArgs, ic, jr int) {
 			copy(ws.c[i*nr:], j.c.from(ic+i, jc)[:n])
 		}
 	}
-	j.kernel.RunM(m, nr, &args)
+	j.kernel.RunM(m, nr, args)
 	for i := range m {
 		copy(j.c.from(ic+i, jc)[:n], ws.c[i*nr:])
 	}

@@ -83,7 +83,7 @@ func chooseVariant(p *problem, b *blocks) variant {
 	switch {
 	case p.k == 0 || p.alpha == 0:
 		return scaleOnly
-	case p.n*p.k <= smallB:
+	case p.isSmall():
 		return small
 	case inPlace && p.m == 1 && p.b.cs == 1:
 		return axpyfRow

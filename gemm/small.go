@@ -4,6 +4,9 @@ package gemm
 // its packing: 4×4. Beyond, at 5³, the micro-kernel wins (BenchmarkSmall).
 const smallB = 16
 
+// isSmall reports whether a plain loop is faster.
+func (p *problem) isSmall() bool { return p.n*p.k <= smallB }
+
 // computeSmall computes a problem by definition, with sums in float64 and any alpha.
 func (p *problem) computeSmall() {
 	b := p.b

@@ -140,7 +140,7 @@ func (j *job) sumStrip(ws *workspace, s *strip, pc int, sums []float32) {
 		if p+j.kcB >= j.k { // these are the last rows
 			next = max(0, j.nextB-p*j.b.rs)
 		}
-		j.rankUpdate(ws, s, args, next)
+		j.rankUpdate(ws, s, &args, next)
 		args.Mode = ukernel.ModeFromC
 	}
 }
@@ -169,7 +169,7 @@ func (j *job) unpackedA(ws *workspace, s *strip, p, kb int) (a []float32, lda in
 // after the other, each by all micro-tiles of rows. Meanwhile each of these fetches its
 // share of what follows: the next ncB columns, or the first ones of the rows of B that
 // stand next elements on, if that is not 0.
-func (j *job) rankUpdate(ws *workspace, s *strip, args ukernel.IndirectArgs, next int) {
+func (j *job) rankUpdate(ws *workspace, s *strip, args *ukernel.IndirectArgs, next int) {
 	total := s.panels
 	if s.rest > 0 {
 		total++
@@ -179,24 +179,27 @@ func (j *job) rankUpdate(ws *workspace, s *strip, args ukernel.IndirectArgs, nex
 	if next > 0 {
 		wrap = next + (cols-total)*s.nr
 	}
+	r := jrRange{args: *args, a: args.A, b: args.B, c: args.C, next: cols * s.nr, last: total - cols, wrap: wrap}
 	for p := 0; p < s.panels; p += cols {
-		r := jrRange{args: args, from: p, to: min(p+cols, s.panels), next: cols * s.nr, last: total - cols, wrap: wrap}
+		r.from, r.to = p, min(p+cols, s.panels)
 		for i, mr := 0, 0; i < s.m; i += mr {
 			mr = evenly(s.m-i, s.mr)
 			j.tileRow(s, &r, i, mr)
 		}
 	}
 	if s.rest > 0 {
-		args.PrefetchB[0] = wrap
-		args.B, args.C = args.B[s.panels*s.nr:], args.C[s.panels*s.nr:]
-		j.restPanel(ws, s, args)
+		rest := *args
+		rest.PrefetchB[0] = wrap
+		rest.B, rest.C = args.B[s.panels*s.nr:], args.C[s.panels*s.nr:]
+		j.restPanel(ws, s, &rest)
 	}
 }
 
 // A jrRange is what all micro-tiles of rows compute before the next panels: the panels
 // from … to.
 type jrRange struct {
-	args     ukernel.IndirectArgs // of the first row and the first panel of the strip
+	args     ukernel.IndirectArgs // but for A, B, C and what is fetched
+	a, b, c  []float32            // from the first row and the first panel of the strip on
 	from, to int
 	next     int // from a panel to the one that is fetched for the next range,
 	last     int // up to panel last, and
@@ -205,27 +208,27 @@ type jrRange struct {
 
 // tileRow computes mr rows from i on. It fetches the share of these rows in what follows.
 func (j *job) tileRow(s *strip, r *jrRange, i, mr int) {
-	args, n := r.args, r.to-r.from
-	args.A = args.A[i*args.AStep:]
+	args, n := &r.args, r.to-r.from
+	args.A = r.a[i*args.AStep:]
 	lo, hi := r.from+n*i/s.m, r.from+n*(i+mr)/s.m
 	inner := min(max(lo, r.last), hi)
-	b, c := args.B, args.C[i*args.LDC:]
+	c := r.c[i*args.LDC:]
 	for _, part := range [...]struct{ from, to, prefetch int }{{r.from, lo, 0}, {lo, inner, r.next}, {inner, hi, r.wrap}, {hi, r.to, 0}} {
 		args.PrefetchB[0] = part.prefetch
 		if part.from == 0 && part.to > 0 && s.m > memoryBoundM { // the first to meet these rows of A
-			args.B, args.C, args.PrefetchA = b, c, mr*args.AStep
-			j.kernel.RunN(1, mr, s.nr, &args)
+			args.B, args.C, args.PrefetchA = r.b, c, mr*args.AStep
+			j.kernel.RunN(1, mr, s.nr, args)
 			part.from, args.PrefetchA = 1, 0
 		}
 		if part.from < part.to {
-			args.B, args.C = b[part.from*s.nr:], c[part.from*s.nr:]
-			j.kernel.RunN(part.to-part.from, mr, s.nr, &args)
+			args.B, args.C = r.b[part.from*s.nr:], c[part.from*s.nr:]
+			j.kernel.RunN(part.to-part.from, mr, s.nr, args)
 		}
 	}
 }
 
 // restPanel computes the panel that is narrower than NR, for all rows of the strip.
-func (j *job) restPanel(ws *workspace, s *strip, args ukernel.IndirectArgs) {
+func (j *job) restPanel(ws *workspace, s *strip, args *ukernel.IndirectArgs) {
 	k, n := len(args.Offsets), s.n-s.panels*s.nr
 	if s.over() && (k-1)*args.LDB+s.rest > len(args.B) {
 		// What stands behind the last row is not ours to read.
@@ -234,5 +237,5 @@ func (j *job) restPanel(ws *workspace, s *strip, args ukernel.IndirectArgs) {
 		}
 		args.B, args.LDB, args.PrefetchB[0] = ws.b, s.rest, 0
 	}
-	j.kernel.RunM(s.m, s.rest, &args)
+	j.kernel.RunM(s.m, s.rest, args)
 }

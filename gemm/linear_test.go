@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func forEachProduct(t *testing.T, f func(t *testing.T, kern *ukernel.Blocked)) {
+func forEachBlocked(t *testing.T, f func(t *testing.T, kern *ukernel.Blocked)) {
 	testutil.EachKernel(t, ukernel.BlockedKernels, func(kern *ukernel.Blocked) (string, cpu.ISA) { return kern.Name, kern.ISA }, f)
 }
 
@@ -55,7 +55,7 @@ func testLinear(t *testing.T, kern *ukernel.Blocked, n, out, in int, seed uint64
 }
 
 func TestLinearRemainders(t *testing.T) {
-	forEachProduct(t, func(t *testing.T, kern *ukernel.Blocked) {
+	forEachBlocked(t, func(t *testing.T, kern *ukernel.Blocked) {
 		seed := uint64(1)
 		for n := 1; n <= 2*kern.MR+1; n++ {
 			for _, out := range []int{1, 16, 47, 64, 65, 130} {
@@ -73,7 +73,7 @@ func TestLinearRemainders(t *testing.T) {
 
 // TestLinearBits compares batches and workers bit for bit.
 func TestLinearBits(t *testing.T) {
-	forEachProduct(t, func(t *testing.T, kern *ukernel.Blocked) {
+	forEachBlocked(t, func(t *testing.T, kern *ukernel.Blocked) {
 		const n, out, in = 9, 70, 1040
 		x, w, b := testutil.Normal(1, n*in), testutil.Normal(2, out*in), testutil.Normal(3, out)
 		want := linear(t, kern, n, out, in, x, w, b, 1)
@@ -86,7 +86,7 @@ func TestLinearBits(t *testing.T) {
 
 // TestLinearHalf compares half precision with float32 of the rounded weights.
 func TestLinearHalf(t *testing.T) {
-	forEachProduct(t, func(t *testing.T, kern *ukernel.Blocked) {
+	forEachBlocked(t, func(t *testing.T, kern *ukernel.Blocked) {
 		for _, n := range []int{1, 2, 7, 13} {
 			const out, in = 70, 1040
 			x, w, b := testutil.Normal(1, n*in), testutil.Normal(2, out*in), testutil.Normal(3, out)
@@ -117,7 +117,7 @@ func TestLinearColumns(t *testing.T) {
 }
 
 func TestLinearNonFinite(t *testing.T) {
-	forEachProduct(t, func(t *testing.T, kern *ukernel.Blocked) {
+	forEachBlocked(t, func(t *testing.T, kern *ukernel.Blocked) {
 		nan, inf := float32(math.NaN()), float32(math.Inf(1))
 		got := linear(t, kern, 3, 1, 2, []float32{nan, 1, inf, 1, -inf, 1}, []float32{1, 1}, nil, 1, ReLU())
 		testutil.CheckExact(t, "NaN and Inf", "3×1×2", got, []float64{math.NaN(), math.Inf(1), 0})
@@ -146,7 +146,7 @@ func TestLinearErrors(t *testing.T) {
 // TestLinearFrom reads rows as they are packed: the memory is that of the whole
 // matrix, and an error of the reader is returned.
 func TestLinearFrom(t *testing.T) {
-	forEachProduct(t, func(t *testing.T, kern *ukernel.Blocked) {
+	forEachBlocked(t, func(t *testing.T, kern *ukernel.Blocked) {
 		for _, out := range []int{1, 16, 63, 65, 200} {
 			const in = 37
 			w, bias := testutil.Normal(1, out*in), testutil.Normal(2, out)
@@ -179,7 +179,7 @@ func TestLinearFrom(t *testing.T) {
 // TestLinearWindows slides a layer over a plane: the bits are those of the same
 // inputs one after the other.
 func TestLinearWindows(t *testing.T) {
-	forEachProduct(t, func(t *testing.T, kern *ukernel.Blocked) {
+	forEachBlocked(t, func(t *testing.T, kern *ukernel.Blocked) {
 		const out, height, width, kernel = 70, 7, 9, 3 // of 32 channels, in two blocks
 		var offsets, inputs []int
 		for i := range 2 * kernel * kernel {

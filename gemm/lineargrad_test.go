@@ -44,7 +44,7 @@ func testLinearInputGrad(t *testing.T, kern *ukernel.Blocked, n, out, in int, se
 }
 
 func TestLinearInputGrad(t *testing.T) {
-	forEachProduct(t, func(t *testing.T, kern *ukernel.Blocked) {
+	forEachBlocked(t, func(t *testing.T, kern *ukernel.Blocked) {
 		for _, n := range []int{1, 2, 7} {
 			for _, in := range []int{1, 15, 16, 17, gradColumns - 1, gradColumns, 2*gradColumns + 33} {
 				for _, out := range []int{1, 15, 16, 17, kern.NR - 1, kern.NR, kern.NR + 1, 2*kern.NR + 19} {
@@ -66,7 +66,7 @@ func TestLinearInputGradBits(t *testing.T) {
 			perm[i] = -1
 		}
 	}
-	forEachProduct(t, func(t *testing.T, kern *ukernel.Blocked) {
+	forEachBlocked(t, func(t *testing.T, kern *ukernel.Blocked) {
 		dy, w := testutil.Normal(1, n*out), testutil.Normal(2, out*in)
 		for _, opts := range [][]Option{nil, {Half()}, {Columns(perm)}} {
 			want := linearInputGrad(t, kern, n, out, in, dy, w, 1, opts...)

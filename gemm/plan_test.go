@@ -111,6 +111,19 @@ func TestPlans(t *testing.T) {
 	require.Equal(t, string(data), got)
 }
 
+// TestExplain: every plan can be told.
+func TestExplain(t *testing.T) {
+	for i := range ukernel.IndirectKernels {
+		for _, c := range planCases {
+			p := c.problem()
+			pl := choosePlan(&p, &ukernel.IndirectKernels[i], max(1, c.workers))
+			require.Contains(t, pl.explain(&p), "variant    "+pl.variant.String()+"\n", c.class)
+		}
+	}
+	require.Contains(t, NewMultiplier(nil).Plan(false, false, 1000, 1, 600), "1×1000×600") // a column is a row
+	require.Contains(t, PlanLinear(3, 512, 10, Half()), "3×10×512")
+}
+
 // plansOf lists the plans of a kernel, a line each.
 func plansOf(kern *ukernel.Indirect) string {
 	var b strings.Builder
@@ -133,4 +146,18 @@ func replaceSection(text, title, lines string) string {
 	before, rest, _ := strings.Cut(text, title+"\n\n")
 	_, after, _ := strings.Cut(rest, "\n\n")
 	return before + title + "\n\n" + lines + "\n" + after
+}
+
+// TestBlocks: blocks of rows that are whole groups never exceed MC, and parts of k
+// never KC.
+func TestBlocks(t *testing.T) {
+	for i := range ukernel.IndirectKernels {
+		b := blocksOf(&ukernel.IndirectKernels[i])
+		require.Zero(t, b.mc%ukernel.IndirectKernels[i].MR, ukernel.IndirectKernels[i].Name)
+		for k := 1; k < 5*b.kc; k++ {
+			step := b.chain(k)
+			require.LessOrEqual(t, step, b.kc)
+			require.Equal(t, (k+b.kc-1)/b.kc, (k+step-1)/step, k)
+		}
+	}
 }

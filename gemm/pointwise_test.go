@@ -61,7 +61,7 @@ func testPointwise(t *testing.T, kern *ukernel.Indirect, s pointwiseShape, seed 
 }
 
 func TestPointwise(t *testing.T) {
-	forEachDirect(t, func(t *testing.T, kern *ukernel.Indirect) {
+	forEachIndirect(t, func(t *testing.T, kern *ukernel.Indirect) {
 		for j, s := range []pointwiseShape{{1, 1, 1, 1, 1}, {2, 16, 3, 5, 16}, {3, 20, 4, 4, 70}, {1, 33, 1, 9, 48}, {1, 3, 20, 25, 3}, {2, 64, 15, 16, 130}} {
 			testPointwise(t, kern, s, uint64(3*j))
 		}
@@ -71,7 +71,7 @@ func TestPointwise(t *testing.T) {
 // TestPointwiseAdd: a residual is added before the ReLU, on every kernel; the sum without it
 // is what an exec without a residual gives.
 func TestPointwiseAdd(t *testing.T) {
-	forEachDirect(t, func(t *testing.T, kern *ukernel.Indirect) {
+	forEachIndirect(t, func(t *testing.T, kern *ukernel.Indirect) {
 		for i, s := range []pointwiseShape{{1, 1, 1, 1, 1}, {3, 20, 4, 4, 70}, {2, 64, 15, 16, 130}} {
 			p, err := newPointwise(kern, s.c, s.k, testutil.Normal(uint64(i), s.k*s.c), testutil.Normal(1, s.k))
 			require.NoError(t, err)

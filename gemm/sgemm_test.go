@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func forEachDirect(t *testing.T, f func(t *testing.T, kern *ukernel.Indirect)) {
+func forEachIndirect(t *testing.T, f func(t *testing.T, kern *ukernel.Indirect)) {
 	testutil.EachKernel(t, ukernel.IndirectKernels, func(kern *ukernel.Indirect) (string, cpu.ISA) { return kern.Name, kern.ISA }, f)
 }
 
@@ -86,7 +86,7 @@ func testSGEMM(t *testing.T, kern *ukernel.Indirect, s sgemmCase, seed uint64) {
 }
 
 func TestSGEMM(t *testing.T) {
-	forEachDirect(t, func(t *testing.T, kern *ukernel.Indirect) {
+	forEachIndirect(t, func(t *testing.T, kern *ukernel.Indirect) {
 		seed := uint64(1)
 		for m := 1; m <= 2*kern.MR+1; m++ { // every remainder of rows
 			for _, n := range []int{1, 15, 16, 17, 63, 64, 65, 130} {
@@ -144,21 +144,6 @@ func TestSGEMMPanics(t *testing.T) {
 	} {
 		require.PanicsWithValue(t, message, f)
 	}
-}
-
-// TestPacked compares products with a packed operand bit for bit with SGEMM's.
-func TestPacked(t *testing.T) {
-	forEachDirect(t, func(t *testing.T, kern *ukernel.Indirect) {
-		for i, s := range []sgemmCase{{false, false, 3, 20, 1030, 1, 1, 0}, {true, true, 130, 4200, 9, 0, 1, 1}, {false, true, 1, 1, 1, 0, 1, 0}, {false, false, 7, 65, 600, 0, 1, 2}} {
-			la, lda, lb, ldb, lc, ldc := s.sizes()
-			a, b, c := testutil.Normal(uint64(i), la), testutil.Normal(uint64(i+9), lb), testutil.Normal(uint64(i+20), lc)
-			want := s.run(t, kern, a, b, c, 1)
-			g := newMultiplier(kern, parallel.NewTeam(2))
-			p := g.Pack(s.transB, s.n, s.k, b, ldb)
-			require.NoError(t, g.Packed(context.Background(), s.transA, s.m, a, lda, p, s.beta, c, ldc))
-			testutil.CheckBits(t, "packed", s, c, want)
-		}
-	})
 }
 
 // TestSGEMMIdentity compares C·t with A·(B·t).
@@ -221,183 +206,10 @@ func benchmarkSGEMM(b *testing.B, s sgemmCase) {
 	}
 }
 
-// TestFewRows goes through products that read B where it is.
-func TestFewRows(t *testing.T) {
-	forEachDirect(t, func(t *testing.T, kern *ukernel.Indirect) {
-		for _, m := range []int{4, 5, 8, 15} { // rows of A that share cache sets
-			testSGEMM(t, kern, sgemmCase{m: m, n: 200, k: 300, pad: 724, alpha: 1}, uint64(m))
-		}
-		for _, m := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 15, 24, 29, 48, 61, 252} {
-			for _, n := range []int{1, 63, 200, 1030} {
-				for _, k := range []int{1, 17, blocksOf(kern).unpacked.kc + 1, 1100} {
-					if m*n*k > 1<<22 || testing.Short() && m*n*k > 1<<19 {
-						continue
-					}
-					testSGEMM(t, kern, sgemmCase{m%2 == 0, false, m, n, k, m % 3, 1, float32(m % 3)}, uint64(m))
-				}
-			}
-		}
-	})
-}
-
-// TestFewRowsShared: workers that share rows or columns compute what one does, where
-// its sums are the most.
-func TestFewRowsShared(t *testing.T) {
-	forEachDirect(t, func(t *testing.T, kern *ukernel.Indirect) {
-		const k = 5
-		for _, m := range []int{5, 16, 29, 56, 64, 100, 197, 200} {
-			for _, n := range []int{1000, 4160} {
-				s := sgemmCase{m: m, n: n, k: k, alpha: 1, beta: 1}
-				a, b, c := testutil.Ints(1, m*k, -4, 4), testutil.Ints(2, k*n, -4, 4), testutil.Ints(3, m*n, -4, 4)
-				want := s.run(t, kern, a, b, c, 1)
-				for _, workers := range []int{2, 3, 4} {
-					testutil.CheckBits(t, "shared", []any{s, workers}, s.run(t, kern, a, b, c, workers), want)
-				}
-			}
-		}
-	})
-}
-
-// TestFewRowsTogether: two and four workers compute the inner blocks of short rows
-// at once, with the bits of one.
-func TestFewRowsTogether(t *testing.T) {
-	forEachDirect(t, func(t *testing.T, kern *ukernel.Indirect) {
-		k := 3*blocksOf(kern).kc + 5
-		for i, s := range []sgemmCase{{m: 1, n: 1000, k: k}, {m: 4, n: 129, k: k}, {transA: true, m: 3, n: 64, k: k, pad: 2, beta: 1}, {m: 2, n: 2048, k: k, pad: 7, beta: 2}} {
-			s.alpha = 1
-			la, _, lb, _, lc, _ := s.sizes()
-			a, b, c := testutil.Normal(uint64(i), la), testutil.Normal(uint64(i+9), lb), testutil.Normal(uint64(i+20), lc)
-			want := s.run(t, kern, a, b, c, 1)
-			for _, workers := range []int{2, 4} {
-				testutil.CheckBits(t, "together", s, s.run(t, kern, a, b, c, workers), want)
-			}
-		}
-	})
-}
-
-// TestBlocks: blocks of rows that are whole groups never exceed MC, and parts of k
-// never KC.
-func TestBlocks(t *testing.T) {
-	for i := range ukernel.IndirectKernels {
-		b := blocksOf(&ukernel.IndirectKernels[i])
-		require.Zero(t, b.mc%ukernel.IndirectKernels[i].MR, ukernel.IndirectKernels[i].Name)
-		for k := 1; k < 5*b.kc; k++ {
-			step := b.chain(k)
-			require.LessOrEqual(t, step, b.kc)
-			require.Equal(t, (k+b.kc-1)/b.kc, (k+step-1)/step, k)
-		}
-	}
-}
-
-// TestPlace: the items of a team are each panel of each block of rows once, and
-// those of a worker's range lie in its own panels where these divide evenly.
-func TestPlace(t *testing.T) {
-	for _, workers := range []int{1, 2, 3} {
-		for _, rows := range []int{1, 2, 7} {
-			for panels := 1; panels < 14; panels++ {
-				seen := map[[2]int]bool{}
-				for item := range rows * panels {
-					i, p, from, end := grid{rows, panels}.place(item, workers)
-					require.True(t, 0 <= i && i < rows && 0 <= from && from <= p && p < end && end <= panels, "item %d of %d×%d", item, rows, panels)
-					seen[[2]int{i, p}] = true
-					if panels%workers == 0 && panels >= 2*workers {
-						require.Equal(t, item/(rows*panels/workers), p/(panels/workers))
-					}
-				}
-				require.Len(t, seen, rows*panels)
-			}
-		}
-	}
-}
-
-// TestSmall goes through the products around the bound of the plain loop.
-func TestSmall(t *testing.T) {
-	for flags := range 4 {
-		for _, s := range []sgemmCase{{m: 1, n: 1, k: 1}, {m: 40, n: 1, k: 16}, {m: 4, n: 4, k: 4}, {m: 3, n: 16, k: 1}, {m: 5, n: 5, k: 5}, {m: 3, n: 17, k: 1}} {
-			s.transA, s.transB, s.pad, s.alpha, s.beta = flags&1 > 0, flags&2 > 0, flags, -2, float32(flags)
-			testSGEMM(t, ukernel.BestIndirect(), s, uint64(flags))
-		}
-	}
-}
-
-// BenchmarkSmall compares small products with a plain loop.
-func BenchmarkSmall(b *testing.B) {
-	for _, n := range []int{1, 2, 3, 4, 5, 6, 8, 12, 16} {
-		x, y, z := testutil.Uniform(1, n*n), testutil.Uniform(2, n*n), make([]float32, n*n)
-		b.Run(fmt.Sprintf("n=%d/with=loop", n), func(b *testing.B) {
-			for b.Loop() {
-				for i := range n {
-					for j := range n {
-						sum := float32(0)
-						for p := range n {
-							sum += x[i*n+p] * y[p*n+j]
-						}
-						z[i*n+j] = sum
-					}
-				}
-			}
-		})
-		b.Run(fmt.Sprintf("n=%d/with=SGEMM", n), func(b *testing.B) {
-			for b.Loop() {
-				SGEMM(false, false, n, n, n, 1, x, n, y, n, 0, z, n)
-			}
-		})
-	}
-}
-
-// TestBatch compares a batch with its products one by one, bit for bit.
-func TestBatch(t *testing.T) {
-	const m, n, k = 9, 20, 33
-	for _, count := range []int{0, 1, 2, 7} {
-		a, b := testutil.Normal(1, max(1, count)*m*k), testutil.Normal(2, max(1, count)*k*n)
-		want, got := make([]float32, max(1, count)*m*n), make([]float32, max(1, count)*m*n)
-		for i := range count {
-			SGEMM(false, false, m, n, k, 1, a[i*m*k:], k, b[i*k*n:], n, 0, want[i*m*n:], n)
-		}
-		for _, workers := range []int{1, 3} {
-			clear(got)
-			g := NewMultiplier(parallel.NewTeam(workers))
-			require.NoError(t, g.Batch(context.Background(), Batch{count, m * k, k * n, m * n}, false, false, m, n, k, 1, a, k, b, n, 0, got, n))
-			testutil.CheckBits(t, "batch", count, got, want)
-		}
-	}
-	g := NewMultiplier(nil)
-	x := make([]float32, 100)
-	require.PanicsWithValue(t, "gemm: products of a batch overlap in C", func() {
-		_ = g.Batch(context.Background(), Batch{2, 1, 1, 1}, false, false, 2, 2, 1, 1, x[:5], 1, x[10:20], 2, 0, x[50:], 2)
-	})
-}
-
-func TestGEMV(t *testing.T) {
-	for _, s := range []struct{ m, n int }{{1, 1}, {7, 30}, {200, 513}} {
-		for _, trans := range []bool{false, true} {
-			nx, ny := s.n, s.m
-			if trans {
-				nx, ny = ny, nx
-			}
-			lda := s.n + 3
-			a, x, y := testutil.Ints(1, s.m*lda, -3, 3), testutil.Ints(2, nx, -3, 3), testutil.Ints(3, ny, -3, 3)
-			want := make([]float64, ny)
-			for j := range ny {
-				want[j] = -2 * float64(y[j])
-				for i := range nx {
-					at := j*lda + i
-					if trans {
-						at = i*lda + j
-					}
-					want[j] += 2 * float64(a[at]) * float64(x[i])
-				}
-			}
-			GEMV(trans, s.m, s.n, 2, a, lda, x, -2, y)
-			testutil.CheckExact(t, "GEMV", s, y, want)
-		}
-	}
-}
-
 // TestSGEMMGuardPages puts the operands against inaccessible pages, behind and
 // before, on every path: plain, few rows, packed, with edges.
 func TestSGEMMGuardPages(t *testing.T) {
-	forEachDirect(t, func(t *testing.T, kern *ukernel.Indirect) {
+	forEachIndirect(t, func(t *testing.T, kern *ukernel.Indirect) {
 		for i, s := range []sgemmCase{{m: 3, n: 4, k: 4}, {m: 1, n: 64, k: 40}, {m: 30, n: 1, k: 40}, {m: 5, n: 90, k: 33}, {m: 20, n: 130, k: 9}, {m: 130, n: 300, k: 20}} {
 			for flags := range 4 {
 				s.transA, s.transB, s.alpha, s.beta = flags&1 > 0, flags&2 > 0, 1, float32(flags%2)
@@ -430,7 +242,7 @@ func (c *endsAfter) Err() error {
 
 // TestSGEMMEnds: every path stops between its tiles, before the product is there.
 func TestSGEMMEnds(t *testing.T) {
-	forEachDirect(t, func(t *testing.T, kern *ukernel.Indirect) {
+	forEachIndirect(t, func(t *testing.T, kern *ukernel.Indirect) {
 		for _, s := range []sgemmCase{{m: 1, n: 1000, k: 2100}, {m: 8, n: 1000, k: 2100}, {m: 30, n: 100, k: 2100}, {m: 300, n: 300, k: 50}} {
 			for _, s.transB = range []bool{false, true} {
 				la, lda, lb, ldb, lc, ldc := s.sizes()

@@ -67,30 +67,6 @@ func TestLeadingOverflow(t *testing.T) {
 	}
 }
 
-// TestBatchOverflow: nor do strides.
-func TestBatchOverflow(t *testing.T) {
-	x := make([]float32, 64)
-	y := make([]float32, 64)
-	for _, c := range []struct {
-		batch Batch
-		want  string
-	}{
-		{Batch{5, math.MaxInt/2 + 1, 1, 4}, "gemm: slice of A is too short"},
-		{Batch{5, 1, math.MaxInt/2 + 1, 4}, "gemm: slice of B is too short"},
-		{Batch{5, 1, 1, math.MaxInt/2 + 1}, "gemm: slice of C is too short"},
-		{Batch{2, math.MaxInt, 1, 4}, "gemm: slice of A is too short"},
-		{Batch{math.MaxInt, 1, 1, 4}, "gemm: slice of A is too short"},
-		{Batch{2, 1, 1, 3}, "gemm: products of a batch overlap in C"},
-	} {
-		require.PanicsWithValue(t, c.want, func() {
-			_ = NewMultiplier(nil).Batch(context.Background(), c.batch, false, false, 2, 2, 2, 1, x, 2, x, 2, 0, y, 2)
-		}, "%+v", c)
-	}
-	require.PanicsWithValue(t, "gemm: products of a batch overlap in C", func() {
-		_ = NewMultiplier(nil).Batch(context.Background(), Batch{2, 1, 1, 8}, false, false, 5, 2, 2, 1, x, 2, x, 2, 0, y, math.MaxInt/2+1)
-	})
-}
-
 // TestEmpty: the rule of BLAS for leading dimensions, at least max(1, columns), holds
 // for empty matrices; they may be nil.
 func TestEmpty(t *testing.T) {

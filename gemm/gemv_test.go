@@ -15,7 +15,7 @@ import (
 // TestOneRow: the only row of C has the bits of the same row among five, for which B is
 // packed, whatever is transposed and however many workers there are.
 func TestOneRow(t *testing.T) {
-	forEachDirect(t, func(t *testing.T, kern *ukernel.Indirect) {
+	forEachIndirect(t, func(t *testing.T, kern *ukernel.Indirect) {
 		for i, s := range []sgemmCase{
 			{n: 1, k: 17}, {n: 15, k: 40, beta: 1}, {n: 16, k: 16}, {n: 37, k: 600, beta: 2}, {n: 100, k: 1111, pad: 5}, {n: 4100, k: 20, pad: 1, beta: 1},
 		} {
@@ -45,7 +45,7 @@ func TestOneRow(t *testing.T) {
 
 // TestOneColumn: the only column of C, adjacent, has the bits of the same column among three.
 func TestOneColumn(t *testing.T) {
-	forEachDirect(t, func(t *testing.T, kern *ukernel.Indirect) {
+	forEachIndirect(t, func(t *testing.T, kern *ukernel.Indirect) {
 		for i, s := range []sgemmCase{
 			{m: 2, k: 17, alpha: 1}, {m: 21, k: 600, alpha: -0.3, beta: 2}, {m: 100, k: 1111, alpha: 1, beta: 1}, {m: 4100, k: 20, alpha: 1}, {m: 9, k: 70, beta: 3},
 		} {
@@ -93,6 +93,32 @@ func BenchmarkGEMV(b *testing.B) {
 					}
 				})
 			}
+		}
+	}
+}
+
+func TestGEMV(t *testing.T) {
+	for _, s := range []struct{ m, n int }{{1, 1}, {7, 30}, {200, 513}} {
+		for _, trans := range []bool{false, true} {
+			nx, ny := s.n, s.m
+			if trans {
+				nx, ny = ny, nx
+			}
+			lda := s.n + 3
+			a, x, y := testutil.Ints(1, s.m*lda, -3, 3), testutil.Ints(2, nx, -3, 3), testutil.Ints(3, ny, -3, 3)
+			want := make([]float64, ny)
+			for j := range ny {
+				want[j] = -2 * float64(y[j])
+				for i := range nx {
+					at := j*lda + i
+					if trans {
+						at = i*lda + j
+					}
+					want[j] += 2 * float64(a[at]) * float64(x[i])
+				}
+			}
+			GEMV(trans, s.m, s.n, 2, a, lda, x, -2, y)
+			testutil.CheckExact(t, "GEMV", s, y, want)
 		}
 	}
 }

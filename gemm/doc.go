@@ -26,9 +26,9 @@
 // depend on k alone, not on the other sizes, the leading dimensions or the number of
 // workers. Only small products differ.
 //
-// A is packed where its rows share cache sets, or lie across memory because it is
-// transposed; with AVX-512 it is read where it is. docs/tuning.md has the measurements
-// behind the choices, and docs/dispatch.md shows how some products find their kernel.
+// A is packed if its rows share cache sets or if it is transposed, except by AVX-512's
+// macro-kernel. docs/tuning.md has the measurements behind the choices, and
+// docs/dispatch.md shows how a product finds its kernel.
 //
 // [SGEMM] and [GEMV] are functions on one core. A [Multiplier] has a team of
 // workers and keeps its memory; [Packed] holds a right operand that is used often.

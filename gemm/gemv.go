@@ -5,11 +5,11 @@ import (
 	"github.com/nonet-go/nonet/internal/ukernel"
 )
 
-// dotxfRows is how many columns of B, which lie by columns, are read side by side.
-const dotxfRows = 16
+// dotxfColumns is how many columns of B dotxf reads side by side.
+const dotxfColumns = 16
 
-// computeRow computes a product of one row of A, whose elements are gathered and take
-// alpha, 1 or −1. Reading B takes all the time: it is read where it is.
+// computeRow computes a product of one row of A. Memory bounds it, so B is read where it is.
+// The row is copied if it is not contiguous or alpha is −1.
 func (g *Multiplier) computeRow(j *job) error {
 	if j.a.cs != 1 || j.alpha != 1 {
 		grow(&g.row, j.k)
@@ -21,7 +21,7 @@ func (g *Multiplier) computeRow(j *job) error {
 	if j.variant == axpyfRow {
 		return g.computeStrips(j)
 	}
-	g.reserve(sizes{c: dotxfRows})
+	g.reserve(sizes{c: dotxfColumns})
 	for ; j.jc < j.n; j.jc += j.nc {
 		j.nb = min(j.nc, j.n-j.jc)
 		if err := g.run(j, j.grid(1, j.nb).cols, (*job).dotxf); err != nil {
@@ -34,8 +34,8 @@ func (g *Multiplier) computeRow(j *job) error {
 	return nil
 }
 
-// axpyf sets sums to the products of a strip of one row for kb rows of B from pc on:
-// sums += A[p]·B[p], eight rows of B at a time (level1f.Axpyf).
+// axpyf sets sums to the products of a strip of one row and kb rows of B from pc on. It adds
+// A[p]·B[p] for eight p at a time (level1f.Axpyf).
 func (j *job) axpyf(ws *workspace, s *strip, pc, kb int, sums []float32) {
 	a, b := j.a.from(0, pc)[:kb], j.b.from(pc, s.jc)
 	whole := s.panels * s.nr
@@ -52,11 +52,11 @@ func (j *job) axpyf(ws *workspace, s *strip, pc, kb int, sums []float32) {
 // dotxf computes some columns from jc on as dot products of the row of A with columns of
 // B, 16 at a time (level1f.Dotxf).
 func (j *job) dotxf(ws *workspace, item int) {
-	items, blocks := j.grid(1, j.nb).cols, ceilDiv(j.nb, dotxfRows)
-	from, to := item*blocks/items*dotxfRows, min((item+1)*blocks/items*dotxfRows, j.nb)
-	for ; from < to && j.ctx.Err() == nil; from += dotxfRows {
+	items, blocks := j.grid(1, j.nb).cols, ceilDiv(j.nb, dotxfColumns)
+	from, to := item*blocks/items*dotxfColumns, min((item+1)*blocks/items*dotxfColumns, j.nb)
+	for ; from < to && j.ctx.Err() == nil; from += dotxfColumns {
 		jc := j.jc + from
-		c := j.c.from(0, jc)[:min(dotxfRows, to-from)]
+		c := j.c.from(0, jc)[:min(dotxfColumns, to-from)]
 		sums := ws.c[:len(c)]
 		for pc := 0; pc < j.k; pc += j.kc {
 			kb := min(j.kc, j.k-pc)

@@ -45,8 +45,8 @@ type workspace struct {
 	ic    int                         // the row of A where that begins; -1: nothing is packed yet
 	b     []float32                   // panels of B that the worker packs for itself
 	c     []float32                   // sums that are not yet in C
-	edge  level1f.Edge                // of a B whose columns are not whole blocks
-	lines [16 * transposeRows]float32 // what is transposed on its way
+	edge  level1f.Edge                // of dotxf
+	lines [16 * transposeRows]float32 // 16 columns that are transposed
 	alone *Multiplier                 // computes whole products of a batch; nil until there is one
 }
 

@@ -16,10 +16,10 @@ type Multiplier struct {
 	workers []workspace
 	panels  []float32 // a packed block of B, KC×NC
 	partial []float32 // sums of several blocks of KC
-	row     []float32 // the only row of A, gathered
-	product []float32 // alpha·A·B, where C is read and alpha is not 1 or −1
+	row     []float32 // the only row of A, contiguous
+	product []float32 // A·B, if C is read and alpha is not 1 or −1
 	offsets []int     // multiples of a column stride
-	job     job
+	job     job       // what the team is computing
 	work    func(worker, item int)
 }
 
@@ -82,8 +82,8 @@ func (g *Multiplier) multiply(ctx context.Context, p *problem) error {
 	return nil
 }
 
-// multiplyInto is multiply where C is read: the products stand in memory of their own, for
-// some columns at a time.
+// multiplyInto is multiply where C is read. It computes A·B into memory of its own, for NC
+// columns at a time.
 func (g *Multiplier) multiplyInto(ctx context.Context, p *problem) error {
 	nc := blocksOf(g.kernel).nc
 	for j, n := 0, 0; j < p.n; j += n {
@@ -133,7 +133,7 @@ func (g *Multiplier) compute(ctx context.Context, p *problem) error {
 	return g.computePacked(&j)
 }
 
-// run hands a job to the team: step is called for each item.
+// run hands a job to the team, which calls step for each item.
 func (g *Multiplier) run(j *job, items int, step func(j *job, ws *workspace, item int)) error {
 	for i := range g.workers {
 		g.workers[i].ic = -1
@@ -141,7 +141,7 @@ func (g *Multiplier) run(j *job, items int, step func(j *job, ws *workspace, ite
 	g.job = *j
 	g.job.step = step
 	err := g.team.Run(j.ctx, items, g.work)
-	g.job = job{} // of which the operands are not ours to keep
+	g.job = job{} // keeps no operand
 	return err
 }
 

@@ -90,9 +90,9 @@ func (j *job) ownPanels(ws *workspace, args *ukernel.IndirectArgs, ic, item int)
 }
 
 // place returns the block of rows and the panel of an item, and the range of panels that
-// go with the same rows one after the other. Where there are panels enough, each worker
-// has panels of its own, those that it has packed: reading what another core has written
-// takes longer than reading A twice.
+// the same rows meet one after the other. If the panels are enough, each worker has its own,
+// those that it has packed: reading what another core has written takes longer than reading
+// A twice.
 func (g grid) place(item, workers int) (i, p, from, end int) {
 	parts := 1
 	if g.cols >= 2*workers {
@@ -126,8 +126,8 @@ func (j *job) rowsOfA(ws *workspace, ic int) ukernel.IndirectArgs {
 	return args
 }
 
-// macroTile computes the rows from ic on for the panel from jr on: the loop ir. Where the
-// panel reaches over the last column, it does so in memory of its own.
+// macroTile computes the rows from ic on for the panel from jr on: the loop ir. A panel that
+// reaches over the last column is computed in the workspace.
 func (j *job) macroTile(ws *workspace, args *ukernel.IndirectArgs, ic, jr int) {
 	m, nr, n := min(j.mc, j.m-ic), len(args.B)/j.kb, min(j.nr, j.nb-jr)
 	jc := j.jc + jr

@@ -50,10 +50,9 @@ type plan struct {
 	packA      bool    // whether a block of A is packed
 	packB      packing // who packs B
 
-	// Of axpyf and unpacked: all rows of A meet kcB×ncB of B before the next.
+	// Axpyf and unpacked: all rows of A meet kcB×ncB of B before the next.
 	kcB, ncB int
-	// How many blocks of KC the workers compute at once, whose sums are then added in
-	// their order; 1: none.
+	// Blocks of KC that the workers compute at once. Their sums are added in their order.
 	pcWays int
 }
 
@@ -68,7 +67,7 @@ func choosePlan(p *problem, kern *ukernel.Indirect, workers int) plan {
 		pl.kcB, pl.ncB = pl.kc, pl.nc
 		pl.pcWays = pl.choosePCWays(p)
 	case dotxfRow:
-		pl.mr, pl.mc, pl.nr = 1, 1, dotxfRows
+		pl.mr, pl.mc, pl.nr = 1, 1, dotxfColumns
 	case unpackedB:
 		pl.pcWays = pl.choosePCWays(p)
 		pl.chooseUnpacked(p, b)
@@ -130,9 +129,9 @@ func (pl *plan) chooseUnpacked(p *problem, b *blocks) {
 	pl.packA = p.m > memoryBoundM && p.a.rs%setStride == 0
 }
 
-// choosePCWays returns how many blocks of KC are computed at once: 1, or all. Where memory
-// is the limit, each worker reads whole rows of B, for parts of them lie too near to each
-// other: 1×1000×4096 from a last-level cache takes 117 GB/s so, and 105 by columns.
+// choosePCWays returns how many blocks of KC are computed at once: 1, or all. If memory
+// bounds the product, each worker reads whole rows of B, which is faster than parts of rows
+// (docs/tuning.md, 10).
 func (pl *plan) choosePCWays(p *problem) int {
 	parts := ceilDiv(p.k, pl.kc)
 	if pl.workers == 1 || p.m > memoryBoundM || p.n > pl.nc || parts%pl.workers != 0 && parts < 8*pl.workers {
@@ -157,13 +156,13 @@ func (pl *plan) grid(m, nb int) grid {
 		if pl.workers > 1 {
 			items = 4 * pl.workers
 		}
-		return grid{1, min(items, ceilDiv(nb, dotxfRows))}
+		return grid{1, min(items, ceilDiv(nb, dotxfColumns))}
 	}
 	return pl.strips(m, nb)
 }
 
-// strips is grid for axpyf and unpacked. A strip has at most sumsLen sums, which are to
-// stay in the cache as well.
+// strips is grid for axpyf and unpacked. A strip has at most sumsLen sums, so that they stay
+// in the cache.
 func (pl *plan) strips(m, nb int) grid {
 	const sumsLen = 1 << 16
 	rows, panels := ceilDiv(m, pl.mc), ceilDiv(nb, pl.kernel.NR)
@@ -179,12 +178,12 @@ func (pl *plan) strips(m, nb int) grid {
 	return grid{rows, min(cols, panels)}
 }
 
-// packSpan is how many columns of B are packed at once, at most, where panels are narrow:
-// lines of memory that follow one another are read faster (docs/tuning.md).
+// packSpan is the most columns of B that one item packs, if panels are narrow: consecutive
+// lines of memory are read faster (docs/tuning.md, 7).
 const packSpan = 1024
 
-// packColumns returns how many of nb columns one item packs: each worker is to have two
-// items.
+// packColumns returns how many of nb columns one item packs. Each worker gets two items or
+// more, if the panels are enough.
 func (pl *plan) packColumns(nb int) int {
 	cols := packSpan
 	if pl.nr > 16 {

@@ -29,7 +29,7 @@ func SGEMM(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int
 // GEMV sets y = alpha·op(A)·x + beta·y, where op(A) is A or, with trans, Aᵀ. A is
 // m×n and row-major with leading dimension lda. x has n elements and y m, or with
 // trans x has m and y n. It is SGEMM with one column: see there for accuracy,
-// aliasing, sizes of 0 and panics. But for the portable kernel, A is read where it is.
+// aliasing, sizes of 0 and panics. A is read where it is, except by the portable kernel.
 func GEMV(trans bool, m, n int, alpha float32, a []float32, lda int, x []float32, beta float32, y []float32) {
 	g := multipliers.Get().(*Multiplier)
 	_ = g.GEMV(context.Background(), trans, m, n, alpha, a, lda, x, beta, y) // the context never ends

@@ -34,8 +34,8 @@ func (j *job) strip(item int) strip {
 	return s
 }
 
-// unpackedTile returns the micro-tile for m rows: rows in even groups, and as many columns
-// as such a tile has.
+// unpackedTile returns the micro-tile for m rows: the rows are divided evenly, and there are
+// as many columns as a kernel with so many rows has.
 func unpackedTile(kern *ukernel.Indirect, m int) (mr, nr int) {
 	mr = evenly(m, kern.MaxMR())
 	return mr, kern.NRFor(mr)
@@ -47,9 +47,8 @@ func (s *strip) over() bool { return s.panels*s.nr+s.rest > s.n }
 // ldc returns the distance of the rows of sums that are not in C.
 func (s *strip) ldc() int { return s.panels*s.nr + s.rest + sumsPad }
 
-// computeStrips computes a product whose B is read where it is, by axpyf or unpacked: as
-// BLIS's sup, the loops are those of computePacked, without packB. All rows of A meet
-// kcB×ncB of B before the next.
+// computeStrips computes a product by axpyf or unpacked. As in BLIS's sup, the loops are those
+// of computePacked without packB. All rows of A meet kcB×ncB of B before the next.
 func (g *Multiplier) computeStrips(j *job) error {
 	j.offsets = g.multiples(j.a.cs)
 	for ; j.jc < j.n; j.jc += j.nc {

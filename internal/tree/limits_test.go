@@ -1,0 +1,51 @@
+package tree
+
+import (
+	"go/ast"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	mostParams = 8
+	mostFields = 20
+)
+
+// limited are the packages of products and kernels that the limits hold for.
+var limited = []string{"gemm", "internal/ukernel", "internal/pack", "internal/level1f", "internal/activation", "internal/describe", "internal/transpose"}
+
+// TestLimits: no function has more than 8 parameters, except with the signatures of BLAS,
+// which have leading dimensions, and no struct more than 20 fields.
+func TestLimits(t *testing.T) {
+	for _, f := range source(t) {
+		if f.test || strings.Contains(f.path, "_gen_") || !slices.Contains(limited, f.pkg) {
+			continue
+		}
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			switch d := n.(type) {
+			case *ast.FuncDecl:
+				if d.Type.Params.NumFields() > mostParams && !leadingDimension(d.Type.Params) {
+					t.Errorf("%s: %s has %d parameters", f.path, d.Name.Name, d.Type.Params.NumFields())
+				}
+			case *ast.TypeSpec:
+				if s, ok := d.Type.(*ast.StructType); ok && s.Fields.NumFields() > mostFields {
+					t.Errorf("%s: %s has %d fields", f.path, d.Name.Name, s.Fields.NumFields())
+				}
+			}
+			return true
+		})
+	}
+}
+
+// leadingDimension reports whether a parameter is one.
+func leadingDimension(params *ast.FieldList) bool {
+	for _, p := range params.List {
+		for _, name := range p.Names {
+			if slices.Contains([]string{"lda", "ldb", "ldc"}, name.Name) {
+				return true
+			}
+		}
+	}
+	return false
+}

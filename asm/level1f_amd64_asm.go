@@ -54,8 +54,8 @@ func beginFused(c *build.Context, isa vecISA, name, doc string, rows int) (n, y,
 	return n, y, x, from, step
 }
 
-// dotxf emits y += A·x for 16 rows of A: 4×4 blocks of it are transposed on their way, so
-// that each sum is a lane, and one chain. With AVX2 the taps of a cache line of 8 rows come
+// dotxf emits y += A·x for 16 rows of A. It transposes 4×4 blocks of A in registers, so that
+// each sum is one lane and one chain. With AVX2 the elements of a cache line of 8 rows come
 // before those of the other 8, because 16 lines may share a set, which has 8 ways. Its Go
 // form is dotxfGeneric.
 func dotxf(c *build.Context, isa vecISA) {

@@ -127,13 +127,14 @@ func Lookup(name string) (Config, error) {
 //	F4096   fully connected layer with ReLU
 //	=3/1    a leading = leaves the ReLU of a convolution or an F out
 //
-// The last F has no ReLU whether it says = or not, even if an S follows: it gives
-// the logits. F10+ is a last one with ReLU. Only F and S stand behind an F.
+// The last F has no ReLU, with or without =, even if an S follows: it gives the logits. F10+
+// is a last F with ReLU. Only F and S may follow an F.
 //
-// Layers are named as in the paper: conv3_2 is the second convolution after the
-// second pool, M, A or G, and fully connected layers go on counting after the blocks,
-// so that after five of them the first is fc6. A convolution with stride 2 begins a block. A 1×1 convolution without ReLU at
-// the very start is conv0. G is gap, and the S are scale1, scale2, … in order.
+// Layers are named as in the paper: conv3_2 is the second convolution after the second pool
+// (M, A or G). The numbers of fully connected layers continue those of the blocks: after
+// five blocks the first is fc6. A convolution with stride 2 begins a block. A 1×1 convolution
+// without ReLU at the very start is conv0. G is gap, and the S are scale1, scale2, … in
+// order.
 func ParseLayers(s string) ([]Layer, error) {
 	words := strings.Fields(s)
 	p := layerParser{block: 1}

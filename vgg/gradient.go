@@ -37,7 +37,7 @@ type Gradient struct {
 	wrt      []output // layer −1 is the input
 	ops      []gradOp
 	input    gradNode  // the pictures
-	blocked  []float32 // of the pictures; nil if the first layer reads them as they come
+	blocked  []float32 // of the pictures; nil if the first layer reads them as NCHW
 	add      *elementwiseOp
 	transfer *transfer
 	ready    bool // the activations are those of a Forward
@@ -49,11 +49,11 @@ type gradOp struct {
 	op
 	run  forwardFunc
 	back backwardFunc // nil: no gradient before it is wanted
-	x, y []float32    // activations; x is nil for pictures that are read as they come
+	x, y []float32    // activations; x is nil for pictures that are read as NCHW
 	node gradNode     // of y
 }
 
-// gradNode is what happens to the gradient at an activation on the way back.
+// gradNode is the gradient's step at an activation on the way back.
 type gradNode struct {
 	shape       Shape
 	rows        bool           // the activation is [batch][C], not blocked
@@ -63,16 +63,16 @@ type gradNode struct {
 }
 
 // Wrt chooses the layers with respect to whose activations a Gradient gives gradients, in
-// this order and each once; "input" is the pictures. They have the names of Output. If
-// not given, it is the input alone.
+// this order and each once. "input" is the pictures. The names are those of Output. Without
+// Wrt it is the input alone.
 func Wrt(layers ...string) SessionOption {
 	return func(o *sessionOptions) { o.wrt = append([]string{}, layers...) }
 }
 
-// GuidedReLU makes a Gradient let only positive gradients pass a ReLU, and only where its
-// result is positive: guided backpropagation, of Springenberg, Dosovitskiy, Brox &
-// Riedmiller, Striving for Simplicity (arXiv:1412.6806). The result is no gradient of the
-// network any more, but a picture of what speaks for a class.
+// GuidedReLU lets a gradient pass a ReLU only where the gradient and the ReLU's result are
+// positive. That is guided backpropagation (Springenberg, Dosovitskiy, Brox & Riedmiller,
+// Striving for Simplicity, arXiv:1412.6806). The result is no gradient of the network, but a
+// picture of what speaks for a class.
 func GuidedReLU() SessionOption { return func(o *sessionOptions) { o.guided = true } }
 
 // NewGradient plans a Gradient and allocates its memory. Of the options, Batch, Workers,
@@ -213,7 +213,7 @@ func (g *Gradient) nodes(ops []op, first int, guided bool) {
 	}
 }
 
-// guidedReLUGrad sets dx to 0 where it or x, the result of the ReLU, is at most 0.
+// guidedReLUGrad sets dx to 0 where dx or x, the result of the ReLU, is at most 0.
 func guidedReLUGrad(dx, x []float32) {
 	activation.ReLUGrad(dx, x)
 	activation.ReLU(dx)

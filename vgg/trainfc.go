@@ -156,8 +156,8 @@ func (f *trainFC) biasGrad(t *Trainer) {
 	}
 }
 
-// settle computes a pending gradient of the weights: beta times what is there is
-// added to it.
+// settle computes a pending gradient of the weights, and adds beta times the earlier
+// gradient to it.
 func (f *trainFC) settle(t *Trainer, beta float32) {
 	if !f.pending {
 		return

@@ -21,7 +21,7 @@ type op struct {
 	in, out Shape // of one picture
 	pad     int
 	param   int  // its weight in Config.Params, which its bias follows
-	planar  bool // in is NCHW: the first convolution may read the pictures as they come
+	planar  bool // in is NCHW: the first convolution may read the pictures without conversion
 	rowsIn  bool // in is [pictures][C], as behind a fully connected layer; else blocked, see package layout
 	rows    bool // out is [pictures][C]
 	relu    bool // in is the result of a ReLU, which the op's gradient is taken through

@@ -83,7 +83,7 @@ func setup(dir string) error {
 	return build(dir)
 }
 
-// install leaves out what is there, so that a newer node or compiler stays.
+// install skips what is installed, so that a newer node or compiler stays.
 func install() error {
 	have := map[string]string{"g++": "g++", "nodejs": "node", "npm": "npm", "util-linux": "taskset"}
 	var missing []string

@@ -1,16 +1,14 @@
-// Package ref computes in float64 what the kernels compute in float32: plain
-// loops, slow and readable on purpose, to test against. It imports nothing of
-// nonet.
+// Package ref computes in float64 what the kernels compute in float32. Tests compare with
+// it. Its plain loops are slow and readable on purpose. It imports nothing of nonet.
 //
-// Tensors are flat slices with explicit sizes: activations NCHW, weights OIHW,
-// fully connected weights out×in, matrices row-major. Operands are float32 or,
-// where results are chained, float64; results are float64.
+// Tensors are flat slices with explicit sizes: activations NCHW, weights OIHW, fully
+// connected weights out×in, matrices row-major. Operands are float32 or, where results are
+// chained, float64; results are float64.
 //
-// A function that sums products also returns, for each element, the magnitude
-// mag = Σ|a||b| of the sum. A float32 computation of n operations on the way to
-// an element, in any order, fused or not, is within Gamma(n)·mag of the exact
-// value (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., §3.1);
-// Bound makes of it the bound that a test hands to a comparison. The error of the
+// A function that sums products also returns, for each element, the magnitude mag = Σ|a||b|
+// of the sum. A float32 computation of an element by n operations, in any order, fused or
+// not, is within Gamma(n)·mag of the exact value (Higham, Accuracy and Stability of
+// Numerical Algorithms, 2nd ed., §3.1). Bound makes a test's bound of it. The error of the
 // references themselves is 2²⁹ times smaller.
 //
 // Wrong lengths panic: only tests call this.

@@ -5,10 +5,10 @@ import (
 	"testing"
 )
 
-// Check compares got with want: the test fails, and goes on, unless
-// |got[i] − want[i]| ≤ bound(i) for every i. A NaN or an infinity in want must
-// stand in got as well. The failure names the element that exceeds its bound
-// most; shape is printed as it is. Check reports whether the comparison held.
+// Check compares got with want. The test fails, but continues, unless |got[i] − want[i]| ≤
+// bound(i) for every i. If want is NaN or infinite, got must be the same. The failure names
+// the element that exceeds its bound most, and prints shape. Check reports whether the
+// comparison held.
 func Check(t testing.TB, what string, shape any, got []float32, want []float64, bound func(i int) float64) bool {
 	t.Helper()
 	if !sameLength(t, what, shape, len(got), len(want)) {

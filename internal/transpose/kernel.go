@@ -1,7 +1,6 @@
-// Package transpose holds the transpose of 16 rows that lie apart from each other:
-// channels of a picture to pixels of a block and back (package layout), the filters
-// of 16 outputs to vectors of them and back (package winograd), and transposed
-// matrices on their way to panels (package gemm).
+// Package transpose transposes 16 rows that are apart in memory: channels of a picture to
+// pixels of a block and back (package layout), the filters of 16 outputs to vectors of them
+// and back (package winograd), and transposed matrices to panels (package gemm).
 package transpose
 
 import (
@@ -31,8 +30,8 @@ var best = cpu.First(kernels, func(k *kernel) cpu.ISA { return k.isa })
 // 16 rows of them are read and written within 50 µs. It is a multiple of 4.
 const piece = 4096
 
-// FromRows sets dst[p*16+l] = src[l*stride+p] for 16 rows l of n columns. dst and
-// src must not overlap. It panics on shorter slices and does not allocate.
+// FromRows sets dst[p*16+l] = src[l*stride+p] for 16 rows l of n columns. dst and src must
+// not overlap. It panics on shorter slices and does not allocate.
 func FromRows(dst, src []float32, stride, n int) {
 	if n == 0 {
 		return
@@ -54,8 +53,8 @@ func FromRows(dst, src []float32, stride, n int) {
 	}
 }
 
-// ToRows sets dst[l*stride+p] = src[p*16+l] for 16 rows l of n columns: the
-// inverse of FromRows. What lies between the rows stays as it is.
+// ToRows sets dst[l*stride+p] = src[p*16+l] for 16 rows l of n columns. It is the inverse of
+// FromRows. It leaves the elements between the rows unchanged.
 func ToRows(dst, src []float32, stride, n int) {
 	if n == 0 {
 		return

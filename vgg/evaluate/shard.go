@@ -45,9 +45,9 @@ func NewShardInfo(s shard.Shard, all *Data, members []Member, network, run strin
 
 func infoPath(log string) string { return log + ".shard" }
 
-// Begin writes the info beside a log that is to be written or gone on with. It refuses
-// a log that was begun with another info: on another instruction set, for instance.
-// Errors wrap shard.ErrMismatch or those of the file system.
+// Begin writes the info beside a log that is written or continued. It refuses a log that was
+// begun with another info, for instance on another instruction set. Errors wrap
+// shard.ErrMismatch or those of the file system.
 func (i ShardInfo) Begin(log string) error {
 	old, err := readInfo(log)
 	switch {

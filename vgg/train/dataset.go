@@ -56,7 +56,7 @@ func (d *Dataset) Close() error { return d.pictures.Close() }
 
 // list orders the examples and numbers their classes.
 func (d *Dataset) list() error {
-	numbers := map[string]int{} // of the classes, as they come
+	numbers := map[string]int{} // of the classes, in order of appearance
 	for it, err := range d.pictures.Items() {
 		if err != nil {
 			return err

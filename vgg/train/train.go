@@ -72,7 +72,7 @@ type Run struct {
 	Workers    int      // 0: GOMAXPROCS
 	Checkpoint string   // file that is replaced after each epoch, and every Save; empty for none
 	Save       time.Duration
-	Resume     bool // go on from Checkpoint if it exists
+	Resume     bool // continue from Checkpoint if it exists
 	Overwrite  bool // else begin anew even if it exists
 	// Cache is the memory, in bytes, for activations that never change. If all layers before
 	// the fully connected ones are frozen and nothing is random about the pictures, their

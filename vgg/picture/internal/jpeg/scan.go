@@ -165,8 +165,8 @@ func (d *decoder) intervals(s *mcus) error {
 	return nil
 }
 
-// atRestart looks for restart marker number want, and decides as libjpeg where
-// the data go on if it finds another marker.
+// atRestart looks for restart marker number want. If it finds another marker, it decides as
+// libjpeg where the data continue.
 func (d *decoder) atRestart(want int, s *mcus) error {
 	d.bits, d.eobRun = bits{}, 0
 	for i := range s.comps {

@@ -33,6 +33,7 @@ type cli struct {
 	Bench    benchCmd    `cmd:"" help:"Measure speed, with the machine's peak in the same run."`
 	Serve    serveCmd    `cmd:"" help:"Answer requests over HTTP and gRPC."`
 	Selftest selftestCmd `cmd:"" help:"Print what this machine has and whether nonet computes right on it, for bug reports."`
+	Page     pageCmd     `cmd:"" help:"Write a page that runs the embedded network in a browser."`
 
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 	Completion completionCmd `cmd:"" help:"Print a shell's completion of commands and flags."`

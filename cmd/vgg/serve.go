@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/nonet-go/nonet/serve"
+	"github.com/nonet-go/nonet/serve/page"
 	"github.com/nonet-go/nonet/vgg"
 	"github.com/nonet-go/nonet/vgg/perceptual"
 	"github.com/nonet-go/nonet/vgg/weights"
@@ -140,7 +141,7 @@ func (c *serveCmd) newServer(s streams, log *slog.Logger) (*serve.Server, error)
 	opts := []serve.Option{
 		serve.MaxBatch(c.MaxBatch), serve.MaxDelay(c.MaxDelay), serve.QueueSize(c.Queue), serve.Timeout(c.Timeout), serve.BodyTimeout(c.BodyTimeout),
 		serve.MaxBody(int64(c.MaxBody)), serve.Memory(int64(c.Memory)), serve.MaxPixels(c.MaxPixels), serve.MaxPictures(min(c.MaxPictures, c.Queue)),
-		serve.CORS(c.CORS...), serve.Log(log),
+		serve.CORS(c.CORS...), serve.Log(log), serve.Page(page.Handler()),
 	}
 	if c.Threads > 0 {
 		opts = append(opts, serve.Workers(c.Threads), serve.Decoders(c.Threads))

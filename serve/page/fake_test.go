@@ -65,7 +65,7 @@ func fake(t *testing.T) http.Handler {
 		for i, label := range []string{"<b>cat</b>", "dog & fox", "", "ship", "a very long name of a class that needs more than one line on a phone, and then some more"} {
 			predictions = append(predictions, map[string]any{"class": i, "label": label, "probability": 0.5 / float64(int(1)<<i)})
 		}
-		reply(w, map[string]any{"predictions": predictions, "millis": 1.7})
+		reply(w, map[string]any{"predictions": predictions, "millis": map[string]any{"compute": 1.7, "decode": 3}})
 	})
 	mux.HandleFunc("POST /v1/features", func(w http.ResponseWriter, r *http.Request) {
 		n, shapes := 5*32*32, "relu1_1=5,32,32"

@@ -128,7 +128,7 @@ func TestAccessible(t *testing.T) {
 // TestAccessibleFinds holds that the check above can fail.
 func TestAccessibleFinds(t *testing.T) {
 	const bad = `<!doctype html><html><head><title></title></head><body><h1>a</h1><h3>b</h3><img src="data:," id="i"><button></button>
-		<p style="color:#999;background:#fff">grey</p><input><div style="width:3000px">wide</div>
+		<p style="color:#999;background:#fff">grey</p><input><div style="width:3000px">wide</div><p hidden style="display:block">hidden</p>
 		<p style="position:absolute;left:0;top:0">over</p><p style="position:absolute;left:0;top:0">over</p></body></html>`
 	ctx, url := browsertest.Open(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
@@ -140,7 +140,7 @@ func TestAccessibleFinds(t *testing.T) {
 	}))
 	browsertest.Do(t, ctx, "open", browsertest.Screen("light", 800), chromedp.Navigate(url))
 	found := strings.Join(browsertest.Eval[[]string](t, ctx, accessible), "\n")
-	for _, want := range []string{"no lang", "no title", "h3 follows h1", "img#i has no alt", "button has no name", "input has no name", "contrast", "wider than the screen", "overlap"} {
+	for _, want := range []string{"no lang", "no title", "h3 follows h1", "img#i has no alt", "button has no name", "input has no name", "contrast", "wider than the screen", "hidden and yet shown", "overlap"} {
 		assert.Contains(t, found, want)
 	}
 }

@@ -43,9 +43,14 @@ function worker() {
 export const name = document.querySelector("meta[name=engine]").content;
 
 const ask = name === "worker" ? worker() : server();
+let key = "";
+
+// setKey sets the key that a server may want. It is kept by this page alone, until it is left.
+export function setKey(k) { key = k; }
 
 // request returns the response, or throws an error with the text of the answer.
-async function request(path, init) {
+async function request(path, init = {}) {
+  if (key) init.headers = { Authorization: "Bearer " + key };
   const response = await ask(path, init);
   if (response.ok) return response;
   const text = await response.text();
@@ -54,7 +59,9 @@ async function request(path, init) {
     const answer = JSON.parse(text);
     message = answer.error?.message ?? answer.error ?? text;
   } catch { /* the text of a proxy */ }
-  throw new Error(message || `The server answered with status ${response.status}.`);
+  const error = new Error(message || `The server answered with status ${response.status}.`);
+  error.status = response.status;
+  throw error;
 }
 
 const query = (values) => new URLSearchParams(values).toString();

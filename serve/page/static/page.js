@@ -29,6 +29,7 @@ async function work(text, fn) {
     if (signal.aborted) return;
     say("");
     complain(error);
+    if (error.status === 401) $("key-form").hidden = false;
   } finally {
     if (!signal.aborted) document.body.removeAttribute("aria-busy");
   }
@@ -87,7 +88,7 @@ function classify() {
     const answer = await engine.classify(state.model.name, state.picture, TOP, signal);
     if (signal.aborted) return;
     $("classes").replaceChildren(...answer.predictions.map(bar));
-    $("took").textContent = answer.millis === undefined ? "" : `The network took ${millis(answer.millis)}.`;
+    $("took").textContent = `The network took ${millis(answer.millis.compute)}.`;
     if (state.layer) await showLayer(signal);
     if (state.model.similar) await showSimilar(signal);
   });
@@ -203,6 +204,12 @@ function chosen(input, use) {
 }
 
 function listen() {
+  $("key-form").onsubmit = (e) => {
+    e.preventDefault();
+    engine.setKey($("key").value);
+    $("key-form").hidden = true;
+    load();
+  };
   $("choose").onclick = () => $("file").click();
   $("photograph").onclick = () => $("camera").click();
   $("choose-other").onclick = () => $("other-file").click();
@@ -257,15 +264,20 @@ function useModel(name) {
   });
 }
 
-async function start() {
-  listen();
-  if (engine.name === "worker") $("engine-name").textContent = "this browser";
+// load lists the networks and opens the first.
+async function load() {
   await work("Loading the network…", async () => {
     state.models = await engine.models();
     if (!state.models.length) throw new Error("The server has no network.");
     $("model").replaceChildren(...state.models.map((m) => element("option", { value: m.name, text: m.name })));
   });
   if (state.models.length) await useModel(state.models[0].name);
+}
+
+async function start() {
+  listen();
+  if (engine.name === "worker") $("engine-name").textContent = "this browser";
+  await load();
   document.body.dataset.ready = "true";
 }
 

@@ -29,6 +29,8 @@
     if (!document.getElementById(id)) wrong.push(`${what(e)} names ${id}, which is not there`);
   }
 
+  for (const e of document.querySelectorAll("[hidden]")) if (getComputedStyle(e).display !== "none") wrong.push(`${what(e)} is hidden and yet shown`);
+
   // Contrast of texts, after WCAG 2.
   const parse = (c) => (c.match(/[\d.]+/g) ?? []).map(Number);
   const light = (c) => {

@@ -36,6 +36,7 @@ export function draw(canvas, { shape, data }, room) {
   canvas.width = columns * (w + 2);
   canvas.height = rows * (h + 2);
   const image = new ImageData(canvas.width, canvas.height);
+  image.data.fill(96); // lines between the maps
   for (let i = 3; i < image.data.length; i += 4) image.data[i] = 255;
   const all = size === 1 ? bounds(data, 0, channels) : null;
   for (let c = 0; c < channels; c++) {

@@ -273,8 +273,8 @@ func (c *similarCmd) report(s streams, list []matches) error {
 	return nil
 }
 
-// page is a row for each picture: itself, and what is similar.
-var page = template.Must(template.New("").Funcs(template.FuncMap{"uri": func(s string) template.URL { return template.URL(s) }}).Parse(`<!doctype html>
+// similarPage is a row for each picture: itself, and what is similar.
+var similarPage = template.Must(template.New("").Funcs(template.FuncMap{"uri": func(s string) template.URL { return template.URL(s) }}).Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Similar pictures</title><style>
 body { font: 13px system-ui, sans-serif; margin: 16px; color: #222; background: #fff }
 .row { display: flex; flex-wrap: wrap; gap: 8px; padding: 8px 0; border-bottom: 1px solid #ddd }
@@ -292,7 +292,7 @@ img { max-width: 128px; min-width: 64px; display: block; margin-bottom: 2px }
 
 func writePage(path string, list []matches) error {
 	var b bytes.Buffer
-	if err := page.Execute(&b, list); err != nil {
+	if err := similarPage.Execute(&b, list); err != nil {
 		return err
 	}
 	return outfile.Write(path, func(w io.Writer) error {

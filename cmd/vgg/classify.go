@@ -1,15 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"image"
 	"math"
 	"strings"
 
 	"github.com/nonet-go/nonet/vgg"
-	"github.com/nonet-go/nonet/vgg/extract"
 	"github.com/nonet-go/nonet/vgg/weights"
 )
 
@@ -67,119 +64,6 @@ func (c *classifyCmd) classify(ctx context.Context, s streams, m *vgg.Model, pat
 		fmt.Fprintf(s.out, "  %5.1f %%  %s\n", 100*p.Probability, strings.TrimSpace(p.ID+" "+p.Label))
 	}
 	return nil
-}
-
-type featuresCmd struct {
-	modelFlags `embed:""`
-	photoFlags `embed:""`
-	Photo      string       `arg:"" help:"Picture; - is the standard input."`
-	Layer      []string     `placeholder:"LAYER" help:"Layers, with commas, in one pass: conv3_2, relu5_1, pool5, fc7, …; torchvision's and timm's names, as features.23, pre_logits; embedding, the layer before the last. Without it, the network's result."`
-	Pool       extract.Pool `default:"none" placeholder:"HOW" help:"Of an activation [C][H][W], keep all (none), or the mean (avg) or maximum (max) of each channel."`
-	Normalize  bool         `help:"Divide what is kept of an activation by its Euclidean norm."`
-	Output     string       `short:"o" placeholder:"FILE" help:"Write a safetensors file: the activation as tensor 'output' [1][C][H][W], or those of several layers by their names."`
-	JSON       bool         `help:"Print a JSON object, with all values."`
-}
-
-// layerFeatures is the output of features for a layer.
-type layerFeatures struct {
-	Layer string    `json:"layer"`
-	Shape []int     `json:"shape"`
-	Data  []float32 `json:"data"`
-}
-
-func (c *featuresCmd) Run(ctx context.Context, s streams) error {
-	if err := checkOutputs([]string{c.Weights, c.Labels, c.Photo}, output{"--output", c.Output}); err != nil {
-		return err
-	}
-	m, err := c.open(s)
-	if err != nil {
-		return err
-	}
-	img, err := c.read(ctx, c.Photo)
-	if err != nil {
-		return err
-	}
-	list, err := c.compute(ctx, m, img)
-	if err != nil {
-		return err
-	}
-	if c.Output != "" {
-		return writeFeatures(c.Output, list)
-	}
-	for _, f := range list {
-		if bad := countNotFinite(f.Data); bad > 0 {
-			return fmt.Errorf("%s: %d of the %d values of %s are NaN or infinite; -o writes them as they are", c.Photo, bad, len(f.Data), cmp.Or(f.Layer, "the network's result"))
-		}
-	}
-	if c.JSON {
-		return c.printJSON(s, list)
-	}
-	for _, f := range list {
-		f.summary(s, c.Photo)
-	}
-	return nil
-}
-
-// compute computes the layers of a picture.
-func (c *featuresCmd) compute(ctx context.Context, m *vgg.Model, img image.Image) ([]layerFeatures, error) {
-	layers := c.Layer
-	if len(layers) == 0 {
-		layers = []string{""}
-	}
-	tensors, err := m.FeaturesOf(ctx, img, layers...)
-	if err != nil {
-		return nil, err
-	}
-	r := extract.Reduce{Pool: c.Pool, Normalize: c.Normalize}
-	var list []layerFeatures
-	for i, f := range tensors {
-		shape := r.Shape(f.Shape)
-		data := f.Data[:shape.Len()]
-		r.Apply(data, f.Data, f.Shape)
-		list = append(list, layerFeatures{layers[i], []int{1, shape.C, shape.H, shape.W}, data})
-	}
-	return list, nil
-}
-
-// printJSON prints the layer itself, or a list of several.
-func (c *featuresCmd) printJSON(s streams, list []layerFeatures) error {
-	if len(list) == 1 {
-		return s.printJSON(struct {
-			Picture string `json:"picture"`
-			layerFeatures
-		}{c.Photo, list[0]})
-	}
-	return s.printJSON(struct {
-		Picture string          `json:"picture"`
-		Layers  []layerFeatures `json:"layers"`
-	}{c.Photo, list})
-}
-
-// summary prints a line about the values.
-func (f layerFeatures) summary(s streams, picture string) {
-	sum, squares, zeros := 0.0, 0.0, 0
-	for _, v := range f.Data {
-		sum += float64(v)
-		squares += float64(v) * float64(v)
-		if v == 0 {
-			zeros++
-		}
-	}
-	n := float64(len(f.Data))
-	shape := vgg.Shape{C: f.Shape[1], H: f.Shape[2], W: f.Shape[3]}
-	fmt.Fprintf(s.out, "%s %s: %v, mean %.6g, rms %.6g, %.1f %% zeros\n", printable(picture), f.Layer, shape, sum/n, math.Sqrt(squares/n), 100*float64(zeros)/n)
-}
-
-// writeFeatures writes the tensor output, or one for each of several layers.
-func writeFeatures(path string, list []layerFeatures) error {
-	if len(list) == 1 {
-		return writeTensor(path, list[0].Shape, list[0].Data)
-	}
-	var out []weights.Out
-	for _, f := range list {
-		out = append(out, weights.Out{Name: f.Layer, DType: weights.F32, Shape: f.Shape, Floats: f.Data})
-	}
-	return weights.WriteFile(path, out, nil)
 }
 
 func countNotFinite(x []float32) (n int) {

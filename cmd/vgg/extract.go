@@ -16,7 +16,7 @@ import (
 )
 
 // formats are those that extract writes.
-var formats = []extract.Format{extract.Safetensors, extract.NPY, extract.JSONL, parquet.Format}
+var formats = []extract.Format{extract.Safetensors, extract.NPY, extract.JSONL, extract.CSV, parquet.Format}
 
 type extractCmd struct {
 	modelFlags `embed:""`
@@ -28,7 +28,7 @@ type extractCmd struct {
 	Normalize  bool         `help:"Divide what is kept of an activation by its Euclidean norm."`
 	Out        string       `required:"" placeholder:"DIR" help:"Directory for the files of the shards and their manifests."`
 	Shard      shard.Shard  `default:"0/1" placeholder:"I/N" help:"Compute part I, from 0, of N parts of the pictures. Each is a process of its own, on any machine; merge checks that all are there."`
-	Format     string       `default:"safetensors" enum:"safetensors,npy,parquet,jsonl" help:"Format of the files: ${enum}."`
+	Format     string       `default:"safetensors" enum:"safetensors,npy,parquet,jsonl,csv" help:"Format of the files: ${enum}."`
 	Batch      int          `default:"8" min:"1" help:"Pictures at a time. Results do not depend on it."`
 	Threads    int          `min:"0" help:"Threads; all cores if 0 or not given."`
 	Unreadable float64      `name:"max-unreadable" placeholder:"PERCENT" default:"1" min:"0" max:"100" help:"Part of the shard's pictures that may fail, in per cent. Above it the files are written, and the status is 1."`
@@ -65,17 +65,7 @@ func (c *extractCmd) Run(ctx context.Context, s streams) error {
 	j.Format = formats[slices.IndexFunc(formats, func(f extract.Format) bool { return f.Name() == c.Format })]
 	first, end := c.Shard.Range(d.N)
 	p := newProgress(s.err, end-first)
-	j.OnPicture = func(it extract.Item, earlier bool) error {
-		if earlier {
-			p.earlier(1)
-			return nil
-		}
-		if it.Err != "" {
-			fmt.Fprintln(s.err, "vgg:", printable(it.Err))
-		}
-		p.step()
-		return nil
-	}
+	j.OnPicture = p.onPicture(s)
 	j.OnWarning = func(w *picture.Warning) { fmt.Fprintf(s.err, "vgg: %s: %v\n", c.Data, w) }
 	sayHowToGoOn(ctx, commandLine(ctx))
 	r, err := j.Run(ctx, m, d)

@@ -40,7 +40,7 @@ func TestClassifyMany(t *testing.T) {
 	require.Equal(t, 2, strings.Count(out, `a.png"`), out)
 	requireFails(t, []string{"no file matches", "x*.png"}, "classify", filepath.Join(dir, "x*.png"))
 	requireFails(t, []string{"has no pictures", ".webp"}, "classify", t.TempDir())
-	requireFails(t, []string{"is a directory"}, "features", dir)
+	requireFails(t, []string{"--format safetensors, npy, jsonl or csv"}, "features", dir)
 	_, _, errs = vggCmd("classify", filepath.Join(dir, "bad.jpg"))
 	require.Equal(t, 1, strings.Count(errs, "\n"), errs)
 	require.NotContains(t, errs, "unknown format")

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/nonet-go/nonet/vgg/extract"
 )
 
 // progress prints every few seconds how many pictures are done. One goroutine at a time may
@@ -36,3 +38,18 @@ func (p *progress) step() {
 
 // rate returns the pictures of this run per second.
 func (p *progress) rate() float64 { return float64(p.computed) / time.Since(p.start).Seconds() }
+
+// onPicture counts the pictures of a job of package extract and tells of those that failed.
+func (p *progress) onPicture(s streams) func(it extract.Item, earlier bool) error {
+	return func(it extract.Item, earlier bool) error {
+		if earlier {
+			p.earlier(1)
+			return nil
+		}
+		if it.Err != "" {
+			fmt.Fprintln(s.err, "vgg:", printable(it.Err))
+		}
+		p.step()
+		return nil
+	}
+}

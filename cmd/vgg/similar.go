@@ -94,17 +94,7 @@ func (c *similarCmd) index(ctx context.Context, s streams, m *vgg.Model) (*simil
 	p := newProgress(s.err, d.N)
 	o := similar.Options{Network: network, Layer: c.Layer, Half: c.Half, Batch: c.Batch, Workers: c.Threads,
 		OnWarning: func(w *picture.Warning) { fmt.Fprintf(s.err, "vgg: %s: %v\n", c.Data, w) },
-		OnPicture: func(it extract.Item, earlier bool) error {
-			if earlier {
-				p.earlier(1)
-				return nil
-			}
-			if it.Err != "" {
-				fmt.Fprintln(s.err, "vgg:", printable(it.Err))
-			}
-			p.step()
-			return nil
-		}}
+		OnPicture: p.onPicture(s)}
 	x, err := similar.Open(c.Index, c.Threads)
 	if err == nil {
 		err = x.Check(d, o, m)

@@ -2,6 +2,7 @@ package extract
 
 import (
 	"encoding/binary"
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -41,6 +42,9 @@ var (
 	// JSONL has an object a line: the path, the columns as flat lists by their names,
 	// and label, the names of the classes, if there are any.
 	JSONL Format = jsonl{}
+	// CSV has a line for each picture: the path and all values. A first line names the
+	// columns: path, and those of fc7 are fc7.0, fc7.1, …
+	CSV Format = csvFormat{}
 )
 
 // layout returns the bytes of a column in a row: from first to end.
@@ -170,4 +174,49 @@ func AppendJSON(b []byte, columns []Column, labels []string, rec Record) ([]byte
 func appendText(b []byte, s string) []byte {
 	text, _ := json.Marshal(s) // a string always encodes
 	return append(b, text...)
+}
+
+type csvFormat struct{}
+
+func (csvFormat) Name() string              { return "csv" }
+func (csvFormat) Endings([]Column) []string { return []string{".csv"} }
+
+func (csvFormat) Write(w io.Writer, _ int, t Table) error {
+	c := csv.NewWriter(w)
+	line := []string{"path"}
+	for _, col := range t.Header.Columns {
+		for i := range col.Len() {
+			line = append(line, fmt.Sprintf("%s.%d", col.Name, i))
+		}
+	}
+	if err := c.Write(line); err != nil {
+		return err
+	}
+	for rec, err := range t.Records {
+		if err != nil {
+			return err
+		}
+		values, err := Values(t.Header.Columns, rec.Data)
+		if err != nil {
+			return err
+		}
+		line = append(line[:0], collection.Quote(rec.Path))
+		for _, column := range values {
+			switch x := column.(type) {
+			case []int32:
+				for _, v := range x {
+					line = append(line, strconv.Itoa(int(v)))
+				}
+			case []float32:
+				for _, v := range x {
+					line = append(line, strconv.FormatFloat(float64(v), 'g', -1, 32))
+				}
+			}
+		}
+		if err := c.Write(line); err != nil {
+			return err
+		}
+	}
+	c.Flush()
+	return c.Error()
 }

@@ -7,10 +7,14 @@ import (
 
 // NewAvgPool plans the 2×2 mean with stride 2 of n pictures of c×h×w on a team, which may
 // be nil. An odd last row or column is dropped. Each result is within Gamma(3) of the mean
-// of the absolute values from the exact mean. Errors wrap ErrShape.
-func NewAvgPool(n, c, h, w int, team *parallel.Team) (*Exec, error) {
+// of the absolute values from the exact mean. Of the options, NCHW counts. Errors wrap
+// ErrShape.
+func NewAvgPool(n, c, h, w int, team *parallel.Team, opts ...Option) (*Exec, error) {
 	if err := checkSize("2×2 mean", n, c, h, w, 2); err != nil {
 		return nil, err
+	}
+	if isNCHW(opts) {
+		return newNCHW(n*c, (h/2)*(w/2), h*w, func(dst, src []float32) { eachWindow(h, w, dst, src, mean) }, team), nil
 	}
 	oh, ow := h/2, w/2
 	return newPlanes(n*layout.Blocks(c), oh*ow, h*w, func(_ int, dst, src []float32) {

@@ -22,7 +22,8 @@
 // The maximum, its gradient and the normalisation have kernels for each instruction set.
 // The rest is Go on every machine, because memory bounds it.
 //
-// All operands are blocked, [N][C/16][H][W][16], see package layout. A gradient takes the
+// All operands are blocked, [N][C/16][H][W][16], see package layout; the option NCHW makes
+// those of a maximum or mean NCHW. A gradient takes the
 // operands of the forward pass again; nothing is stored between the two. A pool after a
 // convolution by Winograd costs nothing: the convolution takes it as an epilogue, see
 // package fuse.

@@ -22,8 +22,8 @@ type Exec struct {
 	dst, src       []float32 // of the run under way
 }
 
-// Run computes dst from src, both blocked, see package layout. They must not overlap,
-// but those of a Scale may be the same. It returns an error that wraps ErrShape if a
+// Run computes dst from src, both blocked, see package layout, or NCHW with that option.
+// They must not overlap, but those of a Scale may be the same. It returns an error that wraps ErrShape if a
 // length is wrong, and ctx's error when ctx ends. It does not allocate.
 func (e *Exec) Run(ctx context.Context, dst, src []float32) error {
 	if len(dst) != e.dstLen || len(src) != e.srcLen {

@@ -7,10 +7,13 @@ import (
 
 // NewGlobalPool plans the mean over all pixels of each channel of n pictures of c×h×w on a
 // team, which may be nil. The result is n pictures of c×1×1. Sums are taken in float64 and
-// rounded once. Errors wrap ErrShape.
-func NewGlobalPool(n, c, h, w int, team *parallel.Team) (*Exec, error) {
+// rounded once. Of the options, NCHW counts. Errors wrap ErrShape.
+func NewGlobalPool(n, c, h, w int, team *parallel.Team, opts ...Option) (*Exec, error) {
 	if err := checkSize("means", n, c, h, w, 1); err != nil {
 		return nil, err
+	}
+	if isNCHW(opts) {
+		return newNCHW(n*c, 1, h*w, func(dst, src []float32) { dst[0] = meanOf(src) }, team), nil
 	}
 	pixels := h * w
 	return newPlanes(n*layout.Blocks(c), 1, pixels, func(_ int, dst, src []float32) {

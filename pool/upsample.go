@@ -7,9 +7,9 @@ import (
 )
 
 // NewNearest plans the nearest-neighbour interpolation of n pictures of c×h×w to c×oh×ow on
-// a team, which may be nil: pixel (y, x) becomes that at (⌊y·h/oh⌋, ⌊x·w/ow⌋), which
-// repeats each pixel 2×2 times where oh = 2h and ow = 2w. Any size is allowed, also a
-// smaller one. Errors wrap ErrShape.
+// a team, which may be nil. Pixel (y, x) of the result is pixel (⌊y·h/oh⌋, ⌊x·w/ow⌋) of the
+// source: 2h×2w repeats each pixel 2×2 times. Any size is allowed, also a smaller one.
+// Errors wrap ErrShape.
 func NewNearest(n, c, h, w, oh, ow int, team *parallel.Team) (*Exec, error) {
 	if err := checkResize("nearest", n, c, h, w, oh, ow); err != nil {
 		return nil, err
@@ -20,11 +20,10 @@ func NewNearest(n, c, h, w, oh, ow int, team *parallel.Team) (*Exec, error) {
 	}
 	planes := n * layout.Blocks(c)
 	return newExec(planes*oh, planes*16*oh*ow, planes*16*h*w, func(_, row int, dst, src []float32) {
-		y := row % oh
-		from := src[(row/oh*h+y*h/oh)*w*16:][:w*16]
-		to := dst[row*ow*16:]
-		for x, column := range columns {
-			*(*[16]float32)(to[x*16:]) = [16]float32(from[column*16:])
+		src = src[(row/oh*h+row%oh*h/oh)*w*16:][:w*16]
+		dst = dst[row*ow*16:][:ow*16]
+		for x, from := range columns {
+			*(*[16]float32)(dst[x*16:]) = [16]float32(src[from*16:])
 		}
 	}, team), nil
 }
@@ -37,14 +36,14 @@ func checkResize(what string, n, c, h, w, oh, ow int) error {
 	return nil
 }
 
-// A tap is where an element of the result lies in the source: between two elements.
+// A tap is the place of an element of the result in the source: between two elements.
 type tap struct {
 	first, second int
 	a, b          float32 // their weights
 }
 
-// taps lists those of n elements of a source of in: the centres of pixels are half a pixel
-// from their edges.
+// taps lists those of n elements for a source of in elements. The centres of pixels are half
+// a pixel from their edges.
 func taps(in, n int) []tap {
 	t := make([]tap, n)
 	for i := range t {
@@ -59,15 +58,15 @@ func taps(in, n int) []tap {
 // width w and that many workers.
 func BilinearScratchLen(w, workers int) int { return shape.Product(workers, w, 16) }
 
-// NewBilinear plans the bilinear interpolation of n pictures of c×h×w to c×oh×ow with at
-// least BilinearScratchLen floats of scratch, which others may use between runs, on a team,
-// which may be nil. The centres of pixels are half a pixel from their edges, as with
-// PyTorch's align_corners=False: row y of the result lies at (y + ½)·h/oh − ½ of the
-// source, but not above 0. Any size is allowed; a smaller one is not smoothed.
+// NewBilinear plans the bilinear interpolation of n pictures of c×h×w to c×oh×ow. scratch has
+// at least BilinearScratchLen floats, which others may use between runs; the team may be
+// nil. The centres of pixels are half a pixel from their edges, as with PyTorch's
+// align_corners=False: row y of the result lies at (y + ½)·h/oh − ½ of the source, but not
+// above 0. Any size is allowed; a smaller one is not smoothed.
 //
-// Each result is within Gamma(6) of the same mean of the absolute values from the exact
-// one. It is the same bits on every machine. A NaN or an infinity makes NaN of some of the
-// results beside it, also where its weight is 0. Errors wrap ErrShape.
+// Each result is within Gamma(6) of the same mean of the absolute values from the exact one,
+// and the same bits on every machine. A NaN or an infinity makes NaN of results beside it,
+// also where its weight is 0. Errors wrap ErrShape.
 func NewBilinear(n, c, h, w, oh, ow int, scratch []float32, team *parallel.Team) (*Exec, error) {
 	if err := checkResize("bilinear", n, c, h, w, oh, ow); err != nil {
 		return nil, err
@@ -75,20 +74,21 @@ func NewBilinear(n, c, h, w, oh, ow int, scratch []float32, team *parallel.Team)
 	if need := BilinearScratchLen(w, team.Workers()); len(scratch) < need {
 		return nil, shape.Errorf("pool: %d floats of scratch, want %d", len(scratch), need)
 	}
-	rows, columns, line, planes := taps(h, oh), taps(w, ow), w*16, n*layout.Blocks(c)
-	return newExec(planes*oh, planes*16*oh*ow, planes*16*h*w, func(worker, row int, dst, src []float32) {
-		r := rows[row%oh] // first between two rows of the source, then between the columns of that
-		plane, mixed := src[row/oh*h*line:][:h*line], scratch[worker*line:][:line]
-		between(mixed, plane[r.first*line:][:line], plane[r.second*line:][:line], r)
-		to := dst[row*ow*16:][:ow*16]
+	rows, columns, planes, lineLen := taps(h, oh), taps(w, ow), n*layout.Blocks(c), w*16
+	return newExec(planes*oh, planes*16*oh*ow, planes*h*lineLen, func(worker, row int, dst, src []float32) {
+		// Between two rows of the source first, then between the columns of that.
+		r, plane := rows[row%oh], src[row/oh*h*lineLen:][:h*lineLen]
+		line := scratch[worker*lineLen:][:lineLen]
+		between(line, plane[r.first*lineLen:][:lineLen], plane[r.second*lineLen:][:lineLen], r)
+		dst = dst[row*ow*16:][:ow*16]
 		for x, c := range columns {
-			between(to[x*16:][:16], mixed[c.first*16:][:16], mixed[c.second*16:][:16], c)
+			between(dst[x*16:][:16], line[c.first*16:][:16], line[c.second*16:][:16], c)
 		}
 	}, team), nil
 }
 
-// between sets dst to the weighed sums of x and y, whose lengths are the same multiple of
-// 16. Nothing is fused, for the same bits anywhere.
+// between sets dst to the weighted sums of x and y, whose lengths are the same multiple of
+// 16. Nothing is fused, so that the bits are the same on every machine.
 func between(dst, x, y []float32, t tap) {
 	for at := 0; at < len(dst); at += 16 {
 		to, p, q := (*[16]float32)(dst[at:]), (*[16]float32)(x[at:]), (*[16]float32)(y[at:])

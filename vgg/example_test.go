@@ -211,3 +211,25 @@ func Example_saliency() {
 	// Output:
 	// 256 true
 }
+
+// A RepVGG from the file that its training left: each block's branches become one 3×3
+// convolution, in float64. Files for inference, and timm's, open the same way.
+func ExampleOpen_repVGG() {
+	m, err := vgg.Open("testdata/repvgg/small_train.pth")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(m.Config().LayerString())
+	s, err := m.NewSession(vgg.InputSize(96, 128)) // any size: the mean of all pixels is taken
+	if err != nil {
+		panic(err)
+	}
+	logits := make([]float32, m.Config().Classes())
+	if err := s.Run(context.Background(), logits, make([]float32, 3*96*128)); err != nil {
+		panic(err)
+	}
+	fmt.Println(len(logits), "logits")
+	// Output:
+	// 16/2 16/2 16 24/2 24 24 40/2 40 40 40 56/2 G F10
+	// 10 logits
+}

@@ -68,7 +68,7 @@ const given = `ctx context.Context, m *vgg.Model, img image.Image, weights, bias
 var packages = map[string]string{
 	"context": "context", "fmt": "fmt", "image": "image", "os": "os", "log": "log", "errors": "errors",
 	"vgg": module + "/vgg", "picture": module + "/vgg/picture", "train": module + "/vgg/train", "evaluate": module + "/vgg/evaluate",
-	"conv3x3": module + "/conv3x3", "winograd": module + "/winograd", "gemm": module + "/gemm", "pool": module + "/pool", "act": module + "/act",
+	"conv3x3": module + "/conv3x3", "winograd": module + "/winograd", "gemm": module + "/gemm", "pool": module + "/pool", "act": module + "/act", "fuse": module + "/fuse",
 	"layout": module + "/layout", "parallel": module + "/parallel", "pretrained": module + "/vgg/pretrained",
 	"gonumblas": module + "/gemm/gonumblas", "blas32": "gonum.org/v1/gonum/blas/blas32",
 }

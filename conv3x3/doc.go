@@ -16,8 +16,11 @@
 // There are two algorithms. With stride 1 and 16 input channels or more it is Winograd's
 // F(4×4,3×3), which needs a quarter of the multiplications (package winograd). Otherwise,
 // and where Direct asks for it, the sum is computed as it stands: one chain of fused
-// multiply-adds for each output, in the order c, i, j. Only the number of input channels and
-// the stride decide.
+// multiply-adds for each output, in the order c, i, j, or, with stride 2 and 16 input
+// channels or more, by blocks of 16 channels in the order j, i, c. Only the number of input
+// channels and the stride decide.
+//
+// A convolution may add a residual in its last step, before the ReLU: see Exec.RunAdd.
 //
 // A NaN or an infinity in X makes a NaN of every output whose sum has it as a factor.
 // Winograd spreads it over its tile of up to 6×6 pixels.

@@ -14,8 +14,8 @@ import (
 
 // networkFlags describe a network if the weights do not.
 type networkFlags struct {
-	Config   string    `placeholder:"NAME" help:"Configuration of the paper: A, A-LRN, B, C, D or E. Without it, that of the weights."`
-	Net      string    `placeholder:"LAYERS" help:"Layers of another network, such as '64 64 M 128 F10': channels of 3×3 convolutions (64/1 for 1×1, =64 without ReLU), M for a pool, A for a 2×2 mean, G for the mean of each channel, N for normalisation, S for a scale and shift of each channel (S+ with ReLU), F for fully connected (=F64 without ReLU, as the last is)."`
+	Config   string    `placeholder:"NAME" help:"Configuration of the paper: A, A-LRN, B, C, D or E; or of RepVGG: RepVGG-A0 to A2, B0 to B3. Without it, that of the weights."`
+	Net      string    `placeholder:"LAYERS" help:"Layers of another network, such as '64 64 M 128 F10': channels of 3×3 convolutions (64/2 for stride 2, 64/1 for 1×1, =64 without ReLU), M for a pool, A for a 2×2 mean, G for the mean of each channel, N for normalisation, S for a scale and shift of each channel (S+ with ReLU), F for fully connected (=F64 without ReLU, as the last is)."`
 	Size     inputSize `placeholder:"PIXELS" help:"Side of the network's input, or its height and width: 96x64."`
 	Channels int       `placeholder:"N" min:"0" help:"Channels of the network's input; 3 if not given."`
 	Flatten  string    `placeholder:"ORDER" enum:",chw,hwc" default:"" help:"Order of the columns of the first fully connected layer in the weights: chw if not given, or hwc."`

@@ -70,7 +70,7 @@ func (c *selftestCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range vgg.Names() {
+	for _, name := range append(vgg.Names(), "RepVGG-A0") {
 		net, err := check.Networks(ctx, name, false)
 		if err != nil {
 			return err

@@ -218,7 +218,7 @@ func onnxMomentum(t *testing.T, c *testutil.ONNXCase, n testutil.ONNXNode) [][]f
 	for i := range count {
 		tensor := func(kind int) []float32 { return ref.Float32(c.Values[n.Inputs[2+kind*count+i]]) }
 		w, g, v := tensor(0), tensor(1), tensor(2)
-		optimiser.SGD(w, v, g, float32(c.Values["R"][0]), float32(testutil.Or(n.Attrs.Alpha, 0)), float32(n.Attrs.NormCoefficient))
+		optimiser.SGD(w, v, g, optimiser.Rule{Rate: float32(c.Values["R"][0]), Momentum: float32(testutil.Or(n.Attrs.Alpha, 0)), Decay: float32(n.Attrs.NormCoefficient)})
 		outputs[i], outputs[count+i] = w, v
 	}
 	return outputs

@@ -190,7 +190,11 @@ func (f *trainFC) update(t *Trainer, rule SGD) {
 		r0, c0 := item%rows*updateRows, item/rows*width
 		m, n := min(updateRows, f.Out-r0), min(width, in-c0)
 		at := r0*in + c0
-		optimiser.SGDProduct(t.weights[f.param][at:], t.momentum[f.param][at:], in, m, n, f.dyt[r0*f.rows:], f.rows, f.flat[c0:], in,
-			float32(rule.Rate), float32(rule.Momentum), float32(rule.Decay))
+		optimiser.SGDProduct(optimiser.Product{
+			Rows: m, N: n, Taps: f.rows,
+			W: t.weights[f.param][at:], V: t.momentum[f.param][at:], LD: in,
+			A: f.dyt[r0*f.rows:],
+			X: f.flat[c0:], LDX: in,
+		}, rule.float32())
 	})
 }

@@ -29,21 +29,26 @@ func outputIndex(e fuse.Epilogue) int {
 
 // Conv is a convolution of n pictures of one size. It is immutable.
 type Conv struct {
-	f          *Filter
-	n, h, w    int
-	pad        int
-	side       int // of the patch of a tile, pixels
-	oh, ow     int // of the convolution
-	ph, pw     int // of the result: after the pool, if there is one
-	epilogue   fuse.Epilogue
-	bias       []float32 // padded to blocks
-	rows, cols int       // tiles of one picture
-	tiles      int       // of all pictures
-	block      int       // tiles of an item
+	f        *Filter
+	n, h, w  int
+	pad      int
+	side     int // of the patch of a tile, pixels
+	oh, ow   int // of the convolution
+	ph, pw   int // of the result: after the pool, if there is one
+	epilogue fuse.Epilogue
+	bias     []float32 // padded to blocks
+	tiling
+	block      int // tiles of an item
 	panelMajor bool
 	blocks     int // items over tiles
 	vLen, mLen int // floats of scratch of one worker
 	mStride    int // floats between elements ξ of M
+}
+
+// tiling is the tiles of the pictures.
+type tiling struct {
+	rows, cols int // of one picture
+	tiles      int // of all pictures
 }
 
 // These sizes choose the order of loops, in bytes: half of the level-three cache, and all of

@@ -53,8 +53,8 @@ func newWeightGrad(kern *ukernel.Indirect, tr *transforms, n, c, h, w, k, pad in
 		layout.BatchLen(n, max(c, k), h+2, w+2) == shape.TooMany || layout.BatchLen(4*36, k, g.cb, 16) == shape.TooMany {
 		return nil, shape.Errorf("winograd: weight gradient of %d pictures of %d×%d×%d to %d channels, padding %d", n, c, h, w, k, pad)
 	}
-	g.conv = gradGeometry(c, tr, n, h, w, h+2*pad-2, w+2*pad-2, pad, 6)
-	g.dy = gradGeometry(k, tr, n, h+2*pad-2, w+2*pad-2, h+2*pad-2, w+2*pad-2, 0, 4)
+	g.conv = gradGeometry(c, tr, Conv{n: n, h: h, w: w, pad: pad, oh: h + 2*pad - 2, ow: w + 2*pad - 2, side: 6})
+	g.dy = gradGeometry(k, tr, Conv{n: n, h: g.conv.oh, w: g.conv.ow, oh: g.conv.oh, ow: g.conv.ow, side: 4})
 	// As many inputs as outputs. Then V, D and dU of an element ξ have similar sizes, and dU
 	// of all of them, at most 590 kB, stay in the second-level cache.
 	g.group = kern.NR / 16
@@ -77,14 +77,13 @@ func evenChunk(n, limit int) int {
 	return (n + parts - 1) / parts
 }
 
-// gradGeometry is a Conv that only transforms tiles, of side pixels each and 4 pixels apart,
-// over the oh×ow outputs.
-func gradGeometry(c int, tr *transforms, n, h, w, oh, ow, pad, side int) *Conv {
-	f := &Filter{m: 4, alpha: 6, c: c, cBlocks: layout.Blocks(c), tr: tr}
-	v := &Conv{f: f, n: n, h: h, w: w, pad: pad, oh: oh, ow: ow, side: side}
-	v.rows, v.cols = (oh+3)/4, (ow+3)/4
-	v.tiles = n * v.rows * v.cols
-	return v
+// gradGeometry completes v to a Conv that only transforms tiles of c channels, of v.side
+// pixels each and 4 pixels apart, over its outputs.
+func gradGeometry(c int, tr *transforms, v Conv) *Conv {
+	v.f = &Filter{m: 4, alpha: 6, c: c, cBlocks: layout.Blocks(c), tr: tr}
+	v.rows, v.cols = (v.oh+3)/4, (v.ow+3)/4
+	v.tiles = v.n * v.rows * v.cols
+	return &v
 }
 
 // dXi is the floats between two elements ξ of D. It is a line more than they need, so that

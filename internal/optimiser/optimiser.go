@@ -4,6 +4,9 @@ package optimiser
 
 import "sync"
 
+// Rule is the numbers of a step.
+type Rule struct{ Rate, Momentum, Decay float32 }
+
 // SGD takes one step of stochastic gradient descent with momentum and weight decay, by
 // PyTorch's rule:
 //
@@ -12,13 +15,13 @@ import "sync"
 //
 // The slices have the same length. The bits of an element do not depend on its place. SGD
 // panics if lengths differ, and does not allocate.
-func SGD(w, v, g []float32, rate, momentum, decay float32) {
+func SGD(w, v, g []float32, r Rule) {
 	if len(v) != len(w) || len(g) != len(w) {
 		panic("optimiser: lengths differ")
 	}
 	whole := len(w) &^ 15
 	for at := 0; at < whole; at += piece * 16 {
-		best.sgd(min(piece, (whole-at)/16), &w[at], &v[at], &g[at], rate, momentum, decay)
+		best.sgd(min(piece, (whole-at)/16), &w[at], &v[at], &g[at], r.Rate, r.Momentum, r.Decay)
 	}
 	if whole == len(w) {
 		return
@@ -27,7 +30,7 @@ func SGD(w, v, g []float32, rate, momentum, decay float32) {
 	copy(rest[0][:], w[whole:])
 	copy(rest[1][:], v[whole:])
 	copy(rest[2][:], g[whole:])
-	best.sgd(1, &rest[0][0], &rest[1][0], &rest[2][0], rate, momentum, decay)
+	best.sgd(1, &rest[0][0], &rest[1][0], &rest[2][0], r.Rate, r.Momentum, r.Decay)
 	copy(w[whole:], rest[0][:])
 	copy(v[whole:], rest[1][:])
 	rests.Put(rest)
@@ -37,51 +40,64 @@ func SGD(w, v, g []float32, rate, momentum, decay float32) {
 // would move variables of a function to the heap.
 var rests = sync.Pool{New: func() any { return new([3][16]float32) }}
 
-// SGDProduct is SGD for rows of n weights, whose gradient is a product:
+// Product is rows of weights whose gradient is a product:
 //
-//	g[i][j] = Σ_t a[i*taps+t]·x[t*ldx+j]
-//
-// The rows of w and v are ld elements apart. The gradient is not written to memory. Its
-// bits are those of package gemm, as long as that does not split the sum.
-func SGDProduct(w, v []float32, ld, rows, n int, a []float32, taps int, x []float32, ldx int, rate, momentum, decay float32) {
-	if rows < 1 || n < 1 || taps < 1 {
+//	g[i][j] = Σ_t A[i*Taps+t]·X[t*LDX+j]
+type Product struct {
+	Rows, N, Taps int
+	W, V          []float32 // weights and momentum [Rows][N]
+	LD            int       // from row to row of W and V
+	A             []float32 // [Rows][Taps]
+	X             []float32 // [Taps][N]
+	LDX           int       // from row to row of X
+}
+
+// SGDProduct is SGD for the rows of p. It does not write the gradient to memory. The
+// gradient's bits are those of package gemm, as long as that does not split the sum.
+// SGDProduct panics if a slice is too short.
+func SGDProduct(p Product, r Rule) {
+	if p.Rows < 1 || p.N < 1 || p.Taps < 1 {
 		return
 	}
-	last := (rows-1)*ld + n
-	if len(w) < last || len(v) < last || len(a) < rows*taps || len(x) < (taps-1)*ldx+n || ld < n || ldx < n {
+	last := (p.Rows-1)*p.LD + p.N
+	if len(p.W) < last || len(p.V) < last || len(p.A) < p.Rows*p.Taps || len(p.X) < (p.Taps-1)*p.LDX+p.N || p.LD < p.N || p.LDX < p.N {
 		panic("optimiser: slice is too short")
 	}
-	whole := n &^ 15
-	for i := 0; i < rows; {
+	whole := p.N &^ 15
+	for i := 0; i < p.Rows; {
 		f, m := best.sgdProduct[0], 1
-		if i+sgdRows <= rows {
+		if i+sgdRows <= p.Rows {
 			f, m = best.sgdProduct[1], sgdRows
 		}
 		for j := 0; j < whole; {
-			blocks := min((whole-j)/16, max(1, productPiece/taps))
-			at := i*ld + j
-			f(blocks, taps, &w[at], &v[at], &a[i*taps], &x[j], ld, ldx, rate, momentum, decay)
+			blocks := min((whole-j)/16, max(1, productPiece/p.Taps))
+			at := i*p.LD + j
+			f(blocks, p.Taps, &p.W[at], &p.V[at], &p.A[i*p.Taps], &p.X[j], p.LD, p.LDX, r.Rate, r.Momentum, r.Decay)
 			j += blocks * 16
 		}
 		i += m
 	}
-	if whole == n {
-		return
+	if whole < p.N {
+		p.rest(whole, r)
 	}
+}
+
+// rest takes the step for the columns from whole on, which are no whole block.
+func (p *Product) rest(whole int, r Rule) {
 	rest := productRests.Get().(*productRest)
-	if len(rest.x) < taps*16 {
-		rest.x = make([]float32, taps*16)
+	if len(rest.x) < p.Taps*16 {
+		rest.x = make([]float32, p.Taps*16)
 	}
-	for t := range taps {
-		copy(rest.x[t*16:][:16], x[t*ldx+whole:t*ldx+n])
+	for t := range p.Taps {
+		copy(rest.x[t*16:][:16], p.X[t*p.LDX+whole:t*p.LDX+p.N])
 	}
-	for i := range rows {
-		rw, rv := w[i*ld+whole:i*ld+n], v[i*ld+whole:i*ld+n]
-		copy(rest.w[:], rw)
-		copy(rest.v[:], rv)
-		best.sgdProduct[0](1, taps, &rest.w[0], &rest.v[0], &a[i*taps], &rest.x[0], 0, 16, rate, momentum, decay)
-		copy(rw, rest.w[:])
-		copy(rv, rest.v[:])
+	for i := range p.Rows {
+		w, v := p.W[i*p.LD+whole:i*p.LD+p.N], p.V[i*p.LD+whole:i*p.LD+p.N]
+		copy(rest.w[:], w)
+		copy(rest.v[:], v)
+		best.sgdProduct[0](1, p.Taps, &rest.w[0], &rest.v[0], &p.A[i*p.Taps], &rest.x[0], 0, 16, r.Rate, r.Momentum, r.Decay)
+		copy(w, rest.w[:])
+		copy(v, rest.v[:])
 	}
 	productRests.Put(rest)
 }

@@ -43,10 +43,10 @@ func TestSGDTail(t *testing.T) {
 		w, v, g := testutil.Ints(1, n, -4, 4), testutil.Ints(2, n, -4, 4), testutil.Ints(3, n, -4, 4)
 		want := ref.Float64(w)
 		ref.SGD(want, ref.Float64(v), ref.Float64(g), 0.5, 0.5, 0.25)
-		SGD(w, v, g, 0.5, 0.5, 0.25)
+		SGD(w, v, g, Rule{0.5, 0.5, 0.25})
 		testutil.CheckExact(t, "w", n, w, want)
 	}
-	require.Panics(t, func() { SGD(make([]float32, 2), make([]float32, 1), make([]float32, 2), 1, 1, 1) })
+	require.Panics(t, func() { SGD(make([]float32, 2), make([]float32, 1), make([]float32, 2), Rule{1, 1, 1}) })
 }
 
 // product returns g[i][j] = Σ_t a[i][t]·x[t][j] and the sums of magnitudes.
@@ -123,9 +123,9 @@ func TestSGDProduct(t *testing.T) {
 				}
 			}
 			for i := range rows {
-				SGD(wantW[i*ld:][:n], wantV[i*ld:][:n], g[i*n:][:n], rate, momentum, decay)
+				SGD(wantW[i*ld:][:n], wantV[i*ld:][:n], g[i*n:][:n], Rule{rate, momentum, decay})
 			}
-			update := func() { SGDProduct(w, v, ld, rows, n, a, taps, x, ldx, rate, momentum, decay) }
+			update := func() { SGDProduct(Product{rows, n, taps, w, v, ld, a, x, ldx}, Rule{rate, momentum, decay}) }
 			update()
 			testutil.CheckBits(t, "w", []int{n, taps}, w, wantW)
 			testutil.CheckBits(t, "v", []int{n, taps}, v, wantV)
@@ -134,14 +134,14 @@ func TestSGDProduct(t *testing.T) {
 	}
 	x := make([]float32, 40)
 	for name, f := range map[string]func(){
-		"w": func() { SGDProduct(x[:31], x, 16, 2, 16, x, 2, x, 16, 1, 1, 1) },
-		"v": func() { SGDProduct(x, x[:31], 16, 2, 16, x, 2, x, 16, 1, 1, 1) },
-		"a": func() { SGDProduct(x, x, 16, 2, 16, x[:3], 2, x, 16, 1, 1, 1) },
-		"x": func() { SGDProduct(x, x, 16, 2, 16, x, 2, x[:31], 16, 1, 1, 1) },
+		"w": func() { SGDProduct(Product{2, 16, 2, x[:31], x, 16, x, x, 16}, Rule{1, 1, 1}) },
+		"v": func() { SGDProduct(Product{2, 16, 2, x, x[:31], 16, x, x, 16}, Rule{1, 1, 1}) },
+		"a": func() { SGDProduct(Product{2, 16, 2, x, x, 16, x[:3], x, 16}, Rule{1, 1, 1}) },
+		"x": func() { SGDProduct(Product{2, 16, 2, x, x, 16, x, x[:31], 16}, Rule{1, 1, 1}) },
 	} {
 		require.Panics(t, f, name)
 	}
-	SGDProduct(nil, nil, 0, 0, 0, nil, 0, nil, 0, 1, 1, 1)
+	SGDProduct(Product{}, Rule{1, 1, 1})
 }
 
 // TestPieces gives SGD more than one call of a kernel takes.
@@ -150,9 +150,9 @@ func TestPieces(t *testing.T) {
 	w, v, g := testutil.Ints(1, n, -4, 4), testutil.Ints(2, n, -4, 4), testutil.Ints(3, n, -4, 4)
 	want := ref.Float64(w)
 	ref.SGD(want, ref.Float64(v), ref.Float64(g), 0.5, 0.5, 0.25)
-	SGD(w, v, g, 0.5, 0.5, 0.25)
+	SGD(w, v, g, Rule{0.5, 0.5, 0.25})
 	testutil.CheckExact(t, "SGD", n, w, want)
-	require.Zero(t, testing.AllocsPerRun(manyRuns, func() { SGD(w, v, g, 0, 0, 0) }))
+	require.Zero(t, testing.AllocsPerRun(manyRuns, func() { SGD(w, v, g, Rule{0, 0, 0}) }))
 }
 
 // TestSpecials: subnormals are numbers like any other, and a NaN or an infinity touches no

@@ -87,8 +87,9 @@ func (k *kernels) steps() {
 	want, v64 := ref.Float64(w), ref.Float64(v)
 	ref.SGD(want, v64, g, rate, momentum, decay)
 	along, moment := append([]float32(nil), w...), append([]float32(nil), v...)
-	optimiser.SGDProduct(along, moment, n, rows, n, a, taps, x, n, rate, momentum, decay)
+	rule := optimiser.Rule{Rate: rate, Momentum: momentum, Decay: decay}
+	optimiser.SGDProduct(optimiser.Product{Rows: rows, N: n, Taps: taps, W: along, V: moment, LD: n, A: a, X: x, LDX: n}, rule)
 	k.row("gradient descent", "along a product", nil, along, want)
-	optimiser.SGD(w, v, ref.Float32(g), rate, momentum, decay)
+	optimiser.SGD(w, v, ref.Float32(g), rule)
 	k.row("gradient descent", "step", nil, w, want)
 }

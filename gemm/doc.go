@@ -30,8 +30,8 @@
 // macro-kernel. docs/tuning.md has the measurements behind the choices, and
 // docs/dispatch.md shows how a product finds its kernel.
 //
-// [SGEMM] and [GEMV] are functions on one core. A [Multiplier] has a team of
-// workers and keeps its memory; [Packed] holds a right operand that is used often.
+// [SGEMM] and [GEMV] share large products among all cores. A [Multiplier] has a team of
+// its own and keeps its memory; [Packed] holds a right operand that is used often.
 // Source of the blocking: Goto & van de Geijn, Anatomy of High-Performance Matrix
 // Multiplication (ACM TOMS, 2008); Van Zee & van de Geijn, BLIS (ACM TOMS, 2015).
 package gemm

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/nonet-go/nonet/vgg"
 	"github.com/nonet-go/nonet/vgg/picture"
+	"github.com/nonet-go/nonet/vgg/pretrained"
 )
 
 // network is a configuration of the paper with a sixteenth of the channels for 32×32
@@ -284,4 +286,34 @@ func TestDraw(t *testing.T) {
 	r = &Map{Method: Guided, H: 1, W: 1, Heat: []float32{1}, Gradient: []float32{-1, 0, 1}}
 	require.Equal(t, []uint8{0, 128, 255}, r.Draw(picture.NewRGB(1, 1), picture.Torch).Pix)
 	require.Equal(t, []uint8{255, 128, 0}, r.Draw(picture.NewRGB(1, 1), picture.Caffe).Pix)
+}
+
+// BenchmarkOcclusion says at which part of the rate of a session of 32 pictures occlusion
+// computes its own.
+func BenchmarkOcclusion(b *testing.B) {
+	ctx := context.Background()
+	m, err := pretrained.CIFAR10()
+	require.NoError(b, err)
+	input := testutil.Normal(1, 3*32*32)
+	e, err := New(m, Occlusion)
+	require.NoError(b, err)
+	s, err := m.NewSession(vgg.Batch(32))
+	require.NoError(b, err)
+	batch, logits := testutil.Normal(2, 32*3*32*32), make([]float32, 32*10)
+	squares := len(places(32, 4, 1)) * len(places(32, 4, 1))
+	var own, rate []float64 // seconds a picture
+	for b.Loop() {
+		begin := time.Now()
+		_, err := e.Explain(ctx, input, 3)
+		require.NoError(b, err)
+		own = append(own, time.Since(begin).Seconds()/float64(squares))
+		begin = time.Now()
+		for range squares / 32 {
+			require.NoError(b, s.Run(ctx, logits, batch))
+		}
+		rate = append(rate, time.Since(begin).Seconds()/float64(squares/32*32))
+	}
+	slices.Sort(own)
+	slices.Sort(rate)
+	b.ReportMetric(rate[len(rate)/2]/own[len(own)/2], "of-the-batch-rate")
 }

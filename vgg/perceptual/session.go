@@ -25,7 +25,7 @@ type pass interface {
 }
 
 // Session computes distances of pictures of one size and owns the memory for it: some
-// 1,100 bytes a pixel. One goroutine at a time may use it.
+// two kilobytes a pixel. One goroutine at a time may use it.
 type Session struct {
 	h, w  int
 	net   forward

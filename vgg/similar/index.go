@@ -33,8 +33,8 @@ type Index struct {
 	linear     *gemm.Linear
 }
 
-// Open reads an index that Build has written, and packs it with a number of workers, which
-// takes some 0.5 s a gigabyte. Errors wrap weights.ErrFormat for other files, or are those
+// Open reads an index that Build has written, and packs it with a number of workers. The
+// packed embeddings take as much memory as the file. Errors wrap weights.ErrFormat for other files, or are those
 // of package weights.
 func Open(path string, workers int) (*Index, error) {
 	f, err := weights.Open(path)

@@ -269,3 +269,23 @@ func TestTrained(t *testing.T) {
 	t.Logf("%.4f, then %.4f: %.1f times", first, last, first/last)
 	require.Less(t, last, first/10)
 }
+
+// BenchmarkEvaluate computes the loss and its gradient once at 512×512 with VGG-19: an
+// iteration takes one of them, and more where the line search tries several. bench/style has
+// the same in PyTorch.
+func BenchmarkEvaluate(b *testing.B) {
+	cfg, err := vgg.Lookup("E")
+	require.NoError(b, err)
+	cfg, err = cfg.Until("conv5_1")
+	require.NoError(b, err)
+	src, err := vgg.Seeded(cfg, 1)
+	require.NoError(b, err)
+	m, err := vgg.New(cfg, src)
+	require.NoError(b, err)
+	t, err := New(context.Background(), m, Gatys(), photo(1, 512, 512), photo(2, 512, 512))
+	require.NoError(b, err)
+	for b.Loop() {
+		_, err := t.objective.evaluate(context.Background(), t.at.dx, t.at.x)
+		require.NoError(b, err)
+	}
+}

@@ -31,7 +31,7 @@ type styleCmd struct {
 	Seed          uint64        `default:"1" help:"Seed of the noise."`
 	Method        string        `default:"lbfgs" enum:"lbfgs,adam" help:"How pixels are changed: ${enum}."`
 	Rate          float64       `default:"0.02" min:"1e-9" max:"1e9" help:"Rate of adam, for pixels from 0 to 1."`
-	History       int           `default:"10" min:"1" max:"1000" help:"Steps that lbfgs remembers; each takes 24 bytes a pixel."`
+	History       int           `default:"10" min:"1" max:"1000" help:"Steps that lbfgs remembers; each takes 72 bytes a pixel."`
 	Iterations    int           `default:"200" min:"1" max:"1000000000" help:"Iterations."`
 	Preview       string        `placeholder:"FILE" help:"Picture that is replaced while the result is made, .png or .jpg."`
 	Every         int           `default:"10" min:"1" help:"Iterations from one preview to the next."`

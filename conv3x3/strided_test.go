@@ -121,7 +121,7 @@ func TestStridedGrads(t *testing.T) {
 		if kern.ISA != cpu.Generic || !testing.Short() {
 			testStridedGrads(t, kern, Shape{1, 16, 70, 71, 64, 1, 2}, 1) // several bands
 		}
-		testStridedGrads(t, kern, Shape{2, 7, 9, 6, 3, 0, 2}, 2)     // few channels
+		testStridedGrads(t, kern, Shape{2, 7, 9, 6, 3, 0, 2}, 2) // few channels
 	})
 }
 

@@ -166,7 +166,7 @@ func (c *evalCmd) evaluate(ctx context.Context, s streams, d *evaluate.Data, mem
 	if c.Out == "" && (c.Resume || c.Shard != nil) {
 		return r, errors.New("--resume and --shard need --out")
 	}
-	o := evaluate.Options{Batch: c.Batch, Workers: c.Threads, ByIndex: c.ByIndex, OnWarning: func(w *picture.Warning) {
+	o := evaluate.Options{Batch: c.Batch, Workers: c.Threads, ByIndex: c.ByIndex, Part: c.Shard != nil, OnWarning: func(w *picture.Warning) {
 		fmt.Fprintf(s.err, "vgg: %s: %v\n", c.Data, w)
 	}}
 	if c.Out == "" {

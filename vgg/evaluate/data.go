@@ -27,7 +27,6 @@ type Data struct {
 	// Each lists the pictures, in the same order each time.
 	Each  iter.Seq2[Example, error]
 	close func() error
-	part  bool // of more data
 }
 
 // Example is one picture of a Data.
@@ -119,7 +118,7 @@ func (d *Data) Shard(s shard.Shard) (*Data, error) {
 	}
 	first, end := s.Range(d.N)
 	part := *d
-	part.N, part.part, part.close = end-first, s != shard.Whole, nil
+	part.N, part.close = end-first, nil
 	part.Each = func(yield func(Example, error) bool) {
 		n := 0
 		for x, err := range d.Each {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 
@@ -104,6 +105,28 @@ func (t *tally) add(o Outcome) {
 		t.hits5++
 		t.in5[o.Class]++
 	}
+}
+
+// Summarize counts the outcomes of an evaluation that was computed elsewhere, in any
+// order. labels are those of the network's classes. It ends with the first error of
+// outcomes, or one that wraps ErrData for an outcome of another network, or if nothing
+// was measured.
+func Summarize(outcomes iter.Seq2[Outcome, error], labels []string) (Result, error) {
+	t := newTally(len(labels))
+	for o, err := range outcomes {
+		if err == nil && !o.of(len(labels)) {
+			err = fmt.Errorf("evaluate: %s is of no class of the network: %w", o.Path, ErrData)
+		}
+		if err != nil {
+			return Result{}, err
+		}
+		t.add(o)
+	}
+	r := t.result(func(class int) string { return labels[class] })
+	if r.N == 0 {
+		return r, t.nothing("outcomes")
+	}
+	return r, nil
 }
 
 // nothing is the error of an evaluation without a single outcome.

@@ -18,6 +18,7 @@ type Options struct {
 	Batch   int  // crops at a time, at most 65536; 32 if 0. Results do not depend on it
 	Workers int  // at most 4096; GOMAXPROCS if 0
 	ByIndex bool // classes are numbers of the network's, even if it has labels
+	Part    bool // the data are a part of more, such as a shard: it is no error if none can be read
 	// MaxPixels bounds the size of a scaled picture for Dense and MultiCrop, and so the
 	// memory. 0 is 1<<22, enough for 16:1 at a side of 512. Longer and narrower pictures
 	// count as unreadable.
@@ -80,7 +81,7 @@ type evaluation struct {
 // alike.
 //
 // An evaluation in which no picture could be read and computed has measured nothing. It ends
-// with an error that names the first failure, unless it is one of several shards.
+// with an error that names the first failure, unless the data are a part.
 //
 // Memory depends on the sizes of pictures and batches, and not on the number of pictures.
 // Results depend neither on the batch nor on the workers, bit for bit. If ctx ends or
@@ -103,7 +104,7 @@ func Run(ctx context.Context, data *Data, members []Member, o Options) (Result, 
 	c := newComputer(e)
 	err = c.run(ctx)
 	r := c.tally.result(members[0].Model.Label)
-	if err == nil && r.N == 0 && !data.part {
+	if err == nil && r.N == 0 && !o.Part {
 		err = c.tally.nothing(data.Name)
 	}
 	if row, ok := FindPaper(members); ok {

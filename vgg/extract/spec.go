@@ -37,11 +37,13 @@ func (c Column) Len() int {
 	return n
 }
 
-// The names of the columns for classes.
-const (
-	classColumn       = "class"
-	probabilityColumn = "probability"
-)
+const classColumn = "class"
+
+// ClassColumns returns the columns for the top most probable classes: class and
+// probability.
+func ClassColumns(top int) []Column {
+	return []Column{{classColumn, weights.I32, []int{top}}, {"probability", weights.F32, []int{top}}}
+}
 
 // Row is what came of one picture.
 type Row struct {
@@ -99,7 +101,7 @@ func NewComputer(m *vgg.Model, spec Spec, batch, workers int) (*Computer, error)
 	}
 	if spec.Top > 0 {
 		c.p = make([]float64, m.Config().Classes())
-		c.columns = append(c.columns, Column{classColumn, weights.I32, []int{spec.Top}}, Column{probabilityColumn, weights.F32, []int{spec.Top}})
+		c.columns = append(c.columns, ClassColumns(spec.Top)...)
 	}
 	return c, nil
 }

@@ -136,8 +136,9 @@ func (f *evaluateFn) FinishBundle(ctx context.Context, emit func(Outcome)) error
 		}
 		if o.Err != "" {
 			f.failed.Inc(ctx, 1)
+		} else {
+			f.count.Inc(ctx, 1)
 		}
-		f.count.Inc(ctx, 1)
 		emit(out)
 		return nil
 	}})

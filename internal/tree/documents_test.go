@@ -186,13 +186,17 @@ func TestGoCommands(t *testing.T) {
 		if b.Lang != "sh" {
 			continue
 		}
+		at := root
 		for _, words := range b.Commands() {
+			if words[0] == "cd" {
+				at = filepath.Join(at, words[1])
+			}
 			if words[0] != "go" {
 				continue
 			}
 			for _, w := range words {
 				if dir, ok := strings.CutPrefix(strings.TrimSuffix(w, "/..."), "./"); ok {
-					require.DirExists(t, filepath.Join(root, dir), "%s:%d", b.File, b.Line)
+					require.DirExists(t, filepath.Join(at, dir), "%s:%d", b.File, b.Line)
 					n++
 				}
 			}

@@ -1,0 +1,249 @@
+package beam
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"image"
+	"image/png"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/metrics"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/passert"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/ptest"
+	"github.com/stretchr/testify/require"
+
+	"github.com/nonet-go/nonet/vgg/evaluate"
+	"github.com/nonet-go/nonet/vgg/extract"
+	"github.com/nonet-go/nonet/vgg/pretrained"
+	"github.com/nonet-go/nonet/vgg/shard"
+)
+
+func TestMain(m *testing.M) { ptest.Main(m) }
+
+// pictures makes n pictures in folders of two classes, of which number 5 is none.
+func pictures(t testing.TB, n int) string {
+	t.Helper()
+	dir := t.TempDir()
+	rng := rand.New(rand.NewPCG(1, 2))
+	for i := range n {
+		img := image.NewRGBA(image.Rect(0, 0, 33+i%9, 40))
+		for k := range img.Pix {
+			img.Pix[k] = uint8(rng.Uint32())
+		}
+		var b bytes.Buffer
+		require.NoError(t, png.Encode(&b, img))
+		if i == 5 {
+			b.Reset()
+			b.WriteString("words")
+		}
+		path := filepath.Join(dir, []string{"cat", "ship"}[i%2], fmt.Sprintf("%03d.png", i))
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		require.NoError(t, os.WriteFile(path, b.Bytes(), 0o600))
+	}
+	return dir
+}
+
+var spec = extract.Spec{Layers: []string{"conv3_2", "fc5"}, Top: 3, Reduce: extract.Reduce{Pool: extract.PoolAvg}}
+
+// extracted returns the lines that extract writes of the same pictures, by their keys.
+func extracted(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	m, err := pretrained.CIFAR10()
+	require.NoError(t, err)
+	d, err := extract.Open(dir)
+	require.NoError(t, err)
+	defer d.Close()
+	out := t.TempDir()
+	r, err := extract.Job{Dir: out, Shard: shard.Whole, Spec: spec, Format: extract.JSONL, Network: "n"}.Run(t.Context(), m, d)
+	require.NoError(t, err)
+	text, err := os.ReadFile(filepath.Join(out, r.Files[0].Name))
+	require.NoError(t, err)
+	lines := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		path, rest, ok := strings.Cut(strings.TrimPrefix(line, `{"path":"`), `"`)
+		require.True(t, ok)
+		lines[filepath.Join(dir, path)] = rest
+	}
+	return lines
+}
+
+// counters returns the counters of a pipeline by their names.
+func counters(r beam.PipelineResult) map[string]int64 {
+	m := map[string]int64{}
+	for _, c := range r.Metrics().Query(func(metrics.SingleResult) bool { return true }).Counters() {
+		m[c.Name()] += c.Result()
+	}
+	return m
+}
+
+// TestFeatures: fused and spread over bundles of one element, in batches of any size,
+// the file is the same, and its rows are those of extract.
+func TestFeatures(t *testing.T) {
+	dir := pictures(t, 21)
+	want := extracted(t, dir)
+	var first []byte
+	for _, batch := range []int{1, 4, 64} {
+		for _, spread := range []bool{false, true} {
+			out, failed := filepath.Join(t.TempDir(), "out.jsonl"), filepath.Join(t.TempDir(), "failed.jsonl")
+			r := ptest.BuildAndRun(t, func(s beam.Scope) {
+				pictures, unread := Read(s, dir+"/*/*.png")
+				if spread {
+					pictures = beam.Reshuffle(s, pictures)
+				}
+				rows, failures := Features(s, Network{}, spec, pictures, batch)
+				Write(s, Network{}, spec, rows, out, 1)
+				WriteFailures(s, failed, unread, failures)
+			})
+			require.Equal(t, int64(20), counters(r)["pictures"])
+			require.Equal(t, int64(1), counters(r)["failed"])
+			text, err := os.ReadFile(out)
+			require.NoError(t, err)
+			if first == nil {
+				first = text
+			}
+			require.Equal(t, string(first), string(text), "batches of %d, spread %t", batch, spread)
+			n := 0
+			for line := range strings.Lines(string(text)) {
+				path, rest, _ := strings.Cut(strings.TrimPrefix(line, `{"path":"`), `"`)
+				require.Equal(t, want[path], rest)
+				n++
+			}
+			require.Equal(t, len(want), n)
+			text, err = os.ReadFile(failed)
+			require.NoError(t, err)
+			require.Equal(t, 1, strings.Count(string(text), "\n"))
+			require.Contains(t, string(text), "005.png")
+		}
+	}
+}
+
+// TestClassify takes pairs of keys and bytes.
+func TestClassify(t *testing.T) {
+	dir := pictures(t, 6)
+	ptest.BuildAndRun(t, func(s beam.Scope) {
+		pictures, _ := Read(s, dir+"/*/*.png")
+		classes, failures := Classify(s, Network{}, 2, pictures)
+		passert.Count(s, classes, "classes", 5)
+		passert.Count(s, failures, "failures", 1)
+		passert.True(s, classes, func(c Classes) bool {
+			return len(c.Classes) == 2 && c.Classes[0].Label != "" && c.Classes[0].Probability >= c.Classes[1].Probability
+		})
+	})
+}
+
+// TestEvaluate has the numbers of package evaluate.
+func TestEvaluate(t *testing.T) {
+	dir := pictures(t, 24)
+	m, err := pretrained.CIFAR10()
+	require.NoError(t, err)
+	member, err := evaluate.NewMember(m, "multi-scale", evaluate.Training{})
+	require.NoError(t, err)
+	d, err := evaluate.Open(dir)
+	require.NoError(t, err)
+	want, err := evaluate.Run(t.Context(), d, []evaluate.Member{member}, evaluate.Options{})
+	require.NoError(t, err)
+	for _, spread := range []bool{false, true} {
+		out := filepath.Join(t.TempDir(), "result.jsonl")
+		ptest.BuildAndRun(t, func(s beam.Scope) {
+			pictures, _ := Read(s, dir+"/*/*.png")
+			if spread {
+				pictures = beam.Reshuffle(s, pictures)
+			}
+			outcomes, result := Evaluate(s, Network{}, Protocol{Name: "multi-scale"}, pictures)
+			passert.Count(s, outcomes, "outcomes", 24)
+			passert.Count(s, Failed(s, outcomes), "failures", 1)
+			WriteResult(s, out, result)
+		})
+		text, err := os.ReadFile(out)
+		require.NoError(t, err)
+		var got Result
+		require.NoError(t, json.Unmarshal(text, &got))
+		require.Equal(t, Result{want.N, want.Unreadable, want.Unknown, want.Top1Error, want.Top1Interval[0], want.Top1Interval[1],
+			want.Top5Error, want.Top5Interval[0], want.Top5Interval[1]}, got)
+	}
+}
+
+// TestWrongNetwork: what the network does not have ends the pipeline.
+func TestWrongNetwork(t *testing.T) {
+	dir := pictures(t, 2)
+	for _, x := range []struct {
+		network Network
+		spec    extract.Spec
+		want    string
+	}{{Network{"absent"}, spec, "absent"}, {Network{}, extract.Spec{Layers: []string{"conv9"}}, "conv9"}} {
+		p, s := beam.NewPipelineWithRoot()
+		pictures, _ := Read(s, dir+"/*/*.png")
+		Features(s, x.network, x.spec, pictures)
+		require.ErrorContains(t, ptest.Run(p), x.want)
+	}
+	require.Panics(t, func() { Features(beam.NewPipeline().Root(), Network{}, spec, beam.PCollection{}, 0) })
+	require.ErrorContains(t, CheckOutput("out.txt"), ".jsonl, .parquet, .tfrecord")
+}
+
+// TestFormats writes several files of each format; no row is lost.
+func TestFormats(t *testing.T) {
+	dir := pictures(t, 12)
+	for ext := range formats {
+		out := t.TempDir()
+		ptest.BuildAndRun(t, func(s beam.Scope) {
+			pictures, _ := Read(s, dir+"/*/*.png")
+			rows, _ := Features(s, Network{}, spec, pictures)
+			Write(s, Network{}, spec, rows, filepath.Join(out, "rows"+ext), 3)
+		})
+		entries, err := os.ReadDir(out)
+		require.NoError(t, err)
+		require.NotEmpty(t, entries)
+		total := 0
+		for _, e := range entries {
+			require.Regexp(t, `^rows-0000[0-2]-of-00003\`+ext+`$`, e.Name())
+			if ext == ".tfrecord" {
+				total += tfrecords(t, filepath.Join(out, e.Name()))
+			}
+			if ext == ".jsonl" {
+				text, err := os.ReadFile(filepath.Join(out, e.Name()))
+				require.NoError(t, err)
+				total += bytes.Count(text, []byte("\n"))
+			}
+		}
+		if ext != ".parquet" {
+			require.Equal(t, 11, total, ext)
+		}
+	}
+}
+
+// tfrecords counts the records of a file and checks their frames.
+func tfrecords(t testing.TB, name string) (n int) {
+	t.Helper()
+	f, err := os.Open(name)
+	require.NoError(t, err)
+	defer f.Close()
+	r := bufio.NewReader(f)
+	for {
+		head := make([]byte, 12)
+		if _, err := io.ReadFull(r, head); err == io.EOF {
+			return n
+		}
+		require.Equal(t, masked(head[:8]), binary.LittleEndian.Uint32(head[8:]))
+		data := make([]byte, binary.LittleEndian.Uint64(head)+4)
+		_, err := io.ReadFull(r, data)
+		require.NoError(t, err)
+		require.Equal(t, masked(data[:len(data)-4]), binary.LittleEndian.Uint32(data[len(data)-4:]))
+		n++
+	}
+}
+
+// TestMasked has a value of the format's definition: the CRC-32C of 32 zeros is
+// 0x8a9136aa.
+func TestMasked(t *testing.T) {
+	c := uint32(0x8a9136aa)
+	require.Equal(t, (c>>15|c<<17)+0xa282ead8, masked(make([]byte, 32)))
+}

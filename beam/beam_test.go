@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/graph/window"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/metrics"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/passert"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/ptest"
@@ -246,4 +247,33 @@ func tfrecords(t testing.TB, name string) (n int) {
 func TestMasked(t *testing.T) {
 	c := uint32(0x8a9136aa)
 	require.Equal(t, (c>>15|c<<17)+0xa282ead8, masked(make([]byte, 32)))
+}
+
+// TestRetriedBundle: a bundle that a runner begins again after a failure, in the same
+// instance of the transform, gives each of its pictures once.
+func TestRetriedBundle(t *testing.T) {
+	f := &rowFn{Spec: spec, Batch: 4}
+	require.NoError(t, f.Setup())
+	keys := map[string]int{}
+	emit := func(_ beam.EventTime, r Row) { keys[r.Key]++ }
+	fail := func(_ beam.EventTime, x Failure) { keys[x.Key]++ }
+	var b bytes.Buffer
+	require.NoError(t, png.Encode(&b, image.NewGray(image.Rect(0, 0, 40, 40))))
+	process := func(n int) {
+		f.StartBundle(t.Context(), emit, fail)
+		for i := range n {
+			require.NoError(t, f.ProcessElement(t.Context(), window.GlobalWindow{}, 0, fmt.Sprint(i), b.Bytes(), emit, fail))
+		}
+	}
+	process(3) // and then the worker fails
+	require.Empty(t, keys)
+	process(7)
+	require.NoError(t, f.FinishBundle(t.Context(), emit, fail))
+	require.Len(t, keys, 7)
+	for key, n := range keys {
+		require.Equal(t, 1, n, key)
+	}
+	// Those of other windows are not kept until the end of the bundle.
+	require.NoError(t, f.ProcessElement(t.Context(), window.IntervalWindow{Start: 0, End: 10}, 5, "windowed", b.Bytes(), emit, fail))
+	require.Equal(t, 1, keys["windowed"])
 }

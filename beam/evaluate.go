@@ -25,11 +25,11 @@ import (
 func init() {
 	beam.RegisterType(reflect.TypeFor[evaluateFn]())
 	register.Emitter1[Outcome]()
-	register.DoFn2x0[Outcome, func(string)](&cellFn{})
-	register.DoFn3x1[int, func(*Cell) bool, func(Result), error](&resultFn{})
-	register.Function2x1(toCell)
-	register.DoFn2x0[Outcome, func(Failure)](&failedFn{})
-	register.DoFn2x1[context.Context, Result, error](&writeResultFn{})
+	beam.RegisterType(reflect.TypeFor[cellFn]())
+	beam.RegisterType(reflect.TypeFor[resultFn]())
+	beam.RegisterFunction(toCell)
+	beam.RegisterType(reflect.TypeFor[failedFn]())
+	beam.RegisterType(reflect.TypeFor[writeResultFn]())
 	register.Iter1[Cell]()
 	register.Emitter1[Result]()
 	for _, t := range []reflect.Type{reflect.TypeFor[Outcome](), reflect.TypeFor[Cell](), reflect.TypeFor[Result]()} {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -19,7 +20,7 @@ import (
 )
 
 func init() {
-	register.DoFn4x1[context.Context, fileio.FileMetadata, func(string, []byte), func(Failure), error](&readFn{})
+	beam.RegisterType(reflect.TypeFor[readFn]())
 	register.Emitter2[string, []byte]()
 	register.Emitter1[Failure]()
 }

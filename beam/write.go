@@ -11,6 +11,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"path"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -23,9 +24,9 @@ import (
 )
 
 func init() {
-	register.DoFn1x2[Row, int, Row](&shardFn{})
-	register.DoFn3x1[context.Context, int, func(*Row) bool, error](&writeFn{})
-	register.DoFn3x1[context.Context, int, func(*Failure) bool, error](&failuresFn{})
+	beam.RegisterType(reflect.TypeFor[shardFn]())
+	beam.RegisterType(reflect.TypeFor[writeFn]())
+	beam.RegisterType(reflect.TypeFor[failuresFn]())
 	register.Iter1[Row]()
 	register.Iter1[Failure]()
 }

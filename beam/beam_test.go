@@ -18,6 +18,7 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/graph/window"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/metrics"
+	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/io/filesystem/local"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/passert"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/ptest"
 	"github.com/stretchr/testify/require"
@@ -135,18 +136,22 @@ func TestClassify(t *testing.T) {
 		classes, failures := Classify(s, Network{}, 2, pictures)
 		passert.Count(s, classes, "classes", 5)
 		passert.Count(s, failures, "failures", 1)
-		passert.True(s, classes, func(c Classes) bool {
-			return len(c.Classes) == 2 && c.Classes[0].Label != "" && c.Classes[0].Probability >= c.Classes[1].Probability
-		})
+		passert.True(s, classes, ordered)
 	})
 }
+
+func ordered(c Classes) bool {
+	return len(c.Classes) == 2 && c.Classes[0].Label != "" && c.Classes[0].Probability >= c.Classes[1].Probability
+}
+
+func init() { beam.RegisterFunction(ordered) }
 
 // TestEvaluate has the numbers of package evaluate.
 func TestEvaluate(t *testing.T) {
 	dir := pictures(t, 24)
 	m, err := pretrained.CIFAR10()
 	require.NoError(t, err)
-	member, err := evaluate.NewMember(m, "multi-scale", evaluate.Training{})
+	member, err := evaluate.NewMember(m, "multi-scale", evaluate.Training{Min: 64, Max: 80})
 	require.NoError(t, err)
 	d, err := evaluate.Open(dir)
 	require.NoError(t, err)
@@ -159,7 +164,7 @@ func TestEvaluate(t *testing.T) {
 			if spread {
 				pictures = beam.Reshuffle(s, pictures)
 			}
-			outcomes, result := Evaluate(s, Network{}, Protocol{Name: "multi-scale"}, pictures)
+			outcomes, result := Evaluate(s, Network{}, Protocol{Name: "multi-scale", Min: 64, Max: 80}, pictures)
 			passert.Count(s, outcomes, "outcomes", 24)
 			passert.Count(s, Failed(s, outcomes), "failures", 1)
 			WriteResult(s, out, result)

@@ -3,6 +3,7 @@ package gemm
 import (
 	"context"
 	"fmt"
+	"math"
 	"testing"
 
 	"github.com/nonet-go/nonet/internal/cpu"
@@ -97,7 +98,7 @@ func TestLinearInputGradBits(t *testing.T) {
 func TestLinearInputGradErrors(t *testing.T) {
 	l, err := NewLinear(5, 3, make([]float32, 15), nil, nil)
 	require.NoError(t, err)
-	for _, batch := range []int{0, -1, 1 << 60} {
+	for _, batch := range []int{0, -1, math.MaxInt} {
 		_, err = l.NewInputGrad(batch, nil)
 		require.ErrorIs(t, err, ErrShape)
 	}

@@ -2,6 +2,7 @@ package vgg
 
 import (
 	"context"
+	"math"
 	"sync"
 	"testing"
 	"time"
@@ -227,7 +228,7 @@ func TestGradientErrors(t *testing.T) {
 		_, err := m.NewGradient(opts...)
 		require.ErrorIs(t, err, ErrConfig)
 	}
-	for _, opts := range [][]SessionOption{{Batch(0)}, {Workers(0)}, {InputSize(0, 3)}, {InputSize(33, 64)}, {Batch(1 << 60)}} {
+	for _, opts := range [][]SessionOption{{Batch(0)}, {Workers(0)}, {InputSize(0, 3)}, {InputSize(33, 64)}, {Batch(math.MaxInt)}} {
 		_, err := m.NewGradient(opts...)
 		require.ErrorIs(t, err, ErrShape)
 	}

@@ -4,11 +4,13 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -29,6 +31,7 @@ defaults
 	timeout client 30s
 	timeout server 30s
 	timeout queue 30s
+	timeout check 10s
 	option redispatch
 	retries 2
 frontend in
@@ -39,6 +42,10 @@ backend servers
 	default-server check inter 100ms fall 1 rise 1
 	server a %s
 	server b %s
+listen stats
+	bind %s
+	stats enable
+	stats uri /
 `
 
 // freeAddress returns an address that nobody listens on.
@@ -72,6 +79,27 @@ func waitFor(t *testing.T, url string) {
 	}
 }
 
+// bothUp waits until the balancer has seen that both servers are ready.
+func bothUp(t *testing.T, stats string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		up := 0
+		if resp, err := http.Get("http://" + stats + "/;csv"); err == nil {
+			text, _ := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			for line := range strings.Lines(string(text)) {
+				if f := strings.Split(line, ","); len(f) > 17 && f[0] == "servers" && f[1] != "BACKEND" && f[17] == "UP" {
+					up++
+				}
+			}
+		}
+		if up == 2 {
+			return
+		}
+		require.True(t, time.Now().Before(deadline), "%d servers are up", up)
+	}
+}
+
 // TestServeHAProxy: behind a load balancer no request is lost when one of two servers gets
 // SIGTERM under load and is started again, as often as it happens.
 func TestServeHAProxy(t *testing.T) {
@@ -87,9 +115,9 @@ func TestServeHAProxy(t *testing.T) {
 	if testing.Short() {
 		runs = 2
 	}
-	front, addrs := freeAddress(t), []string{freeAddress(t), freeAddress(t)}
+	front, stats, addrs := freeAddress(t), freeAddress(t), []string{freeAddress(t), freeAddress(t)}
 	config := filepath.Join(t.TempDir(), "haproxy.cfg")
-	require.NoError(t, os.WriteFile(config, []byte(fmt.Sprintf(haproxyConfig, front, addrs[0], addrs[1])), 0o600))
+	require.NoError(t, os.WriteFile(config, []byte(fmt.Sprintf(haproxyConfig, front, addrs[0], addrs[1], stats)), 0o600))
 	servers := []*command{startAt(t, addrs[0]), startAt(t, addrs[1])}
 	balancer := exec.Command(haproxy, "-db", "-f", config)
 	require.NoError(t, balancer.Start())
@@ -99,7 +127,7 @@ func TestServeHAProxy(t *testing.T) {
 		}
 		_ = balancer.Wait()
 	})
-	waitFor(t, "http://"+front+"/v2/health/ready")
+	bothUp(t, stats)
 
 	var answered, lost atomic.Int64
 	var first atomic.Value
@@ -128,7 +156,7 @@ func TestServeHAProxy(t *testing.T) {
 		status, _ := servers[i%2].stop(t, syscall.SIGTERM)
 		require.Zero(t, status, servers[i%2].err.String())
 		servers[i%2] = startAt(t, addrs[i%2])
-		time.Sleep(300 * time.Millisecond) // until the balancer has seen it
+		bothUp(t, stats)
 	}
 	close(stop)
 	wg.Wait()

@@ -1,6 +1,4 @@
-// Package check holds the manifests of deploy against the types of the Kubernetes API. It
-// is a module of its own, so that those are no dependency of nonet.
-package check
+package deploy
 
 import (
 	"bytes"
@@ -82,7 +80,7 @@ func TestKubernetes(t *testing.T) {
 	var d appsv1.Deployment
 	var s corev1.Service
 	var b policyv1.PodDisruptionBudget
-	read(t, "../kubernetes.yaml", &d, &s, &b)
+	read(t, "kubernetes.yaml", &d, &s, &b)
 	require.Equal(t, "apps/v1 Deployment", d.APIVersion+" "+d.Kind)
 	require.Equal(t, "v1 Service", s.APIVersion+" "+s.Kind)
 	require.Equal(t, "policy/v1 PodDisruptionBudget", b.APIVersion+" "+b.Kind)
@@ -102,7 +100,7 @@ func TestKubernetes(t *testing.T) {
 func TestKServe(t *testing.T) {
 	var r servingRuntime
 	var s inferenceService
-	read(t, "../kserve.yaml", &r, &s)
+	read(t, "kserve.yaml", &r, &s)
 	require.Equal(t, "serving.kserve.io/v1alpha1 ServingRuntime", r.APIVersion+" "+r.Kind)
 	require.Equal(t, "serving.kserve.io/v1beta1 InferenceService", s.APIVersion+" "+s.Kind)
 	require.Equal(t, "kserve-container", r.Spec.Containers[0].Name)

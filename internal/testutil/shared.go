@@ -44,7 +44,9 @@ func moduleRoot() (string, error) {
 
 // Golden returns the path of PyTorch's results for a configuration of the paper with a
 // thirty-second of its channels, 32×32 pixels, 10 classes, a batch of 2 and the weights
-// of seed 7. The repository holds these files.
+// of seed 7; for RepVGG-A0 with a sixteenth of its channels and 48×48 pixels. The repository
+// holds these files. Beside them, full_RepVGG-A0 and full_RepVGG-B1 have logits and probes of
+// every layer in float64 for one picture of 224×224 and the weights of seed 1.
 func Golden(t testing.TB, config string) string {
 	t.Helper()
 	root, err := moduleRoot()

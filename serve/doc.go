@@ -3,7 +3,7 @@
 //
 //	/v2/…         Open Inference Protocol, version 2, over REST, and over gRPC at
 //	              /inference.GRPCInferenceService/: health, metadata, inference, repository, statistics
-//	/v1/…         pictures: classify, features; models and their layers
+//	/v1/…         pictures: classify, features, explain, distance, similar; models and their layers
 //	/openapi.json /metrics /healthz        descriptions, Prometheus's numbers, a sign of life
 //	/             the files of Page
 //

@@ -17,9 +17,10 @@ import (
 	"github.com/nonet-go/nonet/vgg/explain"
 	"github.com/nonet-go/nonet/vgg/perceptual"
 	"github.com/nonet-go/nonet/vgg/picture"
+	"github.com/nonet-go/nonet/vgg/similar"
 )
 
-// apart holds what computes beside the executor: explanations and distances, one at a time
+// apart holds what computes beside the executor: explanations, distances and neighbours, one at a time
 // in the whole server and with one worker, so that those who wait for the queue lose at
 // most a part of one processor to them. Its memory is kept for the next request of the
 // same kind to the same network.
@@ -29,6 +30,7 @@ type apart struct {
 	method    explain.Method
 	explainer *explain.Explainer
 	session   *perceptual.Session
+	searcher  *similar.Searcher
 }
 
 func newApart() *apart { return &apart{slot: make(chan struct{}, 1)} }
@@ -41,7 +43,7 @@ func (a *apart) begin(ctx context.Context, l *loaded) (end func(), err error) {
 		return nil, ctx.Err()
 	}
 	if a.of != l {
-		a.of, a.explainer, a.session = l, nil, nil
+		a.of, a.explainer, a.session, a.searcher = l, nil, nil, nil
 	}
 	return sync.OnceFunc(func() { <-a.slot }), nil
 }

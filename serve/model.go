@@ -18,16 +18,17 @@ const keptSessions = 2
 // loaded is a network that computes. All but its sessions is immutable; those belong to
 // the executor.
 type loaded struct {
-	model    *vgg.Model
-	lpips    *perceptual.Metric // nil if it was not asked for
-	name     string
-	version  string
-	opened   time.Time
-	shapes   map[string]vgg.Shape // of each layer
-	times    []vgg.LayerTime      // of one picture, in the order of computation
-	maxBatch int
-	workers  int
-	sessions []*session // in the order of their last use
+	model      *vgg.Model
+	lpips      *perceptual.Metric // nil if it was not asked for
+	collection *Collection        // likewise
+	name       string
+	version    string
+	opened     time.Time
+	shapes     map[string]vgg.Shape // of each layer
+	times      []vgg.LayerTime      // of one picture, in the order of computation
+	maxBatch   int
+	workers    int
+	sessions   []*session // in the order of their last use
 }
 
 // session is a session for some layers.

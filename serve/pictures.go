@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"mime/multipart"
 	"net/http"
@@ -28,6 +29,7 @@ func (s *Server) routesV1() []route {
 		{"POST /v1/features", failing(s.features)},
 		{"POST /v1/explain", failing(s.explain)},
 		{"POST /v1/distance", failing(s.distance)},
+		{"POST /v1/similar", failing(s.similar)},
 	}
 }
 
@@ -150,9 +152,9 @@ func (s *Server) classify(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	top, err := strconv.Atoi(cmp.Or(q.Get("top"), "5"))
-	if err != nil || top < 1 {
-		return faultf(http.StatusBadRequest, "top=%s, want a number from 1", shorten(q.Get("top")))
+	top, err := topOf(q, math.MaxInt)
+	if err != nil {
+		return err
 	}
 	if v.classes() == 0 {
 		return faultf(http.StatusBadRequest, "%s has no classes", v.loaded.name)
@@ -302,6 +304,7 @@ type modelJSON struct {
 	MACs    int64    `json:"macs"`
 	Bytes   int64    `json:"bytes"`   // of the weights in memory
 	Metrics []string `json:"metrics"` // of POST /v1/distance
+	Similar bool     `json:"similar"` // POST /v1/similar finds neighbours
 	Opened  string   `json:"opened"`
 }
 
@@ -320,7 +323,7 @@ func (s *Server) listModels(w http.ResponseWriter, _ *http.Request) error {
 	for _, m := range s.repository.all() {
 		sum := m.model.Summary()
 		list = append(list, modelJSON{m.name, m.version, true, m.inputShape(), m.classes(), m.model.Labels(), len(sum.Layers),
-			sum.Params, sum.MACs, m.model.Bytes(), m.metrics(), m.opened.UTC().Format(time.RFC3339)})
+			sum.Params, sum.MACs, m.model.Bytes(), m.metrics(), m.collection != nil, m.opened.UTC().Format(time.RFC3339)})
 		total += m.model.Bytes()
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"models": list, "bytes": total})

@@ -24,6 +24,9 @@ type Source struct {
 	// LPIPS makes the metric of that name of the network, for distances of pictures; nil
 	// for none.
 	LPIPS func(m *vgg.Model) (*perceptual.Metric, error)
+	// Similar gives the pictures among which neighbours are found; nil: there are none.
+	// It is called each time that the network is loaded.
+	Similar func(m *vgg.Model) (*Collection, error)
 }
 
 // imageSuffix makes the name of a network that takes encoded pictures of the name of the
@@ -209,6 +212,11 @@ func (e *entry) open(ctx context.Context, o *options) (*loaded, error) {
 	l, err := newLoaded(ctx, e.source.Name, e.source.Version, m, o)
 	if err == nil && e.source.LPIPS != nil {
 		l.lpips, err = e.source.LPIPS(m)
+	}
+	if err == nil && e.source.Similar != nil {
+		if l.collection, err = e.source.Similar(m); err == nil {
+			err = l.collection.fits(l)
+		}
 	}
 	return l, err
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -18,7 +19,9 @@ import (
 	"github.com/nonet-go/nonet/serve"
 	"github.com/nonet-go/nonet/serve/page"
 	"github.com/nonet-go/nonet/vgg"
+	"github.com/nonet-go/nonet/vgg/extract"
 	"github.com/nonet-go/nonet/vgg/perceptual"
+	"github.com/nonet-go/nonet/vgg/similar"
 	"github.com/nonet-go/nonet/vgg/weights"
 )
 
@@ -35,6 +38,8 @@ type serveModels struct {
 	Name         string   `placeholder:"NAME" help:"Name of the network in requests. Without it, that of its file."`
 	Model        []string `sep:"none" placeholder:"NAME[@VERSION]=FILE" help:"Another network, whose file says all about it; may be repeated. Without --weights and --config these are all."`
 	LPIPS        string   `name:"lpips" placeholder:"FILE" help:"The authors' file lpips_vgg.pth, for distances by LPIPS of the network of --weights, which is VGG-16 for ImageNet."`
+	Index        string   `placeholder:"FILE" help:"Index that vgg similar has built of --data with the same network, for nearest pictures."`
+	Data         string   `placeholder:"DIR|TAR|LIST" help:"The pictures of --index."`
 	NoRepository bool     `help:"Refuse requests that load or unload networks."`
 	Reload       bool     `help:"Load a network again when its file changes; so does SIGHUP without it."`
 }
@@ -105,6 +110,12 @@ func (c *serveCmd) check() error {
 	if c.LPIPS != "" && c.Weights == "" {
 		return errors.New("--lpips goes with --weights")
 	}
+	if (c.Index == "") != (c.Data == "") {
+		return errors.New("--index and --data go together")
+	}
+	if c.Index != "" && len(c.Model) > 0 && c.Weights == "" && !c.given() {
+		return errors.New("--index goes with the network of --weights, or with the one that comes with nonet")
+	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return errors.New("--tls-cert and --tls-key go together")
 	}
@@ -158,7 +169,7 @@ func (c *serveCmd) newServer(s streams, log *slog.Logger) (*serve.Server, error)
 // sources are the networks of the flags.
 func (c *serveCmd) sources(s streams) (list []serve.Source, err error) {
 	if len(c.Model) == 0 || c.Weights != "" || c.given() {
-		list = append(list, serve.Source{Name: c.networkName(), Open: func(context.Context) (*vgg.Model, error) { return c.open(s) }, LPIPS: c.metric()})
+		list = append(list, serve.Source{Name: c.networkName(), Open: func(context.Context) (*vgg.Model, error) { return c.open(s) }, LPIPS: c.metric(), Similar: c.collection()})
 	}
 	for _, arg := range c.Model {
 		name, path, ok := strings.Cut(arg, "=")
@@ -184,6 +195,35 @@ func (c *serveCmd) metric() func(m *vgg.Model) (*perceptual.Metric, error) {
 		}
 		defer file.Close()
 		return perceptual.NewLPIPS(m, file)
+	}
+}
+
+// collection opens the index of pictures, if there is one, and checks that the network
+// made it. It is kept when the network is loaded again.
+func (c *serveCmd) collection() func(m *vgg.Model) (*serve.Collection, error) {
+	if c.Index == "" {
+		return nil
+	}
+	var x *similar.Index
+	return func(m *vgg.Model) (*serve.Collection, error) {
+		network, err := c.hash(m)
+		if err != nil {
+			return nil, err
+		}
+		if x == nil {
+			if x, err = similar.Open(c.Index, runtime.GOMAXPROCS(0)); err != nil {
+				return nil, err
+			}
+		}
+		d, err := extract.Open(c.Data)
+		if err != nil {
+			return nil, err
+		}
+		defer d.Close()
+		if err := x.Check(d, similar.Options{Network: network, Layer: x.Layer, Half: x.Half}, m); err != nil {
+			return nil, err
+		}
+		return &serve.Collection{Index: x, Name: c.Data}, nil
 	}
 }
 

@@ -30,8 +30,11 @@ type options struct {
 	Out     string
 	Plot    string
 	Readme  string
+	driverOptions
+}
 
-	// Of a driver: this program started by itself.
+// driverOptions are those of a driver: this program started by itself.
+type driverOptions struct {
 	Driver, Config, Weights, Variant string
 	Batch                            int
 }

@@ -16,31 +16,46 @@ import (
 )
 
 type styleCmd struct {
-	modelFlags    `embed:""`
-	photoFlags    `embed:""`
-	Content       string        `arg:"" help:"Picture whose content is wanted; '' for none, which makes a texture of the style."`
-	Style         string        `arg:"" optional:"" help:"Picture whose style is wanted."`
-	Out           string        `short:"o" required:"" placeholder:"FILE" help:"Picture to write, .png or .jpg."`
-	Longer        int           `default:"512" min:"16" max:"16384" help:"Longer side of the result, pixels; that of the content picture if it is shorter."`
-	StyleLonger   int           `placeholder:"PIXELS" min:"0" max:"16384" help:"Longer side that the style picture is scaled to; that of the result if not given."`
-	ContentLayers string        `placeholder:"LAYERS" default:"conv4_2:0.05" help:"Layers whose activations are those of the content picture, with weights."`
-	StyleLayers   string        `placeholder:"LAYERS" default:"conv1_1,conv2_1,conv3_1,conv4_1,conv5_1" help:"Layers whose Gram matrices are those of the style picture; weights as in conv1_1:0.5,conv2_1, of which those that are not given share what is left of 1."`
-	Invert        string        `placeholder:"LAYER" help:"Find a picture with the activation that this layer has for the content picture, beginning with noise; there is no style picture."`
-	TV            float64       `name:"tv" default:"0.1" min:"0" max:"1e30" help:"Weight of the total variation."`
-	Start         string        `placeholder:"PICTURE" enum:",content,style,noise" default:"" help:"Picture to begin with: content, style or noise. Content if there is one and --invert is not given, else noise."`
-	Seed          uint64        `default:"1" help:"Seed of the noise."`
-	Method        string        `default:"lbfgs" enum:"lbfgs,adam" help:"How pixels are changed: ${enum}."`
-	Rate          float64       `default:"0.02" min:"1e-9" max:"1e9" help:"Rate of adam, for pixels from 0 to 1."`
-	History       int           `default:"10" min:"1" max:"1000" help:"Steps that lbfgs remembers; each takes 72 bytes a pixel."`
-	Iterations    int           `default:"200" min:"1" max:"1000000000" help:"Iterations."`
-	Preview       string        `placeholder:"FILE" help:"Picture that is replaced while the result is made, .png or .jpg."`
-	Every         int           `default:"10" min:"1" help:"Iterations from one preview to the next."`
-	Checkpoint    string        `placeholder:"FILE" help:"File that is replaced now and then, to go on from; OUT.checkpoint if not given. It is removed when the result is written."`
-	Save          time.Duration `default:"1m" min:"0" help:"Replace it this often."`
-	Resume        bool          `help:"Go on from the checkpoint, if there is one."`
-	Overwrite     bool          `help:"Begin anew although there is a checkpoint, and replace it."`
-	Threads       int           `min:"0" max:"65536" help:"Threads; all cores if not given."`
-	JSON          bool          `help:"Print a JSON object for each iteration."`
+	modelFlags  `embed:""`
+	photoFlags  `embed:""`
+	styleGoal   `embed:""`
+	styleSearch `embed:""`
+	styleFiles  `embed:""`
+	Threads     int  `min:"0" max:"65536" help:"Threads; all cores if not given."`
+	JSON        bool `help:"Print a JSON object for each iteration."`
+}
+
+// styleGoal says what the result is to be like.
+type styleGoal struct {
+	Content       string  `arg:"" help:"Picture whose content is wanted; '' for none, which makes a texture of the style."`
+	Style         string  `arg:"" optional:"" help:"Picture whose style is wanted."`
+	Longer        int     `default:"512" min:"16" max:"16384" help:"Longer side of the result, pixels; that of the content picture if it is shorter."`
+	StyleLonger   int     `placeholder:"PIXELS" min:"0" max:"16384" help:"Longer side that the style picture is scaled to; that of the result if not given."`
+	ContentLayers string  `placeholder:"LAYERS" default:"conv4_2:0.05" help:"Layers whose activations are those of the content picture, with weights."`
+	StyleLayers   string  `placeholder:"LAYERS" default:"conv1_1,conv2_1,conv3_1,conv4_1,conv5_1" help:"Layers whose Gram matrices are those of the style picture; weights as in conv1_1:0.5,conv2_1, of which those that are not given share what is left of 1."`
+	Invert        string  `placeholder:"LAYER" help:"Find a picture with the activation that this layer has for the content picture, beginning with noise; there is no style picture."`
+	TV            float64 `name:"tv" default:"0.1" min:"0" max:"1e30" help:"Weight of the total variation."`
+}
+
+// styleSearch says how the result is found.
+type styleSearch struct {
+	Start      string  `placeholder:"PICTURE" enum:",content,style,noise" default:"" help:"Picture to begin with: content, style or noise. Content if there is one and --invert is not given, else noise."`
+	Seed       uint64  `default:"1" help:"Seed of the noise."`
+	Method     string  `default:"lbfgs" enum:"lbfgs,adam" help:"How pixels are changed: ${enum}."`
+	Rate       float64 `default:"0.02" min:"1e-9" max:"1e9" help:"Rate of adam, for pixels from 0 to 1."`
+	History    int     `default:"10" min:"1" max:"1000" help:"Steps that lbfgs remembers; each takes 72 bytes a pixel."`
+	Iterations int     `default:"200" min:"1" max:"1000000000" help:"Iterations."`
+}
+
+// styleFiles says what is written, and when.
+type styleFiles struct {
+	Out        string        `short:"o" required:"" placeholder:"FILE" help:"Picture to write, .png or .jpg."`
+	Preview    string        `placeholder:"FILE" help:"Picture that is replaced while the result is made, .png or .jpg."`
+	Every      int           `default:"10" min:"1" help:"Iterations from one preview to the next."`
+	Checkpoint string        `placeholder:"FILE" help:"File that is replaced now and then, to go on from; OUT.checkpoint if not given. It is removed when the result is written."`
+	Save       time.Duration `default:"1m" min:"0" help:"Replace it this often."`
+	Resume     bool          `help:"Go on from the checkpoint, if there is one."`
+	Overwrite  bool          `help:"Begin anew although there is a checkpoint, and replace it."`
 }
 
 func (c *styleCmd) Run(ctx context.Context, s streams) error {

@@ -13,48 +13,68 @@ import (
 )
 
 type trainCmd struct {
-	networkFlags `embed:""`
-	photoFlags   `embed:""`
-	Data         string        `required:"" placeholder:"PATH" help:"Directory with one directory of pictures for each class, a tar file of one, or a text file whose lines are a picture's path, a tab or spaces, and its class."`
-	Val          string        `placeholder:"PATH" help:"Pictures to validate with; without it, a part of --data."`
-	Validation   float64       `default:"0.1" min:"0" max:"0.999" help:"Fraction of --data for validation, without --val."`
-	Out          string        `short:"o" required:"" placeholder:"FILE" help:"File of weights to write at the end."`
-	Half         bool          `help:"Write them in half precision."`
-	Checkpoint   string        `placeholder:"FILE" help:"File that is replaced after each epoch; OUT.checkpoint if not given."`
-	Save         time.Duration `default:"10m" min:"0" help:"Time between two checkpoints within an epoch."`
-	Resume       bool          `help:"Continue from the checkpoint, if there is one."`
-	Overwrite    bool          `help:"Begin anew although there is a checkpoint, and replace it."`
-	Log          string        `placeholder:"FILE" help:"Append a line for each epoch to this file: a JSON object, or a row of a table if its name ends in .csv."`
-	Curve        string        `placeholder:"FILE" help:"Draw loss and accuracy: .svg, .png or .pdf."`
-	Epochs       int           `default:"74" min:"1" max:"1000000000" help:"Epochs at most."`
-	Batch        int           `default:"256" min:"1" max:"1048576" help:"Pictures of a step."`
-	Micro        int           `min:"0" max:"1048576" help:"Pictures that are computed together, a divisor of --batch."`
-	Rate         float64       `default:"0.01" min:"1e-30" max:"1e30" help:"Learning rate at the beginning."`
-	Schedule     string        `default:"plateau" enum:"plateau,step,cosine,constant" help:"Schedule of the rate: plateau, step, cosine or constant."`
-	Factor       float64       `default:"10" min:"1.000001" max:"1e30" help:"Divisor of the rate in plateau and step."`
-	Patience     int           `default:"3" min:"0" help:"Epochs in a row without a better validation error before plateau divides the rate."`
-	Every        int           `default:"30" min:"1" help:"Epochs between two divisions of step."`
-	Warmup       float64       `min:"0" max:"1e9" help:"Epochs over which the rate rises from 0."`
-	Momentum     float64       `default:"0.9" min:"0" max:"0.999999" help:"Momentum."`
-	Decay        float64       `default:"0.0005" min:"0" max:"1e30" help:"Weight decay."`
-	Dropout      float64       `default:"0.5" min:"0" max:"0.999999" help:"Fraction of the outputs of fully connected layers that a step drops."`
-	Init         string        `default:"he" enum:"paper,glorot,he" help:"Initial weights: paper, glorot or he."`
-	Start        string        `placeholder:"FILE" help:"Weights to begin with, as far as names and shapes agree."`
-	StartConvs   int           `default:"4" min:"-1" help:"Of its convolutions take the first of this number, as the paper does; -1 for all."`
-	Fresh        bool          `name:"fresh-classifier" help:"Begin the layer that gives the classes anew, even if --start has one for as many classes."`
-	Freeze       string        `placeholder:"LAYER" help:"Keep the weights of this layer and of all before it."`
-	Cache        int64         `default:"2048" min:"0" max:"1e9" placeholder:"MIB" help:"Memory for activations of frozen convolutions, MiB: if nothing is random about the pictures, they are computed once. 0 for none."`
-	ScaleMin     int           `min:"0" max:"32768" help:"Least shorter side of training pictures (the paper's 256); 0 for no change of scale."`
-	ScaleMax     int           `min:"0" max:"32768" help:"Largest shorter side of training pictures (256, 384 or 512)."`
-	Pad          int           `min:"0" max:"32768" help:"Move small pictures by up to this many pixels."`
-	Flip         bool          `help:"Mirror one half of the pictures; --scale-min and --pad imply it."`
-	Cutout       int           `min:"0" max:"32768" help:"Side of a square that is painted over at a random place, pixels."`
-	Colour       float64       `min:"0" max:"1000" help:"Deviation of the shift of colours along their principal components (the paper's 0.1)."`
-	Preset       string        `default:"torch" help:"Preparation of pictures: torch, caffe, unit or none."`
-	Side         int           `min:"0" max:"32768" help:"Shorter side of a picture before the centre crop of the validation; 8/7 of the size if not given."`
-	Seed         uint64        `default:"1" help:"Seed of everything random."`
-	Threads      int           `min:"0" max:"65536" help:"Threads; all cores if not given."`
-	JSON         bool          `help:"Print one JSON object for each epoch."`
+	networkFlags  `embed:""`
+	photoFlags    `embed:""`
+	trainFiles    `embed:""`
+	trainRule     `embed:""`
+	trainStart    `embed:""`
+	trainPictures `embed:""`
+	Seed          uint64 `default:"1" help:"Seed of everything random."`
+	Threads       int    `min:"0" max:"65536" help:"Threads; all cores if not given."`
+	JSON          bool   `help:"Print one JSON object for each epoch."`
+}
+
+// trainFiles says which pictures a training takes, and what it writes.
+type trainFiles struct {
+	Data       string        `required:"" placeholder:"PATH" help:"Directory with one directory of pictures for each class, a tar file of one, or a text file whose lines are a picture's path, a tab or spaces, and its class."`
+	Val        string        `placeholder:"PATH" help:"Pictures to validate with; without it, a part of --data."`
+	Validation float64       `default:"0.1" min:"0" max:"0.999" help:"Fraction of --data for validation, without --val."`
+	Out        string        `short:"o" required:"" placeholder:"FILE" help:"File of weights to write at the end."`
+	Half       bool          `help:"Write them in half precision."`
+	Checkpoint string        `placeholder:"FILE" help:"File that is replaced after each epoch; OUT.checkpoint if not given."`
+	Save       time.Duration `default:"10m" min:"0" help:"Time between two checkpoints within an epoch."`
+	Resume     bool          `help:"Continue from the checkpoint, if there is one."`
+	Overwrite  bool          `help:"Begin anew although there is a checkpoint, and replace it."`
+	Log        string        `placeholder:"FILE" help:"Append a line for each epoch to this file: a JSON object, or a row of a table if its name ends in .csv."`
+	Curve      string        `placeholder:"FILE" help:"Draw loss and accuracy: .svg, .png or .pdf."`
+}
+
+// trainRule says how weights change.
+type trainRule struct {
+	Epochs   int     `default:"74" min:"1" max:"1000000000" help:"Epochs at most."`
+	Batch    int     `default:"256" min:"1" max:"1048576" help:"Pictures of a step."`
+	Micro    int     `min:"0" max:"1048576" help:"Pictures that are computed together, a divisor of --batch."`
+	Rate     float64 `default:"0.01" min:"1e-30" max:"1e30" help:"Learning rate at the beginning."`
+	Schedule string  `default:"plateau" enum:"plateau,step,cosine,constant" help:"Schedule of the rate: plateau, step, cosine or constant."`
+	Factor   float64 `default:"10" min:"1.000001" max:"1e30" help:"Divisor of the rate in plateau and step."`
+	Patience int     `default:"3" min:"0" help:"Epochs in a row without a better validation error before plateau divides the rate."`
+	Every    int     `default:"30" min:"1" help:"Epochs between two divisions of step."`
+	Warmup   float64 `min:"0" max:"1e9" help:"Epochs over which the rate rises from 0."`
+	Momentum float64 `default:"0.9" min:"0" max:"0.999999" help:"Momentum."`
+	Decay    float64 `default:"0.0005" min:"0" max:"1e30" help:"Weight decay."`
+	Dropout  float64 `default:"0.5" min:"0" max:"0.999999" help:"Fraction of the outputs of fully connected layers that a step drops."`
+}
+
+// trainStart says which weights a training begins with, and which it keeps.
+type trainStart struct {
+	Init       string `default:"he" enum:"paper,glorot,he" help:"Initial weights: paper, glorot or he."`
+	Start      string `placeholder:"FILE" help:"Weights to begin with, as far as names and shapes agree."`
+	StartConvs int    `default:"4" min:"-1" help:"Of its convolutions take the first of this number, as the paper does; -1 for all."`
+	Fresh      bool   `name:"fresh-classifier" help:"Begin the layer that gives the classes anew, even if --start has one for as many classes."`
+	Freeze     string `placeholder:"LAYER" help:"Keep the weights of this layer and of all before it."`
+	Cache      int64  `default:"2048" min:"0" max:"1e9" placeholder:"MIB" help:"Memory for activations of frozen convolutions, MiB: if nothing is random about the pictures, they are computed once. 0 for none."`
+}
+
+// trainPictures says how pictures are prepared and varied.
+type trainPictures struct {
+	ScaleMin int     `min:"0" max:"32768" help:"Least shorter side of training pictures (the paper's 256); 0 for no change of scale."`
+	ScaleMax int     `min:"0" max:"32768" help:"Largest shorter side of training pictures (256, 384 or 512)."`
+	Pad      int     `min:"0" max:"32768" help:"Move small pictures by up to this many pixels."`
+	Flip     bool    `help:"Mirror one half of the pictures; --scale-min and --pad imply it."`
+	Cutout   int     `min:"0" max:"32768" help:"Side of a square that is painted over at a random place, pixels."`
+	Colour   float64 `min:"0" max:"1000" help:"Deviation of the shift of colours along their principal components (the paper's 0.1)."`
+	Preset   string  `default:"torch" help:"Preparation of pictures: torch, caffe, unit or none."`
+	Side     int     `min:"0" max:"32768" help:"Shorter side of a picture before the centre crop of the validation; 8/7 of the size if not given."`
 }
 
 func (c *trainCmd) Run(ctx context.Context, s streams) error {

@@ -46,14 +46,24 @@ type onnxGraph struct {
 	shapes    map[string][]int64 // of activations passed
 	budget    int64              // bytes that layers may still take
 
-	view    onnxView
-	front   onnxAffine // of the input, before its axes are known
+	view onnxView
+	meta Meta
+	onnxInput
+	onnxWalk
+}
+
+// onnxInput is what is known of the input.
+type onnxInput struct {
+	front   onnxAffine // before the axes are known
 	axis    byte       // that front's vectors lie along, or 0
 	pixels  bool       // the input is bytes
-	decided bool       // the axes of the input are known
-	size    [2]int     // of the input, or 0
-	meta    Meta
+	decided bool       // the axes are known
+	size    [2]int     // or 0
+}
 
+// onnxWalk is the way through the nodes so far: the layers found, and what is to become
+// part of the next one.
+type onnxWalk struct {
 	layers []*onnxLayer
 	pad    [4]int64   // by a Pad, to be taken by a convolution: top, left, bottom, right
 	meaned byte       // H or W, of which a ReduceMean took the mean, the other to follow

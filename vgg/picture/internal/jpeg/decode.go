@@ -73,18 +73,33 @@ type decoder struct {
 	mcuX, mcuY  int
 	progressive bool
 	arithmetic  bool
-	quant       [4][64]int32 // in natural order
-	quantSet    [4]bool
-	huff        [2][4]huffman // DC, AC
-	restart     int           // MCUs between restart markers, 0 for none
+	tables
+	marks
+	scanned
+	bits   bits
+	eobRun int
+	arith  arithmetic
+}
+
+// marks are what the segments of applications say.
+type marks struct {
 	jfif, adobe bool
 	transform   byte // Adobe's colour transform
 	space       Space
+}
+
+// tables are those that segments before a scan set.
+type tables struct {
+	quant    [4][64]int32 // in natural order
+	quantSet [4]bool
+	huff     [2][4]huffman // DC, AC
+	restart  int           // MCUs between restart markers, 0 for none
+}
+
+// scanned says which scans were read and how they ended.
+type scanned struct {
 	scans, work int  // scans begun, and the blocks that they have visited
 	several     bool // the first scan does not hold the whole picture
-	bits        bits
-	eobRun      int
-	arith       arithmetic
 	done        bool // the only scan of the picture has been read
 	empty       bool // nothing is left before the next marker
 	short       bool // some scan was

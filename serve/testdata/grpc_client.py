@@ -48,7 +48,7 @@ for answer in stub.ModelStreamInfer(iter([request(), request()])):
 print("unknown", refused(stub.ModelInfer, pb.ModelInferRequest(model_name="none")))
 print("empty", refused(stub.ModelInfer, pb.ModelInferRequest(model_name="small")))
 print("timeout", refused(stub.ModelInfer, request(parameters={"timeout": pb.InferParameter(int64_param=1)})))
-print("deadline", refused(stub.ModelInfer, request(), timeout=1e-4))
+print("deadline", refused(stub.ModelInfer, request(), timeout=-1))
 print("config", refused(stub.RepositoryModelLoad, pb.RepositoryModelLoadRequest(
     model_name="small", parameters={"config": pb.ModelRepositoryParameter(string_param="{}")})))
 stub.RepositoryModelUnload(pb.RepositoryModelUnloadRequest(model_name="small"))

@@ -179,9 +179,8 @@ func TestValues(t *testing.T) {
 func TestSameBits(t *testing.T) {
 	m, pics := model(t), pictures(t, 23)
 	d, dir := data(t, pics), t.TempDir()
-	want := files(t, dir)
 	run(t, job(dir), m, d)
-	want = files(t, dir)
+	want := files(t, dir)
 	for _, batch := range []int{1, 7, 64} {
 		other := t.TempDir()
 		j := job(other)

@@ -103,7 +103,7 @@ func describe() selftest {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		r.Version = info.Main.Version
 	}
-	for _, isa := range []cpu.ISA{cpu.Generic, cpu.AVX2, cpu.AVX512, cpu.NEON} {
+	for _, isa := range []cpu.ISA{cpu.Generic, cpu.AVX2, cpu.AVX512, cpu.VNNI, cpu.NEON} {
 		if cpu.Has(isa) {
 			r.Available = append(r.Available, isa.String())
 		}

@@ -1,7 +1,7 @@
 // Package cpu decides which instruction sets the kernels may use. It is the
 // only package that reads CPU flags.
 //
-// The environment variable NONET_ISA (generic, avx2, avx512 or neon) caps the
+// The environment variable NONET_ISA (generic, avx2, avx512, avx512vnni or neon) caps the
 // choice at program start: it removes instruction sets and never adds one.
 // GODEBUG=cpu.<feature>=off works as well, because the flags come from
 // golang.org/x/sys/cpu.
@@ -19,10 +19,11 @@ const (
 	Generic ISA = iota // portable Go
 	AVX2               // AVX2, FMA and F16C
 	AVX512             // AVX-512 F, VL, BW and DQ, and all of AVX2
+	VNNI               // AVX-512 VNNI, products of integers, and all of AVX512
 	NEON               // arm64 ASIMD
 )
 
-var names = [...]string{Generic: "generic", AVX2: "avx2", AVX512: "avx512", NEON: "neon"}
+var names = [...]string{Generic: "generic", AVX2: "avx2", AVX512: "avx512", VNNI: "avx512vnni", NEON: "neon"}
 
 func (i ISA) String() string { return names[i] }
 
@@ -45,13 +46,13 @@ func choose(machine [len(names)]bool, limit string) ([len(names)]bool, error) {
 			continue
 		}
 		for j := range machine {
-			if j > i || (ISA(i) == NEON && (ISA(j) == AVX2 || ISA(j) == AVX512)) {
+			if j > i || (ISA(i) == NEON && ISA(j) != Generic && ISA(j) != NEON) {
 				machine[j] = false
 			}
 		}
 		return machine, nil
 	}
-	return machine, fmt.Errorf("NONET_ISA=%q: unknown instruction set; want generic, avx2, avx512 or neon", limit)
+	return machine, fmt.Errorf("NONET_ISA=%q: unknown instruction set; want generic, avx2, avx512, avx512vnni or neon", limit)
 }
 
 // Has reports whether kernels for isa may run in this process.
@@ -68,10 +69,11 @@ func First[K any](table []K, isa func(*K) ISA) *K {
 	panic("cpu: a table of kernels has no portable one")
 }
 
-// Best returns the instruction set that kernels prefer in this process.
+// Best returns the instruction set that kernels of floating point prefer in this process:
+// never VNNI, which has none.
 func Best() ISA {
 	for i := len(has) - 1; i > 0; i-- {
-		if has[i] {
+		if has[i] && ISA(i) != VNNI {
 			return ISA(i)
 		}
 	}

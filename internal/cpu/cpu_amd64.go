@@ -12,6 +12,7 @@ func detect() (m [len(names)]bool) {
 	x := &cpu.X86
 	m[AVX2] = x.HasAVX && x.HasAVX2 && x.HasFMA
 	m[AVX512] = m[AVX2] && x.HasAVX512F && x.HasAVX512VL && x.HasAVX512BW && x.HasAVX512DQ
+	m[VNNI] = m[AVX512] && x.HasAVX512VNNI
 	return m
 }
 
@@ -20,5 +21,6 @@ func features() []feature {
 	return []feature{
 		{"avx", x.HasAVX}, {"avx2", x.HasAVX2}, {"fma", x.HasFMA},
 		{"avx512f", x.HasAVX512F}, {"avx512vl", x.HasAVX512VL}, {"avx512bw", x.HasAVX512BW}, {"avx512dq", x.HasAVX512DQ},
+		{"avx512vnni", x.HasAVX512VNNI},
 	}
 }

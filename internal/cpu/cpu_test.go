@@ -14,14 +14,15 @@ import (
 
 func TestChoose(t *testing.T) {
 	t.Parallel()
-	x86 := [len(names)]bool{AVX2: true, AVX512: true}
+	x86 := [len(names)]bool{AVX2: true, AVX512: true, VNNI: true}
 	arm := [len(names)]bool{NEON: true}
 	for _, c := range []struct {
 		machine [len(names)]bool
 		limit   string
 		want    []ISA
 	}{
-		{x86, "", []ISA{Generic, AVX2, AVX512}},
+		{x86, "", []ISA{Generic, AVX2, AVX512, VNNI}},
+		{x86, "avx512vnni", []ISA{Generic, AVX2, AVX512, VNNI}},
 		{x86, "avx512", []ISA{Generic, AVX2, AVX512}},
 		{x86, "avx2", []ISA{Generic, AVX2}},
 		{x86, "generic", []ISA{Generic}},
@@ -57,7 +58,7 @@ func TestSwitchedOff(t *testing.T) {
 	t.Parallel()
 	const child = "NONET_TEST_PRINT_BEST"
 	if os.Getenv(child) != "" {
-		fmt.Println("best:", Best())
+		fmt.Printf("best: %v, VNNI: %t\n", Best(), Has(VNNI))
 		return
 	}
 	if runtime.GOARCH != "amd64" || Best() == Generic {
@@ -67,7 +68,7 @@ func TestSwitchedOff(t *testing.T) {
 	require.NoError(t, err)
 	for feature, most := range map[string]ISA{
 		"avx512f": AVX2, "avx512vl": AVX2, "avx512bw": AVX2, "avx512dq": AVX2,
-		"avx2": Generic, "fma": Generic,
+		"avx512vnni": AVX512, "avx2": Generic, "fma": Generic,
 	} {
 		cmd := exec.Command(self, "-test.run", "^TestSwitchedOff$", "-test.v")
 		cmd.Env = append(os.Environ(), child+"=1", "GODEBUG=cpu."+feature+"=off")
@@ -76,7 +77,7 @@ func TestSwitchedOff(t *testing.T) {
 			t.Skip("the test program runs in an emulator and can't start itself")
 		}
 		require.NoError(t, err, "%s", out)
-		require.Contains(t, string(out), "best: "+min(most, Best()).String(), "without %s", feature)
+		require.Contains(t, string(out), "best: "+min(most, Best()).String()+", VNNI: false", "without %s", feature)
 	}
 }
 

@@ -48,6 +48,62 @@ func convolutions(h *hashes) {
 	}
 }
 
+// strided convolutions leave remainders of rows, columns and channels. Those of few channels
+// have an algorithm of their own.
+func strided(h *hashes) {
+	for _, s := range []conv3x3.Shape{
+		{N: 1, C: 3, H: 12, W: 13, K: 20, Pad: 1, Stride: 2}, // an image
+		{N: 2, C: 17, H: 5, W: 4, K: 16, Pad: 0, Stride: 2},
+		{N: 2, C: 37, H: 13, W: 12, K: 150, Pad: 1, Stride: 2},
+		{N: 1, C: 400, H: 6, W: 5, K: 17, Pad: 1, Stride: 2}, // several calls for a sum
+		{N: 1, C: 32, H: 9, W: 60, K: 65, Pad: 0, Stride: 2}, // wide rows
+	} {
+		x, w, b := data(1, s.N*s.C*s.H*s.W), data(2, s.K*s.C*9), data(3, s.K)
+		dy := data(4, s.N*s.K*s.OH()*s.OW())
+		name := fmt.Sprintf("stride 2 %d×%d×%d×%d to %d", s.N, s.C, s.H, s.W, s.K)
+		for _, follow := range [][]conv3x3.Option{nil, {conv3x3.ReLU()}} {
+			p, err := conv3x3.NewPlan(s, w, b, append(follow, conv3x3.Workers(h.workers))...)
+			h.do(err)
+			y := make([]float32, len(dy))
+			h.do(p.Forward(y, x))
+			h.add(name, y)
+		}
+		g, err := conv3x3.NewGradPlan(s, w, conv3x3.Workers(h.workers))
+		h.do(err)
+		dx, dw, db := make([]float32, len(x)), make([]float32, len(w)), make([]float32, s.K)
+		h.do(g.InputGrad(dx, dy))
+		h.add(name+", gradient of the input", dx)
+		h.do(g.WeightGrad(dw, x, dy))
+		h.do(g.BiasGrad(db, dy))
+		h.add(name+", gradient of the weights", append(dw, db...))
+	}
+}
+
+// residuals are added by convolutions of each algorithm.
+func residuals(h *hashes) {
+	ctx := context.Background()
+	for _, s := range []conv3x3.Shape{{N: 2, C: 37, H: 13, W: 11, K: 70, Pad: 1, Stride: 1}, {N: 2, C: 37, H: 13, W: 12, K: 70, Pad: 1, Stride: 2}} {
+		x, residual := blocked(h, 1, s.N, s.C, s.H*s.W), blocked(h, 2, s.N, s.K, s.OH()*s.OW())
+		for _, a := range algorithms {
+			if s.Stride == 2 && a.name != "direct" {
+				continue
+			}
+			f, err := conv3x3.NewFilter(s.C, s.K, data(3, s.K*s.C*9), data(4, s.K), h.team, a.opt, conv3x3.Stride(s.Stride))
+			h.do(err)
+			for _, relu := range []bool{false, true} {
+				spec := conv3x3.Spec{N: s.N, H: s.H, W: s.W, Pad: s.Pad, Epilogue: fuse.Epilogue{ReLU: relu, Add: true}}
+				n, err := f.ScratchLen(spec, h.workers)
+				h.do(err)
+				e, err := f.NewExec(spec, layout.Alloc(n), h.team)
+				h.do(err)
+				y := make([]float32, len(residual))
+				h.do(e.RunAdd(ctx, y, x, residual))
+				h.add(fmt.Sprintf("sum with a residual by %s, stride %d", a.name, s.Stride), y)
+			}
+		}
+	}
+}
+
 // winogradFilters run in both orders of the loops: blocks of tiles outside, and panels of
 // outputs outside.
 func winogradFilters(h *hashes) {

@@ -6,6 +6,7 @@
 // means it writes the new hashes and says why in the commit:
 //
 //	go test ./internal/samebits -update
+//	go test ./internal/samebits -run Bits/strided -update	# those of one family
 //
 // Each instruction set has a file of its own, since each sums in an order of its own and
 // the portable kernels sum in float64. The test compares those of the instruction set that
@@ -38,25 +39,59 @@ var update = flag.Bool("update", false, "write the hashes of this instruction se
 //go:embed testdata/*.txt
 var recorded embed.FS
 
+// families are the works, as testdata has them.
+var families = []struct {
+	name string
+	run  func(*hashes)
+}{
+	{"products", products}, {"packed", packedProducts}, {"vectors", vectors}, {"connected", connected}, {"pointwise", pointwise},
+	{"convolutions", convolutions}, {"winograd", winogradFilters}, {"pools", pools}, {"normalisations", normalisations},
+	{"strided", strided}, {"residuals", residuals},
+}
+
 // TestBits compares the hash of every work with the recorded one.
 func TestBits(t *testing.T) {
 	isa := cpu.Best()
 	if isa == cpu.Generic && fuses() {
 		t.Skip("the compiler fuses operations of the portable kernels")
 	}
-	got := hashAll(t, 1)
-	require.Equal(t, got, hashAll(t, 2), "bits depend on the number of workers")
 	file := "testdata/" + isa.String() + ".txt"
-	if *update {
-		require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
-		return
-	}
-	want, err := recorded.ReadFile(file)
+	text, err := recorded.ReadFile(file)
 	require.NoError(t, err)
-	hashes := strings.ReplaceAll(string(want), "\r", "") // of a checkout on Windows
-	if changes := difference(hashes, got); changes != "" {
-		t.Errorf("results have other bits than %s says (see the package's comment):\n%s", file, changes)
+	want := sections(string(text))
+	for _, f := range families {
+		t.Run(f.name, func(t *testing.T) {
+			got := hashAll(t, f.run, 1)
+			require.Equal(t, got, hashAll(t, f.run, 2), "bits depend on the number of workers")
+			if *update {
+				want[f.name] = got
+			}
+			if changes := difference(want[f.name], got); changes != "" {
+				t.Errorf("results have other bits than %s says (see the package's comment):\n%s", file, changes)
+			}
+		})
 	}
+	if *update {
+		var b strings.Builder
+		for _, f := range families {
+			b.WriteString("# " + f.name + "\n" + want[f.name])
+		}
+		require.NoError(t, os.WriteFile(file, []byte(b.String()), 0o644))
+	}
+}
+
+// sections returns the lines of each family. Each begins with a line of its own.
+func sections(text string) map[string]string {
+	list := map[string]string{}
+	name := ""
+	for line := range strings.Lines(strings.ReplaceAll(text, "\r", "")) { // of a checkout on Windows
+		if after, ok := strings.CutPrefix(line, "# "); ok {
+			name = strings.TrimSpace(after)
+			continue
+		}
+		list[name] += line
+	}
+	return list
 }
 
 // fuses reports whether the compiler makes one operation of x*y + z in float32. The
@@ -99,14 +134,12 @@ func TestDifference(t *testing.T) {
 	require.NotContains(t, changes, " a\n")
 }
 
-// hashAll computes all works with some workers, and returns a line for each.
-func hashAll(t *testing.T, workers int) string {
+// hashAll computes the works of a family with some workers, and returns a line for each.
+func hashAll(t *testing.T, family func(*hashes), workers int) string {
 	h := &hashes{t: t, workers: workers, team: parallel.NewTeam(workers)}
 	h.team.Begin()
 	defer h.team.End()
-	for _, family := range []func(*hashes){products, packedProducts, vectors, connected, pointwise, convolutions, winogradFilters, pools, normalisations} {
-		family(h)
-	}
+	family(h)
 	return h.String()
 }
 

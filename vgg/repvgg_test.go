@@ -6,11 +6,13 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/nonet-go/nonet/vgg"
 	"github.com/nonet-go/nonet/vgg/weights"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -90,6 +92,49 @@ func TestRepVGGPaper(t *testing.T) {
 		require.ErrorIs(t, err, vgg.ErrConfig)
 		require.ErrorContains(t, err, text)
 	}
+}
+
+// TestRepVGGShared: goroutines share a network, each with a session or a gradient of its
+// own and pictures of its own size, and get the bits that one alone gets.
+func TestRepVGGShared(t *testing.T) {
+	m, err := vgg.Open(repTrain)
+	require.NoError(t, err)
+	ctx := context.Background()
+	gradient := func(h, w int) ([]float32, error) {
+		g, err := m.NewGradient(vgg.InputSize(h, w), vgg.Workers(2))
+		if err != nil {
+			return nil, err
+		}
+		dx := make([]float32, 3*h*w)
+		if err := g.Forward(ctx, nil, testutil.Normal(1, 3*h*w)); err != nil {
+			return nil, err
+		}
+		return dx, g.Backward(ctx, [][]float32{dx}, [][]float32{testutil.Normal(2, 10)})
+	}
+	logits := func(h, w int) ([]float32, error) {
+		s, err := m.NewSession(vgg.InputSize(h, w), vgg.Workers(2))
+		if err != nil {
+			return nil, err
+		}
+		y := make([]float32, 10)
+		return y, s.Run(ctx, y, testutil.Normal(1, 3*h*w))
+	}
+	var wg sync.WaitGroup
+	for i := range 6 {
+		for _, work := range []func(h, w int) ([]float32, error){logits, gradient} {
+			h, w := 33+7*(i%3), 40-5*(i%2)
+			want, err := work(h, w)
+			require.NoError(t, err)
+			wg.Go(func() {
+				for range 3 {
+					got, err := work(h, w)
+					assert.NoError(t, err)
+					testutil.CheckBits(t, "shared", [2]int{h, w}, got, want)
+				}
+			})
+		}
+	}
+	wg.Wait()
 }
 
 // tensorsOf returns the tensors of a file, in float32.

@@ -6,13 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"image/color"
-	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nonet-go/nonet/vgg"
 	"github.com/nonet-go/nonet/vgg/evaluate"
@@ -123,39 +120,21 @@ func TestEvalKill(t *testing.T) {
 		return []string{"eval", "--data", data, "-w", w, "--train-scale", "32-48", "--protocol", "multi-crop", "--json", "--out", out, "--resume"}
 	}
 	want := requireOK(t, args(calm)...)
-	exe, err := os.Executable()
-	require.NoError(t, err)
-	rng := rand.New(rand.NewPCG(1, 2))
-	kills, ended, moments := 0, 0, map[int]bool{}
-	var begin time.Duration // until the first picture of a new evaluation
-	for kills < wanted {
-		cmd := exec.Command(exe, args(killed)...)
-		cmd.Env = append(os.Environ(), asCommand+"=1")
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		start := time.Now()
-		require.NoError(t, cmd.Start())
-		if begin == 0 {
-			require.Eventually(t, func() bool { info, err := os.Stat(killed); return err == nil && info.Size() > 0 }, 30*time.Second, time.Millisecond)
-			begin = time.Since(start)
-		}
-		time.Sleep(time.Duration(rng.Int64N(int64(2*begin + 50*time.Millisecond))))
-		_ = cmd.Process.Kill() // SIGKILL, where there are signals
-		if err := cmd.Wait(); err == nil {
+	k, ended, moments := newKiller(t), 0, map[int]bool{}
+	for k.watch = killed; k.kills < wanted; {
+		if k.run(args(killed)...) {
 			require.Equal(t, readFile(t, calm), readFile(t, killed))
 			require.NoError(t, os.Remove(killed))
 			ended++
 			require.Less(t, ended, 10+wanted, "evaluations end before they are killed")
 			continue
 		}
-		require.NotContains(t, stderr.String(), "vgg:", "the file can always be read")
-		kills++
 		b, err := os.ReadFile(killed)
 		if err == nil {
 			moments[bytes.Count(b, []byte("\n"))] = true
 		}
 	}
-	t.Logf("killed %d times, at %d different pictures; %d evaluations ended between", kills, len(moments), ended)
+	t.Logf("killed %d times, at %d different pictures; %d evaluations ended between", k.kills, len(moments), ended)
 	require.Greater(t, len(moments), 3, "the kills came while pictures were computed")
 	require.Equal(t, want, requireOK(t, args(killed)...))
 	require.Equal(t, 2*n, lastLine(t, want).N)

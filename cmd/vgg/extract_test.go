@@ -1,18 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
@@ -85,43 +82,6 @@ func TestExtractEmbedded(t *testing.T) {
 	require.Contains(t, string(readFile(t, filepath.Join(out, "features.00000-of-00001.jsonl"))), `"label":["`)
 }
 
-// killer runs commands as processes and kills most of them at random moments.
-type killer struct {
-	t     testing.TB
-	exe   string
-	rng   *rand.Rand
-	takes time.Duration // about as long as a command does
-	kills int
-}
-
-func newKiller(t testing.TB) *killer {
-	exe, err := os.Executable()
-	require.NoError(t, err)
-	return &killer{t: t, exe: exe, rng: rand.New(rand.NewPCG(1, 2)), takes: 100 * time.Millisecond}
-}
-
-// run starts a command and kills it. It reports whether the command ended before.
-func (k *killer) run(args ...string) (ended bool) {
-	k.t.Helper()
-	cmd := exec.Command(k.exe, args...)
-	cmd.Env = append(os.Environ(), asCommand+"=1")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	begin := time.Now()
-	require.NoError(k.t, cmd.Start())
-	timer := time.AfterFunc(time.Duration(k.rng.Int64N(int64(k.takes))), func() { _ = cmd.Process.Kill() })
-	err := cmd.Wait()
-	timer.Stop()
-	require.NotContains(k.t, stderr.String(), "vgg:", "what a kill leaves can always be read")
-	if err == nil {
-		k.takes = 2 * time.Since(begin)
-		return true
-	}
-	k.takes += k.takes / 20 // until it is long enough
-	k.kills++
-	return false
-}
-
 // TestExtractKill kills shards at random moments. In the end their files are those of
 // a run that nobody disturbed.
 func TestExtractKill(t *testing.T) {
@@ -143,8 +103,9 @@ func TestExtractKill(t *testing.T) {
 		require.Less(t, rounds, 10+wanted, "shards end before they are killed")
 		require.NoError(t, os.RemoveAll(filepath.Join(dir, "killed")))
 		for i := range 3 {
+			k.watch = filepath.Join(dir, "killed", fmt.Sprintf("features.%05d-of-00003.part", i))
 			for !k.run(args("killed", i)...) {
-				if info, err := os.Stat(filepath.Join(dir, "killed", fmt.Sprintf("features.%05d-of-00003.part", i))); err == nil {
+				if info, err := os.Stat(k.watch); err == nil {
 					moments[info.Size()] = true
 				}
 			}

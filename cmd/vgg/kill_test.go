@@ -28,6 +28,77 @@ func killCount(t testing.TB) int {
 	return n
 }
 
+// killer runs commands as processes and kills most of them at random moments.
+type killer struct {
+	t     testing.TB
+	exe   string
+	rng   *rand.Rand
+	watch string        // three of four kills wait until this file changes: a command that is slow to begin works then
+	takes time.Duration // within which a kill comes
+	kills int
+}
+
+func newKiller(t testing.TB) *killer {
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	return &killer{t: t, exe: exe, rng: rand.New(rand.NewPCG(1, 2)), takes: 100 * time.Millisecond}
+}
+
+// run starts a command and kills it. It reports whether the command ended before.
+func (k *killer) run(args ...string) (ended bool) {
+	k.t.Helper()
+	cmd := exec.Command(k.exe, args...)
+	cmd.Env = append(os.Environ(), asCommand+"=1")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	before, _ := os.Stat(k.watch) // nil: it is not there
+	begin := time.Now()
+	require.NoError(k.t, cmd.Start())
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	err := k.killWhen(cmd, done, before)
+	require.NotContains(k.t, stderr.String(), "vgg:", "what a kill leaves can always be read")
+	if err == nil {
+		k.takes = 2 * time.Since(begin)
+		return true
+	}
+	require.Equal(k.t, -1, cmd.ProcessState.ExitCode(), "killed, and not ended by an error: %s", &stderr)
+	k.takes += k.takes / 20 // until it is long enough
+	k.kills++
+	return false
+}
+
+// killWhen kills a command at a random moment and returns what it ended with.
+func (k *killer) killWhen(cmd *exec.Cmd, done <-chan error, before os.FileInfo) error {
+	wait := time.Duration(k.rng.Int64N(int64(k.takes)))
+	if k.watch != "" && k.rng.IntN(4) > 0 {
+		wait = time.Duration(k.rng.Int64N(int64(30 * time.Millisecond)))
+		for !k.changed(before) {
+			select {
+			case err := <-done:
+				return err
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(wait):
+	}
+	_ = cmd.Process.Kill() // it may have ended
+	return <-done
+}
+
+// changed tells whether the watched file is another one than before, or of another length.
+func (k *killer) changed(before os.FileInfo) bool {
+	now, err := os.Stat(k.watch)
+	if err != nil || before == nil {
+		return err == nil
+	}
+	return !os.SameFile(before, now) || before.Size() != now.Size()
+}
+
 // TestConvertKill kills a conversion at random moments: the output is the old file or
 // the new one, each whole, and what the killed ones left beside it goes.
 func TestConvertKill(t *testing.T) {

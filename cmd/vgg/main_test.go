@@ -12,16 +12,13 @@ import (
 	"image"
 	"image/color"
 	"image/png"
-	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/nonet-go/nonet/vgg"
@@ -484,25 +481,9 @@ func TestKill(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, bytes.Equal(want, got))
 	}
-	exe, err := os.Executable()
-	require.NoError(t, err)
-	rng := rand.New(rand.NewPCG(1, 2))
-	kills, under, ended := 0, 0, 0
-	var begin time.Duration // until the first checkpoint of a new run
-	for kills < wanted {
-		cmd := exec.Command(exe, trainArgs(data, killed, "150")...)
-		cmd.Env = append(os.Environ(), asCommand+"=1")
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		start := time.Now()
-		require.NoError(t, cmd.Start())
-		if begin == 0 {
-			require.Eventually(t, func() bool { _, err := os.Stat(checkpoint); return err == nil }, 30*time.Second, time.Millisecond)
-			begin = time.Since(start)
-		}
-		time.Sleep(time.Duration(rng.Int64N(int64(2*begin + 50*time.Millisecond))))
-		_ = cmd.Process.Kill() // it may have ended
-		if err := cmd.Wait(); err == nil {
+	k, under, ended := newKiller(t), 0, 0
+	for k.watch = checkpoint; k.kills < wanted; {
+		if k.run(trainArgs(data, killed, "150")...) {
 			requireSame()
 			require.NoError(t, os.Remove(killed))
 			require.NoError(t, os.Remove(checkpoint))
@@ -510,15 +491,12 @@ func TestKill(t *testing.T) {
 			require.Less(t, ended, 10+wanted, "runs end before they are killed")
 			continue
 		}
-		require.Equal(t, -1, cmd.ProcessState.ExitCode(), "killed, and not ended by an error: %s", &stderr)
-		require.NotContains(t, stderr.String(), "vgg:", "the checkpoint can always be read")
-		kills++
 		if _, err := os.Stat(checkpoint); err == nil {
 			under++
 		}
 	}
-	t.Logf("killed %d times, %d of them with a checkpoint there; %d runs ended between", kills, under, ended)
-	require.Greater(t, under, kills/2, "killed while it trained")
+	t.Logf("killed %d times, %d of them with a checkpoint there; %d runs ended between", k.kills, under, ended)
+	require.Greater(t, under, k.kills/2, "killed while it trained")
 	requireOK(t, trainArgs(data, killed, "150")...)
 	requireSame()
 }

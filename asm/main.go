@@ -1,6 +1,7 @@
 // Command asm prints every assembly file of the module and its Go stubs.
 //
 //	go run ./asm            # from the root of the module: write all files
+//	go run ./asm DIR        # write them below another folder
 //
 // Each file is described by one function that fills an avo context (amd64) or
 // a neon one (arm64). TestFresh compares what they print with what is stored.
@@ -131,14 +132,30 @@ func printFile(f *ir.File, dir, base, pkg string) ([]output, error) {
 }
 
 func main() {
-	out, err := outputs()
-	for _, o := range out {
-		if err == nil {
-			err = os.WriteFile(o.path, o.text, 0o644)
-		}
+	dir := "."
+	if len(os.Args) > 1 {
+		dir = os.Args[1]
 	}
-	if err != nil {
+	if err := write(dir); err != nil {
 		fmt.Fprintln(os.Stderr, "asm:", err)
 		os.Exit(1)
 	}
+}
+
+// write writes all files below dir.
+func write(dir string) error {
+	out, err := outputs()
+	if err != nil {
+		return err
+	}
+	for _, o := range out {
+		path := filepath.Join(dir, o.path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, o.text, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -18,7 +18,7 @@ import (
 // table if its name ends in .csv. Without a path it does nothing.
 type trainLog struct {
 	path string
-	file *os.File
+	file *outfile.Appender
 }
 
 const logHeader = "epoch,rate,loss,accuracy,validation_loss,validation_accuracy,seconds,pictures_per_second\n"
@@ -38,11 +38,11 @@ func (l *trainLog) open(history []train.Epoch) error {
 			return fmt.Errorf("--log: %w", err)
 		}
 	}
-	if l.file, err = os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666); err != nil {
+	if l.file, err = outfile.OpenAppender(l.path, false); err != nil {
 		return err
 	}
 	if special && l.csv() {
-		_, err = io.WriteString(l.file, logHeader)
+		err = l.file.Append([]byte(logHeader))
 	}
 	return err
 }
@@ -68,7 +68,8 @@ func (l *trainLog) complete(history []train.Epoch) error {
 func (l *trainLog) whole(old []byte, history []train.Epoch) ([]byte, error) {
 	var lines []string
 	for line := range strings.Lines(string(old)) {
-		if strings.HasSuffix(line, "\n") { // else it was torn
+		// Else it was torn: by a kill, or by a crash of the machine, which leaves zeros.
+		if strings.HasSuffix(line, "\n") && !strings.Contains(line, "\x00") {
 			lines = append(lines, line)
 		}
 	}
@@ -125,20 +126,23 @@ func (l *trainLog) line(e train.Epoch) (string, error) {
 	return string(b) + "\n", err
 }
 
-// append writes the line of an epoch.
+// append writes the line of an epoch, to the disk: the checkpoint has the epoch already.
 func (l *trainLog) append(e train.Epoch) error {
 	if l.path == "" {
 		return nil
 	}
 	line, err := l.line(e)
 	if err == nil {
-		_, err = io.WriteString(l.file, line)
+		err = l.file.Append([]byte(line))
+	}
+	if err == nil {
+		err = l.file.Sync()
 	}
 	return err
 }
 
 func (l *trainLog) close() {
 	if l.file != nil {
-		l.file.Close() // each line was written by itself
+		l.file.Close() // each line was synced by itself
 	}
 }

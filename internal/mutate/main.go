@@ -1,23 +1,27 @@
-// Command mutate puts faults into a package, one at a time, and tells which of them the
-// package's short tests do not find.
+// Command mutate puts faults into the module, one at a time, and tells which of them the
+// short tests do not find.
 //
 //	go run ./internal/mutate [-seed S] [-n 20] [-within 3m] [-least 0.75] ./vgg/weights ./gemm
+//	go run ./internal/mutate -named
+//	go run ./internal/mutate -generators
 //
-// A fault is one small change of one function that has a test's attention in every review:
-// a comparison with the wrong edge, a sign, a statement left out, an error that is dropped
-// (see mutants.go). The changed file is given to the go command by -overlay: nothing in the
-// tree is written. A mutant that does not compile is passed over. One is killed if the tests
-// fail or take longer than their limit; else it survives.
+// The first form makes small changes of functions: a comparison with the wrong edge, a sign,
+// a statement left out, an error that is dropped (see mutants.go). The changed file is given
+// to the go command by -overlay: nothing in the tree is written. A mutant that does not
+// compile is passed over. One is killed if the tests of its package, or of those that test
+// it from outside (see nearest), fail or take longer than their limit; else it survives.
 //
 // A survivor is printed with its place and the change. Survivors that were judged stand in
 // judged.txt with the reason and are not counted: the change makes no difference that a
 // caller could see. The status is 1 if a smaller part than -least of the others is killed.
+//
+// The other forms try the faults of faults.txt, each of which has a test that finds it: those
+// of the generators of assembly, whose files are generated anew, or all others. The status
+// is 1 if one lives.
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -30,21 +34,40 @@ import (
 )
 
 func main() {
-	seed := flag.Uint64("seed", 1, "which mutants are drawn")
-	n := flag.Int("n", 20, "how many mutants are tried; 0: all")
-	within := flag.Duration("within", 0, "begin no other mutant after this time; 0: no limit")
-	limit := flag.Duration("timeout", 2*time.Minute, "time of the tests of one mutant")
-	least := flag.Float64("least", 0, "the least part of the mutants that must be killed")
-	list := flag.Bool("list", false, "print the mutants and stop")
-	all := flag.Bool("v", false, "print the killed mutants as well")
+	var o options
+	flag.Uint64Var(&o.seed, "seed", 1, "which mutants or faults are drawn")
+	flag.IntVar(&o.n, "n", 20, "how many mutants or faults are tried; 0: all")
+	flag.DurationVar(&o.within, "within", 0, "begin no other after this time; 0: no limit")
+	flag.DurationVar(&o.limit, "timeout", 2*time.Minute, "time of the tests of one mutant")
+	flag.Float64Var(&o.least, "least", 0, "the least part of the mutants that must be killed")
+	flag.BoolVar(&o.list, "list", false, "print the mutants or faults and stop")
+	flag.BoolVar(&o.all, "v", false, "print the killed ones as well")
+	named := flag.Bool("named", false, "try the faults of faults.txt that are not in generators")
+	generators := flag.Bool("generators", false, "try the faults of faults.txt that are in generators")
 	flag.Parse()
-	if err := run(*seed, *n, *within, *limit, *least, *list, *all, flag.Args()); err != nil {
+	var err error
+	if *named || *generators {
+		err = o.tryFaults(func(f fault) bool { return *generators && f.generator() || *named && !f.generator() })
+	} else {
+		err = o.tryMutants(flag.Args())
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
 		os.Exit(1)
 	}
 }
 
-func run(seed uint64, n int, within, limit time.Duration, least float64, list, all bool, patterns []string) error {
+// options are what the flags say.
+type options struct {
+	seed          uint64
+	n             int
+	within, limit time.Duration
+	least         float64
+	list, all     bool
+}
+
+// tryMutants draws mutants of packages.
+func (o options) tryMutants(patterns []string) error {
 	packages, err := load(patterns)
 	if err != nil {
 		return err
@@ -53,7 +76,7 @@ func run(seed uint64, n int, within, limit time.Duration, least float64, list, a
 	for _, p := range packages {
 		for _, file := range p.GoFiles {
 			if strings.Contains(file, "_gen_") {
-				continue // changed by faults of the generators, see asm
+				continue // changed by faults of the generators
 			}
 			found, err := mutantsOf(p, file)
 			if err != nil {
@@ -66,47 +89,101 @@ func run(seed uint64, n int, within, limit time.Duration, least float64, list, a
 	if err != nil {
 		return err
 	}
+	every := len(mutants)
 	mutants = slices.DeleteFunc(mutants, func(m mutant) bool { return judged[m.id()] })
-	fmt.Printf("%d mutants in %d packages, %d judged\n", len(mutants), len(packages), len(judged))
-	if list {
-		for _, m := range mutants {
-			fmt.Println(m)
+	fmt.Printf("%d mutants in %d packages, %d of them judged\n", every, len(packages), every-len(mutants))
+	t := tally{options: o, begin: time.Now()}
+	for _, m := range drawn(o, mutants) {
+		if err := t.count(m, m.test); err != nil {
+			return err
 		}
-		return nil
 	}
-	rand.New(rand.NewPCG(seed, 0)).Shuffle(len(mutants), func(i, j int) { mutants[i], mutants[j] = mutants[j], mutants[i] })
-	return try(mutants, n, within, limit, least, all)
+	return t.sum(o.least)
 }
 
-// try tests n mutants and sums up.
-func try(mutants []mutant, n int, within, limit time.Duration, least float64, all bool) error {
-	begin := time.Now()
-	var killed, survived, invalid int
-	for _, m := range mutants {
-		if n > 0 && killed+survived == n || within > 0 && time.Since(begin) > within {
-			break
-		}
-		switch outcome, err := m.test(limit); {
-		case err != nil:
+// tryFaults draws faults of faults.txt.
+func (o options) tryFaults(wanted func(fault) bool) error {
+	faults, err := readFaults(faultsText)
+	if err != nil {
+		return err
+	}
+	root, err := moduleRoot()
+	if err != nil {
+		return err
+	}
+	faults = slices.DeleteFunc(faults, func(f fault) bool { return !wanted(f) })
+	t := tally{options: o, begin: time.Now()}
+	for _, f := range drawn(o, faults) {
+		if err := t.count(f, func(limit time.Duration) (outcome, error) { return f.try(root, limit) }); err != nil {
 			return err
-		case outcome == doesNotCompile:
-			invalid++
-		case outcome == lives:
-			survived++
-			fmt.Println("survived:", m)
-		default:
-			killed++
-			if all {
-				fmt.Println("killed:  ", m)
-			}
 		}
 	}
-	tried := killed + survived
-	fmt.Printf("%d of %d killed, %d did not compile, %.0f s\n", killed, tried, invalid, time.Since(begin).Seconds())
-	if float64(killed) < least*float64(tried) {
+	if t.invalid > 0 {
+		return fmt.Errorf("%d faults do not compile", t.invalid)
+	}
+	return t.sum(1)
+}
+
+// drawn returns a list in the order of the seed.
+func drawn[T any](o options, list []T) []T {
+	rand.New(rand.NewPCG(o.seed, 0)).Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	return list
+}
+
+// A tally counts what was tried.
+type tally struct {
+	options
+	begin                     time.Time
+	killed, survived, invalid int
+}
+
+// count tries a change, unless there were enough.
+func (t *tally) count(what fmt.Stringer, try func(limit time.Duration) (outcome, error)) error {
+	if t.list {
+		fmt.Println(what)
+		return nil
+	}
+	if t.n > 0 && t.killed+t.survived == t.n || t.within > 0 && time.Since(t.begin) > t.within {
+		return nil
+	}
+	result, err := try(t.limit)
+	switch {
+	case err != nil:
+		return err
+	case result == doesNotCompile:
+		t.invalid++
+	case result == lives:
+		t.survived++
+		fmt.Println("survived:", what)
+	default:
+		t.killed++
+		if t.all {
+			fmt.Println("killed:  ", what)
+		}
+	}
+	return nil
+}
+
+// sum prints the counts. It returns an error if a smaller part than least was killed.
+func (t *tally) sum(least float64) error {
+	if t.list {
+		return nil
+	}
+	tried := t.killed + t.survived
+	fmt.Printf("%d of %d killed, %d did not compile, %.0f s\n", t.killed, tried, t.invalid, time.Since(t.begin).Seconds())
+	if float64(t.killed) < least*float64(tried) {
 		return fmt.Errorf("less than %.0f %% were killed", 100*least)
 	}
 	return nil
+}
+
+// moduleRoot returns the folder of go.mod.
+func moduleRoot() (string, error) {
+	out, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("go env GOMOD: %w", err)
+	}
+	return filepath.Dir(strings.TrimSpace(string(out))), nil
 }
 
 // A goPackage is what the go command says of a package.
@@ -133,40 +210,28 @@ func load(patterns []string) ([]goPackage, error) {
 	return packages, nil
 }
 
-// An outcome is what the tests say of a mutant.
-type outcome int
+// nearest are tests outside of a package that test it: packages and patterns of names.
+var nearest = map[string][]testRun{
+	"vgg/weights": {{pkg: module + "/vgg", pattern: "ONNX|Open|Format|Dialect|Damage|Source|Kinds|Names|RepVGG"}},
+	"vgg/train":   {{pkg: module + "/cmd/vgg", pattern: "Train|WholeLog|FailedPicture"}},
+	"vgg":         {{pkg: module + "/vgg/train", pattern: "."}, {pkg: module + "/vgg/check", pattern: "."}},
+	"parallel":    {{pkg: module + "/gemm", pattern: "Cancel|Workers|Team|Allocat"}},
+}
 
-const (
-	dies outcome = iota
-	lives
-	doesNotCompile
-)
+const module = "github.com/nonet-go/nonet"
 
-// test runs the short tests of the mutant's package.
+// test runs the short tests of the mutant's package, and those nearest to it.
 func (m mutant) test(limit time.Duration) (outcome, error) {
-	dir, err := os.MkdirTemp("", "mutate-")
+	o, err := newOverlay(map[string]string{m.path: string(m.source)})
 	if err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(dir)
-	changed, overlay := filepath.Join(dir, "changed.go"), filepath.Join(dir, "overlay.json")
-	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{m.path: changed}})
-	if err != nil {
-		return 0, err
+	defer o.remove()
+	runs := append([]testRun{{pkg: m.pkg}}, nearest[strings.TrimPrefix(m.pkg, module+"/")]...)
+	for _, run := range runs {
+		if result, err := o.test(run, limit); err != nil || result != lives {
+			return result, err
+		}
 	}
-	if err := errors.Join(os.WriteFile(changed, m.source, 0o666), os.WriteFile(overlay, replace, 0o666)); err != nil {
-		return 0, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit+time.Minute) // one for the compiler
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "test", "-short", "-failfast", "-vet=off", "-overlay", overlay, "-timeout", limit.String(), m.pkg)
-	cmd.WaitDelay = 5 * time.Second
-	out, err := cmd.CombinedOutput()
-	switch {
-	case err == nil:
-		return lives, nil
-	case strings.Contains(string(out), "[build failed]"):
-		return doesNotCompile, nil
-	}
-	return dies, nil
+	return lives, nil
 }

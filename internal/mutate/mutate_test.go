@@ -41,8 +41,8 @@ func TestMax(t *testing.T) {
 }
 `
 
-// module writes a module with one package and returns it.
-func module(t *testing.T) goPackage {
+// exampleModule writes a module with one package and returns it.
+func exampleModule(t *testing.T) goPackage {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"go.mod": "module example\n\ngo 1.26\n", "max.go": example, "max_test.go": exampleTest} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666))
@@ -52,7 +52,7 @@ func module(t *testing.T) goPackage {
 
 // TestMutants lists the changes of a small function: each is Go, and no two have one id.
 func TestMutants(t *testing.T) {
-	mutants, err := mutantsOf(module(t), "max.go")
+	mutants, err := mutantsOf(exampleModule(t), "max.go")
 	require.NoError(t, err)
 	var got []string
 	for _, m := range mutants {
@@ -77,7 +77,7 @@ func TestOutcomes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs the go command")
 	}
-	p := module(t)
+	p := exampleModule(t)
 	t.Chdir(p.Dir)
 	mutants, err := mutantsOf(p, "max.go")
 	require.NoError(t, err)

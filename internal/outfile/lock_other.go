@@ -2,7 +2,5 @@
 
 package outfile
 
-import "os"
-
 // lock does nothing where there are no locks.
-func lock(*os.File) error { return errNoLock }
+func lock(File) error { return errNoLock }

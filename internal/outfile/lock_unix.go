@@ -2,14 +2,11 @@
 
 package outfile
 
-import (
-	"os"
-	"syscall"
-)
+import "syscall"
 
 // lock locks an open file until it is closed. It returns errHeld if another open file has
 // the lock, and errNoLock if the file system has no locks.
-func lock(f *os.File) error {
+func lock(f File) error {
 	for {
 		switch err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err {
 		case nil:

@@ -45,11 +45,12 @@ func Check(path string) error {
 	if old != nil && !old.Mode().IsRegular() {
 		return inPath(path, access(path))
 	}
-	f, err := createTemp(target, old)
+	sys := systemOf(target)
+	f, err := createTemp(sys, target, old)
 	if err != nil {
 		return inPath(path, err)
 	}
-	discard(f)
+	discard(sys, f)
 	return nil
 }
 
@@ -133,28 +134,26 @@ func writeInto(path string, write func(io.Writer) error) error {
 // replace writes beside the target and renames.
 func replace(path, target string, old fs.FileInfo, write func(io.Writer) error) error {
 	sweep(target)
-	f, err := createTemp(target, old)
+	sys := systemOf(target)
+	f, err := createTemp(sys, target, old)
 	if err != nil {
 		return inPath(path, err)
 	}
 	w := bufio.NewWriterSize(f, 1<<20)
 	if err = write(w); err == nil {
-		err = inPath(path, finish(f, w, target, old))
+		err = inPath(path, finish(sys, f, w, target, old))
 	}
 	if err != nil {
-		discard(f)
+		discard(sys, f)
 		return err
 	}
 	forget(f.Name())
-	return inPath(path, syncDir(filepath.Dir(target)))
+	return inPath(path, sys.SyncDir(filepath.Dir(target)))
 }
 
 // finish brings the file to the disk and gives it its name.
-func finish(f *os.File, w *bufio.Writer, target string, old fs.FileInfo) error {
+func finish(sys System, f File, w *bufio.Writer, target string, old fs.FileInfo) error {
 	if err := w.Flush(); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
 		return err
 	}
 	if old != nil {
@@ -163,24 +162,27 @@ func finish(f *os.File, w *bufio.Writer, target string, old fs.FileInfo) error {
 			return err
 		}
 	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
 	if runtime.GOOS == "windows" { // which renames no open file
 		if err := f.Close(); err != nil {
 			return err
 		}
-		return os.Rename(f.Name(), target)
+		return sys.Rename(f.Name(), target)
 	}
 	// The lock, which is the open file's, must last until the name is another.
-	if err := os.Rename(f.Name(), target); err != nil {
+	if err := sys.Rename(f.Name(), target); err != nil {
 		return err
 	}
 	return f.Close()
 }
 
 // createTemp makes a locked file beside the target, which must be writable itself.
-func createTemp(target string, old fs.FileInfo) (*os.File, error) {
+func createTemp(sys System, target string, old fs.FileInfo) (File, error) {
 	mode := fs.FileMode(0o666)
 	if old != nil {
-		f, err := os.OpenFile(target, os.O_WRONLY, 0)
+		f, err := sys.OpenFile(target, os.O_WRONLY, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -193,7 +195,7 @@ func createTemp(target string, old fs.FileInfo) (*os.File, error) {
 		if err := remember(name); err != nil {
 			return nil, err
 		}
-		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
+		f, err := sys.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
 		if err != nil {
 			forget(name)
 			return nil, err
@@ -202,24 +204,24 @@ func createTemp(target string, old fs.FileInfo) (*os.File, error) {
 		if lock(f) != errHeld && stillNamed(f) {
 			return f, nil
 		}
-		discard(f)
+		discard(sys, f)
 	}
 	return nil, errors.New("temporary files are removed as they are made")
 }
 
 // stillNamed reports whether the name of an open file still stands for it.
-func stillNamed(f *os.File) bool {
+func stillNamed(f File) bool {
 	a, errA := f.Stat()
 	b, errB := os.Lstat(f.Name())
 	return errA == nil && errB == nil && os.SameFile(a, b)
 }
 
 // discard removes a temporary file.
-func discard(f *os.File) {
+func discard(sys System, f File) {
 	if runtime.GOOS == "windows" {
 		f.Close()
 	}
-	_ = os.Remove(f.Name()) // the error before is the one that counts
+	_ = sys.Remove(f.Name()) // the error before is the one that counts
 	f.Close()
 	forget(f.Name())
 }

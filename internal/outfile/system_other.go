@@ -2,10 +2,7 @@
 
 package outfile
 
-import (
-	"io/fs"
-	"os"
-)
+import "io/fs"
 
 // syncDir does nothing where directories cannot be opened as files.
 func syncDir(string) error { return nil }
@@ -14,4 +11,4 @@ func syncDir(string) error { return nil }
 func access(string) error { return nil }
 
 // keepOwner does nothing where files have other owners.
-func keepOwner(*os.File, fs.FileInfo) {}
+func keepOwner(File, fs.FileInfo) {}

@@ -32,7 +32,7 @@ func access(path string) error { return unix.Access(path, unix.W_OK) }
 
 // keepOwner gives a file the owner and the group of another, as far as the system
 // lets this user do so.
-func keepOwner(f *os.File, old fs.FileInfo) {
+func keepOwner(f File, old fs.FileInfo) {
 	want, ok := old.Sys().(*syscall.Stat_t)
 	if !ok {
 		return

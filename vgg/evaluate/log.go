@@ -9,27 +9,37 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
+	"math"
 	"strconv"
 	"strings"
 
+	"github.com/nonet-go/nonet/internal/outfile"
 	"github.com/nonet-go/nonet/vgg"
 	"github.com/nonet-go/nonet/vgg/internal/collection"
 )
 
 // Log is a file with a line for each picture, from which an interrupted evaluation
-// continues. No line ever changes. Each is written as a whole. When the file is opened
-// again, a last line that a kill has cut is removed.
+// continues. No line ever changes. Each is written as a whole, and Close puts all on the
+// disk. When the file is opened again, a last line that a kill has cut is removed, and what
+// a crash of the machine has lost: from the first line with a zero byte on.
 //
 // A file whose name ends with .csv has comma-separated values, with the names of the columns
 // in its first line. Other files have one JSON object a line: an Outcome, and the name of
 // the run. Texts with control characters or invalid UTF-8 are written as Go's string
 // literals.
 type Log struct {
-	file *os.File
+	file *outfile.Appender
+	logged
+	first bool // no line is on the disk
+}
+
+// logged is the content of a log.
+type logged struct {
+	r    io.ReaderAt
+	name string // of the file
 	form form
 	run  string
-	old  int64 // bytes of lines that were there before
+	old  int64 // bytes of whole lines
 }
 
 // form is how lines are written and read.
@@ -44,15 +54,11 @@ type form interface {
 // the existing lines of the same run are kept. Without resume the file must not exist.
 // Errors wrap ErrData if the file has lines of another run, or anything else.
 func OpenLog(path, run string, resume bool) (*Log, error) {
-	flags := os.O_RDWR | os.O_CREATE | os.O_APPEND
-	if !resume {
-		flags |= os.O_EXCL
-	}
-	f, err := os.OpenFile(path, flags, 0o666)
+	f, err := outfile.OpenAppender(path, !resume)
 	if err != nil {
 		return nil, fmt.Errorf("evaluate: %w", err)
 	}
-	l := &Log{file: f, form: formOf(path), run: run}
+	l := &Log{file: f, logged: logged{r: f, name: path, form: formOf(path), run: run}}
 	if err := l.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("evaluate: %s: %w", path, err), f.Close())
 	}
@@ -69,7 +75,7 @@ func formOf(path string) form {
 // open removes a torn line, writes the header of an empty file, and checks that
 // the first line is of this run.
 func (l *Log) open() error {
-	whole, err := wholeLines(l.file)
+	whole, err := outfile.Whole(l.r)
 	if err != nil {
 		return err
 	}
@@ -87,53 +93,49 @@ func (l *Log) open() error {
 }
 
 // begin writes the header of a file without a whole line. Such a file is empty or has a part
-// of its first line.
+// of its first line, and zeros where a crash of the machine has lost the rest.
 func (l *Log) begin() error {
+	l.first = true
 	first := []byte(`{"run":`)
 	if len(l.form.header()) > 0 {
 		first = l.form.header()
 	}
-	torn := make([]byte, len(first))
-	n, err := l.file.ReadAt(torn, 0)
-	if err != nil && err != io.EOF {
+	if err := onlyTorn(l.r, first); err != nil {
 		return err
-	}
-	if !bytes.Equal(torn[:n], first[:n]) {
-		return fmt.Errorf("it is no log of an evaluation: %w", ErrData)
 	}
 	if err := l.file.Truncate(0); err != nil {
 		return err
 	}
-	_, err = l.file.Write(l.form.header())
-	return err
+	if header := l.form.header(); len(header) > 0 {
+		return l.file.Append(header)
+	}
+	return nil
 }
 
-// wholeLines returns the number of bytes of f up to the end of its last line.
-func wholeLines(f *os.File) (int64, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	block := make([]byte, 1<<16)
-	for end := info.Size(); end > 0; {
-		begin := max(0, end-int64(len(block)))
-		b := block[:end-begin]
-		if _, err := f.ReadAt(b, begin); err != nil {
-			return 0, err
+// onlyTorn returns an error unless a file without a whole line is a part of a line that
+// begins with first, and zeros.
+func onlyTorn(f io.ReaderAt, first []byte) error {
+	r := bufio.NewReader(io.NewSectionReader(f, 0, math.MaxInt64))
+	for i, zeros := 0, false; ; i++ {
+		b, err := r.ReadByte()
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		case b == 0:
+			zeros = true
+		case zeros || i < len(first) && b != first[i]:
+			return fmt.Errorf("it is no log of an evaluation: %w", ErrData)
 		}
-		if i := bytes.LastIndexByte(b, '\n'); i >= 0 {
-			return begin + int64(i) + 1, nil
-		}
-		end = begin
 	}
-	return 0, nil
 }
 
 // Done lists the outcomes that were in the file when it was opened, for Options.Done. It
 // reads them one at a time.
-func (l *Log) Done() iter.Seq2[Outcome, error] {
+func (l *logged) Done() iter.Seq2[Outcome, error] {
 	return func(yield func(Outcome, error) bool) {
-		r := bufio.NewReader(io.NewSectionReader(l.file, 0, l.old))
+		r := bufio.NewReader(io.NewSectionReader(l.r, 0, l.old))
 		for n := 1; ; n++ {
 			line, err := r.ReadBytes('\n')
 			if err == io.EOF {
@@ -142,7 +144,7 @@ func (l *Log) Done() iter.Seq2[Outcome, error] {
 			var o Outcome
 			if err == nil && n == 1 && len(l.form.header()) > 0 {
 				if !bytes.Equal(line, l.form.header()) {
-					yield(o, fmt.Errorf("evaluate: %s: its first line is not %q: %w", l.file.Name(), bytes.TrimSpace(l.form.header()), ErrData))
+					yield(o, fmt.Errorf("evaluate: %s: its first line is not %q: %w", l.name, bytes.TrimSpace(l.form.header()), ErrData))
 					return
 				}
 				continue
@@ -157,13 +159,13 @@ func (l *Log) Done() iter.Seq2[Outcome, error] {
 	}
 }
 
-func (l *Log) parse(line []byte, n int) (Outcome, error) {
+func (l *logged) parse(line []byte, n int) (Outcome, error) {
 	run, o, err := l.form.parse(line)
 	switch {
 	case err != nil:
-		err = fmt.Errorf("evaluate: %s: line %d: %w: %v", l.file.Name(), n, ErrData, err)
+		err = fmt.Errorf("evaluate: %s: line %d: %w: %v", l.name, n, ErrData, err)
 	case run != l.run:
-		err = fmt.Errorf("evaluate: %s: line %d is of another run (%q, this is %q): other networks, protocols or data: %w", l.file.Name(), n, run, l.run, ErrData)
+		err = fmt.Errorf("evaluate: %s: line %d is of another run (%q, this is %q): other networks, protocols or data: %w", l.name, n, run, l.run, ErrData)
 	}
 	return o, err
 }
@@ -172,7 +174,10 @@ func (l *Log) parse(line []byte, n int) (Outcome, error) {
 func (l *Log) Append(o Outcome) error {
 	line, err := l.form.line(l.run, o)
 	if err == nil {
-		_, err = l.file.Write(line)
+		err = l.file.Append(line)
+	}
+	if err == nil && l.first { // it shows whose file this is, after a crash as well
+		l.first, err = false, l.file.Sync()
 	}
 	if err != nil {
 		return fmt.Errorf("evaluate: %w", err)
@@ -181,7 +186,7 @@ func (l *Log) Append(o Outcome) error {
 }
 
 // Close brings the lines to the disk and closes the file.
-func (l *Log) Close() error { return errors.Join(l.file.Sync(), l.file.Close()) }
+func (l *Log) Close() error { return l.file.Close() }
 
 // jsonForm is one object a line.
 type jsonForm struct{}

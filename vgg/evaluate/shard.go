@@ -201,8 +201,8 @@ func (i ShardInfo) each(log string, f func(Outcome) error) error {
 		return fmt.Errorf("evaluate: %w", err)
 	}
 	defer file.Close()
-	l := &Log{file: file, form: formOf(log), run: i.Run}
-	if l.old, err = wholeLines(file); err != nil {
+	l := &logged{r: file, name: log, form: formOf(log), run: i.Run}
+	if l.old, err = outfile.Whole(file); err != nil {
 		return fmt.Errorf("evaluate: %w", err)
 	}
 	n := 0

@@ -74,7 +74,9 @@ func TestLogCrash(t *testing.T) {
 			d.Final(t, completes)
 			if err == nil && d.Err == syscall.EIO { // nothing has failed
 				d.States(t, completes)
-				d.Final(t, func(dir, state string) { require.Equal(t, 5, kept(t, filepath.Join(dir, name), state, outcomes), failure) })
+				d.Final(t, func(dir, state string) {
+					require.Equal(t, 5, kept(t, filepath.Join(dir, name), state, outcomes), failure)
+				})
 			}
 		})
 	}

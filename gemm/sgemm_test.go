@@ -146,6 +146,31 @@ func TestSGEMMPanics(t *testing.T) {
 	}
 }
 
+// TestSGEMMOverlap: C may touch A and B on either side, and share no element with them, the
+// first or the last, whoever computes.
+func TestSGEMMOverlap(t *testing.T) {
+	g := NewMultiplier(nil)
+	for name, multiply := range map[string]func(a, b, c []float32){
+		"SGEMM": func(a, b, c []float32) { SGEMM(false, false, 4, 4, 4, 1, a, 4, b, 4, 0, c, 4) },
+		"Multiplier": func(a, b, c []float32) {
+			require.NoError(t, g.SGEMM(context.Background(), false, true, 4, 4, 4, 1, a, 4, b, 4, 1, c, 4))
+		},
+	} {
+		for shift := -20; shift <= 20; shift++ {
+			data, other := make([]float32, 64), make([]float32, 16)
+			x, c := data[24:][:16], data[24+shift:][:16]
+			for _, operands := range [][2][]float32{{x, other}, {other, x}} {
+				run := func() { multiply(operands[0], operands[1], c) }
+				if shift > -16 && shift < 16 {
+					require.PanicsWithValue(t, "gemm: C overlaps A or B", run, "%s, C %d behind", name, shift)
+				} else {
+					require.NotPanics(t, run, "%s, C %d behind", name, shift)
+				}
+			}
+		}
+	}
+}
+
 // TestSGEMMIdentity compares C·t with A·(B·t).
 func TestSGEMMIdentity(t *testing.T) {
 	const m, n, k = 70, 90, 600

@@ -8,8 +8,8 @@ import (
 
 // NewNearest plans the nearest-neighbour interpolation of n pictures of c×h×w to c×oh×ow on
 // a team, which may be nil. Pixel (y, x) of the result is pixel (⌊y·h/oh⌋, ⌊x·w/ow⌋) of the
-// source: 2h×2w repeats each pixel 2×2 times. Any size is allowed, also a smaller one.
-// Errors wrap ErrShape.
+// source: 2h×2w repeats each pixel 2×2 times. Any size up to 2²⁰×2²⁰ is allowed, also a
+// smaller one. Errors wrap ErrShape.
 func NewNearest(n, c, h, w, oh, ow int, team *parallel.Team) (*Exec, error) {
 	if err := checkResize("nearest", n, c, h, w, oh, ow); err != nil {
 		return nil, err
@@ -28,8 +28,11 @@ func NewNearest(n, c, h, w, oh, ow int, team *parallel.Team) (*Exec, error) {
 	}, team), nil
 }
 
+// mostSide bounds the sides of an interpolation, for each pixel of which it keeps a place.
+const mostSide = 1 << 20
+
 func checkResize(what string, n, c, h, w, oh, ow int) error {
-	if n < 1 || c < 1 || h < 1 || w < 1 || oh < 1 || ow < 1 || layout.BatchLen(n, c, h, w) == shape.TooMany ||
+	if n < 1 || c < 1 || h < 1 || w < 1 || oh < 1 || ow < 1 || oh > mostSide || ow > mostSide || layout.BatchLen(n, c, h, w) == shape.TooMany ||
 		layout.BatchLen(n, c, oh, ow) == shape.TooMany || !shape.Fits(h, oh, 2) || !shape.Fits(w, ow, 2) {
 		return shape.Errorf("pool: %s interpolation of %d pictures of %d×%d×%d to %d×%d", what, n, c, h, w, oh, ow)
 	}
@@ -62,7 +65,7 @@ func BilinearScratchLen(w, workers int) int { return shape.Product(workers, w, 1
 // at least BilinearScratchLen floats, which others may use between runs; the team may be
 // nil. The centres of pixels are half a pixel from their edges, as with PyTorch's
 // align_corners=False: row y of the result lies at (y + ½)·h/oh − ½ of the source, but not
-// above 0. Any size is allowed; a smaller one is not smoothed.
+// above 0. Any size up to 2²⁰×2²⁰ is allowed; a smaller one is not smoothed.
 //
 // Each result is within Gamma(6) of the same mean of the absolute values from the exact one,
 // and the same bits on every machine. A NaN or an infinity makes NaN of results beside it,

@@ -4,12 +4,17 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/internal/bilinear"
 	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/internal/ref"
+	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
@@ -224,6 +229,85 @@ func TestWeightGradErrors(t *testing.T) {
 	f, err := NewFilter(4, 16, 16, make([]float32, 16*16*9), nil)
 	require.NoError(t, err)
 	require.ErrorIs(t, f.Repack(make([]float32, 9), nil), ErrShape)
+}
+
+// lateContext ends while a helper computes its part, after the caller has computed its own
+// and looked at the context for the last time.
+type lateContext struct {
+	context.Context
+	helps, callerDone chan struct{}
+	once, last        sync.Once
+	ended             atomic.Bool
+}
+
+func (c *lateContext) Err() error {
+	var pcs [64]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs[:])])
+	part, helper := false, false
+	for more := true; more; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		part = part || strings.HasSuffix(f.Function, ").partItem")
+		helper = helper || strings.HasSuffix(f.Function, ").help")
+	}
+	switch {
+	case c.ended.Load():
+		return context.Canceled
+	case helper && part:
+		c.once.Do(func() { close(c.helps) })
+		<-c.callerDone
+		c.ended.Store(true)
+		return context.Canceled
+	case part:
+		<-c.helps // so that the caller does not compute both parts
+	default: // the caller, behind an item
+		c.last.Do(func() { close(c.callerDone) })
+	}
+	return nil
+}
+
+// TestWeightGradLateCancel: a context that ends while the last part is computed is an error,
+// although the caller has seen all of its own part: the gradient is not whole.
+func TestWeightGradLateCancel(t *testing.T) {
+	if runtime.GOMAXPROCS(0) < 2 {
+		t.Skip("needs GOMAXPROCS of 2 or more")
+	}
+	g, err := NewWeightGrad(1, 32, 8, 8, 16, 1)
+	require.NoError(t, err)
+	team := parallel.NewTeam(2)
+	require.Equal(t, 2, g.parts(2))
+	e, err := g.NewExec(make([]float32, g.ScratchLen(2)), team)
+	require.NoError(t, err)
+	team.Begin()
+	defer team.End()
+	ctx := &lateContext{Context: context.Background(), helps: make(chan struct{}), callerDone: make(chan struct{})}
+	err = e.Run(ctx, make([]float32, 16*32*9), make([]float32, 16), make([]float32, 2*16*64), make([]float32, 16*64))
+	require.True(t, ctx.ended.Load())
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+// TestWeightGradOverflow: sizes that no memory holds are an error, however products wrap
+// around.
+func TestWeightGradOverflow(t *testing.T) {
+	f, err := NewFilter(4, 16, 16, make([]float32, 16*16*9), nil)
+	require.NoError(t, err)
+	huge := []int{-1, 0, shape.Max / 16, math.MaxInt/16 + 1, math.MaxInt/4 + 1, math.MaxInt/2 + 1, math.MaxInt - 1, math.MaxInt}
+	for _, x := range huge {
+		for _, y := range append([]int{4}, huge...) {
+			for i, s := range [][4]int{{x, 16, 4, y}, {y, 16, 4, x}, {1, 16, x, y}, {1, 16, y, x}, {y, 16, x, 4}, {y, x, 4, 4}, {1, x, y, 4}} {
+				_, err := NewWeightGrad(s[0], s[1], s[2], s[3], 16, 1)
+				require.ErrorIs(t, err, ErrShape, "%v", s)
+				_, err = NewWeightGrad(s[0], 16, s[2], s[3], s[1], 1)
+				if i < 5 || s[1] < 1 || s[1] > shape.Max {
+					require.ErrorIs(t, err, ErrShape, "%v", s)
+				}
+				if i < 5 {
+					_, err = f.NewConv(s[0], s[2], s[3], 1, nil, fuse.Epilogue{})
+					require.ErrorIs(t, err, ErrShape, "%v", s)
+				}
+			}
+		}
+	}
 }
 
 func FuzzWeightGrad(f *testing.F) {

@@ -338,6 +338,68 @@ func TestNaN(t *testing.T) {
 	})
 }
 
+// TestPoolNaN puts a NaN of either sign at each pixel of a tile and around it. Every window of
+// the pool that depends on the pixel is NaN, also where three of its four numbers are not.
+func TestPoolNaN(t *testing.T) {
+	t.Parallel()
+	forEachVariant(t, func(t *testing.T, v variant) {
+		const side = 12
+		p := problem{n: 1, c: 1, h: side, w: side, k: 16, pad: 1, e: epilogues[2]}
+		x, w := testutil.Normal(1, side*side), testutil.Normal(2, 16*9)
+		alone := 0 // windows of which one number is NaN
+		for _, bits := range []uint32{0x7fc00000, 0xffc00000} {
+			for at := range 7 * 7 {
+				py, px := 2+at/7, 2+at%7
+				before := x[py*side+px]
+				x[py*side+px] = math.Float32frombits(bits)
+				pooled := convolve(t, v, p, x, w, nil, 1)
+				plain := p
+				plain.e = epilogues[1]
+				y := convolve(t, v, plain, x, w, nil, 1)
+				x[py*side+px] = before
+				for i, got := range pooled {
+					k, oy, ox := i/36, i/6%6, i%6
+					nans := 0
+					for d := range 4 {
+						if v := y[(k*side+2*oy+d/2)*side+2*ox+d%2]; v != v {
+							nans++
+						}
+					}
+					if nans == 1 {
+						alone++
+					}
+					require.Equal(t, nans > 0, got != got, "%08x at %d, %d: window %d, %d has %d NaNs", bits, py, px, oy, ox, nans)
+				}
+			}
+		}
+		require.Positive(t, alone)
+	})
+}
+
+// TestRunMasked: each block of 16 channels is masked, and each tile, also at the edges.
+func TestRunMasked(t *testing.T) {
+	t.Parallel()
+	forEachVariant(t, func(t *testing.T, v variant) {
+		p := problem{n: 2, c: 20, h: 9, w: 14, k: 40, pad: 1}
+		f, err := newFilter(v.kern, v.tr, v.tr.m, p.c, p.k, false, testutil.Normal(1, p.k*p.c*9), nil)
+		require.NoError(t, err)
+		c, err := f.NewConv(p.n, p.h, p.w, p.pad, nil, fuse.Epilogue{})
+		require.NoError(t, err)
+		e, err := c.NewExec(make([]float32, c.ScratchLen(1)), nil)
+		require.NoError(t, err)
+		x := blockedCopy(t, testutil.Normal(2, p.n*p.c*p.h*p.w), p.n, p.c, p.h, p.w)
+		want, got, mask := make([]float32, c.dstLen()), make([]float32, c.dstLen()), testutil.Ints(3, c.dstLen(), -1, 1)
+		require.NoError(t, e.Run(context.Background(), want, x))
+		for i, m := range mask {
+			if m <= 0 {
+				want[i] = 0
+			}
+		}
+		require.NoError(t, e.RunMasked(context.Background(), got, x, mask))
+		testutil.CheckBits(t, "masked", p, got, want)
+	})
+}
+
 // TestRange: a power of two goes through the algorithm without a rounding, so
 // that large and small numbers, up to the reach of the transforms' sums, give the
 // same bits but for the exponent; and subnormals are computed with, not dropped.

@@ -31,6 +31,8 @@ type target struct {
 var amd64Targets = []target{
 	{"internal/ukernel", "indirect_gen_amd64", "ukernel", indirectKernels},
 	{"internal/ukernel", "blocked_gen_amd64", "ukernel", blockedKernels},
+	{"internal/ukernel", "blockedint8_gen_amd64", "ukernel", blockedInt8Kernels},
+	{"internal/quantise", "quantise_gen_amd64", "quantise", quantiseKernels},
 	{"internal/pack", "pack_gen_amd64", "pack", packKernels},
 	{"internal/level1f", "level1f_gen_amd64", "level1f", level1fKernels},
 	{"internal/optimiser", "optimiser_gen_amd64", "optimiser", optimiserKernels},
@@ -52,6 +54,8 @@ type targetARM64 struct {
 var arm64Targets = []targetARM64{
 	{"internal/ukernel", "indirect_gen_arm64", "ukernel", indirectNEON},
 	{"internal/ukernel", "blocked_gen_arm64", "ukernel", blockedNEON},
+	{"internal/ukernel", "blockedint8_gen_arm64", "ukernel", blockedInt8NEON},
+	{"internal/quantise", "quantise_gen_arm64", "quantise", quantiseNEON},
 	{"internal/pack", "pack_gen_arm64", "pack", packNEON},
 	{"internal/level1f", "level1f_gen_arm64", "level1f", level1fNEON},
 	{"internal/optimiser", "optimiser_gen_arm64", "optimiser", optimiserNEON},

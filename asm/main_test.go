@@ -43,6 +43,7 @@ func TestFresh(t *testing.T) {
 var allowed = map[string]string{
 	"AVX2":   "AVX AVX2 FMA3 F16C SSE SSE2 MMX+",
 	"AVX512": "AVX AVX2 FMA3 F16C SSE SSE2 MMX+ AVX512F AVX512VL AVX512BW AVX512DQ",
+	"VNNI":   "AVX AVX2 FMA3 F16C SSE SSE2 MMX+ AVX512F AVX512VL AVX512BW AVX512DQ AVX512VNNI",
 	"NEON":   "", // avo knows no extensions of arm64, and every such processor has it
 }
 
@@ -113,7 +114,11 @@ func TestRequires(t *testing.T) {
 		}
 	})
 	for isa := range allowed {
-		require.Greater(t, seen[isa], 20, "functions for %s", isa)
+		least := 20
+		if isa == "VNNI" {
+			least = 5 // products of integers alone
+		}
+		require.Greater(t, seen[isa], least, "functions for %s", isa)
 	}
 }
 
@@ -137,7 +142,8 @@ func TestZeroUpper(t *testing.T) {
 // tile finds what differs in the names of one kernel on two instruction sets.
 var tile = regexp.MustCompile(`^(indirect|blocked)[0-9]+x[0-9]+`)
 
-// TestSameKernels fails when an instruction set lacks a kernel that another has.
+// TestSameKernels fails when an instruction set lacks a kernel that another has. Kernels for
+// VNNI are additions to those for AVX512.
 // Register tiles differ: indirect7x64AVX512 and indirect6x16NEON are one kernel.
 func TestSameKernels(t *testing.T) {
 	have := map[string]map[string]bool{} // kernel → instruction sets
@@ -150,7 +156,7 @@ func TestSameKernels(t *testing.T) {
 	})
 	for kernel, isas := range have {
 		for isa := range allowed {
-			if !isas[isa] {
+			if !isas[isa] && isa != "VNNI" {
 				t.Errorf("%s: not for %s", kernel, isa)
 			}
 		}
@@ -160,7 +166,7 @@ func TestSameKernels(t *testing.T) {
 // TestSameStubs fails when a kernel's signature or doc differs between instruction
 // sets, other than by the numbers in it.
 func TestSameStubs(t *testing.T) {
-	stub := regexp.MustCompile(`(?m)^// (\w+?)(AVX2|AVX512|NEON) ((?:.*\n)+?)func \w+(\(.*)$`)
+	stub := regexp.MustCompile(`(?m)^// (\w+?)(AVX2|AVX512|VNNI|NEON) ((?:.*\n)+?)func \w+(\(.*)$`)
 	number := regexp.MustCompile(`[0-9]+`)
 	out, err := outputs()
 	require.NoError(t, err)

@@ -18,6 +18,7 @@ type Linear struct {
 	kernel  *ukernel.Blocked
 	u       []float32 // [panel][blocks*16][width]
 	h       []uint16  // instead of u: in half precision
+	fixed   *fixed    // instead of u: in whole numbers
 	bias    []float32 // padded to blocks
 	relu    bool
 }
@@ -28,6 +29,7 @@ type Option func(*options)
 type options struct {
 	columns    []int32
 	relu, half bool
+	fixed      bool
 }
 
 // Columns makes inputs of len(perm) elements, of which element i meets column
@@ -41,6 +43,18 @@ func ReLU() Option { return func(o *options) { o.relu = true } }
 // Half stores the weights in IEEE half precision, rounded to nearest even. Sums
 // stay in float32.
 func Half() Option { return func(o *options) { o.half = true } }
+
+// Fixed stores the weights as whole numbers of 8 bits, with a scale for each output, and
+// multiplies them by inputs of 16 bits, with a scale for each input. For every output
+//
+//	y = bias + step·scale·Σ q·w,  |x − step·q| ≤ step·(1/2 + 2⁻⁸),  |weight − scale·w| ≤ scale/2
+//
+// where step is a 32767th of the largest magnitude of the input x and scale a 127th of that of
+// the output's weights. The sum is exact, and y is rounded to float32 once from float64: the
+// same bits on every instruction set. An input with a NaN or an infinity gives NaN in all its
+// outputs, an output with such a weight NaN for all inputs. An outlier among the elements of
+// an input costs the others precision. Fixed takes a quarter of the memory and goes before Half.
+func Fixed() Option { return func(o *options) { o.fixed = true } }
 
 // NewLinear packs weights [out][in] and out biases, which may be nil. Neither is
 // kept. The workers of team, which may be nil, share the work. Errors wrap ErrShape.
@@ -63,7 +77,13 @@ func newLinear(kern *ukernel.Blocked, in, out int, weights, bias []float32, team
 	if err != nil {
 		return nil, err
 	}
-	// The error is a context's, and this one never ends.
+	// The errors are those of a context, and this one never ends.
+	if l.fixed != nil {
+		_ = team.Run(context.Background(), l.panels(), func(_, panel int) {
+			l.packFixed(panel, weights[panel*l.nr()*in:], in, columns)
+		})
+		return l, nil
+	}
 	_ = team.Run(context.Background(), l.panels()*l.chunks(), func(_, item int) {
 		panel := item / l.chunks()
 		l.pack(panel, item%l.chunks(), weights[panel*kern.NR*in:], in, columns)
@@ -80,13 +100,17 @@ func newLinearFrom(kern *ukernel.Blocked, in, out int, read func(dst []float32, 
 	defer cancel(nil)
 	scratch := make([][]float32, team.Workers())
 	_ = team.Run(ctx, l.panels(), func(worker, panel int) {
-		first := panel * kern.NR
+		first := panel * l.nr()
 		if scratch[worker] == nil {
-			scratch[worker] = make([]float32, min(kern.NR, out)*in)
+			scratch[worker] = make([]float32, min(l.nr(), out)*in)
 		}
-		rows := scratch[worker][:min(kern.NR, out-first)*in]
+		rows := scratch[worker][:min(l.nr(), out-first)*in]
 		if err := read(rows, first); err != nil {
 			cancel(err)
+			return
+		}
+		if l.fixed != nil {
+			l.packFixed(panel, rows, in, columns)
 			return
 		}
 		for chunk := range l.chunks() {
@@ -121,15 +145,20 @@ func emptyLinear(kern *ukernel.Blocked, in, out int, bias []float32, opts []Opti
 	if packed == 0 {
 		return nil, nil, shape.Errorf("gemm: no columns")
 	}
-	if !shape.Fits(layout.Blocks(out), 16, layout.Blocks(packed), 16) {
+	if !shape.Fits(layout.Blocks(out)+1, 16, layout.Blocks(packed), 16) {
 		return nil, nil, shape.Errorf("gemm: %d outputs of %d columns", out, packed)
 	}
 	l = &Linear{in: packed, out: out, blocks: layout.Blocks(packed), kernel: kern, relu: o.relu}
+	if o.fixed {
+		l.fixed = newFixed(out, l.blocks)
+	}
 	l.bias = make([]float32, l.outputs())
 	copy(l.bias, bias)
-	if o.half {
+	switch {
+	case o.fixed:
+	case o.half:
 		l.h = layout.AllocOf[uint16](l.outputs() * l.blocks * 16)
-	} else {
+	default:
 		l.u = layout.Alloc(l.outputs() * l.blocks * 16)
 	}
 	return l, o.columns, nil
@@ -143,15 +172,28 @@ const chunkBlocks = 32
 
 func (l *Linear) chunks() int { return ceilDiv(l.blocks, chunkBlocks) }
 
-// outputs returns the number of outputs, padded to blocks.
-func (l *Linear) outputs() int { return layout.Blocks(l.out) * 16 }
+// outputs returns the number of outputs, padded to blocks; in whole numbers to panels.
+func (l *Linear) outputs() int {
+	if l.fixed != nil {
+		return len(l.fixed.scale)
+	}
+	return layout.Blocks(l.out) * 16
+}
 
-func (l *Linear) panels() int { return ceilDiv(l.outputs(), l.kernel.NR) }
+// nr returns the number of outputs of a panel. The last may have fewer.
+func (l *Linear) nr() int {
+	if l.fixed != nil {
+		return ukernel.Int8NR
+	}
+	return l.kernel.NR
+}
 
-func (l *Linear) width(panel int) int { return min(l.kernel.NR, l.outputs()-panel*l.kernel.NR) }
+func (l *Linear) panels() int { return ceilDiv(l.outputs(), l.nr()) }
+
+func (l *Linear) width(panel int) int { return min(l.nr(), l.outputs()-panel*l.nr()) }
 
 // at returns where the packed weights [blocks*16][width] of a panel begin.
-func (l *Linear) at(panel int) int { return panel * l.kernel.NR * l.blocks * 16 }
+func (l *Linear) at(panel int) int { return panel * l.nr() * l.blocks * 16 }
 
 // pack copies one chunk of the columns of one panel, 16 outputs at a time: whole
 // lines are written, and 16 rows read side by side. weights begins with the panel's
@@ -195,4 +237,10 @@ func (l *Linear) store(at int, line *[16]float32) {
 }
 
 // Bytes returns the memory that the packed weights take.
-func (l *Linear) Bytes() int64 { return 4*int64(len(l.u)) + 2*int64(len(l.h)) }
+func (l *Linear) Bytes() int64 {
+	n := 4*int64(len(l.u)) + 2*int64(len(l.h))
+	if l.fixed != nil {
+		n += int64(len(l.fixed.w)) + 4*int64(len(l.fixed.scale))
+	}
+	return n
+}

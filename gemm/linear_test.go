@@ -152,7 +152,7 @@ func TestLinearFrom(t *testing.T) {
 			w, bias := testutil.Normal(1, out*in), testutil.Normal(2, out)
 			read := func(dst []float32, first int) error { copy(dst, w[first*in:][:len(dst)]); return nil }
 			perm := []int32{3, -1, 0, 36, 5, 2, 4, -1}
-			for _, opts := range [][]Option{{}, {Half()}, {Columns(perm)}} {
+			for _, opts := range [][]Option{{}, {Half()}, {Columns(perm)}, {Fixed()}, {Fixed(), Columns(perm)}} {
 				want, err := newLinear(kern, in, out, w, bias, nil, opts)
 				require.NoError(t, err)
 				team := parallel.NewTeam(3)
@@ -197,28 +197,30 @@ func TestLinearWindows(t *testing.T) {
 				flat = append(flat, src[at+off:][:16]...)
 			}
 		}
-		w, bias := testutil.Normal(2, out*in), testutil.Normal(3, out)
-		want := linear(t, kern, n, out, in, flat, w, bias, 1)
-		l, err := newLinear(kern, in, out, w, bias, nil, nil)
-		require.NoError(t, err)
-		for _, batch := range []int{n, 1} {
-			e, err := l.NewExec(batch, parallel.NewTeam(2))
+		for _, opts := range [][]Option{nil, {Fixed()}} {
+			w, bias := testutil.Normal(2, out*in), testutil.Normal(3, out)
+			want := linear(t, kern, n, out, in, flat, w, bias, 1, opts...)
+			l, err := newLinear(kern, in, out, w, bias, nil, opts)
 			require.NoError(t, err)
-			require.Equal(t, batch, e.Batch())
-			dst := testutil.NaNGuarded(t, n*out)
-			for i := 0; i < n; i += batch {
-				require.NoError(t, e.RunWindows(context.Background(), dst[i*out:][:batch*out], src, inputs[i:][:batch], offsets))
+			for _, batch := range []int{n, 1} {
+				e, err := l.NewExec(batch, parallel.NewTeam(2))
+				require.NoError(t, err)
+				require.Equal(t, batch, e.Batch())
+				dst := testutil.NaNGuarded(t, n*out)
+				for i := 0; i < n; i += batch {
+					require.NoError(t, e.RunWindows(context.Background(), dst[i*out:][:batch*out], src, inputs[i:][:batch], offsets))
+				}
+				testutil.CheckBits(t, "windows", batch, dst, want)
 			}
-			testutil.CheckBits(t, "windows", batch, dst, want)
+			e, err := l.NewExec(n, nil)
+			require.NoError(t, err)
+			ctx, dst := context.Background(), make([]float32, n*out)
+			require.ErrorIs(t, e.RunWindows(ctx, dst[1:], src, inputs, offsets), ErrShape)
+			require.ErrorIs(t, e.RunWindows(ctx, dst, src, inputs, offsets[1:]), ErrShape)
+			require.ErrorIs(t, e.RunWindows(ctx, dst, src[1:], inputs, offsets), ErrShape)
+			require.ErrorIs(t, e.RunWindows(ctx, nil, src, nil, offsets), ErrShape)
+			require.Zero(t, testing.AllocsPerRun(5, func() { _ = e.RunWindows(ctx, dst, src, inputs, offsets) }))
 		}
-		e, err := l.NewExec(n, nil)
-		require.NoError(t, err)
-		ctx, dst := context.Background(), make([]float32, n*out)
-		require.ErrorIs(t, e.RunWindows(ctx, dst[1:], src, inputs, offsets), ErrShape)
-		require.ErrorIs(t, e.RunWindows(ctx, dst, src, inputs, offsets[1:]), ErrShape)
-		require.ErrorIs(t, e.RunWindows(ctx, dst, src[1:], inputs, offsets), ErrShape)
-		require.ErrorIs(t, e.RunWindows(ctx, nil, src, nil, offsets), ErrShape)
-		require.Zero(t, testing.AllocsPerRun(5, func() { _ = e.RunWindows(ctx, dst, src, inputs, offsets) }))
 	})
 }
 
@@ -252,26 +254,37 @@ func BenchmarkLinear(b *testing.B) {
 		if !cpu.Has(kern.ISA) || kern.ISA == cpu.Generic {
 			continue
 		}
-		team := parallel.NewTeam(4)
-		l, err := newLinear(kern, in, out, w, nil, team, nil)
-		require.NoError(b, err)
-		for _, n := range []int{1, 8, 32} {
-			for _, workers := range []int{1, 2} {
-				b.Run(fmt.Sprintf("layer=fc6/n=%d/workers=%d/kernel=%s", n, workers, kern.Name), func(b *testing.B) {
-					team := parallel.NewTeam(workers)
-					e, err := l.NewExec(n, team)
-					require.NoError(b, err)
-					dst, src := layout.Alloc(n*out), layout.Alloc(n*in)
-					team.Begin()
-					defer team.End()
-					for b.Loop() {
-						require.NoError(b, e.Run(context.Background(), n, dst, src))
+		for _, storage := range []string{"float32", "half", "fixed"} {
+			opts := map[string][]Option{"half": {Half()}, "fixed": {Fixed()}}[storage]
+			l, err := newLinear(kern, in, out, w, nil, parallel.NewTeam(4), opts)
+			require.NoError(b, err)
+			for _, n := range []int{1, 8, 32} {
+				for _, workers := range []int{1, 2} {
+					name := kern.Name
+					if l.fixed != nil {
+						name = l.fixed.kernel.Name
 					}
-					seconds := b.Elapsed().Seconds() / float64(b.N)
-					b.ReportMetric(2*float64(n*out*in)/seconds/1e9, "GFLOP/s")
-					b.ReportMetric(4*float64(out*in)/seconds/1e9, "GB/s")
-				})
+					b.Run(fmt.Sprintf("layer=fc6/n=%d/workers=%d/storage=%s/kernel=%s", n, workers, storage, name), func(b *testing.B) {
+						benchmarkLinear(b, l, n, workers)
+					})
+				}
 			}
 		}
 	}
+}
+
+func benchmarkLinear(b *testing.B, l *Linear, n, workers int) {
+	team := parallel.NewTeam(workers)
+	e, err := l.NewExec(n, team)
+	require.NoError(b, err)
+	dst, src := layout.Alloc(n*l.out), layout.Alloc(n*l.in)
+	copy(src, testutil.Uniform(2, len(src)))
+	team.Begin()
+	defer team.End()
+	for b.Loop() {
+		require.NoError(b, e.Run(context.Background(), n, dst, src))
+	}
+	seconds := b.Elapsed().Seconds() / float64(b.N)
+	b.ReportMetric(2*float64(n*l.out*l.in)/seconds/1e9, "GFLOP/s")
+	b.ReportMetric(float64(l.Bytes())/seconds/1e9, "GB/s")
 }

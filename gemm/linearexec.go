@@ -20,6 +20,7 @@ type LinearExec struct {
 	packed []float32 // inputs as [blocks][n][16]
 	tiles  []linearTile
 	sums   []float32 // of each worker: [batch][NR]
+	fixed  *fixedExec
 	job    linearJob
 	work   func(worker, item int)
 }
@@ -43,16 +44,20 @@ type linearJob struct {
 // NewExec plans l for up to batch inputs at a time on a team, which may be nil. Errors
 // wrap ErrShape.
 func (l *Linear) NewExec(batch int, team *parallel.Team) (*LinearExec, error) {
-	if batch < 1 || !shape.Fits(batch, l.blocks, 16) || !shape.Fits(batch, l.outputs()) || !shape.Fits(team.Workers(), batch, l.kernel.NR) {
+	if batch < 1 || !shape.Fits(batch, l.blocks, 16) || !shape.Fits(batch, l.outputs()) || !shape.Fits(team.Workers(), batch, l.nr()) {
 		return nil, shape.Errorf("gemm: batch of %d inputs of %d and %d outputs for %d workers", batch, l.in, l.out, team.Workers())
 	}
 	e := &LinearExec{l: l, team: team, batch: batch}
+	e.work = func(worker, item int) { e.job.step(e, &e.job, worker, item) }
+	if l.fixed != nil {
+		e.fixed = l.newFixedExec(batch, team.Workers())
+		return e, nil
+	}
 	if batch > 1 || l.in%16 != 0 {
 		e.packed = layout.Alloc(batch * l.blocks * 16)
 	}
 	e.tiles = make([]linearTile, team.Workers())
 	e.sums = layout.Alloc(team.Workers() * batch * l.kernel.NR)
-	e.work = func(worker, item int) { e.job.step(e, &e.job, worker, item) }
 	return e, nil
 }
 
@@ -70,6 +75,9 @@ func (e *LinearExec) Run(ctx context.Context, n int, dst, src []float32) error {
 			len(dst), len(src), n, n, l.out, n, l.in, e.batch)
 	}
 	j := linearJob{n: n, dst: dst, src: src, a: src}
+	if l.fixed != nil {
+		return e.runFixed(ctx, &j)
+	}
 	if n > 1 || l.in%16 != 0 {
 		j.a = e.packed[:n*l.blocks*16]
 		if err := e.run(ctx, &j, ceilDiv(l.blocks, packedBlocks), (*LinearExec).packInputs); err != nil {
@@ -93,6 +101,9 @@ func (e *LinearExec) RunWindows(ctx context.Context, dst, src []float32, inputs,
 	}
 	if lo, in, off := min(slices.Min(inputs), slices.Min(offsets)), slices.Max(inputs), slices.Max(offsets); lo < 0 || off > len(src) || in > len(src)-off-16 {
 		return shape.Errorf("gemm: inputs from %d on, with blocks up to %d behind the last at %d, of %d floats", lo, off, in, len(src))
+	}
+	if l.fixed != nil {
+		return e.runFixed(ctx, &linearJob{n: n, dst: dst, src: src, inputs: inputs, offsets: offsets})
 	}
 	if e.packed == nil { // a batch of one: Run reads such inputs where they are
 		e.packed = layout.Alloc(e.batch * l.in)

@@ -26,7 +26,7 @@ type LinearInputGrad struct {
 
 type linearGradScratch struct {
 	edge level1f.Edge
-	wide []float32 // weights of a panel in half precision, as float32
+	wide []float32 // weights of a panel that are stored in fewer bits, as float32
 }
 
 // An item has so many columns of the weights that those of a panel take 64 KiB: they are
@@ -44,10 +44,10 @@ func (l *Linear) NewInputGrad(batch int, team *parallel.Team) (*LinearInputGrad,
 		return nil, shape.Errorf("gemm: gradient of a batch of %d inputs of %d and %d outputs", batch, l.in, l.out)
 	}
 	g := &LinearInputGrad{l: l, team: team, batch: batch, workers: make([]linearGradScratch, team.Workers())}
-	g.columns = max(gradColumns, min(gradFloats/l.kernel.NR, l.in/(2*team.Workers())/16*16))
-	if l.h != nil {
+	g.columns = max(gradColumns, min(gradFloats/l.nr(), l.in/(2*team.Workers())/16*16))
+	if l.u == nil {
 		for i := range g.workers {
-			g.workers[i].wide = layout.Alloc(g.columns * l.kernel.NR)
+			g.workers[i].wide = layout.Alloc(g.columns * l.nr())
 		}
 	}
 	g.item = g.some
@@ -81,22 +81,29 @@ func (g *LinearInputGrad) some(worker, item int) {
 		clear(g.dx[i*l.in+first:][:columns])
 	}
 	for p := range l.panels() {
-		width, out := l.width(p), p*l.kernel.NR
+		width, out := l.width(p), p*l.nr()
 		outputs := min(width, l.out-out)
-		u := g.weights(w, l.at(p)+first*width, columns*width)
+		u := g.weights(w, p, first, columns)
 		for i := range g.n {
 			level1f.Dotxf(g.dx[i*l.in+first:][:columns], g.dy[i*l.out+out:][:outputs], u, width, &w.edge)
 		}
 	}
 }
 
-// weights returns n packed weights from at on.
-func (g *LinearInputGrad) weights(w *linearGradScratch, at, n int) []float32 {
-	if g.l.h == nil {
-		return g.l.u[at:][:n]
-	}
-	for i, h := range g.l.h[at:][:n] {
-		w.wide[i] = half.ToFloat32(h)
+// weights returns the packed weights of some columns of a panel.
+func (g *LinearInputGrad) weights(w *linearGradScratch, panel, first, columns int) []float32 {
+	l := g.l
+	width := l.width(panel)
+	at, n := l.at(panel)+first*width, columns*width
+	switch {
+	case l.fixed != nil:
+		l.fixed.widen(w.wide, l.at(panel), first, columns, panel)
+	case l.h != nil:
+		for i, h := range l.h[at:][:n] {
+			w.wide[i] = half.ToFloat32(h)
+		}
+	default:
+		return l.u[at:][:n]
 	}
 	return w.wide[:n]
 }

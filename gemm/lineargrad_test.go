@@ -8,6 +8,7 @@ import (
 
 	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/internal/half"
+	"github.com/nonet-go/nonet/internal/quantise"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/nonet-go/nonet/internal/ukernel"
@@ -92,6 +93,14 @@ func TestLinearInputGradBits(t *testing.T) {
 			rounded[i] = half.ToFloat32(half.FromFloat32(v))
 		}
 		testutil.CheckBits(t, "half", n, linearInputGrad(t, kern, n, out, in, dy, w, 2, Half()), linearInputGrad(t, kern, n, out, in, dy, rounded, 1))
+		for r := range out {
+			row := w[r*in:][:in]
+			step := quantise.WeightStep(row)
+			for i, v := range row {
+				rounded[r*in+i] = step * float32(quantise.NewRounder(step).Round(v))
+			}
+		}
+		testutil.CheckBits(t, "whole numbers", n, linearInputGrad(t, kern, n, out, in, dy, w, 2, Fixed()), linearInputGrad(t, kern, n, out, in, dy, rounded, 1))
 	})
 }
 

@@ -135,8 +135,8 @@ const (
 // holds, see Len.
 func Alloc(n int) []float32 { return AllocOf[float32](n) }
 
-// AllocOf is Alloc for either type of element.
-func AllocOf[T float32 | uint16](n int) []T {
+// AllocOf is Alloc for other types of elements.
+func AllocOf[T float32 | uint16 | int8 | int16 | int32 | int64](n int) []T {
 	if n < 0 || n > shape.Max {
 		panic(fmt.Sprintf("layout: memory for %d elements", n))
 	}

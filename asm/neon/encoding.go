@@ -9,13 +9,19 @@ type shape uint8
 const (
 	three    shape = iota // Vm.S4, Vn.S4, Vd.S4
 	threeD                // Vm.D2, Vn.D2, Vd.D2
+	threeH                // Vm.H4, Vn.H4, Vd.S4
+	threeH2               // Vm.H8, Vn.H8, Vd.S4: from the upper halves
 	element               // Vm.S[i], Vn.S4, Vd.S4; i in bits 11 (high) and 21 (low)
 	two                   // Vn.S4, Vd.S4
 	zero                  // $0, Vn.S4, Vd.S4: a comparison with zero
 	widen                 // Vn.H4, Vd.S4
 	widen2                // Vn.H8, Vd.S4: from the upper half of Vn
 	widenS                // Vn.S2, Vd.D2
-	widenS2               // Vn.S4, Vd.D2: from the upper half of Vn
+	widenS2               // Vn.S4, Vd.D2: from the upper half of Vn, or from neighbours
+	widenB                // Vn.B8, Vd.H8
+	widenB2               // Vn.B16, Vd.H8: from the upper half of Vn
+	narrowS               // Vn.S4, Vd.H4
+	narrowS2              // Vn.S4, Vd.H8: into the upper half of Vd
 	narrowD               // Vn.D2, Vd.S2
 	narrowD2              // Vn.D2, Vd.S4: into the upper half of Vd
 )
@@ -44,6 +50,15 @@ const (
 	vfcvtl2S
 	vfcvtnD
 	vfcvtn2D
+	vsmlal
+	vsmlal2
+	vsxtl
+	vsxtl2
+	vsadalp
+	vsmax
+	vfcvtns
+	vsqxtn
+	vsqxtn2
 )
 
 // An encoding is one instruction which Go's assembler lacks.
@@ -56,7 +71,8 @@ type encoding struct {
 // encodings is the only place that knows instruction words. They are from the
 // Arm Architecture Reference Manual, "Advanced SIMD and floating-point", for
 // single precision (FMUL also for double) and Q=1 (FCVTL and FCVTN: Q selects the
-// half; from half to single precision, and from single to double and back).
+// half; from half to single precision, and from single to double and back). Those of
+// integers are for the sizes that their shapes say.
 // TestEncodings disassembles every form.
 var encodings = [...]encoding{
 	vfadd:      {"VFADD", 0x4e20d400, three},
@@ -79,6 +95,15 @@ var encodings = [...]encoding{
 	vfcvtl2S:   {"VFCVTL2", 0x4e617800, widenS2},
 	vfcvtnD:    {"VFCVTN", 0x0e616800, narrowD},
 	vfcvtn2D:   {"VFCVTN2", 0x4e616800, narrowD2},
+	vsmlal:     {"VSMLAL", 0x0e608000, threeH},
+	vsmlal2:    {"VSMLAL2", 0x4e608000, threeH2},
+	vsxtl:      {"VSXTL", 0x0f08a400, widenB},
+	vsxtl2:     {"VSXTL2", 0x4f08a400, widenB2},
+	vsadalp:    {"VSADALP", 0x4ea06800, widenS2},
+	vsmax:      {"VSMAX", 0x4ea06400, three},
+	vfcvtns:    {"VFCVTNS", 0x4e21a800, two},
+	vsqxtn:     {"VSQXTN", 0x0e614800, narrowS},
+	vsqxtn2:    {"VSQXTN2", 0x4e614800, narrowS2},
 }
 
 // word returns the instruction word, with the operands that the shape has.
@@ -86,7 +111,7 @@ var encodings = [...]encoding{
 func (e encoding) word(m V, lane int, n, d V) uint32 {
 	w := e.base | uint32(n)<<5 | uint32(d)
 	switch e.shape {
-	case three, threeD:
+	case three, threeD, threeH, threeH2:
 		w |= uint32(m) << 16
 	case element:
 		w |= uint32(m)<<16 | uint32(lane&1)<<21 | uint32(lane>>1)<<11
@@ -101,6 +126,10 @@ func (e encoding) text(m V, lane int, n, d V) string {
 		return fmt.Sprintf("%s V%d.S4, V%d.S4, V%d.S4", e.name, m, n, d)
 	case threeD:
 		return fmt.Sprintf("%s V%d.D2, V%d.D2, V%d.D2", e.name, m, n, d)
+	case threeH:
+		return fmt.Sprintf("%s V%d.H4, V%d.H4, V%d.S4", e.name, m, n, d)
+	case threeH2:
+		return fmt.Sprintf("%s V%d.H8, V%d.H8, V%d.S4", e.name, m, n, d)
 	case element:
 		return fmt.Sprintf("%s V%d.S[%d], V%d.S4, V%d.S4", e.name, m, lane, n, d)
 	case two:
@@ -115,6 +144,14 @@ func (e encoding) text(m V, lane int, n, d V) string {
 		return fmt.Sprintf("%s V%d.S2, V%d.D2", e.name, n, d)
 	case widenS2:
 		return fmt.Sprintf("%s V%d.S4, V%d.D2", e.name, n, d)
+	case widenB:
+		return fmt.Sprintf("%s V%d.B8, V%d.H8", e.name, n, d)
+	case widenB2:
+		return fmt.Sprintf("%s V%d.B16, V%d.H8", e.name, n, d)
+	case narrowS:
+		return fmt.Sprintf("%s V%d.S4, V%d.H4", e.name, n, d)
+	case narrowS2:
+		return fmt.Sprintf("%s V%d.S4, V%d.H8", e.name, n, d)
 	case narrowD:
 		return fmt.Sprintf("%s V%d.D2, V%d.S2", e.name, n, d)
 	default: // narrowD2

@@ -74,6 +74,33 @@ func (c *Context) VFCVTND(n, d V) { c.word(vfcvtnD, 0, 0, n, d) }
 // VFCVTN2D: upper half of d = n's float64 rounded to float32.
 func (c *Context) VFCVTN2D(n, d V) { c.word(vfcvtn2D, 0, 0, n, d) }
 
+// VSMLAL: d += the lower four int16 of n · those of m, in 32 bits.
+func (c *Context) VSMLAL(m, n, d V) { c.word(vsmlal, m, 0, n, d) }
+
+// VSMLAL2: d += the upper four int16 of n · those of m, in 32 bits.
+func (c *Context) VSMLAL2(m, n, d V) { c.word(vsmlal2, m, 0, n, d) }
+
+// VSXTL: d = the lower eight int8 of n, as int16.
+func (c *Context) VSXTL(n, d V) { c.word(vsxtl, 0, 0, n, d) }
+
+// VSXTL2: d = the upper eight int8 of n, as int16.
+func (c *Context) VSXTL2(n, d V) { c.word(vsxtl2, 0, 0, n, d) }
+
+// VSADALP: d += n[0] + n[1], n[2] + n[3], from 32 to 64 bits.
+func (c *Context) VSADALP(n, d V) { c.word(vsadalp, 0, 0, n, d) }
+
+// VSMAX: d = max(n, m), as int32.
+func (c *Context) VSMAX(m, n, d V) { c.word(vsmax, m, 0, n, d) }
+
+// VFCVTNS: d = n rounded to int32, halves to even.
+func (c *Context) VFCVTNS(n, d V) { c.word(vfcvtns, 0, 0, n, d) }
+
+// VSQXTN: lower half of d = n's int32 as int16; the upper half becomes 0.
+func (c *Context) VSQXTN(n, d V) { c.word(vsqxtn, 0, 0, n, d) }
+
+// VSQXTN2: upper half of d = n's int32 as int16.
+func (c *Context) VSQXTN2(n, d V) { c.word(vsqxtn2, 0, 0, n, d) }
+
 // VFMLAD is VFMLA for two float64.
 func (c *Context) VFMLAD(m, n, d V) { c.Op("VFMLA", d2(m), d2(n), d2(d)) }
 
@@ -188,6 +215,18 @@ func (c *Context) LoadField(param string, base R, field string, r R) {
 		c.fail("field %s of %s is %v, want 8 bytes", field, param, b.Type)
 	}
 	c.Op("MOVD", Mem{Base: base, Off: b.Addr.Disp}, r)
+}
+
+// Return32 sets the function's only result, of 32 bits, to lane 0 of v.
+func (c *Context) Return32(v V) {
+	b, err := c.fn.Signature.Results().At(0).Resolve()
+	if err != nil {
+		c.fail("result: %v", err)
+	}
+	if types.SizesFor("gc", "arm64").Sizeof(b.Type) != 4 {
+		c.fail("result is %v, want 4 bytes", b.Type)
+	}
+	c.Op("FMOVS", v, b.Addr)
 }
 
 // LoadFloat reads a float32 parameter of the function into lane 0 of v.

@@ -77,3 +77,15 @@ type blockedHalfCall struct {
 // A blockedHalfFunc is a blockedFunc for one tile, with B in IEEE half precision. Its
 // sums are those of the blockedFunc for the same values.
 type blockedHalfFunc func(call *blockedHalfCall)
+
+// A blockedInt8Call holds the arguments of a blockedInt8Func. See BlockedInt8Args.
+type blockedInt8Call struct {
+	blocks int // positive
+	a      *int16
+	aBlock int
+	b      *int8
+	c      *int64
+}
+
+// A blockedInt8Func adds a tile of exact sums to C, whose rows are the function's own.
+type blockedInt8Func func(call *blockedInt8Call)

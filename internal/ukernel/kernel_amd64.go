@@ -44,3 +44,13 @@ var BlockedKernels = []Blocked{
 	}},
 	genericBlocked(),
 }
+
+// BlockedInt8Kernels lists the kernels in order of preference.
+var BlockedInt8Kernels = []BlockedInt8{
+	{Name: "avx512vnni_8x32", ISA: cpu.VNNI, MR: 8, funcs: []blockedInt8Func{
+		blocked1x32Int8VNNI, blocked2x32Int8VNNI, blocked3x32Int8VNNI, blocked4x32Int8VNNI, blocked5x32Int8VNNI, blocked6x32Int8VNNI, blocked7x32Int8VNNI, blocked8x32Int8VNNI}},
+	{Name: "avx512_4x32", ISA: cpu.AVX512, MR: 4, funcs: []blockedInt8Func{
+		blocked1x32Int8AVX512, blocked2x32Int8AVX512, blocked3x32Int8AVX512, blocked4x32Int8AVX512}},
+	{Name: "avx2_3x32", ISA: cpu.AVX2, MR: 3, funcs: []blockedInt8Func{blocked1x32Int8AVX2, blocked2x32Int8AVX2, blocked3x32Int8AVX2}},
+	genericBlockedInt8(),
+}

@@ -21,3 +21,9 @@ var BlockedKernels = []Blocked{
 	}},
 	genericBlocked(),
 }
+
+// BlockedInt8Kernels lists the kernels in order of preference.
+var BlockedInt8Kernels = []BlockedInt8{
+	{Name: "neon_1x32", ISA: cpu.NEON, MR: 1, funcs: []blockedInt8Func{blocked1x32Int8NEON}},
+	genericBlockedInt8(),
+}

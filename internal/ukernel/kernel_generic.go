@@ -124,3 +124,34 @@ func genericBlocked() Blocked {
 	}
 	return kern
 }
+
+// blockedInt8Generic returns the portable twin of a tile of mr rows of 16 bits and 32 columns
+// of 8 bits.
+func blockedInt8Generic(mr int) blockedInt8Func {
+	return func(call *blockedInt8Call) {
+		as := unsafe.Slice(call.a, (call.blocks-1)*call.aBlock+mr*16)
+		bs := unsafe.Slice(call.b, call.blocks*16*Int8NR)
+		cs := unsafe.Slice(call.c, mr*Int8NR)
+		for i := range mr {
+			sums := cs[i*Int8NR:][:Int8NR]
+			for block := range call.blocks {
+				row := as[block*call.aBlock+i*16:][:16]
+				for p := 0; p < 16; p += 2 {
+					x0, x1 := int32(row[p]), int32(row[p+1])
+					from := bs[(block*16+p)*Int8NR:][:2*Int8NR]
+					for j := range sums {
+						sums[j] += int64(x0*int32(from[2*j]) + x1*int32(from[2*j+1]))
+					}
+				}
+			}
+		}
+	}
+}
+
+func genericBlockedInt8() BlockedInt8 {
+	kern := BlockedInt8{Name: "generic_4x32", ISA: cpu.Generic, MR: 4}
+	for mr := 1; mr <= kern.MR; mr++ {
+		kern.funcs = append(kern.funcs, blockedInt8Generic(mr))
+	}
+	return kern
+}

@@ -7,3 +7,6 @@ var IndirectKernels = []Indirect{genericIndirect()}
 
 // BlockedKernels lists the kernels in order of preference.
 var BlockedKernels = []Blocked{genericBlocked()}
+
+// BlockedInt8Kernels lists the kernels in order of preference.
+var BlockedInt8Kernels = []BlockedInt8{genericBlockedInt8()}

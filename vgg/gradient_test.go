@@ -201,7 +201,7 @@ func TestGradientMemory(t *testing.T) {
 
 func TestGradientAllocates(t *testing.T) {
 	ctx := context.Background()
-	for _, m := range []*Model{small(t, "A-LRN"), small(t, "C", HalfFC()), kindModel(t, kindNets[0]), kindModel(t, kindNets[2]), kindModel(t, kindNets[4])} {
+	for _, m := range []*Model{small(t, "A-LRN"), small(t, "C", HalfFC()), small(t, "A", FixedFC()), kindModel(t, kindNets[0]), kindModel(t, kindNets[2]), kindModel(t, kindNets[4])} {
 		layers := m.cfg.Layers
 		for _, opts := range [][]SessionOption{{Workers(1)}, {Workers(2), Batch(3), Wrt("input", layers[1].Name)}, {Workers(2), GuidedReLU(), Outputs(layers[2].Name, layers[len(layers)-1].Name)}} {
 			g := newGradient(t, m, opts...)

@@ -50,7 +50,7 @@ func TestBits(t *testing.T) {
 		n, batches = 7, []int{1, 7}
 	}
 	x := testutil.Normal(1, n*size)
-	for _, m := range []*Model{small(t, "D"), small(t, "A-LRN"), small(t, "C"), small(t, "B", Direct()), small(t, "E", Winograd(2)), small(t, "A", HalfFC())} {
+	for _, m := range []*Model{small(t, "D"), small(t, "A-LRN"), small(t, "C"), small(t, "B", Direct()), small(t, "E", Winograd(2)), small(t, "A", HalfFC()), small(t, "A", FixedFC())} {
 		for _, layer := range []string{"", "conv3_2", "pool4", "fc7"} {
 			want := runSession(t, m, x, Batch(n), Workers(1), Output(layer))
 			length := len(want) / n
@@ -133,7 +133,7 @@ func TestSharedModel(t *testing.T) {
 // TestRunAllocates covers every kind of layer, every algorithm, and the two ways
 // that weights are stored.
 func TestRunAllocates(t *testing.T) {
-	for _, m := range []*Model{small(t, "A-LRN"), small(t, "B", Winograd(2)), small(t, "C"), small(t, "D", Direct()), small(t, "E"), small(t, "D", HalfFC())} {
+	for _, m := range []*Model{small(t, "A-LRN"), small(t, "B", Winograd(2)), small(t, "C"), small(t, "D", Direct()), small(t, "E"), small(t, "D", HalfFC()), small(t, "D", FixedFC())} {
 		for _, opts := range [][]SessionOption{{Batch(1), Workers(1)}, {Batch(5), Workers(2)}, {Batch(2), Workers(3), Output("conv2_1")}} {
 			s, err := m.NewSession(opts...)
 			require.NoError(t, err)
@@ -381,6 +381,23 @@ func TestSessionErrors(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorIs(t, s.Run(context.Background(), make([]float32, 9), make([]float32, 3072)), ErrShape)
 	require.ErrorIs(t, s.Run(context.Background(), make([]float32, 10), make([]float32, 3071)), ErrShape)
+}
+
+// TestFixedFC: the error of a network with fully connected layers in whole numbers. Each weight
+// is rounded by half of a 127th of its row's largest, and the errors of a sum average out.
+func TestFixedFC(t *testing.T) {
+	x := testutil.Normal(1, 3*32*32)
+	full, fixed := small(t, "D"), small(t, "D", FixedFC(), HalfFC()) // the first goes before
+	want := runSession(t, full, x)
+	wide := make([]float64, len(want))
+	for i, v := range want {
+		wide[i] = float64(v)
+	}
+	largest, rms := testutil.RelErrors(runSession(t, fixed, x), wide)
+	require.NotZero(t, rms, "whole numbers are not float32")
+	require.Less(t, rms, 1e-2)
+	require.Less(t, largest, 3e-2)
+	require.Less(t, fixed.Bytes(), small(t, "D", HalfFC()).Bytes())
 }
 
 // TestHalfFC bounds the error of half-precision weights: each is rounded by

@@ -267,7 +267,7 @@ func (c *benchCmd) forward(ctx context.Context, r *benchResult) error {
 			if ms := times[l.Name]; ms != nil {
 				t := median(ms[2:])
 				r.Layers = append(r.Layers, layerResult{Name: l.Name, Algorithm: l.Algorithm, MS: t,
-					GFLOPS: 2 * float64(l.MACs) * float64(c.Batch) / t / 1e6, cost: costOf(l, in, c.Batch, c.HalfFC)})
+					GFLOPS: 2 * float64(l.MACs) * float64(c.Batch) / t / 1e6, cost: costOf(l, in, c.Batch, c.weightBytes())})
 			}
 			in = l.Output
 		}

@@ -72,13 +72,13 @@ type cost struct {
 }
 
 // costOf counts a layer with input in and output l. A Winograd layer multiplies alpha²
-// elements of each tile, not 9·m², and its weights are alpha²/9 of the filters. half says
-// that the weights of fully connected layers are in half precision.
-func costOf(l vgg.LayerSummary, in vgg.Shape, batch int, half bool) cost {
+// elements of each tile, not 9·m², and its weights are alpha²/9 of the filters. fc are
+// the bytes of a weight of a fully connected layer.
+func costOf(l vgg.LayerSummary, in vgg.Shape, batch int, fc float64) cost {
 	n := float64(batch)
 	c := cost{2 * n * float64(l.MACs), 4*float64(l.Params) + 4*n*float64(in.Len()+l.Output.Len())}
-	if half && l.Kind == vgg.FC.String() {
-		c.bytes -= 2 * float64(l.Params)
+	if l.Kind == vgg.FC.String() {
+		c.bytes -= (4 - fc) * float64(l.Params)
 	}
 	var m int
 	if _, err := fmt.Sscanf(l.Algorithm, "F(%d", &m); err != nil {

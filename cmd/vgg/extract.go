@@ -114,6 +114,9 @@ func (f modelFlags) hash(m *vgg.Model) (string, error) {
 	var file weights.Source
 	var err error
 	settings := []any{f.HalfFC}
+	if f.FixedFC {
+		settings = append(settings, "fixed-fc")
+	}
 	switch {
 	case f.Weights != "":
 		file, err = weights.Open(f.Weights)

@@ -97,6 +97,18 @@ type modelFlags struct {
 	Side         int       `placeholder:"PIXELS" min:"0" help:"Shorter side of pictures before the crop."`
 	Algorithm    string    `default:"auto" enum:"auto,direct,winograd2,winograd4" help:"Algorithm of 3×3 convolutions: ${enum}."`
 	HalfFC       bool      `name:"half-fc" help:"Keep the weights of fully connected layers in half precision."`
+	FixedFC      bool      `name:"fixed-fc" help:"Keep the weights of fully connected layers as whole numbers of 8 bits, and multiply them by activations of 16 bits."`
+}
+
+// weightBytes returns the bytes of a weight of a fully connected layer.
+func (f modelFlags) weightBytes() float64 {
+	switch {
+	case f.FixedFC:
+		return 1
+	case f.HalfFC:
+		return 2
+	}
+	return 4
 }
 
 // open reads the model, or makes one of random weights and says so.
@@ -224,6 +236,9 @@ func (f modelFlags) options() ([]vgg.Option, error) {
 	}
 	if f.HalfFC {
 		opts = append(opts, vgg.HalfFC())
+	}
+	if f.FixedFC {
+		opts = append(opts, vgg.FixedFC())
 	}
 	return opts, nil
 }

@@ -120,7 +120,7 @@ func connected(h *hashes) {
 		for _, storage := range []struct {
 			name string
 			opts []gemm.Option
-		}{{"Linear", nil}, {"Linear, ReLU", []gemm.Option{gemm.ReLU()}}, {"Linear, half precision", []gemm.Option{gemm.Half()}}} {
+		}{{"Linear", nil}, {"Linear, ReLU", []gemm.Option{gemm.ReLU()}}, {"Linear, half precision", []gemm.Option{gemm.Half()}}, {"Linear, fixed", []gemm.Option{gemm.Fixed()}}} {
 			l, err := gemm.NewLinear(s.in, s.out, w, b, h.team, storage.opts...)
 			h.do(err)
 			e, err := l.NewExec(most, h.team)

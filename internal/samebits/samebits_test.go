@@ -94,6 +94,30 @@ func sections(text string) map[string]string {
 	return list
 }
 
+// TestFixedBits: sums of whole numbers are exact, so that all instruction sets have the same
+// hashes.
+func TestFixedBits(t *testing.T) {
+	lines := map[string]string{} // hash by name
+	for _, isa := range []cpu.ISA{cpu.Generic, cpu.AVX2, cpu.AVX512, cpu.NEON} {
+		text, err := recorded.ReadFile("testdata/" + isa.String() + ".txt")
+		require.NoError(t, err)
+		seen := 0
+		for line := range strings.Lines(strings.ReplaceAll(string(text), "\r", "")) {
+			sum, name, _ := strings.Cut(line, "  ")
+			if !strings.Contains(name, "fixed") {
+				continue
+			}
+			if isa == cpu.Generic {
+				lines[name] = sum
+			}
+			require.Equal(t, lines[name], sum, "%v: %s", isa, name)
+			seen++
+		}
+		require.Positive(t, seen)
+		require.Len(t, lines, seen, isa.String())
+	}
+}
+
 // fuses reports whether the compiler makes one operation of x*y + z in float32. The
 // product of 1+2⁻¹² by itself has a last bit that only one rounding keeps.
 func fuses() bool {

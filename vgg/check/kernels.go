@@ -188,6 +188,37 @@ func (k *kernels) connected() {
 		}
 		k.row("fully connected", storage.name, err, y, want)
 	}
+	k.fixed()
+}
+
+// fixed checks a fully connected layer of whole numbers, which come out exactly where the
+// largest of each row needs all bits.
+func (k *kernels) fixed() {
+	const n, out, in = 9, 133, 1040
+	whole := func(tensor uint64, rows, most int) []float32 {
+		x := random(tensor, rows*in)
+		for i, v := range x {
+			x[i] = float32(int(v * float32(most)))
+			if i%in == i/in {
+				x[i] = float32(most)
+			}
+		}
+		return x
+	}
+	x, w := whole(14, n, 1<<15-1), whole(15, out, 1<<7-1)
+	want, _ := ref.Linear(n, in, out, x, w, nil)
+	for i, v := range want {
+		want[i] = float64(float32(v))
+	}
+	y := make([]float32, n*out)
+	l, err := gemm.NewLinear(in, out, w, nil, nil, gemm.Fixed())
+	if err == nil {
+		var e *gemm.LinearExec
+		if e, err = l.NewExec(n, k.team); err == nil {
+			err = e.Run(k.ctx, n, y, x)
+		}
+	}
+	k.exact("fully connected", "whole numbers", err, y, want)
 }
 
 func (k *kernels) pools() {

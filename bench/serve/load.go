@@ -59,6 +59,7 @@ type samples struct {
 	mu       sync.Mutex
 	millis   []float64 // of those with 200
 	statuses map[string]int
+	took     time.Duration
 }
 
 // send sends a request that was due at some time and counts it.
@@ -78,6 +79,9 @@ func (l *load) send(ctx context.Context, due time.Time, s *samples) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.statuses == nil {
+		s.statuses = map[string]int{}
+	}
 	s.statuses[status]++
 	if status == "200" {
 		s.millis = append(s.millis, time.Since(due).Seconds()*1e3)
@@ -85,8 +89,7 @@ func (l *load) send(ctx context.Context, due time.Time, s *samples) {
 }
 
 // closed lets n clients send requests for some seconds.
-func (l *load) closed(ctx context.Context, n int, seconds float64) point {
-	s := &samples{statuses: map[string]int{}}
+func (l *load) closed(ctx context.Context, n int, seconds float64, s *samples) {
 	begin := time.Now()
 	until := begin.Add(time.Duration(seconds * 1e9))
 	var wg sync.WaitGroup
@@ -98,16 +101,13 @@ func (l *load) closed(ctx context.Context, n int, seconds float64) point {
 		})
 	}
 	wg.Wait()
-	p := s.point(time.Since(begin))
-	p.Clients = n
-	return p
+	s.took += time.Since(begin)
 }
 
 // open sends requests at random times, rate of them a second on average. A request's time
 // counts from when it was due.
-func (l *load) open(ctx context.Context, rate, seconds float64) point {
-	s := &samples{statuses: map[string]int{}}
-	rng := rand.New(rand.NewPCG(2, 2))
+func (l *load) open(ctx context.Context, rate, seconds float64, s *samples) {
+	rng := rand.New(rand.NewPCG(2, uint64(s.took)))
 	begin := time.Now()
 	var wg sync.WaitGroup
 	for at := 0.0; at < seconds && ctx.Err() == nil; at += rng.ExpFloat64() / rate {
@@ -116,14 +116,12 @@ func (l *load) open(ctx context.Context, rate, seconds float64) point {
 		wg.Go(func() { l.send(ctx, due, s) })
 	}
 	wg.Wait()
-	p := s.point(time.Since(begin))
-	p.Rate = rate
-	return p
+	s.took += time.Since(begin)
 }
 
-// point summarises the samples of some time.
-func (s *samples) point(took time.Duration) point {
-	return point{PerSecond: float64(len(s.millis)) / took.Seconds(), Statuses: s.statuses,
+// point summarises the samples of all rounds.
+func (s *samples) point() point {
+	return point{PerSecond: float64(len(s.millis)) / s.took.Seconds(), Statuses: s.statuses,
 		P50: quantile(s.millis, 0.5), P90: quantile(s.millis, 0.9), P99: quantile(s.millis, 0.99), Max: quantile(s.millis, 1)}
 }
 

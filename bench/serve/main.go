@@ -5,7 +5,9 @@
 //
 // It compares two servers: package serve, which computes what waits together, and one that
 // gives each request a session of its own, which is what a program would do without a
-// queue. Servers are processes of their own, whose peak of memory is told.
+// queue. Servers are processes of their own, whose peak of memory is told. They take turns,
+// with Session.Run alone among them where there is one client, so that a machine that
+// others use as well is the same to each.
 //
 //	go run ./bench/serve -json result.json -svg result.svg
 package main
@@ -36,6 +38,7 @@ type settings struct {
 	clients      []int
 	rates        []float64 // of the open loop, as parts of what the batched server answers
 	seconds      float64
+	rounds       int
 	json, svg    string
 }
 
@@ -47,7 +50,8 @@ func main() {
 	flag.IntVar(&s.size, "size", 224, "side of the pictures")
 	clients := flag.String("clients", "1,2,4,8,16,64", "clients of the closed loop")
 	rates := flag.String("rates", "0.3,0.5,0.7,0.8,0.9,1.1", "rates of the open loop, as parts of what the batched server answers to 8 clients")
-	flag.Float64Var(&s.seconds, "seconds", 20, "length of each measurement")
+	flag.Float64Var(&s.seconds, "seconds", 20, "length of each measurement, of all its rounds")
+	flag.IntVar(&s.rounds, "rounds", 4, "rounds of each measurement, in which the servers take turns")
 	flag.StringVar(&s.json, "json", "", "file for the results")
 	flag.StringVar(&s.svg, "svg", "", "file for the picture")
 	flag.Parse()
@@ -56,6 +60,8 @@ func main() {
 	var err error
 	if *server != "" {
 		err = s.serve(ctx, *server)
+	} else if s.rounds < 1 || !(s.seconds > 0) {
+		err = fmt.Errorf("-rounds %d, -seconds %g: want more than 0", s.rounds, s.seconds)
 	} else if err = s.lists(*clients, *rates); err == nil {
 		err = s.measure(ctx)
 	}
@@ -101,20 +107,28 @@ func (s *settings) network() (*vgg.Model, error) {
 // measure measures both servers and writes what came of it.
 func (s *settings) measure(ctx context.Context) error {
 	r := &report{Machine: machine(), Command: strings.Join(os.Args[1:], " "), Config: s.config, Size: s.size, Seconds: s.seconds, Servers: map[string]*serverResult{}}
-	var err error
-	if r.RunMillis, err = s.runAlone(ctx); err != nil {
-		return err
-	}
-	fmt.Printf("Session.Run: %.1f ms\n", r.RunMillis)
-	capacity := 0.0
+	var servers []*server
 	for _, kind := range kinds {
-		res, err := s.measureServer(ctx, kind, &capacity)
+		sv, err := s.newServer(ctx, kind)
 		if err != nil {
 			return fmt.Errorf("%s: %w", kind, err)
 		}
-		r.Servers[kind] = res
+		defer sv.process.stop()
+		servers = append(servers, sv)
+		r.Servers[kind] = &sv.result
+	}
+	if err := s.turns(ctx, r, servers); err != nil {
+		return err
+	}
+	for _, sv := range servers {
+		sv.result.PeakMB = sv.process.peakMB()
 	}
 	fmt.Print(r)
+	return s.write(r)
+}
+
+// write writes the files that the flags name.
+func (s *settings) write(r *report) error {
 	if s.json != "" {
 		text, err := json.MarshalIndent(r, "", " ")
 		if err != nil {
@@ -134,60 +148,115 @@ func (s *settings) measure(ctx context.Context) error {
 	return nil
 }
 
-// runAlone returns the median time of Session.Run for one picture, without a server.
-func (s *settings) runAlone(ctx context.Context) (float64, error) {
-	m, err := s.network()
-	if err != nil {
-		return 0, err
-	}
-	session, err := m.NewSession()
-	if err != nil {
-		return 0, err
-	}
-	in, out := make([]float32, 3*s.size*s.size), make([]float32, session.OutputShape().Len())
-	var times []float64
-	for begin := time.Now(); len(times) < 10 || time.Since(begin).Seconds() < s.seconds/2; {
-		start := time.Now()
-		if err := session.Run(ctx, out, in); err != nil {
-			return 0, err
-		}
-		times = append(times, time.Since(start).Seconds()*1e3)
-	}
-	return quantile(times, 0.5), nil
+// server is a server that is measured.
+type server struct {
+	process *process
+	load    *load
+	result  serverResult
 }
 
-// measureServer measures one of the servers. The batched one sets the capacity, which the
-// rates of the open loop are parts of.
-func (s *settings) measureServer(ctx context.Context, kind string, capacity *float64) (*serverResult, error) {
+func (s *settings) newServer(ctx context.Context, kind string) (*server, error) {
 	p, err := s.start(ctx, kind)
 	if err != nil {
 		return nil, err
 	}
-	defer p.stop()
-	load, err := newLoad(p.url, s.size)
+	l, err := newLoad(p.url, s.size)
+	if err != nil {
+		p.stop()
+		return nil, err
+	}
+	return &server{process: p, load: l}, nil
+}
+
+// turns measures the closed loop and then the open one, whose rates are parts of what the
+// batched server answers to at most 8 clients.
+func (s *settings) turns(ctx context.Context, r *report, servers []*server) error {
+	alone, err := s.alone(ctx)
+	if err != nil {
+		return err
+	}
+	capacity := 0.0
+	for _, n := range s.clients {
+		also := func() error { return nil }
+		if n == 1 {
+			also = alone.run
+		}
+		points, err := s.measureLoad(ctx, servers, also, func(l *load, of *samples) { l.closed(ctx, n, s.seconds/float64(s.rounds), of) })
+		if err != nil {
+			return err
+		}
+		for i, p := range points {
+			p.Clients = n
+			fmt.Printf("%s, %d clients: %v\n", kinds[i], n, p)
+			servers[i].result.Closed = append(servers[i].result.Closed, p)
+		}
+		if n <= 8 {
+			capacity = max(capacity, points[0].PerSecond)
+		}
+	}
+	r.RunMillis = quantile(alone.millis, 0.5)
+	for _, part := range s.rates {
+		rate := part * capacity
+		points, err := s.measureLoad(ctx, servers, func() error { return nil }, func(l *load, of *samples) { l.open(ctx, rate, s.seconds/float64(s.rounds), of) })
+		if err != nil {
+			return err
+		}
+		for i, p := range points {
+			p.Rate = rate
+			fmt.Printf("%s, %.1f requests/s offered: %v\n", kinds[i], rate, p)
+			servers[i].result.Open = append(servers[i].result.Open, p)
+		}
+	}
+	return nil
+}
+
+// measureLoad lets servers take turns under one load, also with something else.
+func (s *settings) measureLoad(ctx context.Context, servers []*server, also func() error, turn func(*load, *samples)) ([]point, error) {
+	all := make([]samples, len(servers))
+	for range s.rounds {
+		if err := also(); err != nil {
+			return nil, err
+		}
+		for i, sv := range servers {
+			turn(sv.load, &all[i])
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+	var points []point
+	for i := range all {
+		points = append(points, all[i].point())
+	}
+	return points, nil
+}
+
+// alone runs a session for one picture at a time, without a server.
+type alone struct {
+	run    func() error
+	millis []float64
+}
+
+func (s *settings) alone(ctx context.Context) (*alone, error) {
+	m, err := s.network()
 	if err != nil {
 		return nil, err
 	}
-	res := &serverResult{}
-	for _, n := range s.clients {
-		point := load.closed(ctx, n, s.seconds)
-		fmt.Printf("%s, %d clients: %v\n", kind, n, point)
-		res.Closed = append(res.Closed, point)
-		if kind == "batched" && n <= 8 {
-			*capacity = max(*capacity, point.PerSecond)
-		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
+	session, err := m.NewSession()
+	if err != nil {
+		return nil, err
 	}
-	for _, part := range s.rates {
-		point := load.open(ctx, part**capacity, s.seconds)
-		fmt.Printf("%s, %.1f requests/s offered: %v\n", kind, point.Rate, point)
-		res.Open = append(res.Open, point)
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
+	in, out := make([]float32, 3*s.size*s.size), make([]float32, session.OutputShape().Len())
+	a := &alone{}
+	a.run = func() error {
+		for begin, n := time.Now(), 0; n < 3 || time.Since(begin).Seconds() < s.seconds/float64(s.rounds); n++ {
+			start := time.Now()
+			if err := session.Run(ctx, out, in); err != nil {
+				return err
+			}
+			a.millis = append(a.millis, time.Since(start).Seconds()*1e3)
 		}
+		return nil
 	}
-	res.PeakMB = p.peakMB()
-	return res, nil
+	return a, nil
 }

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 func TestMeasure(t *testing.T) {
 	t.Setenv(asServer, "1")
 	dir := t.TempDir()
-	s := settings{config: "A", divide: 32, size: 32, seconds: 0.2, json: filepath.Join(dir, "r.json"), svg: filepath.Join(dir, "r.svg")}
+	s := settings{config: "A", divide: 32, size: 32, seconds: 0.2, rounds: 2, json: filepath.Join(dir, "r.json"), svg: filepath.Join(dir, "r.svg")}
 	require.Error(t, s.lists("1,x", "0.5"))
 	require.Error(t, s.lists("1", "-1"))
 	s.clients, s.rates = nil, nil

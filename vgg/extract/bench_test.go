@@ -1,7 +1,10 @@
 package extract
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -15,16 +18,17 @@ import (
 
 // throughputs are networks with pictures for them.
 var throughputs = []struct {
-	name, data string
-	count      int // of shards, one of which is computed
-	model      func(testing.TB) *vgg.Model
+	name  string
+	data  func(testing.TB) string
+	count int // of shards, one of which is computed
+	model func(testing.TB) *vgg.Model
 }{
-	{"cifar10", "data/cifar10-train.tar", 100, func(t testing.TB) *vgg.Model {
+	{"cifar10", func(t testing.TB) string { return testutil.Shared(t, "data/cifar10-train.tar") }, 100, func(t testing.TB) *vgg.Model {
 		m, err := pretrained.CIFAR10()
 		require.NoError(t, err)
 		return m
 	}},
-	{"vgg16", "data/photos", 1, func(t testing.TB) *vgg.Model {
+	{"vgg16", photos, 1, func(t testing.TB) *vgg.Model {
 		cfg, err := vgg.Lookup("D")
 		require.NoError(t, err)
 		src, err := vgg.Seeded(cfg, 1)
@@ -35,13 +39,22 @@ var throughputs = []struct {
 	}},
 }
 
+// photos is a directory with eight copies of each photograph.
+func photos(t testing.TB) string {
+	dir := t.TempDir()
+	for i := range 8 {
+		require.NoError(t, os.CopyFS(filepath.Join(dir, strconv.Itoa(i)), os.DirFS(testutil.Shared(t, "data/photos"))))
+	}
+	return dir
+}
+
 // BenchmarkThroughput compares a Job with a Session that runs batches of the same size
 // on pictures that are prepared, in alternation. It reports the median of the ratio of
 // their rates, and the rate of the Job.
 func BenchmarkThroughput(b *testing.B) {
 	for _, x := range throughputs {
 		b.Run("net="+x.name, func(b *testing.B) {
-			m, d := x.model(b), data(b, testutil.Shared(b, x.data))
+			m, d := x.model(b), data(b, x.data(b))
 			s, err := m.NewSession(vgg.Batch(8))
 			require.NoError(b, err)
 			h, w := m.Config().Input()

@@ -25,6 +25,7 @@ type Option func(*options)
 
 type options struct {
 	tile     int // m of F(m×m,3×3); 0 is direct, -1 by the shape
+	fixed    bool
 	stride   int
 	epilogue fuse.Epilogue
 	workers  int
@@ -44,6 +45,12 @@ func Direct() Option { return func(o *options) { o.tile = 0 } }
 // Winograd computes convolutions of 16 and more input channels by
 // F(m×m,3×3), m = 2 or 4. Those of fewer, and those with stride 2, stay direct.
 func Winograd(m int) Option { return func(o *options) { o.tile = m } }
+
+// Fixed computes what it can in fixed point, with half the memory for filters: convolutions
+// with stride 1 of 16 and more input channels, by F(4×4,3×3) with integers of 16 bits, see
+// package winograd. Others, and input gradients, stay float32. It excludes Direct and
+// Winograd(2).
+func Fixed() Option { return func(o *options) { o.fixed = true } }
 
 // Stride sets the stride that filters are packed for, 1 or 2; 1 if not given. A Plan takes
 // that of its Shape.
@@ -77,7 +84,7 @@ type Filter struct {
 
 // NewFilter packs filters [k][c][3][3] and k biases; bias may be nil. Neither is
 // kept. The workers of team, which may be nil, share the work. Of the options,
-// Direct, Winograd and Stride count. Errors wrap ErrShape.
+// Direct, Winograd, Fixed and Stride count. Errors wrap ErrShape.
 func NewFilter(c, k int, oihw, bias []float32, team *parallel.Team, opts ...Option) (*Filter, error) {
 	return (&Filter{c: c, k: k}).init(oihw, bias, team, opts)
 }
@@ -100,6 +107,8 @@ func (f *Filter) init(oihw, bias []float32, team *parallel.Team, opts []Option) 
 		return nil, shape.Errorf("conv3x3: %d biases for %d outputs", len(bias), f.k)
 	case o.tile != -1 && o.tile != 0 && o.tile != 2 && o.tile != 4:
 		return nil, shape.Errorf("conv3x3: Winograd F(%d×%d,3×3), want 2 or 4", o.tile, o.tile)
+	case o.fixed && o.tile != -1 && o.tile != 4:
+		return nil, shape.Errorf("conv3x3: fixed point is for F(4×4,3×3) alone")
 	case o.stride != 1 && o.stride != 2:
 		return nil, shape.Errorf("conv3x3: stride %d, want 1 or 2", o.stride)
 	}
@@ -113,6 +122,8 @@ func (f *Filter) init(oihw, bias []float32, team *parallel.Team, opts []Option) 
 		f.packDirect(ukernel.BestIndirect().ForK(9*f.c), oihw)
 	case f.turned:
 		f.wino, err = winograd.NewInputGradFilter(f.tile, f.k, f.c, oihw, team)
+	case o.fixed:
+		f.wino, err = winograd.NewFixedFilter(f.c, f.k, oihw, team)
 	default:
 		f.wino, err = winograd.NewFilter(f.tile, f.c, f.k, oihw, team)
 	}
@@ -153,8 +164,8 @@ func (f *Filter) Repack(oihw []float32, team *parallel.Team) error {
 
 // Weights returns the filters as they were given to NewFilter or NewInputGradFilter,
 // [k][c][3][3] of the convolution whose gradient that is: the same bits if they are
-// packed for the direct algorithm, else within 12·2⁻²⁴ of the largest of the nine, see
-// winograd.Filter.Weights. The workers of team, which may be nil, share the work.
+// packed for the direct algorithm, else within 12·2⁻²⁴ of the largest of the nine, and
+// within some 2⁻¹⁰ in fixed point, see winograd.Filter.Weights. The workers of team, which may be nil, share the work.
 func (f *Filter) Weights(team *parallel.Team) []float32 {
 	if f.wino != nil {
 		return f.wino.Weights(team)
@@ -191,9 +202,14 @@ func algorithmName(tile int) string {
 	return fmt.Sprintf("F(%d×%d,3×3)", tile, tile)
 }
 
-// Algorithm names the algorithm that the filter is packed for: "direct", "F(2×2,3×3)" or
-// "F(4×4,3×3)".
-func (f *Filter) Algorithm() string { return algorithmName(f.tile) }
+// Algorithm names the algorithm that the filter is packed for: "direct", "F(2×2,3×3)",
+// "F(4×4,3×3)" or "F(4×4,3×3) int16".
+func (f *Filter) Algorithm() string {
+	if f.wino != nil && f.wino.Fixed() {
+		return algorithmName(f.tile) + " int16"
+	}
+	return algorithmName(f.tile)
+}
 
 // Bytes returns the memory that the packed filters take.
 func (f *Filter) Bytes() int64 {

@@ -33,6 +33,7 @@ func TestAlgorithmIsChosenByShape(t *testing.T) {
 		{nil, []string{direct, direct, "", "F(4×4,3×3)"}},
 		{[]Option{Winograd(4)}, []string{direct, direct, "", "F(4×4,3×3)"}},
 		{[]Option{Winograd(2)}, []string{direct, direct, "", "F(2×2,3×3)"}},
+		{[]Option{Fixed()}, []string{direct, direct, "", "F(4×4,3×3) int16"}},
 		{[]Option{Direct()}, []string{direct, direct, "", direct}},
 	} {
 		m, err := New(cfg, src, c.opts...)

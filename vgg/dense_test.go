@@ -71,7 +71,7 @@ func convolutional(t testing.TB, m *Model, src Source, h, w int) *ref.Net[float3
 func TestDenseNominal(t *testing.T) {
 	const n, size = 5, 3 * 32 * 32
 	x := testutil.Normal(1, n*size)
-	for _, m := range []*Model{small(t, "D"), small(t, "A-LRN"), small(t, "C"), small(t, "E", Direct()), small(t, "A", HalfFC()), small(t, "B", FixedFC())} {
+	for _, m := range []*Model{small(t, "D"), small(t, "A-LRN"), small(t, "C"), small(t, "E", Direct()), small(t, "A", HalfFC()), small(t, "B", FixedFC()), small(t, "D", Fixed())} {
 		for _, layer := range []string{"", "fc6", "fc7", "pool5"} {
 			want := runSession(t, m, x, Batch(n), Output(layer))
 			got := runSession(t, m, x, Batch(n), Output(layer), Dense())

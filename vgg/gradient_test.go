@@ -47,7 +47,7 @@ func firsts(list [][]float32, n, batch int) (cut [][]float32) {
 // same bits in any batch and for any team, in every kind of network.
 func TestGradientBits(t *testing.T) {
 	const batch = 5
-	models := []*Model{small(t, "A-LRN"), small(t, "C"), small(t, "D", Direct()), small(t, "E", HalfFC())}
+	models := []*Model{small(t, "A-LRN"), small(t, "C"), small(t, "D", Direct()), small(t, "E", HalfFC()), small(t, "B", Fixed())}
 	for _, cfg := range kindNets {
 		models = append(models, kindModel(t, cfg))
 	}
@@ -201,7 +201,7 @@ func TestGradientMemory(t *testing.T) {
 
 func TestGradientAllocates(t *testing.T) {
 	ctx := context.Background()
-	for _, m := range []*Model{small(t, "A-LRN"), small(t, "C", HalfFC()), small(t, "A", FixedFC()), kindModel(t, kindNets[0]), kindModel(t, kindNets[2]), kindModel(t, kindNets[4])} {
+	for _, m := range []*Model{small(t, "A-LRN"), small(t, "C", HalfFC()), small(t, "A", FixedFC()), small(t, "B", Fixed()), kindModel(t, kindNets[0]), kindModel(t, kindNets[2]), kindModel(t, kindNets[4])} {
 		layers := m.cfg.Layers
 		for _, opts := range [][]SessionOption{{Workers(1)}, {Workers(2), Batch(3), Wrt("input", layers[1].Name)}, {Workers(2), GuidedReLU(), Outputs(layers[2].Name, layers[len(layers)-1].Name)}} {
 			g := newGradient(t, m, opts...)

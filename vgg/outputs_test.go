@@ -15,7 +15,7 @@ func TestOutputs(t *testing.T) {
 	const size, batch = 3 * 32 * 32, 7
 	x := testutil.Normal(1, batch*size)
 	names := []string{"fc7", "relu1_2", "pool2", "conv5_1", "fc6"}
-	for _, m := range []*Model{small(t, "D"), small(t, "A-LRN"), small(t, "E", Direct())} {
+	for _, m := range []*Model{small(t, "D"), small(t, "A-LRN"), small(t, "E", Direct()), small(t, "E", Fixed())} {
 		if m.cfg.Name == "A-LRN" {
 			names[1] = "lrn1"
 		} else {

@@ -50,7 +50,7 @@ func TestBits(t *testing.T) {
 		n, batches = 7, []int{1, 7}
 	}
 	x := testutil.Normal(1, n*size)
-	for _, m := range []*Model{small(t, "D"), small(t, "A-LRN"), small(t, "C"), small(t, "B", Direct()), small(t, "E", Winograd(2)), small(t, "A", HalfFC()), small(t, "A", FixedFC())} {
+	for _, m := range []*Model{small(t, "D"), small(t, "A-LRN"), small(t, "C"), small(t, "B", Direct()), small(t, "E", Winograd(2)), small(t, "A", HalfFC()), small(t, "A", FixedFC()), small(t, "E", Fixed())} {
 		for _, layer := range []string{"", "conv3_2", "pool4", "fc7"} {
 			want := runSession(t, m, x, Batch(n), Workers(1), Output(layer))
 			length := len(want) / n
@@ -133,7 +133,7 @@ func TestSharedModel(t *testing.T) {
 // TestRunAllocates covers every kind of layer, every algorithm, and the two ways
 // that weights are stored.
 func TestRunAllocates(t *testing.T) {
-	for _, m := range []*Model{small(t, "A-LRN"), small(t, "B", Winograd(2)), small(t, "C"), small(t, "D", Direct()), small(t, "E"), small(t, "D", HalfFC()), small(t, "D", FixedFC())} {
+	for _, m := range []*Model{small(t, "A-LRN"), small(t, "B", Winograd(2)), small(t, "C"), small(t, "D", Direct()), small(t, "E"), small(t, "D", HalfFC()), small(t, "D", FixedFC()), small(t, "B", Fixed())} {
 		for _, opts := range [][]SessionOption{{Batch(1), Workers(1)}, {Batch(5), Workers(2)}, {Batch(2), Workers(3), Output("conv2_1")}} {
 			s, err := m.NewSession(opts...)
 			require.NoError(t, err)

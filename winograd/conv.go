@@ -42,6 +42,7 @@ type Conv struct {
 	panelMajor bool
 	blocks     int // items over tiles
 	vLen, mLen int // floats of scratch of one worker
+	scaleLen   int // likewise: the scales of tiles in fixed point
 	mStride    int // floats between elements ξ of M
 }
 
@@ -119,7 +120,11 @@ func (c *Conv) planLoops() {
 	c.block = (c.tiles + c.blocks - 1) / c.blocks
 	c.blocks = (c.tiles + c.block - 1) / c.block
 	c.vLen = aa * f.cBlocks * 16 * c.block
-	c.mStride = (c.block*f.kern.NR+15)/16*16 + 16 // a line more, so that elements ξ do not share a cache set
+	if f.fixed != nil {
+		c.vLen /= 2
+		c.scaleLen = (tileScales*c.block + 15) / 16 * 16
+	}
+	c.mStride = (c.block*f.nr+15)/16*16 + 16 // a line more, so that elements ξ do not share a cache set
 	c.mLen = aa * c.mStride
 }
 
@@ -127,9 +132,9 @@ func (c *Conv) planLoops() {
 // M and of U. They are whole groups, which AVX2 needs for its peak.
 func (c *Conv) blockTiles() int {
 	f := c.f
-	perTile := 4 * f.alpha * f.alpha * (f.cBlocks*16 + f.kern.NR)
+	perTile := f.alpha * f.alpha * (f.elementSize()*f.cBlocks*16 + 4*f.nr)
 	fit := (l2 - int(min(f.Bytes(), l2/2))) / perTile
-	group := f.kern.MR
+	group := f.mr
 	most, least := maxBlock/group*group, (minBlock+group-1)/group*group
 	if f.Bytes() > largeFilter {
 		// U comes from memory for each block, and V does not fit the cache in any case. So
@@ -143,7 +148,7 @@ func (c *Conv) blockTiles() int {
 // the number of tiles, N of outputs, K of input channels.
 func (c *Conv) String() string {
 	return fmt.Sprintf("F(%d×%d,3×3), %s: NR %d, MC %d, KC %d; %d blocks, %d panels; loops %s",
-		c.f.m, c.f.m, c.f.kern.Name, c.f.kern.NR, c.block, c.f.cBlocks*16, c.blocks, c.f.panels(), c.loops())
+		c.f.m, c.f.m, c.f.kernelName(), c.f.nr, c.block, c.f.cBlocks*16, c.blocks, c.f.panels(), c.loops())
 }
 
 // loops names the loops from the outermost on.
@@ -160,7 +165,7 @@ func (c *Conv) dstLen() int { return c.n * layout.Len(c.f.k, c.ph, c.pw) }
 
 // ScratchLen returns the number of floats of scratch that an Exec of that many workers
 // needs, or math.MaxInt if no memory holds them.
-func (c *Conv) ScratchLen(workers int) int { return shape.Product(workers, c.vLen+c.mLen) }
+func (c *Conv) ScratchLen(workers int) int { return shape.Product(workers, c.vLen+c.mLen+c.scaleLen) }
 
 // Exec runs a Conv on a team with scratch memory. One goroutine at a time may
 // use it.
@@ -177,7 +182,8 @@ type Exec struct {
 
 // worker is the scratch of one worker.
 type worker struct {
-	v, m  []float32
+	v, m []float32
+	fixedWorker
 	ready bool                                                   // v holds all tiles of this run
 	strip [maxAlpha * ((stripTiles-1)*4 + maxAlpha) * 16]float32 // pixels of tiles at an edge
 	_     [64]byte
@@ -195,6 +201,7 @@ func (c *Conv) NewExec(scratch []float32, team *parallel.Team) (*Exec, error) {
 		w := &e.workers[i]
 		w.v, scratch = scratch[:c.vLen], scratch[c.vLen:]
 		w.m, scratch = scratch[:c.mLen], scratch[c.mLen:]
+		w.scales, scratch = scratch[:c.scaleLen], scratch[c.scaleLen:]
 	}
 	e.item = e.tileMajorItem
 	if c.panelMajor {
@@ -300,26 +307,47 @@ func (e *Exec) multiply(w *worker, panel, n int) {
 		case panel+1 < f.panels():
 			next = f.panel(panel+1, 0)
 		}
-		m, v, done := w.m[xi*c.mStride:], w.v, 0
-		for _, g := range split(n, f.kern.MR) {
+		m, v, done := xi*c.mStride, 0, 0
+		for _, g := range split(n, f.mr) {
 			if g.n == 0 {
 				continue
 			}
 			ahead := next
 			switch { // each group fetches half of it
 			case done == 1:
-				ahead = next[len(next)/2:]
+				ahead = span{next.first + next.n/2, next.n - next.n/2}
 			case done > 1:
 				ahead = u // already there
 			}
-			f.kern.Run(g.n, g.tiles, width, &ukernel.BlockedArgs{
-				Blocks: f.cBlocks, A: v[xi*g.tiles*16:], ABlock: aa * g.tiles * 16, ATile: g.tiles * c.vTile(),
-				B: u, C: m, NextB: ahead,
-			})
+			e.product(w, width, product{groups: g, v: v + xi*g.tiles*16, m: m, u: u, ahead: ahead})
 			done += g.n
-			v, m = v[g.n*g.tiles*c.vTile():], m[g.n*g.tiles*width:]
+			v, m = v+g.n*g.tiles*c.vTile(), m+g.n*g.tiles*width
 		}
 	}
+}
+
+// A product is where its operands begin in V, M and U.
+type product struct {
+	groups
+	v, m     int
+	u, ahead span // ahead is fetched meanwhile
+}
+
+// product sets M = V·U for one panel, one ξ and some groups of tiles.
+func (e *Exec) product(w *worker, width int, p product) {
+	c, f := e.c, e.c.f
+	aBlock, aTile := f.alpha*f.alpha*p.tiles*16, p.tiles*c.vTile()
+	if x := f.fixed; x != nil {
+		x.kern.Run(p.n, p.tiles, width, &ukernel.BlockedInt16Args{
+			Blocks: f.cBlocks, A: int16s(w.v)[p.v:], ABlock: aBlock, ATile: aTile,
+			B: x.u[p.u.first:][:p.u.n], C: int32s(w.m)[p.m:], NextB: x.u[p.ahead.first:][:p.ahead.n],
+		})
+		return
+	}
+	f.kern.Run(p.n, p.tiles, width, &ukernel.BlockedArgs{
+		Blocks: f.cBlocks, A: w.v[p.v:], ABlock: aBlock, ATile: aTile,
+		B: f.u[p.u.first:][:p.u.n], C: w.m[p.m:], NextB: f.u[p.ahead.first:][:p.ahead.n],
+	})
 }
 
 // groups are n groups of equally many tiles, whose V lie together.
@@ -351,45 +379,69 @@ func (c *Conv) nextRun(t, end int) run {
 
 // transformInput writes V of the tiles t0 … t1−1, group by group.
 func (e *Exec) transformInput(w *worker, t0, t1 int) {
-	c, v := e.c, w.v
-	for _, g := range split(t1-t0, c.f.kern.MR) {
+	c, at := e.c, 0
+	for _, g := range split(t1-t0, c.f.mr) {
 		for range g.n {
 			for i := 0; i < g.tiles; {
-				r := c.nextRun(t0+i, t0+g.tiles)
-				e.inputRun(w, v[i*16:], g.tiles*16, r)
+				r := c.nextRun(t0+at+i, t0+at+g.tiles)
+				e.inputRun(w, at+i, at*c.vTile()+i*16, g.tiles*16, r)
 				i += r.n
 			}
-			t0 += g.tiles
-			v = v[g.tiles*c.vTile():]
+			at += g.tiles
 		}
 	}
 }
 
-// inputRun transforms one run for all channels. v is where its first tile's V
-// begins, xi the floats between elements ξ.
-func (e *Exec) inputRun(w *worker, v []float32, xi int, r run) {
+// inputRun transforms one run for all channels. at is its first tile in the item, v is where
+// that tile's V begins, and xi the elements from ξ to ξ.
+func (e *Exec) inputRun(w *worker, at, v, xi int, r run) {
 	f := e.c.f
-	for cb := range f.cBlocks {
-		w.expandRun(e.c, f.tr.input, &v[cb*f.alpha*f.alpha*xi], xi, 16, e.src, cb, r)
+	x := expansion{xi: xi, step: 16}
+	if f.fixed != nil {
+		x.fixed, x.scale = f.fixed.tr.input, e.scaleTiles(w, at, r)
+	} else {
+		x.fn = f.tr.input
 	}
+	for cb := range f.cBlocks {
+		x.dst = (*float32)(unsafe.Add(unsafe.Pointer(&w.v[0]), f.elementSize()*(v+cb*f.alpha*f.alpha*xi)))
+		w.expandRun(e.c, &x, e.src, cb, r)
+	}
+}
+
+// An expansion says how tiles are transformed, and to where.
+type expansion struct {
+	fn       expandFunc
+	fixed    fixedInputFunc // instead of fn; dst then points to int16
+	scale    *float32       // for fixed: tileElements of each tile
+	dst      *float32
+	xi, step int
+}
+
+// run transforms n tiles from the first on.
+func (x *expansion) run(first, n int, src *float32, row int) {
+	if x.fixed != nil {
+		dst, scale := (*int16)(unsafe.Add(unsafe.Pointer(x.dst), 2*first*x.step)), unsafe.Add(unsafe.Pointer(x.scale), 4*first*tileElements)
+		x.fixed(n, dst, x.xi, x.step, src, row, (*float32)(scale))
+		return
+	}
+	x.fn(n, (*float32)(unsafe.Add(unsafe.Pointer(x.dst), 4*first*x.step)), x.xi, x.step, src, row)
 }
 
 // stripTiles is how many tiles at an edge of the picture are copied at once.
 const stripTiles = 8
 
-// expandRun transforms one run of tiles of block cb of src by fn, whose patches
-// are c.side pixels wide. Tiles that reach over the edge are copied first.
-func (w *worker) expandRun(c *Conv, fn expandFunc, dst *float32, xi, step int, src []float32, cb int, r run) {
+// expandRun transforms one run of tiles of block cb of src, whose patches are c.side pixels
+// wide. Tiles that reach over the edge are copied first.
+func (w *worker) expandRun(c *Conv, e *expansion, src []float32, cb int, r run) {
 	m := c.f.m
 	plane := src[(r.picture*c.f.cBlocks+cb)*c.h*c.w*16:][:c.h*c.w*16]
 	y := r.ty*m - c.pad
 	inRows := y >= 0 && y+c.side <= c.h
 	for i := 0; i < r.n; {
 		x := (r.tx+i)*m - c.pad
-		to := (*float32)(unsafe.Add(unsafe.Pointer(dst), 4*i*step))
 		if inRows && x >= 0 && x+c.side <= c.w { // and some more
 			n := min(r.n-i, (c.w-c.side-x)/m+1)
-			fn(n, to, xi, step, &plane[(y*c.w+x)*16], c.w*16)
+			e.run(i, n, &plane[(y*c.w+x)*16], c.w*16)
 			i += n
 			continue
 		}
@@ -399,7 +451,7 @@ func (w *worker) expandRun(c *Conv, fn expandFunc, dst *float32, xi, step int, s
 		}
 		cols := (n-1)*m + c.side
 		w.fillStrip(plane, c, cols, y, x)
-		fn(n, to, xi, step, &w.strip[0], cols*16)
+		e.run(i, n, &w.strip[0], cols*16)
 		i += n
 	}
 }
@@ -426,35 +478,32 @@ func (e *Exec) transformOutput(w *worker, panel, t0, t1 int) {
 	for t := t0; t < t1; {
 		r := c.nextRun(t, t1)
 		for b := range c.f.width(panel) / 16 {
-			e.outputRun(w, panel, b, w.m[(t-t0)*c.f.width(panel)+b*16:], r)
+			e.outputRun(w, panel, b, t-t0, r)
 		}
 		t += r.n
 	}
 }
 
-// outputRun transforms one run for one block of output channels. m is where the
-// run's M begins.
-func (e *Exec) outputRun(w *worker, panel, b int, m []float32, r run) {
+// outputRun transforms one run for one block of output channels. at is its first tile in
+// the item.
+func (e *Exec) outputRun(w *worker, panel, b, at int, r run) {
 	c, f := e.c, e.c.f
-	width := f.width(panel)
 	side := f.m // of a tile of the result
 	if c.epilogue.Pool {
 		side = f.m / 2
 	}
-	fn := f.tr.output[outputIndex(c.epilogue)]
-	kb := panel*f.kern.NR/16 + b
+	kb := panel*f.nr/16 + b
 	plane := e.dst[(r.picture*layout.Blocks(f.k)+kb)*c.ph*c.pw*16:][:c.ph*c.pw*16]
-	bias := &e.bias[kb*16]
 	y, x := r.ty*side, r.tx*side
 	full := 0 // tiles that lie wholly inside the result
 	if y+side <= c.ph {
 		full = min(r.n, (c.pw-x)/side)
 	}
 	if full > 0 {
-		fn(full, &plane[(y*c.pw+x)*16], c.pw*16, &m[0], c.mStride, width, bias)
+		e.output(w, panel, b, at, full, &plane[(y*c.pw+x)*16], c.pw*16)
 	}
 	for i := full; i < r.n; i++ {
-		fn(1, &w.strip[0], side*16, &m[i*width], c.mStride, width, bias)
+		e.output(w, panel, b, at+i, 1, &w.strip[0], side*16)
 		x := x + i*side
 		cols := min(side, c.pw-x)
 		for row := range min(side, c.ph-y) {
@@ -466,6 +515,18 @@ func (e *Exec) outputRun(w *worker, panel, b int, m []float32, r run) {
 	if e.mask != nil || e.residual != nil {
 		e.finishRun(kb, r, y, x, side)
 	}
+}
+
+// output transforms n tiles of an item from the one at on, for one block of outputs.
+func (e *Exec) output(w *worker, panel, b, at, n int, dst *float32, row int) {
+	c, f := e.c, e.c.f
+	width, kb := f.width(panel), panel*f.nr/16+b
+	m, bias, i := &w.m[at*width+b*16], &e.bias[kb*16], outputIndex(c.epilogue)
+	if x := f.fixed; x != nil {
+		x.tr.output[i](n, dst, row, (*int32)(unsafe.Pointer(m)), c.mStride, width, bias, &x.scale[kb*tileElements*16], &w.tileScales(c)[at])
+		return
+	}
+	f.tr.output[i](n, dst, row, m, c.mStride, width, bias)
 }
 
 // finishRun adds the residual to what outputRun has just written, or masks it, while it is

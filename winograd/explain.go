@@ -7,12 +7,18 @@ import "github.com/nonet-go/nonet/internal/describe"
 // read and may change.
 func (c *Conv) Plan() string {
 	f, m := c.f, c.f.m
-	groups := split(c.block, f.kern.MR)
+	groups := split(c.block, f.mr)
 	mr, nr := groups[0].tiles, f.width(0)
 	var l describe.Lines
 	l.Add("algorithm", "F(%d×%d,3×3), %d products of %d×%d×%d (m×n×k)", m, m, f.alpha*f.alpha, c.tiles, f.k, f.c)
-	l.Add("transforms", "%s, %s", describe.Symbol(f.tr.input), describe.Symbol(f.tr.output[outputIndex(c.epilogue)]))
-	l.Add("kernel", "%s", f.kern.Symbol(mr, nr))
+	output := outputIndex(c.epilogue)
+	if x := f.fixed; x != nil {
+		l.Add("transforms", "%s, %s, %s", describe.Symbol(x.tr.extremes), describe.Symbol(x.tr.input), describe.Symbol(x.tr.output[output]))
+		l.Add("kernel", "%s", x.kern.Symbol(mr, nr))
+	} else {
+		l.Add("transforms", "%s, %s", describe.Symbol(f.tr.input), describe.Symbol(f.tr.output[output]))
+		l.Add("kernel", "%s", f.kern.Symbol(mr, nr))
+	}
 	l.Add("tile", "MR %d, NR %d", mr, nr)
 	l.Add("blocks", "MC %d, KC %d", c.block, f.cBlocks*16)
 	l.Add("loops", "%s", c.loops())

@@ -26,9 +26,11 @@ type Filter struct {
 	c, k     int // input and output channels
 	cBlocks  int
 	rotated  bool
+	mr, nr   int // tiles and outputs of the micro-kernel
 	kern     *ukernel.Blocked
 	tr       *transforms
-	u        []float32 // [panel][ξ][cBlocks*16][width]
+	u        []float32    // [panel][ξ][cBlocks*16][width]
+	fixed    *fixedFilter // instead of kern, tr and u
 }
 
 // NewFilter transforms filters for F(m×m,3×3), m = 2 or 4. oihw holds them as
@@ -53,6 +55,9 @@ func (f *Filter) Repack(oihw []float32, team *parallel.Team) error {
 	if len(oihw) != f.k*f.c*9 {
 		return shape.Errorf("winograd: %d filter elements, want %d×%d×3×3", len(oihw), f.k, f.c)
 	}
+	if f.fixed != nil {
+		return f.repackFixed(oihw, team)
+	}
 	return team.Run(context.Background(), f.panels()*f.cBlocks, func(_, item int) {
 		f.pack(item/f.cBlocks, item%f.cBlocks, oihw)
 	})
@@ -62,13 +67,13 @@ func newFilter(kern *ukernel.Blocked, tr *transforms, m, c, k int, rotated bool,
 	if tr == nil {
 		return nil, shape.Errorf("winograd: F(%d×%d,3×3), want m of 2 or 4", m, m)
 	}
-	if c < 1 || k < 1 || len(oihw) != shape.Product(k, c, 9) {
-		return nil, shape.Errorf("winograd: %d filter elements, want %d×%d×3×3", len(oihw), k, c)
+	if err := checkFilters(c, k, oihw); err != nil {
+		return nil, err
 	}
-	f := &Filter{m: m, alpha: m + bilinear.R - 1, c: c, k: k, cBlocks: layout.Blocks(c), rotated: rotated, kern: kern, tr: tr}
-	n := layout.BatchLen(f.alpha*f.alpha, k, f.cBlocks, 16)
-	if n == shape.TooMany {
-		return nil, shape.Errorf("winograd: %d×%d filters", k, c)
+	f := &Filter{m: m, alpha: m + bilinear.R - 1, c: c, k: k, cBlocks: layout.Blocks(c), rotated: rotated, mr: kern.MR, nr: kern.NR, kern: kern, tr: tr}
+	n, err := f.elements()
+	if err != nil {
+		return nil, err
 	}
 	f.u = layout.Alloc(n)
 	// The error is a context's, and this one never ends.
@@ -76,23 +81,48 @@ func newFilter(kern *ukernel.Blocked, tr *transforms, m, c, k int, rotated bool,
 	return f, nil
 }
 
+// checkFilters checks the sizes of filters [k][c][3][3].
+func checkFilters(c, k int, oihw []float32) error {
+	if c < 1 || k < 1 || len(oihw) != shape.Product(k, c, 9) {
+		return shape.Errorf("winograd: %d filter elements, want %d×%d×3×3", len(oihw), k, c)
+	}
+	return nil
+}
+
+// elements returns the number of elements of U.
+func (f *Filter) elements() (int, error) {
+	n := layout.BatchLen(f.alpha*f.alpha, f.k, f.cBlocks, 16)
+	if n == shape.TooMany {
+		return 0, shape.Errorf("winograd: %d×%d filters", f.k, f.c)
+	}
+	return n, nil
+}
+
 // Bytes returns the memory that the filter takes.
-func (f *Filter) Bytes() int64 { return 4 * int64(len(f.u)) }
+func (f *Filter) Bytes() int64 {
+	if f.fixed != nil {
+		return 2*int64(len(f.fixed.u)) + 4*int64(len(f.fixed.scale))
+	}
+	return 4 * int64(len(f.u))
+}
 
 // panels returns the number of panels of outputs.
-func (f *Filter) panels() int { return (f.outputs() + f.kern.NR - 1) / f.kern.NR }
+func (f *Filter) panels() int { return (f.outputs() + f.nr - 1) / f.nr }
 
 // outputs returns the number of output channels, padded to blocks.
 func (f *Filter) outputs() int { return layout.Blocks(f.k) * 16 }
 
 // width returns the number of output channels in a panel.
-func (f *Filter) width(panel int) int { return min(f.kern.NR, f.outputs()-panel*f.kern.NR) }
+func (f *Filter) width(panel int) int { return min(f.nr, f.outputs()-panel*f.nr) }
 
-// panel returns the packed filters of a panel and element ξ: [cBlocks*16][width].
-func (f *Filter) panel(panel, xi int) []float32 {
+// A span is a part of U.
+type span struct{ first, n int }
+
+// panel returns where the packed filters of a panel and element ξ are: [cBlocks*16][width].
+func (f *Filter) panel(panel, xi int) span {
 	c := f.cBlocks * 16
 	n := c * f.width(panel)
-	return f.u[panel*f.kern.NR*f.alpha*f.alpha*c+xi*n:][:n]
+	return span{panel*f.nr*f.alpha*f.alpha*c + xi*n, n}
 }
 
 // pack transforms the filters of 16 input channels to one panel, 16 outputs at a
@@ -100,12 +130,12 @@ func (f *Filter) panel(panel, xi int) []float32 {
 func (f *Filter) pack(panel, cBlock int, oihw []float32) {
 	width := f.width(panel)
 	size := f.cBlocks * 16 * width // of one ξ
-	u := f.u[panel*f.kern.NR*f.alpha*f.alpha*f.cBlocks*16:]
+	u := f.u[f.panel(panel, 0).first:]
 	var taps filterTaps
 	c0 := cBlock * 16
 	channels := min(16, f.c-c0)
 	for b := 0; b < width; b += 16 {
-		k0 := panel*f.kern.NR + b
+		k0 := panel*f.nr + b
 		outputs := min(16, f.k-k0)
 		if outputs < 16 {
 			clear(taps[:])

@@ -58,3 +58,35 @@ func bestTransforms(m int) *transforms {
 	}
 	return nil
 }
+
+// fixedTransforms are the kernels of F(4×4,3×3) in fixed point on one instruction set. All
+// instruction sets give the same bits: multiply-adds are fused, with one rounding, and
+// conversions to integers round to even.
+type fixedTransforms struct {
+	name string
+	isa  cpu.ISA
+
+	// extremes finds the extremes of the bits of rows×cols pixels of several blocks of 16
+	// channels: extremes[l] is the largest of lane l as int32, and extremes[16+l] the
+	// largest as uint32. Blocks are plane floats apart, and rows of pixels row floats. There
+	// is at least one of each.
+	extremes func(blocks, rows, cols int, src *float32, plane, row int, extremes *uint32)
+
+	// input sets V = round(s⊙(Bᵀ·d·B)) as transforms.input does, where s[ξ] of tile t is
+	// scale[t*36+ξ]. What leaves the range of int16 becomes the nearest of its ends, a NaN
+	// any of its numbers. xi and step count int16.
+	input fixedInputFunc
+
+	// output sets Y = (Aᵀ·(s⊙M)·A)·τ + bias as transforms.output does, where element ξ of s
+	// is scale[ξ*16:][:16] and τ of tile t is tile[t].
+	output [3]fixedOutputFunc
+}
+
+type fixedInputFunc func(tiles int, dst *int16, xi, step int, src *float32, row int, scale *float32)
+
+type fixedOutputFunc func(tiles int, dst *float32, row int, src *int32, xi, step int, bias, scale, tile *float32)
+
+// bestFixedTransforms returns the kernels that this process prefers.
+func bestFixedTransforms() *fixedTransforms {
+	return cpu.First(fixedTable, func(t *fixedTransforms) cpu.ISA { return t.isa })
+}

@@ -11,3 +11,6 @@ var transformTable = []transforms{
 	genericTransforms(4),
 	genericTransforms(2),
 }
+
+// fixedTable lists the kernels in fixed point in order of preference.
+var fixedTable = []fixedTransforms{genericFixedTransforms()}

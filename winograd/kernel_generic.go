@@ -1,6 +1,7 @@
 package winograd
 
 import (
+	"math"
 	"unsafe"
 
 	"github.com/nonet-go/nonet/internal/bilinear"
@@ -30,8 +31,9 @@ type lanes = [16]float32
 // vectors is the most values that a program of package bilinear has here.
 const vectors = 32
 
-// interpret runs p on values val[0:p.Inputs], 16 channels each.
-func interpret(p bilinear.Program, val *[vectors]lanes) {
+// interpret runs p on values val[0:p.Inputs], 16 channels each. With fused, multiply-adds
+// are rounded once.
+func interpret(p bilinear.Program, val *[vectors]lanes, fused bool) {
 	for i, op := range p.Ops {
 		x, d := &val[op.X], &val[p.Inputs+i]
 		y := &val[op.Y]
@@ -46,11 +48,15 @@ func interpret(p bilinear.Program, val *[vectors]lanes) {
 			}
 		case bilinear.Mul:
 			for l := range d {
-				d[l] = op.C * x[l]
+				d[l] = float32(op.C * x[l])
 			}
 		case bilinear.FMA:
 			for l := range d {
-				d[l] = float32(op.C*x[l]) + y[l]
+				if fused {
+					d[l] = fma(op.C, x[l], y[l])
+				} else {
+					d[l] = float32(op.C*x[l]) + y[l]
+				}
 			}
 		}
 	}
@@ -72,7 +78,7 @@ func expandGeneric(alg bilinear.Algorithm, x bilinear.Matrix) expandFunc {
 				for j := range n {
 					val[j] = *at(src, i*row+(t*alg.M+j)*16)
 				}
-				interpret(p, &val)
+				interpret(p, &val, false)
 				for j, o := range p.Outputs {
 					tile[i*a+j] = val[o]
 				}
@@ -81,7 +87,7 @@ func expandGeneric(alg bilinear.Algorithm, x bilinear.Matrix) expandFunc {
 				for i := range n {
 					val[i] = tile[i*a+j]
 				}
-				interpret(p, &val)
+				interpret(p, &val, false)
 				for i, o := range p.Outputs {
 					*at(dst, (i*a+j)*xi+t*step) = val[o]
 				}
@@ -151,7 +157,7 @@ func outputGeneric(alg bilinear.Algorithm, p bilinear.Program, epilogue, tiles i
 			for j := range a {
 				val[j] = *at(src, (i*a+j)*xi+t*step)
 			}
-			interpret(p, &val)
+			interpret(p, &val, false)
 			for j, o := range p.Outputs {
 				tile[i*m+j] = val[o]
 			}
@@ -160,21 +166,13 @@ func outputGeneric(alg bilinear.Algorithm, p bilinear.Program, epilogue, tiles i
 			for i := range a {
 				val[i] = tile[i*m+j]
 			}
-			interpret(p, &val)
+			interpret(p, &val, false)
 			for i, o := range p.Outputs {
 				y[i][j] = val[o]
 				finish(&y[i][j], at(bias, 0), epilogue != outputLinear)
 			}
 		}
-		if epilogue == outputPool {
-			storePooled(dst, row, t, m, &y)
-			continue
-		}
-		for i := range m {
-			for j := range m {
-				*at(dst, i*row+(t*m+j)*16) = y[i][j]
-			}
-		}
+		storeTile(dst, row, t, m, &y, epilogue)
 	}
 }
 
@@ -184,6 +182,140 @@ func finish(y, bias *lanes, relu bool) {
 		y[l] += bias[l]
 		if relu {
 			y[l] = max(y[l], 0)
+		}
+	}
+}
+
+// fma returns x·y + z, rounded once, on every machine. In float64 the product is exact. The
+// sum is rounded to an odd number where it is not exact, so that the rounding to float32
+// goes where that of the exact sum goes (Boldo & Melquiond, Emulation of FMA and correctly
+// rounded sums, IEEE Trans. Computers, 2008).
+func fma(x, y, z float32) float32 {
+	p, q := float64(x)*float64(y), float64(z)
+	sum := p + q
+	back := sum - p
+	rest := (p - (sum - back)) + (q - back)
+	if bits := math.Float64bits(sum); rest != 0 && bits&1 == 0 && !math.IsInf(sum, 0) {
+		if (rest > 0) == (sum > 0) {
+			bits++
+		} else {
+			bits--
+		}
+		sum = math.Float64frombits(bits)
+	}
+	return float32(sum)
+}
+
+// genericFixedTransforms interprets the programs of package bilinear.
+func genericFixedTransforms() fixedTransforms {
+	alg := bilinear.New(4)
+	bt, at := bilinear.Compile(alg.BT), bilinear.Compile(alg.AT)
+	t := fixedTransforms{name: "generic", isa: cpu.Generic, extremes: extremesGeneric, input: fixedInputGeneric(bt)}
+	for e := range t.output {
+		t.output[e] = fixedOutputGeneric(at, e)
+	}
+	return t
+}
+
+func extremesGeneric(blocks, rows, cols int, src *float32, plane, row int, extremes *uint32) {
+	e := (*[32]uint32)(unsafe.Pointer(extremes))
+	for l := range 16 {
+		e[l], e[16+l] = math.Float32bits(*src), 0
+	}
+	for b := range blocks {
+		for y := range rows {
+			for x := range cols {
+				for l, v := range at(src, b*plane+y*row+16*x) {
+					bits := math.Float32bits(v)
+					e[l] = uint32(max(int32(e[l]), int32(bits)))
+					e[16+l] = max(e[16+l], bits)
+				}
+			}
+		}
+	}
+}
+
+func fixedInputGeneric(p bilinear.Program) fixedInputFunc {
+	return func(tiles int, dst *int16, xi, step int, src *float32, row int, scale *float32) {
+		var val [vectors]lanes
+		var tile [tileElements]lanes
+		for t := range tiles {
+			for i := range 6 {
+				for j := range 6 {
+					val[j] = *at(src, i*row+(4*t+j)*16)
+				}
+				interpret(p, &val, true)
+				for j, o := range p.Outputs {
+					tile[6*i+j] = val[o]
+				}
+			}
+			s := (*[tileElements]float32)(unsafe.Add(unsafe.Pointer(scale), 4*tileElements*t))
+			for j := range 6 {
+				for i := range 6 {
+					val[i] = tile[6*i+j]
+				}
+				interpret(p, &val, true)
+				for i, o := range p.Outputs {
+					to := unsafe.Slice((*int16)(unsafe.Add(unsafe.Pointer(dst), 2*((6*i+j)*xi+t*step))), 16)
+					for l, v := range val[o] {
+						to[l] = roundInt16(float32(v * s[6*i+j]))
+					}
+				}
+			}
+		}
+	}
+}
+
+// roundInt16 returns the nearest integer to x, the even one of two.
+func roundInt16(x float32) int16 {
+	return int16(max(math.MinInt16, min(math.MaxInt16, math.RoundToEven(float64(x)))))
+}
+
+func fixedOutputGeneric(p bilinear.Program, epilogue int) fixedOutputFunc {
+	return func(tiles int, dst *float32, row int, src *int32, xi, step int, bias, scale, tile *float32) {
+		var val [vectors]lanes
+		var rows [6 * 4]lanes
+		var y [4][4]lanes
+		for t := range tiles {
+			for i := range 6 {
+				for j := range 6 {
+					m := unsafe.Slice((*int32)(unsafe.Add(unsafe.Pointer(src), 4*((6*i+j)*xi+t*step))), 16)
+					for l, s := range at(scale, (6*i+j)*16) {
+						val[j][l] = float32(float32(m[l]) * s)
+					}
+				}
+				interpret(p, &val, true)
+				for j, o := range p.Outputs {
+					rows[4*i+j] = val[o]
+				}
+			}
+			tau := *(*float32)(unsafe.Add(unsafe.Pointer(tile), 4*t))
+			for j := range 4 {
+				for i := range 6 {
+					val[i] = rows[4*i+j]
+				}
+				interpret(p, &val, true)
+				for i, o := range p.Outputs {
+					for l, v := range val[o] {
+						y[i][j][l] = float32(v * tau)
+					}
+					finish(&y[i][j], at(bias, 0), epilogue != outputLinear)
+				}
+			}
+			storeTile(dst, row, t, 4, &y, epilogue)
+		}
+	}
+}
+
+// storeTile writes the outputs of a tile.
+func storeTile(dst *float32, row, t, m int, y *[4][4]lanes, epilogue int) {
+	if epilogue == outputPool {
+		storePooled(dst, row, t, m, y)
+		return
+	}
+	for i := range m {
+		for j := range m {
+			*at(dst, i*row+(t*m+j)*16) = y[i][j]
 		}
 	}
 }

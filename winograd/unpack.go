@@ -12,7 +12,8 @@ import (
 // Weights returns the filters from which NewFilter made f, [k][c][3][3], or those from which
 // NewInputGradFilter made it, [c][k][3][3]. U = G·g·Gᵀ has more elements than g; Weights
 // computes g from all of them by least squares in float64. Each result is within 12·2⁻²⁴ of
-// the largest of its nine; the largest error seen is 2·2⁻²⁴. The workers of team, which may
+// the largest of its nine; the largest error seen is 2·2⁻²⁴. In fixed point, the elements
+// of U were rounded to some 10 bits, and so are the results. The workers of team, which may
 // be nil, share the work.
 func (f *Filter) Weights(team *parallel.Team) []float32 {
 	oihw := make([]float32, f.k*f.c*9)
@@ -27,16 +28,14 @@ func (f *Filter) Weights(team *parallel.Team) []float32 {
 // unpack is the inverse of pack.
 func (f *Filter) unpack(panel, cBlock int, oihw []float32, inverse [][]float64) {
 	width := f.width(panel)
-	size := f.cBlocks * 16 * width // of one ξ
-	u := f.u[panel*f.kern.NR*f.alpha*f.alpha*f.cBlocks*16:]
 	c0 := cBlock * 16
 	for b := 0; b < width; b++ {
-		k := panel*f.kern.NR + b
+		k := panel*f.nr + b
 		if k >= f.k {
 			return
 		}
 		for c := c0; c < min(c0+16, f.c); c++ {
-			taps := untransform(inverse, f.alpha, u[c*width+b:], size)
+			taps := untransform(inverse, f.alpha, func(xi int) float64 { return f.element(panel, xi, c, b) })
 			for t, v := range taps {
 				if f.rotated {
 					oihw[(c*f.k+k)*9+8-t] = v
@@ -48,12 +47,22 @@ func (f *Filter) unpack(panel, cBlock int, oihw []float32, inverse [][]float64) 
 	}
 }
 
-// untransform returns the filter whose elements u are step floats apart.
-func untransform(inverse [][]float64, alpha int, u []float32, step int) (taps [9]float32) {
+// element returns U of an input channel and an output of a panel.
+func (f *Filter) element(panel, xi, c, out int) float64 {
+	u, width := f.panel(panel, xi).first, f.width(panel)
+	if x := f.fixed; x != nil {
+		kb := panel*f.nr/16 + out/16
+		return float64(x.u[u+x.index(width, c, out)]) * x.step(kb, xi, out%16)
+	}
+	return float64(f.u[u+c*width+out])
+}
+
+// untransform returns the filter whose elements are those of u.
+func untransform(inverse [][]float64, alpha int, u func(xi int) float64) (taps [9]float32) {
 	var rows [3][maxAlpha]float64 // inverse · U
 	for i := range alpha {
 		for j := range alpha {
-			v := float64(u[(i*alpha+j)*step])
+			v := u(i*alpha + j)
 			for r := range rows {
 				rows[r][j] += inverse[r][i] * v
 			}

@@ -338,7 +338,8 @@ func (e *WeightGradExec) transformRun(wi int, p *gradPart, run, side int) {
 			for _, group := range p.groups {
 				step := 16 * group.blocks
 				for b := range group.blocks {
-					w.expandRun(g.conv, g.tr.input, &p.mem[p.v+(group.b-p.b0)*16*n+at*step+b*16], p.vXi, step, e.src, group.b+b, r)
+					x := expansion{fn: g.tr.input, dst: &p.mem[p.v+(group.b-p.b0)*16*n+at*step+b*16], xi: p.vXi, step: step}
+					w.expandRun(g.conv, &x, e.src, group.b+b, r)
 				}
 			}
 		} else {
@@ -346,7 +347,8 @@ func (e *WeightGradExec) transformRun(wi int, p *gradPart, run, side int) {
 				panel := b * 16 / g.kern.NR
 				width := g.width(panel)
 				to := panel*g.kern.NR*n + at*width + b*16%g.kern.NR
-				w.expandRun(g.dy, g.tr.gradient, &p.mem[p.d+to], g.dXi(), width, e.dy, b, r)
+				x := expansion{fn: g.tr.gradient, dst: &p.mem[p.d+to], xi: g.dXi(), step: width}
+				w.expandRun(g.dy, &x, e.dy, b, r)
 				if first {
 					e.sumRun((*[16]float32)(w.strip[:]), sums, b, r)
 				}

@@ -61,9 +61,15 @@ func (p problem) shape() ref.ConvShape {
 // around and inside the operands is poisoned.
 func convolve(t testing.TB, v variant, p problem, x, w, bias []float32, workers int) []float32 {
 	t.Helper()
-	team := parallel.NewTeam(workers)
-	f, err := newFilter(v.kern, v.tr, v.tr.m, p.c, p.k, false, w, team)
+	f, err := newFilter(v.kern, v.tr, v.tr.m, p.c, p.k, false, w, nil)
 	require.NoError(t, err)
+	return convolveBy(t, f, p, x, bias, workers)
+}
+
+// convolveBy is convolve for packed filters.
+func convolveBy(t testing.TB, f *Filter, p problem, x, bias []float32, workers int) []float32 {
+	t.Helper()
+	team := parallel.NewTeam(workers)
 	conv, err := f.NewConv(p.n, p.h, p.w, p.pad, bias, p.e)
 	require.NoError(t, err)
 	scratch := testutil.NaNGuarded(t, conv.ScratchLen(workers))
@@ -113,40 +119,50 @@ func finishRef(p problem, y []float64, bound func(int) float64) ([]float64, func
 // magnitude returns, for each output, the sum of the magnitudes of everything
 // that the algorithm adds up: |Aᵀ|·[Σ_c (|G||g||Gᵀ|) ⊙ (|Bᵀ||d||B|)]·|A| + |b|.
 func magnitude(m int, p problem, x, w, bias []float32) []float64 {
+	return spread(m, p, x, w, bias, func(_ int, u, v float64, _ float32) float64 { return u * v })
+}
+
+// absolute returns the magnitudes of a matrix.
+func absolute(mat bilinear.Matrix) [][]float64 {
+	f := mat.Float64()
+	for _, row := range f {
+		for j := range row {
+			row[j] = math.Abs(row[j])
+		}
+	}
+	return f
+}
+
+// both returns mat·X·matᵀ, where X is n×n.
+func both(mat [][]float64, n int, get func(i, j int) float64) []float64 {
+	r := len(mat)
+	t := make([]float64, r*n)
+	for i := range r {
+		for j := range n {
+			for k := range n {
+				t[i*n+j] += mat[i][k] * get(k, j)
+			}
+		}
+	}
+	y := make([]float64, r*r)
+	for i := range r {
+		for j := range r {
+			for k := range n {
+				y[i*r+j] += t[i*n+k] * mat[j][k]
+			}
+		}
+	}
+	return y
+}
+
+// spread returns, for each output, |Aᵀ|·[Σ_c term(ξk, U, V, scale)]·|A| + |b|, where U =
+// |G||g||Gᵀ|, V = |Bᵀ||d||B|, ξk = 36·k+ξ, and scale is that of the tile.
+func spread(m int, p problem, x, w, bias []float32, term func(xik int, u, v float64, scale float32) float64) []float64 {
 	alg := bilinear.New(m)
 	a := alg.Alpha
-	abs := func(mat bilinear.Matrix) [][]float64 {
-		f := mat.Float64()
-		for _, row := range f {
-			for j := range row {
-				row[j] = math.Abs(row[j])
-			}
-		}
-		return f
-	}
-	bt, g, at := abs(alg.BT), abs(alg.G), abs(alg.AT)
+	bt, g, at := absolute(alg.BT), absolute(alg.G), absolute(alg.AT)
 	s := p.shape()
 	out := make([]float64, s.OutputLen())
-	both := func(mat [][]float64, n int, get func(i, j int) float64) []float64 { // mat·X·matᵀ
-		r := len(mat)
-		t := make([]float64, r*n)
-		for i := range r {
-			for j := range n {
-				for k := range n {
-					t[i*n+j] += mat[i][k] * get(k, j)
-				}
-			}
-		}
-		y := make([]float64, r*r)
-		for i := range r {
-			for j := range r {
-				for k := range n {
-					y[i*r+j] += t[i*n+k] * mat[j][k]
-				}
-			}
-		}
-		return y
-	}
 	u := make([][]float64, p.k*p.c)
 	for i := range u {
 		u[i] = both(g, 3, func(r, s int) float64 { return math.Abs(float64(w[i*9+r*3+s])) })
@@ -154,6 +170,7 @@ func magnitude(m int, p problem, x, w, bias []float32) []float64 {
 	for n := range p.n {
 		for ty := 0; ty < s.OH(); ty += m {
 			for tx := 0; tx < s.OW(); tx += m {
+				var extremes [32]uint32
 				v := make([][]float64, p.c)
 				for c := range v {
 					v[c] = both(bt, a, func(i, j int) float64 {
@@ -161,14 +178,18 @@ func magnitude(m int, p problem, x, w, bias []float32) []float64 {
 						if y < 0 || xx < 0 || y >= p.h || xx >= p.w {
 							return 0
 						}
-						return math.Abs(float64(x[((n*p.c+c)*p.h+y)*p.w+xx]))
+						d := x[((n*p.c+c)*p.h+y)*p.w+xx]
+						extremes[0] = uint32(max(int32(extremes[0]), int32(math.Float32bits(d))))
+						extremes[16] = max(extremes[16], math.Float32bits(d))
+						return math.Abs(float64(d))
 					})
 				}
+				scale := scaleOf(&extremes)
 				for k := range p.k {
 					sum := make([]float64, a*a)
 					for c := range p.c {
 						for i := range sum {
-							sum[i] += u[k*p.c+c][i] * v[c][i]
+							sum[i] += term(k*a*a+i, u[k*p.c+c][i], v[c][i], scale)
 						}
 					}
 					y := both(at, a, func(i, j int) float64 { return sum[i*a+j] })
@@ -580,24 +601,31 @@ func BenchmarkConv(b *testing.B) {
 				b.Run(fmt.Sprintf("layer=%s/threads=%d/kernel=%v", l.name, workers, v), func(b *testing.B) {
 					f, err := newFilter(v.kern, v.tr, v.tr.m, l.c, l.k, false, testutil.Uniform(1, l.c*l.k*9), nil)
 					require.NoError(b, err)
-					conv, err := f.NewConv(1, l.s, l.s, 1, nil, fuse.Epilogue{ReLU: true, Pool: l.pool})
-					require.NoError(b, err)
-					team := parallel.NewTeam(workers)
-					e, err := conv.NewExec(layout.Alloc(conv.ScratchLen(workers)), team)
-					require.NoError(b, err)
-					src, dst := layout.Alloc(conv.srcLen()), layout.Alloc(conv.dstLen())
-					copy(src, testutil.Uniform(2, len(src)))
-					for b.Loop() {
-						team.Begin()
-						if err := e.Run(context.Background(), dst, src); err != nil {
-							b.Fatal(err)
-						}
-						team.End()
-					}
-					direct := 2 * 9 * float64(l.c*l.k*l.s*l.s)
-					b.ReportMetric(direct*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+					benchmarkFilter(b, f, l.s, l.pool, workers)
 				})
 			}
 		}
 	}
+}
+
+// benchmarkFilter measures a convolution of one picture of size×size.
+func benchmarkFilter(b *testing.B, f *Filter, size int, pool bool, workers int) {
+	conv, err := f.NewConv(1, size, size, 1, nil, fuse.Epilogue{ReLU: true, Pool: pool})
+	require.NoError(b, err)
+	team := parallel.NewTeam(workers)
+	e, err := conv.NewExec(layout.Alloc(conv.ScratchLen(workers)), team)
+	require.NoError(b, err)
+	src, dst := layout.Alloc(conv.srcLen()), layout.Alloc(conv.dstLen())
+	for i, v := range testutil.Uniform(2, len(src)) {
+		src[i] = max(v, 0)
+	}
+	for b.Loop() {
+		team.Begin()
+		if err := e.Run(context.Background(), dst, src); err != nil {
+			b.Fatal(err)
+		}
+		team.End()
+	}
+	direct := 2 * 9 * float64(f.c*f.k*size*size)
+	b.ReportMetric(direct*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/pprof"
+	"strings"
 
 	"github.com/nonet-go/nonet/internal/chart"
 	"github.com/nonet-go/nonet/internal/outfile"
@@ -88,7 +89,11 @@ func costOf(l vgg.LayerSummary, in vgg.Shape, batch int, fc float64) cost {
 	elements := float64((m + 2) * (m + 2))
 	filters := float64(in.C * l.Output.C)
 	c.flop = 2 * n * elements * tiles * filters
-	c.bytes += 4 * filters * (elements - 9)
+	size := 4.0
+	if strings.HasSuffix(l.Algorithm, "int16") {
+		size = 2
+	}
+	c.bytes += filters * (size*elements - 4*9)
 	return c
 }
 

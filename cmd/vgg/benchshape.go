@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/nonet-go/nonet/bench"
 	"github.com/nonet-go/nonet/conv3x3"
@@ -61,7 +62,11 @@ func (c *benchCmd) convolution(ctx context.Context, r *benchResult) error {
 		}
 		r.Kernel, run = "product", e.Run
 	} else {
-		f, err := conv3x3.NewFilter(s.C, s.K, weights, bias, team, algorithms[c.Algorithm]...)
+		opts := slices.Clone(algorithms[c.Algorithm])
+		if c.Fixed {
+			opts = append(opts, conv3x3.Fixed())
+		}
+		f, err := conv3x3.NewFilter(s.C, s.K, weights, bias, team, opts...)
 		if err != nil {
 			return err
 		}

@@ -124,7 +124,7 @@ func (c *evalCmd) members(s streams) ([]evaluate.Member, error) {
 	files := []file{{c.modelFlags, c.TrainScale}}
 	for _, f := range c.Fuse {
 		// The same algorithms and labels; everything else is the file's own.
-		more := file{flags: modelFlags{Weights: f, Labels: c.Labels, Algorithm: c.Algorithm, HalfFC: c.HalfFC, FixedFC: c.FixedFC}}
+		more := file{flags: modelFlags{Weights: f, Labels: c.Labels, computeFlags: c.computeFlags}}
 		more.flags.Weights, more.scale = cutScale(f)
 		files = append(files, more)
 	}
@@ -270,9 +270,7 @@ func (c *evalCmd) network(members []evaluate.Member) (string, error) {
 		}
 	}
 	fmt.Fprintln(h, c.Algorithm, c.HalfFC, c.ByIndex)
-	if c.FixedFC {
-		fmt.Fprintln(h, "fixed-fc")
-	}
+	fmt.Fprint(h, c.fixedPoint()...)
 	return fmt.Sprintf("%x", h.Sum(nil)), nil
 }
 

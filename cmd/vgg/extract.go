@@ -113,10 +113,7 @@ func checkUnreadable(failed, all int, percent float64) error {
 func (f modelFlags) hash(m *vgg.Model) (string, error) {
 	var file weights.Source
 	var err error
-	settings := []any{f.HalfFC}
-	if f.FixedFC {
-		settings = append(settings, "fixed-fc")
-	}
+	settings := append([]any{f.HalfFC}, f.fixedPoint()...)
 	switch {
 	case f.Weights != "":
 		file, err = weights.Open(f.Weights)

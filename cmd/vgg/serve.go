@@ -177,7 +177,7 @@ func (c *serveCmd) sources(s streams) (list []serve.Source, err error) {
 			return nil, fmt.Errorf("--model %s: want NAME=FILE or NAME@VERSION=FILE", arg)
 		}
 		name, version, _ := strings.Cut(name, "@")
-		flags := modelFlags{Weights: path, Algorithm: c.Algorithm, HalfFC: c.HalfFC, FixedFC: c.FixedFC}
+		flags := modelFlags{Weights: path, computeFlags: c.computeFlags}
 		list = append(list, serve.Source{Name: name, Version: version, Open: func(context.Context) (*vgg.Model, error) { return flags.open(s) }})
 	}
 	return list, nil

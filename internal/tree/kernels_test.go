@@ -140,7 +140,7 @@ func benchmarks(t *testing.T, pkgs []string) map[string]bool {
 	}
 	once := []string{"-short", "-run=^$", "-benchtime=1x"}
 	lines := run(t, append(append(once, "-bench=."), small...)...)
-	for line := range run(t, append(once, "-bench=Gradients/layer=conv5_1", "./winograd")...) {
+	for line := range run(t, append(once, "-bench=(Gradients|Fixed)/layer=conv5_1", "./winograd")...) {
 		lines[line] = true
 	}
 	return lines

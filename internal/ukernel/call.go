@@ -89,3 +89,17 @@ type blockedInt8Call struct {
 
 // A blockedInt8Func adds a tile of exact sums to C, whose rows are the function's own.
 type blockedInt8Func func(call *blockedInt8Call)
+
+// A blockedInt16Call holds the arguments of a blockedInt16Func. See BlockedInt16Args.
+type blockedInt16Call struct {
+	tiles, blocks int // positive: the loops test at their end
+	a             *int16
+	aBlock, aTile int // elements
+	b             *int16
+	c             *int32
+	nextB         *int16
+}
+
+// A blockedInt16Func computes tiles whose rows and columns are the function's own. It
+// changes nothing but C.
+type blockedInt16Func func(call *blockedInt16Call)

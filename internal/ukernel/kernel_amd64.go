@@ -54,3 +54,6 @@ var BlockedInt8Kernels = []BlockedInt8{
 	{Name: "avx2_3x32", ISA: cpu.AVX2, MR: 3, funcs: []blockedInt8Func{blocked1x32Int8AVX2, blocked2x32Int8AVX2, blocked3x32Int8AVX2}},
 	genericBlockedInt8(),
 }
+
+// BlockedInt16Kernels lists the kernels in order of preference.
+var BlockedInt16Kernels = []BlockedInt16{genericBlockedInt16()}

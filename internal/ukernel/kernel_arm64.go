@@ -27,3 +27,6 @@ var BlockedInt8Kernels = []BlockedInt8{
 	{Name: "neon_1x32", ISA: cpu.NEON, MR: 1, funcs: []blockedInt8Func{blocked1x32Int8NEON}},
 	genericBlockedInt8(),
 }
+
+// BlockedInt16Kernels lists the kernels in order of preference.
+var BlockedInt16Kernels = []BlockedInt16{genericBlockedInt16()}

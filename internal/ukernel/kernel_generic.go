@@ -155,3 +155,38 @@ func genericBlockedInt8() BlockedInt8 {
 	}
 	return kern
 }
+
+// blockedInt16Generic returns the portable twin of a tile of mr rows and nr columns. Rows of
+// B lie in pairs.
+func blockedInt16Generic(mr, nr int) blockedInt16Func {
+	return func(call *blockedInt16Call) {
+		as := unsafe.Slice(call.a, (call.tiles-1)*call.aTile+(call.blocks-1)*call.aBlock+mr*16)
+		bs := unsafe.Slice(call.b, call.blocks*16*nr)
+		cs := unsafe.Slice(call.c, call.tiles*mr*nr)
+		for i := range call.tiles * mr {
+			row := as[i/mr*call.aTile+i%mr*16:]
+			for j := 0; j < nr; j += 16 {
+				var acc [16]int32
+				for block := range call.blocks {
+					pairs := row[block*call.aBlock:][:16]
+					for p := 0; p < 16; p += 2 {
+						x0, x1 := int32(pairs[p]), int32(pairs[p+1])
+						from := bs[(block*16+p)*nr+2*j:][:32]
+						for l := range acc {
+							acc[l] += x0*int32(from[2*l]) + x1*int32(from[2*l+1])
+						}
+					}
+				}
+				copy(cs[i*nr+j:], acc[:])
+			}
+		}
+	}
+}
+
+func genericBlockedInt16() BlockedInt16 {
+	kern := BlockedInt16{Name: "generic_4x16", ISA: cpu.Generic, MR: 4, NR: 16, Pair: 2, funcs: make([][]blockedInt16Func, 1)}
+	for mr := 1; mr <= kern.MR; mr++ {
+		kern.funcs[0] = append(kern.funcs[0], blockedInt16Generic(mr, 16))
+	}
+	return kern
+}

@@ -10,3 +10,6 @@ var BlockedKernels = []Blocked{genericBlocked()}
 
 // BlockedInt8Kernels lists the kernels in order of preference.
 var BlockedInt8Kernels = []BlockedInt8{genericBlockedInt8()}
+
+// BlockedInt16Kernels lists the kernels in order of preference.
+var BlockedInt16Kernels = []BlockedInt16{genericBlockedInt16()}

@@ -29,7 +29,7 @@ func Kernels(ctx context.Context) ([]Row, error) {
 	k := &kernels{ctx: ctx, team: parallel.NewTeam(2)}
 	k.team.Begin()
 	defer k.team.End()
-	for _, family := range []func(){k.convolutions, k.strides, k.products, k.connected, k.pools, k.vectors} {
+	for _, family := range []func(){k.convolutions, k.fixedConvolutions, k.strides, k.products, k.connected, k.pools, k.vectors} {
 		if family(); k.err != nil {
 			return nil, fmt.Errorf("check: kernels: %w", k.err)
 		}
@@ -99,6 +99,35 @@ func (k *kernels) convolutions() {
 			err = g.WeightGrad(dw, x, dy)
 		}
 		k.row(a.name, "weight gradient", err, dw, wantW)
+	}
+}
+
+// fixedBound is the largest error of a convolution in fixed point, as a part of the root
+// mean square of its outputs. docs/numerics.md has the bound for each element; with random
+// operands of this size the largest error is a fifth of this.
+const fixedBound = 1e-2
+
+// fixedConvolutions compares convolutions in fixed point.
+func (k *kernels) fixedConvolutions() {
+	s := conv3x3.Shape{N: 2, C: 37, H: 13, W: 11, K: 70, Pad: 1}
+	shape := ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 3, KW: 3, Pad: s.Pad}
+	x, w, b := random(1, shape.InputLen()), random(2, shape.WeightLen()), random(3, s.K)
+	want, _ := ref.Conv2D(shape, x, w, b)
+	relu := ref.ReLU(want)
+	pooled, _ := ref.MaxPool2x2(s.N*s.K, s.OH(), s.OW(), relu)
+	for _, f := range []struct {
+		what string
+		want []float64
+		opts []conv3x3.Option
+	}{{"convolution", want, nil}, {"convolution, ReLU", relu, []conv3x3.Option{conv3x3.ReLU()}}, {"convolution, ReLU, pool", pooled, []conv3x3.Option{conv3x3.Pool()}}} {
+		y := make([]float32, len(f.want))
+		p, err := conv3x3.NewPlan(s, w, b, append(f.opts, conv3x3.Fixed(), conv3x3.Workers(2))...)
+		if err == nil {
+			err = p.Forward(y, x)
+		}
+		k.row("F(4×4,3×3) int16", f.what, err, y, f.want)
+		r := &k.rows[len(k.rows)-1]
+		r.MaxBound, r.RMSBound, r.OK = fixedBound, fixedBound, r.Max <= fixedBound
 	}
 }
 

@@ -1,0 +1,131 @@
+package ukernel
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/nonet-go/nonet/internal/cpu"
+	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/stretchr/testify/require"
+)
+
+// forEachInt16 runs f for every kernel that this machine has.
+func forEachInt16(t *testing.T, f func(t *testing.T, k *BlockedInt16)) {
+	testutil.EachKernel(t, BlockedInt16Kernels, func(k *BlockedInt16) (string, cpu.ISA) { return k.Name, k.ISA }, f)
+}
+
+// int16Operands returns A and B so that no sum of products over 16·blocks rows leaves int32,
+// with the largest magnitudes that allow it among them.
+func int16Operands(seed uint64, a, b, blocks int) (as, bs []int16) {
+	as, bs = make([]int16, a), make([]int16, b)
+	most := int(math.MaxInt32) / (16 * blocks) / math.MaxInt16
+	for i, v := range testutil.Uniform(seed, a) {
+		as[i] = int16(v * math.MaxInt16)
+		if i%5 == 0 {
+			as[i] = int16(math.Copysign(math.MaxInt16, float64(v)))
+		}
+	}
+	for i, v := range testutil.Uniform(seed+1, b) {
+		bs[i] = int16(math.Round(float64(v) * float64(most)))
+		if i%7 == 0 {
+			bs[i] = int16(math.Copysign(float64(most), float64(v)))
+		}
+	}
+	return as, bs
+}
+
+// checkInt16 compares a kernel with the definition in int64, beside inaccessible pages.
+func checkInt16(t *testing.T, k *BlockedInt16, seed uint64, tiles, mr, nr, blocks, gap int) {
+	t.Helper()
+	aBlock := mr*16 + gap
+	aTile := blocks * aBlock
+	a, b := int16Operands(seed, tiles*aTile-aBlock+mr*16, blocks*16*nr, blocks)
+	want := make([]int32, tiles*mr*nr)
+	for i := range tiles * mr {
+		for j := range nr {
+			sum := int64(0)
+			for p := range blocks * 16 {
+				sum += int64(a[i/mr*aTile+p/16*aBlock+i%mr*16+p%16]) * int64(b[p/k.Pair*nr*k.Pair+j*k.Pair+p%k.Pair])
+			}
+			want[i*nr+j] = int32(sum)
+			require.Equal(t, sum, int64(want[i*nr+j]), "the test's own operands")
+		}
+	}
+	shape := fmt.Sprintf("%s tiles=%d mr=%d nr=%d blocks=%d aBlock=%d", k.Name, tiles, mr, nr, blocks, aBlock)
+	tail, head := testutil.Guarded[int32](t, len(want)), testutil.GuardedHead[int32](t, len(want))
+	ga, gb := testutil.GuardedCopy(t, a), testutil.GuardedCopy(t, b)
+	k.Run(tiles, mr, nr, &BlockedInt16Args{Blocks: blocks, A: ga, ABlock: aBlock, ATile: aTile, B: gb, C: tail, NextB: gb})
+	require.Equal(t, want, tail, shape)
+	ga, gb = testutil.GuardedHeadCopy(t, a), testutil.GuardedHeadCopy(t, b)
+	k.Run(tiles, mr, nr, &BlockedInt16Args{Blocks: blocks, A: ga, ABlock: aBlock, ATile: aTile, B: gb, C: head, NextB: gb})
+	require.Equal(t, want, head, shape)
+}
+
+func TestBlockedInt16(t *testing.T) {
+	t.Parallel()
+	forEachInt16(t, func(t *testing.T, k *BlockedInt16) {
+		for nr := 16; nr <= k.NR; nr += 16 {
+			for mr := 1; mr <= k.MR; mr++ {
+				for blocks := 1; blocks <= 5; blocks += 2 {
+					checkInt16(t, k, uint64(mr), 1+(mr+blocks)%4, mr, nr, blocks, 16*(blocks%3))
+				}
+			}
+		}
+	})
+}
+
+// TestBlockedInt16Calls: tiles of many channels are spread over several calls of assembly,
+// with the same results.
+func TestBlockedInt16Calls(t *testing.T) {
+	t.Parallel()
+	k := BestBlockedInt16()
+	const blocks = 160
+	checkInt16(t, k, 1, 2*(blockedMACs/(k.MR*k.NR*blocks*16))+1, k.MR, k.NR, blocks, 0)
+}
+
+func TestBlockedInt16Bounds(t *testing.T) {
+	t.Parallel()
+	k := BestBlockedInt16()
+	x, c := make([]int16, 32*k.NR), make([]int32, 32*k.NR)
+	run := func(tiles, blocks int, a, b []int16, c []int32) func() {
+		return func() {
+			k.Run(tiles, 1, k.NR, &BlockedInt16Args{Blocks: blocks, A: a, ABlock: 16, ATile: 16, B: b, C: c, NextB: x})
+		}
+	}
+	require.Panics(t, run(1, 2, x[:31], x, c))
+	require.Panics(t, run(2, 1, x[:31], x, c))
+	require.Panics(t, run(1, 1, x, x[:16*k.NR-1], c))
+	require.Panics(t, run(2, 1, x, x, c[:2*k.NR-1]))
+	require.NotPanics(t, run(2, 1, x[:32], x[:16*k.NR], c[:2*k.NR]))
+	require.NotEmpty(t, k.Symbol(1, 16))
+}
+
+func FuzzBlockedInt16(f *testing.F) {
+	f.Add(uint64(1), uint8(6), uint8(3), uint8(2), uint8(1), uint8(1))
+	f.Fuzz(func(t *testing.T, seed uint64, mr, nr, blocks, gap, tiles uint8) {
+		for i := range BlockedInt16Kernels {
+			if k := &BlockedInt16Kernels[i]; cpu.Has(k.ISA) {
+				checkInt16(t, k, seed, int(tiles)%4+1, int(mr)%k.MR+1, (int(nr)%(k.NR/16)+1)*16, int(blocks)%8+1, int(gap))
+			}
+		}
+	})
+}
+
+func BenchmarkBlockedInt16(b *testing.B) {
+	for i := range BlockedInt16Kernels {
+		k := &BlockedInt16Kernels[i]
+		if !cpu.Has(k.ISA) {
+			continue
+		}
+		b.Run("kernel="+k.Name, func(b *testing.B) {
+			const blocks = 16
+			a, bs := int16Operands(1, k.MR*16*blocks, blocks*16*k.NR, blocks)
+			c := make([]int32, k.MR*k.NR)
+			for b.Loop() {
+				k.Run(1, k.MR, k.NR, &BlockedInt16Args{Blocks: blocks, A: a, ABlock: k.MR * 16, B: bs, C: c, NextB: bs})
+			}
+			b.ReportMetric(2*float64(k.MR*k.NR*blocks*16)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
+		})
+	}
+}

@@ -33,6 +33,7 @@ var amd64Targets = []target{
 	{"internal/ukernel", "blocked_gen_amd64", "ukernel", blockedKernels},
 	{"internal/ukernel", "blockedint8_gen_amd64", "ukernel", blockedInt8Kernels},
 	{"internal/quantise", "quantise_gen_amd64", "quantise", quantiseKernels},
+	{"internal/ukernel", "blockedint16_gen_amd64", "ukernel", blockedInt16Kernels},
 	{"internal/pack", "pack_gen_amd64", "pack", packKernels},
 	{"internal/level1f", "level1f_gen_amd64", "level1f", level1fKernels},
 	{"internal/optimiser", "optimiser_gen_amd64", "optimiser", optimiserKernels},
@@ -41,6 +42,7 @@ var amd64Targets = []target{
 	{"internal/peak", "peak_gen_amd64", "peak", peakKernels},
 	{"pool", "pool_gen_amd64", "pool", poolKernels},
 	{"winograd", "transform_gen_amd64", "winograd", winogradTransforms},
+	{"winograd", "fixed_gen_amd64", "winograd", winogradFixed},
 }
 
 // A targetARM64 is a target of the other architecture.
@@ -56,6 +58,7 @@ var arm64Targets = []targetARM64{
 	{"internal/ukernel", "blocked_gen_arm64", "ukernel", blockedNEON},
 	{"internal/ukernel", "blockedint8_gen_arm64", "ukernel", blockedInt8NEON},
 	{"internal/quantise", "quantise_gen_arm64", "quantise", quantiseNEON},
+	{"internal/ukernel", "blockedint16_gen_arm64", "ukernel", blockedInt16NEON},
 	{"internal/pack", "pack_gen_arm64", "pack", packNEON},
 	{"internal/level1f", "level1f_gen_arm64", "level1f", level1fNEON},
 	{"internal/optimiser", "optimiser_gen_arm64", "optimiser", optimiserNEON},
@@ -64,6 +67,7 @@ var arm64Targets = []targetARM64{
 	{"internal/peak", "peak_gen_arm64", "peak", peakNEON},
 	{"pool", "pool_gen_arm64", "pool", poolNEON},
 	{"winograd", "transform_gen_arm64", "winograd", winogradNEON},
+	{"winograd", "fixed_gen_arm64", "winograd", winogradFixedNEON},
 }
 
 // output is a generated file: its path from the root of the module, and its text.

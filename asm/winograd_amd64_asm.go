@@ -444,26 +444,9 @@ func (t *transform) output(e epilogue) {
 				c.VMOVUPS(v.column(from, i, off), in[i])
 			}
 			out := t.emit(prog, in)
-			for _, r := range out {
-				c.VADDPS(Mem{Base: bias, Disp: off}, r, r)
-				if e.relu {
-					t.relu(r)
-				}
-			}
-			switch {
-			case !e.pool:
-				for i, r := range out {
-					t.store(r, dst, row, i, 64*j+off)
-				}
-			case j%2 == 0:
-				left = t.rowMaxima(out)
-			default:
-				for i, r := range t.rowMaxima(out) {
-					c.VPMAXUD(left[i], r, r)
-					t.put(left[i])
-					t.store(r, dst, row, i, 64*(j/2)+off)
-				}
-			}
+			left = t.finishColumn(e, out, left, j, Mem{Base: bias, Disp: off}, func(r reg.VecPhysical, i, column int) {
+				t.store(r, dst, row, i, 64*column+off)
+			})
 			if j < m-1 {
 				c.ADDQ(xi, from)
 			}
@@ -480,6 +463,33 @@ func (t *transform) output(e epilogue) {
 	c.JNZ(LabelRef("tile"))
 	c.VZEROUPPER()
 	c.RET()
+}
+
+// finishColumn adds the bias to column j of a tile's outputs, applies the epilogue and stores
+// what is complete. It returns the maxima of a pool's left column, which are left for the
+// column after it.
+func (t *transform) finishColumn(e epilogue, out, left []reg.VecPhysical, j int, bias Mem, store func(r reg.VecPhysical, i, column int)) []reg.VecPhysical {
+	for _, r := range out {
+		t.c.VADDPS(bias, r, r)
+		if e.relu {
+			t.relu(r)
+		}
+	}
+	switch {
+	case !e.pool:
+		for i, r := range out {
+			store(r, i, j)
+		}
+	case j%2 == 0:
+		return t.rowMaxima(out)
+	default:
+		for i, r := range t.rowMaxima(out) {
+			t.c.VPMAXUD(left[i], r, r)
+			t.put(left[i])
+			store(r, i, j/2)
+		}
+	}
+	return nil
 }
 
 // relu sets r = max(r, 0) and keeps a NaN: MAXPS returns its last source when

@@ -418,10 +418,6 @@ func (t *transformNEON) output(e epilogue) {
 	t.constants(prog)
 	bv, zero := c.V(), c.V()
 	c.Zero(zero)
-	side := m
-	if e.pool {
-		side = m / 2
-	}
 	c.Label("tile")
 	for quarter := range 4 {
 		c.FMOVQ(neon.Mem{Base: bias, Off: 16 * quarter}, bv)
@@ -461,45 +457,60 @@ func (t *transformNEON) output(e epilogue) {
 				c.ADD(xi, base, base)
 			}
 			out := t.emit(prog, in)
-			for _, v := range out {
-				c.VFADD(bv, v, v)
-				if e.relu {
-					c.VFMAX(zero, v, v)
-				}
-			}
-			column := j
-			if e.pool {
-				if j%2 == 0 {
-					left = out
-					continue
-				}
-				for i := range out {
-					c.VFMAX(left[i], out[i], out[i])
-				}
-				for i := range side {
-					c.VFMAX(out[2*i+1], out[2*i], out[2*i])
-				}
-				column = j / 2
-			}
-			c.ADD(neon.Imm(64*column+16*quarter), dst, to)
-			for i := range side {
-				v := out[i]
-				if e.pool {
-					v = out[2*i]
-				}
-				c.FMOVQStore(v, neon.Mem{Base: to})
-				if i < side-1 {
-					c.ADD(row, to, to)
-				}
-			}
-			free(c, out)
-			free(c, left)
-			left = nil
+			left = t.finishColumn(e, out, left, j, quarter, [2]neon.V{bv, zero}, [3]neon.R{dst, row, to})
 		}
 	}
-	c.ADD(neon.Imm(64*side), dst, dst)
+	c.ADD(neon.Imm(64*t.side(e)), dst, dst)
 	c.ADD(step, src, src)
 	c.SUBS(neon.Imm(1), tiles, tiles)
 	c.Branch("BNE", "tile")
 	c.RET()
+}
+
+// side returns the side of a tile of the result.
+func (t *transformNEON) side(e epilogue) int {
+	if e.pool {
+		return t.alg.M / 2
+	}
+	return t.alg.M
+}
+
+// finishColumn adds the bias to column j of a quarter of a tile's outputs, applies the
+// epilogue and stores what is complete. It returns the column if a pool waits for the one
+// after it. operands are the bias and zero; at are dst, row and a register for addresses.
+func (t *transformNEON) finishColumn(e epilogue, out, left []neon.V, j, quarter int, operands [2]neon.V, at [3]neon.R) []neon.V {
+	c, side, column := t.c, t.side(e), j
+	for _, v := range out {
+		c.VFADD(operands[0], v, v)
+		if e.relu {
+			c.VFMAX(operands[1], v, v)
+		}
+	}
+	if e.pool {
+		if j%2 == 0 {
+			return out
+		}
+		for i := range out {
+			c.VFMAX(left[i], out[i], out[i])
+		}
+		for i := range side {
+			c.VFMAX(out[2*i+1], out[2*i], out[2*i])
+		}
+		column = j / 2
+	}
+	dst, row, to := at[0], at[1], at[2]
+	c.ADD(neon.Imm(64*column+16*quarter), dst, to)
+	for i := range side {
+		v := out[i]
+		if e.pool {
+			v = out[2*i]
+		}
+		c.FMOVQStore(v, neon.Mem{Base: to})
+		if i < side-1 {
+			c.ADD(row, to, to)
+		}
+	}
+	free(c, out)
+	free(c, left)
+	return nil
 }

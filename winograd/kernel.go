@@ -73,8 +73,8 @@ type fixedTransforms struct {
 	extremes func(blocks, rows, cols int, src *float32, plane, row int, extremes *uint32)
 
 	// input sets V = round(s⊙(Bᵀ·d·B)) as transforms.input does, where s[ξ] of tile t is
-	// scale[t*36+ξ]. What leaves the range of int16 becomes the nearest of its ends, a NaN
-	// any of its numbers. xi and step count int16.
+	// scale[t*36+ξ]. What leaves the range of int16 becomes the nearest of its ends. A NaN
+	// and what leaves the range of int32 become any int16. xi and step count int16.
 	input fixedInputFunc
 
 	// output sets Y = (Aᵀ·(s⊙M)·A)·τ + bias as transforms.output does, where element ξ of s

@@ -13,4 +13,7 @@ var transformTable = []transforms{
 }
 
 // fixedTable lists the kernels in fixed point in order of preference.
-var fixedTable = []fixedTransforms{genericFixedTransforms()}
+var fixedTable = []fixedTransforms{
+	{"neon", cpu.NEON, extremesNEON, fixedInputNEON, [3]fixedOutputFunc{fixedOutputNEON, fixedOutputReLUNEON, fixedOutputPoolNEON}},
+	genericFixedTransforms(),
+}

@@ -220,7 +220,7 @@ func genericFixedTransforms() fixedTransforms {
 func extremesGeneric(blocks, rows, cols int, src *float32, plane, row int, extremes *uint32) {
 	e := (*[32]uint32)(unsafe.Pointer(extremes))
 	for l := range 16 {
-		e[l], e[16+l] = math.Float32bits(*src), 0
+		e[l], e[16+l] = 1<<31, 0
 	}
 	for b := range blocks {
 		for y := range rows {

@@ -7,23 +7,25 @@ import "fmt"
 type shape uint8
 
 const (
-	three    shape = iota // Vm.S4, Vn.S4, Vd.S4
-	threeD                // Vm.D2, Vn.D2, Vd.D2
-	threeH                // Vm.H4, Vn.H4, Vd.S4
-	threeH2               // Vm.H8, Vn.H8, Vd.S4: from the upper halves
-	element               // Vm.S[i], Vn.S4, Vd.S4; i in bits 11 (high) and 21 (low)
-	two                   // Vn.S4, Vd.S4
-	zero                  // $0, Vn.S4, Vd.S4: a comparison with zero
-	widen                 // Vn.H4, Vd.S4
-	widen2                // Vn.H8, Vd.S4: from the upper half of Vn
-	widenS                // Vn.S2, Vd.D2
-	widenS2               // Vn.S4, Vd.D2: from the upper half of Vn, or from neighbours
-	widenB                // Vn.B8, Vd.H8
-	widenB2               // Vn.B16, Vd.H8: from the upper half of Vn
-	narrowS               // Vn.S4, Vd.H4
-	narrowS2              // Vn.S4, Vd.H8: into the upper half of Vd
-	narrowD               // Vn.D2, Vd.S2
-	narrowD2              // Vn.D2, Vd.S4: into the upper half of Vd
+	three     shape = iota // Vm.S4, Vn.S4, Vd.S4
+	threeD                 // Vm.D2, Vn.D2, Vd.D2
+	threeH                 // Vm.H4, Vn.H4, Vd.S4
+	threeH2                // Vm.H8, Vn.H8, Vd.S4: from the upper halves
+	elementH               // Vm.H[i], Vn.H4, Vd.S4; i in bits 11 (high), 21 and 20 (low); m below 16
+	elementH2              // Vm.H[i], Vn.H8, Vd.S4: the upper half of Vn
+	element                // Vm.S[i], Vn.S4, Vd.S4; i in bits 11 (high) and 21 (low)
+	two                    // Vn.S4, Vd.S4
+	zero                   // $0, Vn.S4, Vd.S4: a comparison with zero
+	widen                  // Vn.H4, Vd.S4
+	widen2                 // Vn.H8, Vd.S4: from the upper half of Vn
+	widenS                 // Vn.S2, Vd.D2
+	widenS2                // Vn.S4, Vd.D2: from the upper half of Vn, or from neighbours
+	widenB                 // Vn.B8, Vd.H8
+	widenB2                // Vn.B16, Vd.H8: from the upper half of Vn
+	narrowS                // Vn.S4, Vd.H4
+	narrowS2               // Vn.S4, Vd.H8: into the upper half of Vd
+	narrowD                // Vn.D2, Vd.S2
+	narrowD2               // Vn.D2, Vd.S4: into the upper half of Vd
 )
 
 // An opcode indexes encodings.
@@ -59,6 +61,10 @@ const (
 	vfcvtns
 	vsqxtn
 	vsqxtn2
+	vumax
+	vscvtf
+	vsmlalElem
+	vsmlal2Elem
 )
 
 // An encoding is one instruction which Go's assembler lacks.
@@ -104,6 +110,11 @@ var encodings = [...]encoding{
 	vfcvtns:    {"VFCVTNS", 0x4e21a800, two},
 	vsqxtn:     {"VSQXTN", 0x0e614800, narrowS},
 	vsqxtn2:    {"VSQXTN2", 0x4e614800, narrowS2},
+	vumax:      {"VUMAX", 0x6ea06400, three},
+	vscvtf:     {"VSCVTF", 0x4e21d800, two},
+
+	vsmlalElem:  {"VSMLAL", 0x0f402000, elementH},
+	vsmlal2Elem: {"VSMLAL2", 0x4f402000, elementH2},
 }
 
 // word returns the instruction word, with the operands that the shape has.
@@ -113,6 +124,8 @@ func (e encoding) word(m V, lane int, n, d V) uint32 {
 	switch e.shape {
 	case three, threeD, threeH, threeH2:
 		w |= uint32(m) << 16
+	case elementH, elementH2:
+		w |= uint32(m)<<16 | uint32(lane&1)<<20 | uint32(lane>>1&1)<<21 | uint32(lane>>2)<<11
 	case element:
 		w |= uint32(m)<<16 | uint32(lane&1)<<21 | uint32(lane>>1)<<11
 	}
@@ -130,6 +143,10 @@ func (e encoding) text(m V, lane int, n, d V) string {
 		return fmt.Sprintf("%s V%d.H4, V%d.H4, V%d.S4", e.name, m, n, d)
 	case threeH2:
 		return fmt.Sprintf("%s V%d.H8, V%d.H8, V%d.S4", e.name, m, n, d)
+	case elementH:
+		return fmt.Sprintf("%s V%d.H[%d], V%d.H4, V%d.S4", e.name, m, lane, n, d)
+	case elementH2:
+		return fmt.Sprintf("%s V%d.H[%d], V%d.H8, V%d.S4", e.name, m, lane, n, d)
 	case element:
 		return fmt.Sprintf("%s V%d.S[%d], V%d.S4, V%d.S4", e.name, m, lane, n, d)
 	case two:

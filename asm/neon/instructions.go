@@ -11,7 +11,11 @@ import (
 // word emits an instruction of the table.
 func (c *Context) word(op opcode, m V, lane int, n, d V) {
 	e := encodings[op]
-	if m > 31 || n > 31 || d > 31 || lane < 0 || lane > 3 {
+	lanes, registers := 4, V(32)
+	if e.shape == elementH || e.shape == elementH2 {
+		lanes, registers = 8, 16
+	}
+	if m >= registers || n > 31 || d > 31 || lane < 0 || lane >= lanes {
 		c.fail("%s: no such register or lane", e.text(m, lane, n, d))
 	}
 	c.Op("WORD", raw(fmt.Sprintf("$0x%08x // %s", e.word(m, lane, n, d), e.text(m, lane, n, d))))
@@ -101,6 +105,18 @@ func (c *Context) VSQXTN(n, d V) { c.word(vsqxtn, 0, 0, n, d) }
 // VSQXTN2: upper half of d = n's int32 as int16.
 func (c *Context) VSQXTN2(n, d V) { c.word(vsqxtn2, 0, 0, n, d) }
 
+// VUMAX: d = max(n, m), as uint32.
+func (c *Context) VUMAX(m, n, d V) { c.word(vumax, m, 0, n, d) }
+
+// VSCVTF: d = n's int32 as float32.
+func (c *Context) VSCVTF(n, d V) { c.word(vscvtf, 0, 0, n, d) }
+
+// VSMLALElem: d += the lower four int16 of n · m[lane], in 32 bits. m is below V16.
+func (c *Context) VSMLALElem(m V, lane int, n, d V) { c.word(vsmlalElem, m, lane, n, d) }
+
+// VSMLAL2Elem: d += the upper four int16 of n · m[lane], in 32 bits. m is below V16.
+func (c *Context) VSMLAL2Elem(m V, lane int, n, d V) { c.word(vsmlal2Elem, m, lane, n, d) }
+
 // VFMLAD is VFMLA for two float64.
 func (c *Context) VFMLAD(m, n, d V) { c.Op("VFMLA", d2(m), d2(n), d2(d)) }
 
@@ -166,6 +182,14 @@ func (c *Context) FMOVQStore(s V, m Mem) {
 	c.Op("FMOVQ", s, m)
 }
 
+// FMOVDStore stores 8 bytes.
+func (c *Context) FMOVDStore(s V, m Mem) {
+	if m.Off%8 != 0 || m.Off < 0 || m.Off > 32760 {
+		c.fail("FMOVD %s: offset is no multiple of 8 in [0, 32760]", m.Asm())
+	}
+	c.Op("FMOVD", s, m)
+}
+
 // FMOVS loads one float32 into lane 0 and clears the other lanes.
 func (c *Context) FMOVS(m Mem, d V) {
 	c.scalarOffset(m)
@@ -227,6 +251,12 @@ func (c *Context) Return32(v V) {
 		c.fail("result is %v, want 4 bytes", b.Type)
 	}
 	c.Op("FMOVS", v, b.Addr)
+}
+
+// Local sets r to the address of size bytes on the stack, aligned to 16 bytes.
+func (c *Context) Local(size int, r R) {
+	c.fn.AllocLocal(size + 8) // the link register is saved below them
+	c.Op("ADD", Imm(16), RSP, r)
 }
 
 // LoadFloat reads a float32 parameter of the function into lane 0 of v.

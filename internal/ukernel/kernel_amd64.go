@@ -56,4 +56,21 @@ var BlockedInt8Kernels = []BlockedInt8{
 }
 
 // BlockedInt16Kernels lists the kernels in order of preference.
-var BlockedInt16Kernels = []BlockedInt16{genericBlockedInt16()}
+var BlockedInt16Kernels = []BlockedInt16{
+	{Name: "vnni_7x64", ISA: cpu.VNNI, MR: 7, NR: 64, Pair: 2, funcs: [][]blockedInt16Func{
+		{blocked1x16Int16VNNI, blocked2x16Int16VNNI, blocked3x16Int16VNNI, blocked4x16Int16VNNI, blocked5x16Int16VNNI, blocked6x16Int16VNNI, blocked7x16Int16VNNI},
+		{blocked1x32Int16VNNI, blocked2x32Int16VNNI, blocked3x32Int16VNNI, blocked4x32Int16VNNI, blocked5x32Int16VNNI, blocked6x32Int16VNNI, blocked7x32Int16VNNI},
+		{blocked1x48Int16VNNI, blocked2x48Int16VNNI, blocked3x48Int16VNNI, blocked4x48Int16VNNI, blocked5x48Int16VNNI, blocked6x48Int16VNNI, blocked7x48Int16VNNI},
+		{blocked1x64Int16VNNI, blocked2x64Int16VNNI, blocked3x64Int16VNNI, blocked4x64Int16VNNI, blocked5x64Int16VNNI, blocked6x64Int16VNNI, blocked7x64Int16VNNI},
+	}},
+	{Name: "avx512_6x64", ISA: cpu.AVX512, MR: 6, NR: 64, Pair: 2, funcs: [][]blockedInt16Func{
+		{blocked1x16Int16AVX512, blocked2x16Int16AVX512, blocked3x16Int16AVX512, blocked4x16Int16AVX512, blocked5x16Int16AVX512, blocked6x16Int16AVX512},
+		{blocked1x32Int16AVX512, blocked2x32Int16AVX512, blocked3x32Int16AVX512, blocked4x32Int16AVX512, blocked5x32Int16AVX512, blocked6x32Int16AVX512},
+		{blocked1x48Int16AVX512, blocked2x48Int16AVX512, blocked3x48Int16AVX512, blocked4x48Int16AVX512, blocked5x48Int16AVX512, blocked6x48Int16AVX512},
+		{blocked1x64Int16AVX512, blocked2x64Int16AVX512, blocked3x64Int16AVX512, blocked4x64Int16AVX512, blocked5x64Int16AVX512, blocked6x64Int16AVX512},
+	}},
+	{Name: "avx2_6x16", ISA: cpu.AVX2, MR: 6, NR: 16, Pair: 2, funcs: [][]blockedInt16Func{
+		{blocked1x16Int16AVX2, blocked2x16Int16AVX2, blocked3x16Int16AVX2, blocked4x16Int16AVX2, blocked5x16Int16AVX2, blocked6x16Int16AVX2},
+	}},
+	genericBlockedInt16(),
+}

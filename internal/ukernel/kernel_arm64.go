@@ -29,4 +29,9 @@ var BlockedInt8Kernels = []BlockedInt8{
 }
 
 // BlockedInt16Kernels lists the kernels in order of preference.
-var BlockedInt16Kernels = []BlockedInt16{genericBlockedInt16()}
+var BlockedInt16Kernels = []BlockedInt16{
+	{Name: "neon_6x16", ISA: cpu.NEON, MR: 6, NR: 16, Pair: 1, funcs: [][]blockedInt16Func{
+		{blocked1x16Int16NEON, blocked2x16Int16NEON, blocked3x16Int16NEON, blocked4x16Int16NEON, blocked5x16Int16NEON, blocked6x16Int16NEON},
+	}},
+	genericBlockedInt16(),
+}

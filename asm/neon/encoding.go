@@ -117,6 +117,14 @@ var encodings = [...]encoding{
 	vsmlal2Elem: {"VSMLAL2", 0x4f402000, elementH2},
 }
 
+// limits returns how many lanes of how many registers may be m.
+func (s shape) limits() (lanes int, registers V) {
+	if s == elementH || s == elementH2 {
+		return 8, 16
+	}
+	return 4, 32 // what has no lanes ignores them
+}
+
 // word returns the instruction word, with the operands that the shape has.
 // Integer registers have the same fields.
 func (e encoding) word(m V, lane int, n, d V) uint32 {

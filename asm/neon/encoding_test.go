@@ -33,12 +33,9 @@ func disassemble(w uint32) (string, error) {
 // stands beside the word in the generated file.
 func checkEncoding(e encoding) error {
 	operands := []V{0, 1, 2, 4, 8, 16, 31, 30, 29, 27, 23, 15}
-	lanes := 1
-	if e.shape == element {
-		lanes = 4
-	}
+	lanes, registers := e.shape.limits()
 	for i, d := range operands {
-		n, m := operands[(i+1)%len(operands)], operands[(i+4)%len(operands)]
+		n, m := operands[(i+1)%len(operands)], operands[(i+4)%len(operands)]%registers
 		for lane := range lanes {
 			w, want := e.word(m, lane, n, d), e.text(m, lane, n, d)
 			got, err := disassemble(w)

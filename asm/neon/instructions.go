@@ -11,10 +11,7 @@ import (
 // word emits an instruction of the table.
 func (c *Context) word(op opcode, m V, lane int, n, d V) {
 	e := encodings[op]
-	lanes, registers := 4, V(32)
-	if e.shape == elementH || e.shape == elementH2 {
-		lanes, registers = 8, 16
-	}
+	lanes, registers := e.shape.limits()
 	if m >= registers || n > 31 || d > 31 || lane < 0 || lane >= lanes {
 		c.fail("%s: no such register or lane", e.text(m, lane, n, d))
 	}

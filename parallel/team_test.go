@@ -67,6 +67,28 @@ func TestRanges(t *testing.T) {
 		}
 	}))
 	require.Equal(t, []int32{0, 5}, []int32{first[0].Load(), first[1].Load()})
+
+	// While the helper is busy, the caller does its own range in order, and then the rest.
+	var did []int
+	begun.Add(2)
+	for i := range first {
+		first[i].Store(-1)
+	}
+	free := make(chan struct{})
+	require.NoError(t, team.Run(context.Background(), 10, func(worker, item int) {
+		if first[worker].CompareAndSwap(-1, int32(item)) {
+			begun.Done()
+			begun.Wait()
+		}
+		if worker == 1 {
+			<-free
+			return
+		}
+		if did = append(did, item); len(did) == 9 {
+			close(free)
+		}
+	}))
+	require.Equal(t, []int{0, 1, 2, 3, 4, 6, 7, 8, 9}, did)
 }
 
 // TestParkedHelpersCome leaves gaps longer than the spin between phases, and
@@ -90,6 +112,62 @@ func TestParkedHelpersCome(t *testing.T) {
 		require.NoError(t, team.Run(context.Background(), 4, fn))
 	}
 	require.Positive(t, byHelper.Load(), "no helper ever took an item")
+}
+
+// TestHelpersComeAgain: after each Begin a helper comes, also after those before have left.
+func TestHelpersComeAgain(t *testing.T) {
+	if runtime.GOMAXPROCS(0) < 2 {
+		t.Skip("needs GOMAXPROCS of 2 or more")
+	}
+	team := NewTeam(2)
+	for range 5 {
+		team.Begin()
+		within(t, func() {
+			var both sync.WaitGroup
+			both.Add(2)
+			require.NoError(t, team.Run(context.Background(), 2, func(_, _ int) {
+				both.Done()
+				both.Wait() // for the other one
+			}))
+		})
+		team.End()
+		for team.helpers[0].running.Load() {
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+// TestLastItem: Run waits for the last of several helpers, although another one ends its
+// item while the caller is parked.
+func TestLastItem(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	team := NewTeam(3)
+	team.Begin()
+	defer team.End()
+	within(t, func() {
+		var all sync.WaitGroup
+		all.Add(3)
+		var slow atomic.Bool
+		require.NoError(t, team.Run(context.Background(), 3, func(worker, _ int) {
+			all.Done()
+			all.Wait() // each worker has an item
+			switch worker {
+			case 1:
+				time.Sleep(50 * time.Millisecond)
+			case 2:
+				time.Sleep(150 * time.Millisecond)
+				slow.Store(true)
+			}
+		}))
+		require.True(t, slow.Load())
+	})
+}
+
+// TestNewTeam: any number gives a team.
+func TestNewTeam(t *testing.T) {
+	for n, want := range map[int]int{-1: 1, 0: 1, 1: 1, 2: 2, MaxWorkers: MaxWorkers, MaxWorkers + 1: MaxWorkers, math.MaxInt: MaxWorkers} {
+		require.Equal(t, want, NewTeam(n).Workers())
+	}
 }
 
 func TestCancel(t *testing.T) {

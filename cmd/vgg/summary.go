@@ -18,8 +18,8 @@ type summaryCmd struct {
 	JSON         bool   `help:"Print a JSON object."`
 }
 
-func (c *summaryCmd) Run(s streams) error {
-	cfg, err := c.describe(s)
+func (c *summaryCmd) Run(ctx context.Context, s streams) error {
+	cfg, err := c.describe(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -34,12 +34,15 @@ func (c *summaryCmd) Run(s streams) error {
 	return err
 }
 
-func (c *summaryCmd) describe(s streams) (vgg.Config, error) {
+func (c *summaryCmd) describe(ctx context.Context, s streams) (vgg.Config, error) {
 	if c.Weights == "" {
 		if !c.given() {
 			c.Config = "D"
 		}
 		return c.network()
+	}
+	if err := ctx.Err(); err != nil {
+		return vgg.Config{}, err
 	}
 	f, err := weights.Open(c.Weights)
 	if err != nil {
@@ -54,7 +57,7 @@ func (c *summaryCmd) describe(s streams) (vgg.Config, error) {
 	if err != nil {
 		return vgg.Config{}, err
 	}
-	n, err := vgg.Describe(f, opts...)
+	n, err := vgg.Describe(fileUntil{f, ctx}, opts...)
 	if err != nil {
 		return vgg.Config{}, err
 	}
@@ -64,6 +67,20 @@ func (c *summaryCmd) describe(s streams) (vgg.Config, error) {
 		}
 	}
 	return n.Config, nil
+}
+
+// fileUntil is a file of weights whose tensors can be read until ctx ends.
+type fileUntil struct {
+	*weights.File
+	ctx context.Context
+}
+
+// Tensor is that of weights.File, or ctx's error.
+func (f fileUntil) Tensor(name string) (weights.Tensor, error) {
+	if err := f.ctx.Err(); err != nil {
+		return weights.Tensor{}, err
+	}
+	return f.File.Tensor(name)
 }
 
 type convertCmd struct {
@@ -79,9 +96,12 @@ type convertCmd struct {
 	JSON         bool      `help:"Print a JSON object."`
 }
 
-func (c *convertCmd) Run(s streams) error {
+func (c *convertCmd) Run(ctx context.Context, s streams) error {
 	// The output may be the input: it is replaced after all of it has been read.
 	if err := checkOutputs([]string{c.Labels}, output{"the output", c.Out}); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	f, err := weights.Open(c.In)
@@ -97,7 +117,7 @@ func (c *convertCmd) Run(s streams) error {
 	if err != nil {
 		return err
 	}
-	n, err := vgg.Describe(f, opts...)
+	n, err := vgg.Describe(fileUntil{f, ctx}, opts...)
 	if err != nil {
 		return err
 	}

@@ -212,10 +212,11 @@ func load(patterns []string) ([]goPackage, error) {
 
 // nearest are tests outside of a package that test it: packages and patterns of names.
 var nearest = map[string][]testRun{
-	"vgg/weights": {{pkg: module + "/vgg", pattern: "ONNX|Open|Format|Dialect|Damage|Source|Kinds|Names|RepVGG"}},
-	"vgg/train":   {{pkg: module + "/cmd/vgg", pattern: "Train|WholeLog|FailedPicture"}},
-	"vgg":         {{pkg: module + "/vgg/train", pattern: "."}, {pkg: module + "/vgg/check", pattern: "."}},
-	"parallel":    {{pkg: module + "/gemm", pattern: "Cancel|Workers|Team|Allocat"}},
+	"vgg/weights":  {{pkg: module + "/vgg", pattern: "ONNX|Open|Format|Dialect|Damage|Source|Kinds|Names|RepVGG"}},
+	"vgg/train":    {{pkg: module + "/cmd/vgg", pattern: "Train|WholeLog|FailedPicture"}},
+	"vgg/evaluate": {{pkg: module + "/cmd/vgg", pattern: "Eval|Merge|Shard|Fingerprint"}},
+	"vgg":          {{pkg: module + "/vgg/train", pattern: "."}, {pkg: module + "/vgg/check", pattern: "."}},
+	"parallel":     {{pkg: module + "/gemm", pattern: "Cancel|Workers|Team|Allocat"}},
 }
 
 const module = "github.com/nonet-go/nonet"

@@ -146,6 +146,10 @@ func (m *mutator) visit(n ast.Node) bool {
 		}
 	case *ast.ReturnStmt:
 		m.dropError(n)
+		if last := len(n.Results) - 1; last > 0 && isError(n.Results[last]) {
+			ast.Inspect(n.Results[last], m.visit) // what is returned beside an error has no meaning
+			return false
+		}
 	case *ast.BlockStmt:
 		m.leaveOut(n.List)
 	case *ast.CaseClause:
@@ -168,6 +172,26 @@ func (m *mutator) dropError(n *ast.ReturnStmt) {
 	if last, ok := n.Results[len(n.Results)-1].(*ast.Ident); ok && last.Name == "err" {
 		m.add(n, last.Pos(), "err", "nil")
 	}
+}
+
+// isError reports whether an expression is an error for sure: err, or a call whose name ends
+// in errorf or the like.
+func isError(x ast.Expr) bool {
+	switch x := x.(type) {
+	case *ast.Ident:
+		return x.Name == "err"
+	case *ast.CallExpr:
+		name := ""
+		switch f := x.Fun.(type) {
+		case *ast.Ident:
+			name = f.Name
+		case *ast.SelectorExpr:
+			name = f.Sel.Name
+		}
+		name = strings.ToLower(name)
+		return strings.HasSuffix(name, "errorf") || strings.HasSuffix(name, "failf") || name == "formatf"
+	}
+	return false
 }
 
 // leaveOut leaves out each statement that stands for its effect alone: a call, an

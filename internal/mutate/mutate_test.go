@@ -5,6 +5,7 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +23,9 @@ func Max(a, b int) (int, error) {
 		return n, err
 	}
 	note()
+	if a > 8 {
+		return 9, err
+	}
 	return b, err
 }
 
@@ -68,7 +72,9 @@ func TestMutants(t *testing.T) {
 		"!(a == 7) → (a == 7)", "a == 7 → a != 7", "7 → 8",
 		"n += a → ",
 		"n += a → n -= a", "n += a → n = a",
-		"return n, err → return n, nil", "return b, err → return b, nil",
+		"return n, err → return n, nil",
+		"a > 8 → a >= 8", "a > 8 → a <= 8", "8 → 9", "return 9, err → return 9, nil",
+		"return b, err → return b, nil",
 	}, got)
 }
 
@@ -106,4 +112,50 @@ func TestJudged(t *testing.T) {
 		}
 	}
 	assert.Empty(t, judged, "these mutants are no longer there")
+}
+
+// TestFaultsFit: the text of each fault stands once in its file, and its test exists.
+func TestFaultsFit(t *testing.T) {
+	faults, err := readFaults(faultsText)
+	require.NoError(t, err)
+	require.Greater(t, len(faults), 50)
+	names := map[string]bool{}
+	for _, f := range faults {
+		assert.False(t, names[f.name], "%s: twice", f.name)
+		names[f.name] = true
+		_, text, err := f.changed("../..")
+		assert.NoError(t, err)
+		if err == nil {
+			_, err = parser.ParseFile(token.NewFileSet(), "", text, 0)
+			assert.NoError(t, err, f.name)
+		}
+		assert.True(t, declaresTest(t, filepath.Join("../..", f.pkg), f.test), "%s: %s has no %s", f.name, f.pkg, f.test)
+	}
+}
+
+// declaresTest reports whether a package's test files declare a function.
+func declaresTest(t *testing.T, dir, name string) bool {
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	require.NoError(t, err)
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		require.NoError(t, err)
+		if strings.Contains(string(b), "func "+name+"(") {
+			return true
+		}
+	}
+	return false
+}
+
+// TestReadFaults refuses what is no fault.
+func TestReadFaults(t *testing.T) {
+	good := "fault: a\nfile: b.go\n-x\n+y\n+z\ntest: ./p TestP\n"
+	faults, err := readFaults("# comment\n\n" + good + "\n" + good)
+	require.NoError(t, err)
+	require.Equal(t, fault{name: "a", file: "b.go", was: "x", is: "y\nz", pkg: "./p", test: "TestP"}, faults[0])
+	require.Len(t, faults, 2)
+	for _, bad := range []string{"fault: a\n", "words\n", "fault: a\nfile: b\ntest: ./p T\n", "fault: a\n-x\ntest: ./p T\n"} {
+		_, err := readFaults(bad)
+		require.Error(t, err, bad)
+	}
 }

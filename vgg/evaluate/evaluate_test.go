@@ -576,3 +576,46 @@ func TestInterval(t *testing.T) {
 	_, interval := fraction(0, 0)
 	require.Equal(t, [2]float64{0, 1}, interval)
 }
+
+// TestParseTraining reads what may be said of the scales of a training, and nothing else.
+func TestParseTraining(t *testing.T) {
+	for text, want := range map[string]Training{
+		"256": {256, 256}, "1": {1, 1}, "256-512": {256, 512}, "[256;512]": {256, 512}, "256;256": {256, 256}, "16384": {16384, 16384},
+		"": {}, "x": {}, "0": {}, "-1": {}, "256-": {}, "-256": {}, "x-256": {}, "256-x": {}, "512-256": {}, "256-512-600": {}, "16385": {}, "1-16385": {}, "2.5": {},
+	} {
+		got, err := ParseTraining(text)
+		require.Equal(t, want == Training{}, err != nil, "%q", text)
+		require.Equal(t, want, got, "%q", text)
+	}
+}
+
+// TestNeeds lists the scaled pictures that the views are cut from, and no others.
+func TestNeeds(t *testing.T) {
+	for views, want := range map[Views][]need{
+		Center: {{300, 32}, {400, 32}}, Dense: {{300, 0}, {400, 0}}, MultiCrop: {{300, 0}, {400, 0}}, Dense | MultiCrop: {{300, 0}, {400, 0}},
+		Center | Dense: {{300, 32}, {300, 0}, {400, 32}, {400, 0}},
+	} {
+		m := member(t, model(t), "center")
+		size := m.Model.Config().Size
+		m.Protocol = Protocol{Views: views, Scales: []int{300, 400}}
+		for i := range want {
+			if want[i].crop > 0 {
+				want[i].crop = size
+			}
+		}
+		require.Equal(t, want, m.needs(), "%v", views)
+	}
+}
+
+// TestLimits: the largest options that are documented are taken, and none beyond.
+func TestLimits(t *testing.T) {
+	d, m := folder(t, 1, "a", "b", "c"), []Member{member(t, model(t), "center")}
+	for _, o := range []Options{{Batch: mostBatch}, {Workers: mostWorkers}, {Batch: 1, Workers: 1}} {
+		_, err := newEvaluation(d, m, o)
+		require.NoError(t, err)
+	}
+	for _, o := range []Options{{Batch: mostBatch + 1}, {Workers: mostWorkers + 1}, {Batch: -1}, {Workers: -1}} {
+		_, err := newEvaluation(d, m, o)
+		require.ErrorIs(t, err, vgg.ErrShape)
+	}
+}

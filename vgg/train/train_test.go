@@ -8,6 +8,7 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -335,4 +336,55 @@ func TestInfiniteValidation(t *testing.T) {
 	_, _, err := Train(context.Background(), r)
 	require.ErrorContains(t, err, "loss of the validation")
 	require.ErrorContains(t, err, "learning rate of 1e+30 is too high")
+}
+
+// TestInfiniteLoss: a step whose loss is no number ends the run with an error that says why.
+func TestInfiniteLoss(t *testing.T) {
+	for _, rate := range []float64{1e12, 1e30} {
+		r := smallRun(t, openFolder(t, 10))
+		r.Schedule = Schedule{Kind: "constant", Rate: rate}
+		r.Validation = 0
+		_, _, err := Train(context.Background(), r)
+		require.ErrorContains(t, err, "train: the loss is NaN in step")
+		require.ErrorContains(t, err, "is too high")
+	}
+}
+
+// TestStuck warns of the loss of guessing, and of no other.
+func TestStuck(t *testing.T) {
+	for _, classes := range []int{2, 10, 1000} {
+		chance := math.Log(float64(classes))
+		for part, want := range map[float64]bool{1: true, 0.996: true, 1.004: true, 0.994: false, 1.006: false, 0.1: false, 3: false} {
+			warning := Stuck(Epoch{Epoch: 3, Loss: part * chance}, classes)
+			require.Equal(t, want, warning != "", "%v of %d classes: %s", part, classes, warning)
+			if want {
+				require.Contains(t, warning, fmt.Sprintf("after epoch 3 the loss of %.3f is ln(%d)", part*chance, classes))
+			}
+		}
+	}
+}
+
+// TestProgress: each step is told once, with the means so far and an estimate of what is left.
+func TestProgress(t *testing.T) {
+	run := smallRun(t, openFolder(t, 12))
+	run.Epochs = 2
+	var all []Progress
+	run.OnProgress = func(p Progress) { all = append(all, p) }
+	_, history, err := Train(context.Background(), run)
+	require.NoError(t, err)
+	steps := len(all) / 2
+	for i, p := range all {
+		require.Equal(t, i/steps+1, p.Epoch)
+		require.Equal(t, i%steps+1, p.Step)
+		require.Equal(t, 2, p.Epochs)
+		require.Equal(t, steps, p.Steps)
+		left := float64(len(all)-1-i) * float64(run.Batch) / p.PerSecond
+		require.InDelta(t, left, p.Remaining.Seconds(), 1e-6+left*1e-6)
+	}
+	for i, e := range history {
+		require.Equal(t, e.Loss, all[(i+1)*steps-1].Loss)
+		require.Equal(t, e.Accuracy, all[(i+1)*steps-1].Accuracy)
+	}
+	require.EqualValues(t, 2, all[0].ValidationError)
+	require.InDelta(t, 1-history[0].Validation, all[steps].ValidationError, 1e-12)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"go/parser"
 	"go/token"
 	"os"
@@ -158,4 +159,26 @@ func TestReadFaults(t *testing.T) {
 		_, err := readFaults(bad)
 		require.Error(t, err, bad)
 	}
+}
+
+// TestFaultsInPage: docs/testing.md has a row for each fault, in their order.
+func TestFaultsInPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/testing.md")
+	require.NoError(t, err)
+	faults, err := readFaults(faultsText)
+	require.NoError(t, err)
+	var want, got []string
+	for _, f := range faults {
+		want = append(want, fmt.Sprintf("| %s | `%s` in %s |", f.name, f.test, strings.TrimPrefix(f.pkg, "./")))
+	}
+	_, rows, found := strings.Cut(string(page), "<!-- faults -->")
+	require.True(t, found)
+	rows, _, found = strings.Cut(rows, "<!-- end -->")
+	require.True(t, found)
+	for line := range strings.Lines(rows) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "| ") && strings.Contains(line, "`") {
+			got = append(got, line)
+		}
+	}
+	require.ElementsMatch(t, want, got)
 }

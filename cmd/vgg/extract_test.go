@@ -205,22 +205,49 @@ func TestEvalShardsKill(t *testing.T) {
 	t.Logf("killed %d times in %d rounds of 3 shards", k.kills, rounds)
 }
 
-// TestXargs runs shards as docs/scale.md says, two at a time.
+// killedOnce runs its arguments, of which the last is a shard, and kills them as soon as
+// there is a part of a result, but not a second time.
+const killedOnce = `"$@" & run=$!
+for shard; do :; done
+part="$0/out/features.0000${shard%%/*}-of-00003.part"
+if mkdir "$0/killed${shard%%/*}" 2>/dev/null; then
+	until [ -s "$part" ] || ! kill -0 $run; do sleep 0.002; done
+	kill -9 $run
+fi
+wait $run`
+
+// TestXargs runs shards as docs/scale.md says, two at a time. All of them are killed, and
+// the same line of xargs goes on where they were.
 func TestXargs(t *testing.T) {
 	xargs, err := exec.LookPath("xargs")
 	if err != nil {
 		t.Skip("there is no xargs")
 	}
-	data, dir := numbered(t, 9), t.TempDir()
-	w := smallWeights(t, dir)
+	data, dir := numbered(t, 100), t.TempDir()
+	w := smallWeights(t, t.TempDir())
 	exe, err := os.Executable()
 	require.NoError(t, err)
-	cmd := exec.Command(xargs, "-P", "2", "-I{}", exe, "extract", "--data", data, "-w", w, "--layer", "fc7", "--threads", "1", "--out", filepath.Join(dir, "out"), "--shard", "{}/5")
-	cmd.Env = append(os.Environ(), asCommand+"=1")
-	cmd.Stdin = strings.NewReader("0\n1\n2\n3\n4\n")
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	require.Contains(t, requireOK(t, "merge", filepath.Join(dir, "out")), "5 shards, 18 pictures (0 failed)")
+	run := func(out string, before ...string) error {
+		args := append(append([]string{"-P", "2", "-I{}"}, before...), exe, "extract", "--data", data, "-w", w, "--layer", "conv3_2", "--threads", "1", "--batch", "1", "--out", filepath.Join(dir, out), "--shard", "{}/3")
+		cmd := exec.Command(xargs, args...)
+		cmd.Env = append(os.Environ(), asCommand+"=1")
+		cmd.Stdin = strings.NewReader("0\n1\n2\n")
+		text, err := cmd.CombinedOutput()
+		t.Logf("%s", text)
+		return err
+	}
+	require.NoError(t, run("calm"))
+	want := contents(t, filepath.Join(dir, "calm"))
+	require.Error(t, run("out", "sh", "-c", killedOnce, dir))
+	parts, err := filepath.Glob(filepath.Join(dir, "out", "*.part"))
+	require.NoError(t, err)
+	require.NotEmpty(t, parts, "no shard was killed midway")
+	require.NoError(t, run("out", "sh", "-c", killedOnce, dir))
+	got := contents(t, filepath.Join(dir, "out"))
+	for name := range want {
+		require.True(t, want[name] == got[name], name)
+	}
+	require.Contains(t, requireOK(t, "merge", filepath.Join(dir, "out")), "3 shards, 200 pictures (0 failed)")
 }
 
 // TestDeploy parses the commands of the files for schedulers.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"unsafe"
 )
 
 // Decode reads a request from the body of an HTTP request. header is the value of
@@ -98,6 +99,9 @@ func (d *decoder) input() error {
 			t.Parameters, err = d.parameters()
 		case "data":
 			values = &data{limits: d.limits}
+			if n, err := t.Len(); err == nil && t.Datatype == FP32 { // the usual order: they come before
+				values.floats = make([]float32, 0, min(n, firstFloats, d.limits.Numbers))
+			}
 			err = values.read(d.scanner)
 			d.limits.Numbers -= len(values.floats)
 			d.limits.Strings -= len(values.strings)
@@ -223,28 +227,37 @@ func readAll(r io.Reader, n int) ([]byte, error) {
 	return b, err
 }
 
+// firstFloats is how many numbers have room before they have arrived.
+const firstFloats = 1 << 18
+
 // readFloats reads n little-endian float32; memory grows as they arrive.
 func readFloats(r io.Reader, n int) ([]float32, error) {
-	buf := make([]byte, min(4*n, scanBuffer))
-	floats := make([]float32, 0, min(n, 1<<18))
+	floats := make([]float32, 0, min(n, firstFloats))
 	for len(floats) < n {
-		part := buf[:min(4*(n-len(floats)), len(buf))]
-		if _, err := io.ReadFull(r, part); err != nil {
+		at := len(floats)
+		floats = slices.Grow(floats, min(n-at, max(at, 1)))
+		floats = floats[:min(n, cap(floats))]
+		if _, err := io.ReadFull(r, bytesOf(floats[at:])); err != nil {
 			return nil, err
 		}
-		floats = appendFloats(floats, part)
+		fromLittleEndian(floats[at:])
 	}
 	return floats, nil
 }
 
-// appendFloats appends the little-endian float32 of b.
-func appendFloats(dst []float32, b []byte) []float32 {
-	at := len(dst)
-	dst = slices.Grow(dst, len(b)/4)[:at+len(b)/4]
-	for part := dst[at:]; len(part) > 0 && len(b) >= 4; part, b = part[1:], b[4:] {
-		part[0] = math.Float32frombits(binary.LittleEndian.Uint32(b))
+// bytesOf returns the memory of x.
+func bytesOf(x []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), 4*len(x))
+}
+
+// fromLittleEndian makes numbers of x, whose memory has the bytes of little-endian ones.
+func fromLittleEndian(x []float32) {
+	if binary.NativeEndian.Uint16([]byte{1, 0}) == 1 {
+		return
 	}
-	return dst
+	for i, b := 0, bytesOf(x); i < len(x); i++ {
+		x[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+	}
 }
 
 // splitStrings returns the elements of a BYTES tensor, which are parts of raw.

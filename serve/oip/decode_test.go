@@ -10,12 +10,15 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/nonet-go/nonet/internal/testutil"
 )
 
 var limits = Limits{Numbers: 1000, Strings: 10, Bytes: 1 << 16}
@@ -344,6 +347,53 @@ func BenchmarkDecode(b *testing.B) {
 			}
 		}
 	})
+}
+
+// TestDecodeAllocates: memory is that of the numbers, whatever the form, and some 50 pieces
+// more for a request.
+func TestDecodeAllocates(t *testing.T) {
+	limits := Limits{Numbers: 1 << 20}
+	head := `{"inputs":[{"name":"input","shape":[1,3,224,224],"datatype":"FP32","parameters":{"binary_data_size":602112}}]}`
+	for name, c := range map[string]struct {
+		body   string
+		header int64
+	}{
+		"flat": {picture(false, 'g', 32), -1}, "nested": {picture(true, 'g', 64), -1}, "binary": {head + strings.Repeat("\x00\x00\x80\x3f", 3*224*224), int64(len(head))},
+	} {
+		r := strings.NewReader(c.body)
+		decode := func() {
+			r.Reset(c.body)
+			q, err := Decode(r, c.header, limits)
+			require.NoError(t, err)
+			require.Len(t, q.Inputs[0].Floats, 3*224*224)
+		}
+		require.Less(t, testing.AllocsPerRun(3, decode), 80.0, name)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		decode()
+		runtime.ReadMemStats(&after)
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(4*3*224*224+2*scanBuffer), name)
+	}
+}
+
+// TestReadFloats: numbers beyond those that have room at first, and bodies that end early.
+func TestReadFloats(t *testing.T) {
+	for _, n := range []int{0, 1, firstFloats - 1, firstFloats, firstFloats + 1, 5*firstFloats + 3} {
+		want := testutil.Uniform(uint64(n), n)
+		raw := make([]byte, 0, 4*n)
+		for _, v := range want {
+			raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
+		}
+		got, err := readFloats(iotest.HalfReader(bytes.NewReader(raw)), n)
+		require.NoError(t, err)
+		testutil.CheckBits(t, "floats", n, got, want)
+		if n > 0 {
+			_, err = readFloats(bytes.NewReader(raw[1:]), n)
+			require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+		}
+	}
+	// What is claimed takes no memory before it arrives.
+	require.LessOrEqual(t, testing.AllocsPerRun(1, func() { _, _ = readFloats(bytes.NewReader(nil), 1<<40) }), 2.0)
 }
 
 // TestResponse: what is written is JSON, with the data or with those behind it.

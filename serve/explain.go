@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,7 +30,8 @@ type apart struct {
 	of        *loaded
 	method    explain.Method
 	explainer *explain.Explainer
-	session   *perceptual.Session
+	metric    string
+	session   *perceptual.Session // of the metric
 	searcher  *similar.Searcher
 }
 
@@ -66,6 +68,20 @@ func (a *apart) explainerOf(l *loaded, method explain.Method) (*explain.Explaine
 	}
 	a.explainer, a.method = e, method
 	return e, nil
+}
+
+// sessionOf returns the session of a metric; begin has been called.
+func (a *apart) sessionOf(l *loaded, metric string) (*perceptual.Session, error) {
+	if a.session != nil && a.metric == metric {
+		return a.session, nil
+	}
+	h, w := l.model.Config().Input()
+	s, err := l.metrics[metric].NewSession(h, w, vgg.Workers(1))
+	if err != nil {
+		return nil, err
+	}
+	a.session, a.metric = s, metric
+	return s, nil
 }
 
 // explain answers POST /v1/explain.
@@ -218,22 +234,18 @@ func explanationOf(v view, m *explain.Map, t spent) explanation {
 	return explanation{v.loaded.name, v.version, string(m.Method), m.Class, v.model.Label(m.Class), m.Probability, m.H, m.W, heat, t.phases()}
 }
 
-// The distances of pictures.
-const (
-	cosine = "cosine"
-	lpips  = "lpips"
-)
+// cosine is the distance of pictures that every network has.
+const cosine = "cosine"
 
 // metric returns the distance that a request asks for.
 func (v view) metric(q url.Values) (string, error) {
 	metric := cmp.Or(q.Get("metric"), cosine)
 	switch {
-	case metric != cosine && metric != lpips:
-		return "", faultf(http.StatusBadRequest, "metric=%s, want %s or %s", shorten(metric), cosine, lpips)
-	case metric == lpips && v.lpips == nil:
-		return "", faultf(http.StatusBadRequest, "%s has no LPIPS: it takes VGG-16 and its authors' file", v.loaded.name)
-	case metric == lpips && q.Get("layer") != "":
-		return "", faultf(http.StatusBadRequest, "the layers of LPIPS are fixed")
+	case metric == cosine:
+	case v.metrics[metric] == nil:
+		return "", faultf(http.StatusBadRequest, "metric=%s, and %s has %s", shorten(metric), v.loaded.name, strings.Join(v.metricNames(), ", "))
+	case q.Get("layer") != "":
+		return "", faultf(http.StatusBadRequest, "the layers of %s are fixed", metric)
 	}
 	return metric, nil
 }
@@ -267,7 +279,7 @@ func (s *Server) distance(w http.ResponseWriter, r *http.Request) error {
 		d, err = s.cosineDistance(r, v, layer, files, &t)
 	} else {
 		err = s.beside(r, v, &t, func(ctx context.Context) error {
-			d, err = s.lpipsDistance(ctx, v, files, &t)
+			d, err = s.perceptualDistance(ctx, v, metric, files, &t)
 			return err
 		})
 	}
@@ -297,9 +309,9 @@ func (s *Server) cosineDistance(r *http.Request, v view, layer string, files [][
 	return max(d, 0), nil
 }
 
-// lpipsDistance returns LPIPS of the two pictures as the network sees them: resized and
-// cut to its input.
-func (s *Server) lpipsDistance(ctx context.Context, v view, files [][]byte, t *spent) (float64, error) {
+// perceptualDistance returns a metric of the two pictures as the network sees them:
+// resized and cut to its input.
+func (s *Server) perceptualDistance(ctx context.Context, v view, metric string, files [][]byte, t *spent) (float64, error) {
 	cfg := v.model.Config()
 	h, w := cfg.Input()
 	var inputs [2][]float32
@@ -323,13 +335,12 @@ func (s *Server) lpipsDistance(ctx context.Context, v view, files [][]byte, t *s
 		return 0, err
 	}
 	defer end()
-	if s.apart.session == nil {
-		if s.apart.session, err = v.lpips.NewSession(h, w, vgg.Workers(1)); err != nil {
-			return 0, err
-		}
+	session, err := s.apart.sessionOf(v.loaded, metric)
+	if err != nil {
+		return 0, err
 	}
 	start = time.Now()
-	d, err := s.apart.session.Distance(ctx, inputs[0], inputs[1])
+	d, err := session.Distance(ctx, inputs[0], inputs[1])
 	t.compute = time.Since(start)
 	return d, err
 }

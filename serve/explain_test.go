@@ -5,6 +5,7 @@ import (
 	"context"
 	"image/png"
 	"mime/multipart"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -94,53 +95,70 @@ func TestDistance(t *testing.T) {
 	s.refused(400, "no picture b", "POST", "/v1/distance", form, "Content-Type", kind)
 	s.refused(400, "want a form", "POST", "/v1/distance", a)
 	form, kind = formOf(map[string][]byte{"a": a, "b": b})
-	s.refused(400, "no LPIPS", "POST", "/v1/distance?metric=lpips", form, "Content-Type", kind)
+	s.refused(400, "and small has cosine", "POST", "/v1/distance?metric=lpips", form, "Content-Type", kind)
 	s.refused(400, "metric", "POST", "/v1/distance?metric=x", form, "Content-Type", kind)
 }
 
-// TestLPIPS: the metric of pictures as the network sees them.
-func TestLPIPS(t *testing.T) {
-	path := testutil.Shared(t, "data", "perceptual", "lpips_vgg.pth")
+// TestMetrics: LPIPS and DISTS of pictures as the network sees them, in turn.
+func TestMetrics(t *testing.T) {
 	cfg, err := vgg.Lookup("D")
 	require.NoError(t, err)
 	if cfg, err = cfg.Until("pool5"); err != nil {
 		t.Fatal(err)
 	}
 	cfg = cfg.WithSize(64)
-	open := func(context.Context) (*vgg.Model, error) {
-		src, err := vgg.Seeded(cfg, 11)
-		if err != nil {
-			return nil, err
-		}
-		return vgg.New(cfg, src)
+	src, err := vgg.Seeded(cfg, 11)
+	require.NoError(t, err)
+	n := &vgg.Network{Config: cfg, Picture: cfg.DefaultPicture(), Source: src}
+	m, err := n.Model()
+	require.NoError(t, err)
+	file := func(name string) *weights.File {
+		f, err := weights.Open(testutil.Shared(t, "data", "perceptual", name))
+		require.NoError(t, err)
+		t.Cleanup(func() { f.Close() })
+		return f
 	}
-	lpips := func(m *vgg.Model) (*perceptual.Metric, error) {
-		f, err := weights.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		return perceptual.NewLPIPS(m, f)
+	lpips, err := perceptual.NewLPIPS(m, file("lpips_vgg.pth"))
+	require.NoError(t, err)
+	dists, err := perceptual.NewDISTS(n, file("dists_weights.pt"))
+	require.NoError(t, err)
+	open := func(context.Context) (*vgg.Model, error) { return m, nil }
+	metrics := map[string]func(m *vgg.Model) (*perceptual.Metric, error){
+		"lpips": func(*vgg.Model) (*perceptual.Metric, error) { return lpips, nil },
+		"dists": func(*vgg.Model) (*perceptual.Metric, error) { return dists, nil },
 	}
-	s := serveTest(t, []Source{{Name: "d", Open: open, LPIPS: lpips}})
-	a, b := photo(3, 64, 64), photo(9, 64, 64)
+	s := serveTest(t, []Source{{Name: "d", Open: open, Metrics: metrics}})
+	inputs, a, b := metricInputs(t, m)
 	form, kind := formOf(map[string][]byte{"a": a, "b": b})
-	got := s.json(200, "POST", "/v1/distance?metric=lpips&model=d", form, "Content-Type", kind)["distance"]
-	m, err := open(t.Context())
-	require.NoError(t, err)
-	metric, err := lpips(m)
-	require.NoError(t, err)
-	session, err := metric.NewSession(64, 64)
-	require.NoError(t, err)
+	for range 2 {
+		for name, metric := range map[string]*perceptual.Metric{"lpips": lpips, "dists": dists} {
+			session, err := metric.NewSession(64, 64)
+			require.NoError(t, err)
+			want, err := session.Distance(t.Context(), inputs[0], inputs[1])
+			require.NoError(t, err)
+			require.Equal(t, want, s.json(200, "POST", "/v1/distance?model=d&metric="+name, form, "Content-Type", kind)["distance"])
+		}
+	}
+	s.refused(400, "layers of dists are fixed", "POST", "/v1/distance?model=d&metric=dists&layer=fc6", form, "Content-Type", kind)
+	list := s.json(200, "GET", "/v1/models", nil)["models"].([]any)
+	one := list[slices.IndexFunc(list, func(m any) bool { return m.(map[string]any)["name"] == "d" })].(map[string]any)
+	require.Equal(t, []any{"cosine", "dists", "lpips"}, one["metrics"])
+	require.EqualValues(t, m.Bytes()+dists.Bytes(), one["bytes"])
+	metrics["cosine"] = metrics["lpips"]
+	_, err = New([]Source{{Name: "d", Open: open, Metrics: metrics}})
+	require.ErrorContains(t, err, "cosine")
+}
+
+// metricInputs returns two pictures as files and as m sees them.
+func metricInputs(t *testing.T, m *vgg.Model) (inputs [2][]float32, a, b []byte) {
+	t.Helper()
+	a, b = photo(3, 64, 64), photo(9, 64, 64)
 	tr := picture.Transform{Side: m.Picture().Side, Size: 64, Preset: picture.Unit}
-	var inputs [2][]float32
 	for i, f := range [][]byte{a, b} {
 		img, err := png.Decode(bytes.NewReader(f))
 		require.NoError(t, err)
 		inputs[i] = make([]float32, 3*64*64)
 		require.NoError(t, tr.Apply(inputs[i], img))
 	}
-	want, err := session.Distance(t.Context(), inputs[0], inputs[1])
-	require.NoError(t, err)
-	require.Equal(t, want, got)
+	return inputs, a, b
 }

@@ -77,7 +77,7 @@ func (c *modelCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.bytes }
 // Collect implements prometheus.Collector.
 func (c *modelCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, m := range c.s.repository.all() {
-		ch <- prometheus.MustNewConstMetric(c.bytes, prometheus.GaugeValue, float64(m.model.Bytes()), m.name, m.version)
+		ch <- prometheus.MustNewConstMetric(c.bytes, prometheus.GaugeValue, float64(m.bytes()), m.name, m.version)
 	}
 }
 

@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -19,8 +20,8 @@ const keptSessions = 2
 // the executor.
 type loaded struct {
 	model      *vgg.Model
-	lpips      *perceptual.Metric // nil if it was not asked for
-	collection *Collection        // likewise
+	metrics    map[string]*perceptual.Metric // by the names in requests
+	collection *Collection                   // nil if it was not asked for
 	name       string
 	version    string
 	opened     time.Time
@@ -59,11 +60,25 @@ func newLoaded(ctx context.Context, name, version string, m *vgg.Model, o *optio
 	if err != nil {
 		return nil, err
 	}
-	l := &loaded{model: m, name: name, version: version, opened: time.Now(), shapes: map[string]vgg.Shape{}, maxBatch: o.maxBatch, workers: o.workers}
+	l := &loaded{model: m, name: name, version: version, opened: time.Now(), shapes: map[string]vgg.Shape{}, metrics: map[string]*perceptual.Metric{}, maxBatch: o.maxBatch, workers: o.workers}
 	for i, layer := range cfg.Layers {
 		l.shapes[layer.Name] = shapes[i]
 	}
 	return l, l.warm(ctx)
+}
+
+// bytes returns the memory of the weights.
+func (l *loaded) bytes() int64 {
+	n := l.model.Bytes()
+	for _, m := range l.metrics {
+		n += m.Bytes()
+	}
+	return n
+}
+
+// metricNames lists the distances that the network measures.
+func (l *loaded) metricNames() []string {
+	return append([]string{cosine}, slices.Sorted(maps.Keys(l.metrics))...)
 }
 
 // warm runs the session of the last layer, and measures its layers.

@@ -308,14 +308,6 @@ type modelJSON struct {
 	Opened  string   `json:"opened"`
 }
 
-// metrics lists the distances that the network measures.
-func (l *loaded) metrics() []string {
-	if l.lpips != nil {
-		return []string{cosine, lpips}
-	}
-	return []string{cosine}
-}
-
 // listModels answers GET /v1/models.
 func (s *Server) listModels(w http.ResponseWriter, _ *http.Request) error {
 	list := []modelJSON{}
@@ -323,8 +315,8 @@ func (s *Server) listModels(w http.ResponseWriter, _ *http.Request) error {
 	for _, m := range s.repository.all() {
 		sum := m.model.Summary()
 		list = append(list, modelJSON{m.name, m.version, true, m.inputShape(), m.classes(), m.model.Labels(), len(sum.Layers),
-			sum.Params, sum.MACs, m.model.Bytes(), m.metrics(), m.collection != nil, m.opened.UTC().Format(time.RFC3339)})
-		total += m.model.Bytes()
+			sum.Params, sum.MACs, m.bytes(), m.metricNames(), m.collection != nil, m.opened.UTC().Format(time.RFC3339)})
+		total += m.bytes()
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"models": list, "bytes": total})
 	return nil

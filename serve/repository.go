@@ -21,9 +21,10 @@ type Source struct {
 	Version string // a number; "1" if empty
 	// Open reads the network, again each time that it is loaded.
 	Open func(ctx context.Context) (*vgg.Model, error)
-	// LPIPS makes the metric of that name of the network, for distances of pictures; nil
-	// for none.
-	LPIPS func(m *vgg.Model) (*perceptual.Metric, error)
+	// Metrics are distances of pictures besides the cosine of activations, by the names
+	// that requests use: lpips, dists. They are called each time that the network is
+	// loaded, which is m.
+	Metrics map[string]func(m *vgg.Model) (*perceptual.Metric, error)
 	// Similar gives the pictures among which neighbours are found; nil: there are none.
 	// It is called each time that the network is loaded.
 	Similar func(m *vgg.Model) (*Collection, error)
@@ -71,6 +72,8 @@ func newRepository(sources []Source, o *options) (*repository, error) {
 			return nil, fmt.Errorf("serve: version %q of %s, want a number from 1", s.Version, s.Name)
 		case s.Open == nil:
 			return nil, fmt.Errorf("serve: %s cannot be opened", s.Name)
+		case s.Metrics[cosine] != nil:
+			return nil, fmt.Errorf("serve: %s has a metric %s of its own", s.Name, cosine)
 		case r.find(s.Name, s.Version) != nil:
 			return nil, fmt.Errorf("serve: %s version %s is there twice", s.Name, s.Version)
 		}
@@ -210,10 +213,15 @@ func (e *entry) open(ctx context.Context, o *options) (*loaded, error) {
 		return nil, err
 	}
 	l, err := newLoaded(ctx, e.source.Name, e.source.Version, m, o)
-	if err == nil && e.source.LPIPS != nil {
-		l.lpips, err = e.source.LPIPS(m)
+	if err != nil {
+		return l, err
 	}
-	if err == nil && e.source.Similar != nil {
+	for name, metric := range e.source.Metrics {
+		if l.metrics[name], err = metric(m); err != nil {
+			return l, err
+		}
+	}
+	if e.source.Similar != nil {
 		if l.collection, err = e.source.Similar(m); err == nil {
 			err = l.collection.fits(l)
 		}

@@ -86,11 +86,11 @@ func (s *Server) load(ctx context.Context, name string) error {
 	all := s.repository.all()
 	total := int64(0)
 	for _, m := range all {
-		total += m.model.Bytes()
+		total += m.bytes()
 	}
 	for _, m := range all {
 		if m.name == name {
-			s.opts.log.Info("load", "model", name, "version", m.version, "bytes", m.model.Bytes(), "bytes_of_all", total, "took", time.Since(begin))
+			s.opts.log.Info("load", "model", name, "version", m.version, "bytes", m.bytes(), "bytes_of_all", total, "took", time.Since(begin))
 		}
 	}
 	return nil

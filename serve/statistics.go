@@ -113,7 +113,7 @@ func (s *statistics) tell(name, version string, m *loaded) statisticsJSON {
 	}
 	slices.SortFunc(t.BatchStats, func(a, b batchStatistics) int { return a.BatchSize - b.BatchSize })
 	if m != nil {
-		t.MemoryUsage = append(t.MemoryUsage, memoryUsage{"CPU", 0, uint64(m.model.Bytes())})
+		t.MemoryUsage = append(t.MemoryUsage, memoryUsage{"CPU", 0, uint64(m.bytes())})
 	}
 	return t
 }

@@ -87,18 +87,31 @@ func (c *distanceCmd) check() error {
 	return nil
 }
 
+// openDISTS makes DISTS of the network and the authors' file.
+func (f modelFlags) openDISTS(s streams, path string) (m *perceptual.Metric, err error) {
+	file, err := weights.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	err = f.describe(s, func(n *vgg.Network, opts []vgg.Option) error {
+		m, err = perceptual.NewDISTS(n, file, opts...)
+		return err
+	})
+	return m, err
+}
+
 // metric opens LPIPS or DISTS.
 func (c *distanceCmd) metric(s streams) (m *perceptual.Metric, err error) {
+	if c.Metric == "dists" {
+		return c.openDISTS(s, c.Linear)
+	}
 	file, err := weights.Open(c.Linear)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
 	err = c.describe(s, func(n *vgg.Network, opts []vgg.Option) error {
-		if c.Metric == "dists" {
-			m, err = perceptual.NewDISTS(n, file, opts...)
-			return err
-		}
 		if cfg, err := n.Config.Until("conv5_3"); err == nil {
 			n.Config, n.Labels = cfg, nil // the rest is not needed; NewLPIPS refuses others
 		}

@@ -38,6 +38,7 @@ type serveModels struct {
 	Name         string   `placeholder:"NAME" help:"Name of the network in requests. Without it, that of its file."`
 	Model        []string `sep:"none" placeholder:"NAME[@VERSION]=FILE" help:"Another network, whose file says all about it; may be repeated. Without --weights and --config these are all."`
 	LPIPS        string   `name:"lpips" placeholder:"FILE" help:"The authors' file lpips_vgg.pth, for distances by LPIPS of the network of --weights, which is VGG-16 for ImageNet."`
+	DISTS        string   `name:"dists" placeholder:"FILE" help:"The authors' file dists_weights.pt, for distances by DISTS of the same network. It takes memory for the convolutions once more."`
 	Index        string   `placeholder:"FILE" help:"Index that vgg similar has built of --data with the same network, for nearest pictures."`
 	Data         string   `placeholder:"DIR|TAR|LIST" help:"The pictures of --index."`
 	NoRepository bool     `help:"Refuse requests that load or unload networks."`
@@ -107,8 +108,8 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 }
 
 func (c *serveCmd) check() error {
-	if c.LPIPS != "" && c.Weights == "" {
-		return errors.New("--lpips goes with --weights")
+	if (c.LPIPS != "" || c.DISTS != "") && c.Weights == "" {
+		return errors.New("--lpips and --dists go with --weights")
 	}
 	if (c.Index == "") != (c.Data == "") {
 		return errors.New("--index and --data go together")
@@ -169,7 +170,7 @@ func (c *serveCmd) newServer(s streams, log *slog.Logger) (*serve.Server, error)
 // sources are the networks of the flags.
 func (c *serveCmd) sources(s streams) (list []serve.Source, err error) {
 	if len(c.Model) == 0 || c.Weights != "" || c.given() {
-		list = append(list, serve.Source{Name: c.networkName(), Open: func(context.Context) (*vgg.Model, error) { return c.open(s) }, LPIPS: c.metric(), Similar: c.collection()})
+		list = append(list, serve.Source{Name: c.networkName(), Open: func(context.Context) (*vgg.Model, error) { return c.open(s) }, Metrics: c.metrics(s), Similar: c.collection()})
 	}
 	for _, arg := range c.Model {
 		name, path, ok := strings.Cut(arg, "=")
@@ -183,19 +184,23 @@ func (c *serveCmd) sources(s streams) (list []serve.Source, err error) {
 	return list, nil
 }
 
-// metric opens LPIPS, if it is asked for.
-func (c *serveCmd) metric() func(m *vgg.Model) (*perceptual.Metric, error) {
-	if c.LPIPS == "" {
-		return nil
-	}
-	return func(m *vgg.Model) (*perceptual.Metric, error) {
-		file, err := weights.Open(c.LPIPS)
-		if err != nil {
-			return nil, err
+// metrics open LPIPS and DISTS, as far as they are asked for.
+func (c *serveCmd) metrics(s streams) map[string]func(m *vgg.Model) (*perceptual.Metric, error) {
+	list := map[string]func(m *vgg.Model) (*perceptual.Metric, error){}
+	if c.LPIPS != "" {
+		list["lpips"] = func(m *vgg.Model) (*perceptual.Metric, error) {
+			file, err := weights.Open(c.LPIPS)
+			if err != nil {
+				return nil, err
+			}
+			defer file.Close()
+			return perceptual.NewLPIPS(m, file)
 		}
-		defer file.Close()
-		return perceptual.NewLPIPS(m, file)
 	}
+	if c.DISTS != "" {
+		list["dists"] = func(*vgg.Model) (*perceptual.Metric, error) { return c.openDISTS(s, c.DISTS) }
+	}
+	return list
 }
 
 // collection opens the index of pictures, if there is one, and checks that the network

@@ -296,6 +296,7 @@ func TestServeMisused(t *testing.T) {
 		{[]string{"address already in use"}, []string{"--listen", l.Addr().String()}},
 		{[]string{"--timeout"}, []string{"--timeout", "0s"}},
 		{[]string{"--lpips"}, []string{"--lpips", empty}},
+		{[]string{"--dists"}, []string{"--dists", empty}},
 		{[]string{"CORS"}, []string{"--cors", "nonsense"}},
 		{[]string{"at least a batch"}, []string{"--queue", "4"}},
 	} {

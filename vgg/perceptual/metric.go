@@ -131,6 +131,10 @@ func readFloats(file weights.Source, name string, want ...int) ([]float64, error
 // String returns LPIPS or DISTS.
 func (m *Metric) String() string { return m.name }
 
+// Bytes returns the memory that the metric's weights take beside those of a network that it
+// shares: nothing for LPIPS, the convolutions for DISTS.
+func (m *Metric) Bytes() int64 { return m.net.bytes() }
+
 // Distance returns the distance of two pictures, which have one size, else the error
 // wraps ErrShape. Many pictures of one size are faster by a Session.
 func (m *Metric) Distance(ctx context.Context, a, b image.Image) (float64, error) {

@@ -13,6 +13,8 @@ import (
 type network interface {
 	forward(h, w int, opts []vgg.SessionOption) (forward, error)
 	backward(h, w int, opts []vgg.SessionOption) (backward, error)
+	// bytes returns the memory of weights that no Model of the caller's has.
+	bytes() int64
 }
 
 // A forward computes the stages of a picture. One goroutine at a time may use it.
@@ -35,6 +37,8 @@ type backward interface {
 
 // tapped is a model whose activations are read at the stages.
 type tapped struct{ model *vgg.Model }
+
+func (t *tapped) bytes() int64 { return 0 }
 
 func (t *tapped) forward(h, w int, opts []vgg.SessionOption) (forward, error) {
 	s, err := t.model.NewSession(append(opts[:len(opts):len(opts)], vgg.Batch(1), vgg.InputSize(h, w), vgg.Outputs(stages...))...)
@@ -78,6 +82,13 @@ func newStaged(n *vgg.Network, opts []vgg.Option) (*staged, error) {
 		first, channels = i+2, l.Out // behind the pool
 	}
 	return s, nil
+}
+
+func (s *staged) bytes() (n int64) {
+	for _, m := range s.blocks {
+		n += m.Bytes()
+	}
+	return n
 }
 
 // channels lists those of the picture and of the stages.

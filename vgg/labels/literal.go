@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/nonet-go/nonet/internal/printable"
 )
 
 // A literal is nil, a bool, an int64, a float64, a string, []any or a dict.
@@ -299,10 +301,4 @@ func show(v any) string {
 }
 
 // quote returns s as a Go string, cut to a readable length.
-func quote(s string) string {
-	const most = 40
-	if len(s) > most {
-		return strconv.Quote(s[:most]) + "…"
-	}
-	return strconv.Quote(s)
-}
+func quote(s string) string { return printable.Quote(s, 40) }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/nonet-go/nonet/internal/printable"
 )
 
 const (
@@ -31,11 +33,11 @@ const (
 func Read(name string, r io.Reader) ([]string, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
-		return nil, fmt.Errorf("labels: %s: %w", name, err)
+		return nil, fmt.Errorf("labels: %s: %w", printable.Name(name), err)
 	}
 	list, err := parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("labels: %s: %w: %w", name, err, ErrFormat)
+		return nil, fmt.Errorf("labels: %s: %w: %w", printable.Name(name), err, ErrFormat)
 	}
 	return list, nil
 }

@@ -8,12 +8,15 @@ import (
 	"image"
 	"io"
 	"os"
+
+	"github.com/nonet-go/nonet/internal/printable"
 )
 
 // DefaultMaxPixels is the largest number of pixels that [Decode] and [Open] accept. They
 // refuse a larger picture before they spend memory on it. Decoding needs at most about 16
 // bytes a pixel (a progressive JPEG without subsampling), so 1.6 GB at this limit; an
-// ordinary 8-bit file needs 2 to 7.
+// ordinary 8-bit file needs 2 to 7. With this limit a file of less than 1 MB takes at most 2 s
+// of a core (AMD Zen 3).
 const DefaultMaxPixels = 100_000_000
 
 // ErrFormat is the error of a file that is no picture in a known format.
@@ -28,7 +31,8 @@ type options struct {
 	orient    bool
 }
 
-// Context ends the decoding of a JPEG file with ctx's error soon after ctx is done.
+// Context ends the decoding with ctx's error soon after ctx is done. Lossless WebP can only
+// be interrupted when its decoder reads more of the file.
 func Context(ctx context.Context) Option { return func(o *options) { o.ctx = ctx } }
 
 // MaxPixels replaces [DefaultMaxPixels].
@@ -54,7 +58,9 @@ func Open(path string, opts ...Option) (image.Image, error) {
 // *RGB, without its alpha. Messages contain the name.
 //
 // It refuses a picture that is empty or has more pixels than the limit when it has read the
-// header, with [ErrSize]. It refuses other data that are no picture with [ErrFormat], and
+// header, with [ErrSize]. ErrSize is also the error of a small file that unfolds to more bytes
+// than photographs do, 64 for each of its own and 400 MB, and of damaged PNG with more than a
+// third of that. It refuses other data that are no picture with [ErrFormat], and
 // names the format if it knows it. For a truncated or damaged file it returns the decoder's
 // error. Decode reads r to its end, and at most 8 bytes for each pixel of the limit plus 64
 // MiB.
@@ -65,11 +71,11 @@ func Decode(name string, r io.Reader, opts ...Option) (image.Image, error) {
 	}
 	data, err := o.read(r)
 	if err != nil {
-		return nil, fmt.Errorf("picture: %s: %w", name, err)
+		return nil, fmt.Errorf("picture: %s: %w", printable.Name(name), err)
 	}
 	img, err := o.decode(data)
 	if err != nil {
-		return nil, fmt.Errorf("picture: %s: %w", name, err)
+		return nil, fmt.Errorf("picture: %s: %w", printable.Name(name), err)
 	}
 	return img, nil
 }

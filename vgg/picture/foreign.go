@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+
+	"github.com/nonet-go/nonet/internal/printable"
 )
 
 // foreign are formats that are not read, and commands that convert them.
@@ -90,5 +92,5 @@ func openRegular(path string) (*os.File, error) {
 	case mode&fs.ModeSocket != 0:
 		what = "a socket"
 	}
-	return nil, fmt.Errorf("%s is %s: %w", path, what, ErrFormat)
+	return nil, fmt.Errorf("%s is %s: %w", printable.Name(path), what, ErrFormat)
 }

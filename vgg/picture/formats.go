@@ -22,10 +22,10 @@ type format struct {
 // formats are those that this package reads itself.
 var formats = []format{
 	{"jpeg", isJPEG, jpeg.Size, decodeJPEG},
-	{"png", begins(pngMagic), pngSize, whole(decodePNG)},
-	{"gif", gif.Is, gif.Size, whole(func(data []byte) (image.Image, error) { return gif.Decode(data) })},
-	{"webp", begins("RIFF????WEBP"), webpSize, whole(decodeWebP)},
-	{"bmp", begins("BM"), bmp.Size, whole(bmp.Decode)},
+	{"png", begins(pngMagic), pngSize, decodePNG},
+	{"gif", gif.Is, gif.Size, func(ctx context.Context, data []byte) (image.Image, error) { return gif.Decode(ctx, data) }},
+	{"webp", begins("RIFF????WEBP"), webpSize, decodeWebP},
+	{"bmp", begins("BM"), bmp.Size, bmp.Decode},
 	{"tiff", isTIFF, tiffSize, decodeTIFF},
 }
 
@@ -60,10 +60,10 @@ var registered = format{
 		cfg, _, err := image.DecodeConfig(r)
 		return cfg, err
 	}),
-	decode: whole(reader(func(r io.Reader) (image.Image, error) {
-		img, _, err := image.Decode(r)
+	decode: func(ctx context.Context, data []byte) (image.Image, error) {
+		img, _, err := image.Decode(stopping{ctx, bytes.NewReader(data)})
 		return img, err
-	})),
+	},
 }
 
 // begins returns a test for one of some beginnings, in which '?' is any byte.
@@ -93,14 +93,4 @@ func sizeOf(config func(io.Reader) (image.Config, error)) func(data []byte) (w, 
 		cfg, err := config(bytes.NewReader(data))
 		return cfg.Width, cfg.Height, err
 	}
-}
-
-// reader does the same for the pixels.
-func reader(decode func(io.Reader) (image.Image, error)) func(data []byte) (image.Image, error) {
-	return func(data []byte) (image.Image, error) { return decode(bytes.NewReader(data)) }
-}
-
-// whole stands for a decoder that cannot be interrupted.
-func whole(decode func(data []byte) (image.Image, error)) func(ctx context.Context, data []byte) (image.Image, error) {
-	return func(_ context.Context, data []byte) (image.Image, error) { return decode(data) }
 }

@@ -3,9 +3,12 @@ package picture
 import (
 	"bytes"
 	"compress/zlib"
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"hash"
+	"hash/adler32"
 	"hash/crc32"
 	"image"
 	"image/color"
@@ -84,19 +87,7 @@ const (
 // decodePNG returns what image/png reads, and otherwise the picture of a file that is
 // damaged where Pillow does not look: a wrong checksum of the pixels, more pixels than
 // rows, no end. Grey of 16 bits is cut to 255, as Pillow 9.4 does, not scaled.
-func decodePNG(file []byte) (image.Image, error) {
-	m, err := png.Decode(bytes.NewReader(file))
-	if err != nil {
-		repaired := repairPNG(file)
-		if repaired == nil {
-			return nil, err
-		}
-		again, err2 := png.Decode(bytes.NewReader(repaired))
-		if err2 != nil {
-			return nil, err
-		}
-		m = again
-	}
+func decodePNG(ctx context.Context, file []byte) (image.Image, error) {
 	var head pngHead
 	colours := 0
 	for c := range pngChunks(file) {
@@ -109,6 +100,18 @@ func decodePNG(file []byte) (image.Image, error) {
 		if c.kind == "IDAT" {
 			break
 		}
+	}
+	if err := checkWork(head.work(), len(file)); err != nil {
+		return nil, err
+	}
+	m, err := png.Decode(stopping{ctx, bytes.NewReader(file)})
+	if err != nil && ctx.Err() == nil && checkWork(repairWork*head.work(), len(file)) == nil {
+		if again, ok := repairPNG(ctx, file); ok {
+			m, err = again, nil
+		}
+	}
+	if err != nil {
+		return nil, err
 	}
 	if p, ok := m.(*image.Paletted); ok { // indices beyond the palette
 		for i := colours; i < len(p.Palette); i++ {
@@ -139,10 +142,10 @@ func cutGrey(m image.Image) *image.Gray {
 	return g
 }
 
-// repairPNG returns a file of the same pixels that image/png takes, or nil if they are
-// not there. Like Pillow, it wants right checksums up to the pixels, and reads these up
-// to the first chunk of another kind.
-func repairPNG(file []byte) []byte {
+// repairPNG decodes a file that image/png refuses, if all its pixels are there. Like Pillow,
+// it wants right checksums up to the pixels, and reads these up to the first chunk of another
+// kind.
+func repairPNG(ctx context.Context, file []byte) (m image.Image, ok bool) {
 	out := []byte(pngMagic)
 	var head pngHead
 	var parts []io.Reader
@@ -155,7 +158,7 @@ func repairPNG(file []byte) []byte {
 			break
 		}
 		if !c.all || !c.sum {
-			return nil
+			return nil, false
 		}
 		switch c.kind {
 		case "IHDR":
@@ -167,24 +170,67 @@ func repairPNG(file []byte) []byte {
 	}
 	n := head.size()
 	if n == 0 || len(parts) == 0 {
-		return nil
+		return nil, false
 	}
 	z, err := zlib.NewReader(io.MultiReader(parts...))
 	if err != nil {
-		return nil
+		return nil, false
 	}
-	var body bytes.Buffer
-	w, _ := zlib.NewWriterLevel(&body, zlib.NoCompression) // the level exists
-	if _, err := io.CopyN(w, z, n); err != nil {
-		return nil
+	pixels := &storedPixels{from: z, left: n, sum: adler32.New()}
+	m, err = png.Decode(stopping{ctx, io.MultiReader(bytes.NewReader(out), pixels, bytes.NewReader(appendChunk(nil, "IEND", nil)))})
+	return m, err == nil
+}
+
+// storedPixels reads as IDAT chunks that store, uncompressed, the first left bytes of from.
+type storedPixels struct {
+	from  io.Reader
+	left  int64
+	sum   hash.Hash32
+	begun bool
+	ready []byte // of the chunk in hand
+	err   error
+}
+
+func (p *storedPixels) Read(b []byte) (int, error) {
+	if len(p.ready) == 0 && p.err == nil {
+		p.ready, p.err = p.chunk()
 	}
-	if errors.Is(readToEnd(z), zlib.ErrChecksum) {
-		return nil
+	if len(p.ready) == 0 {
+		return 0, p.err
 	}
-	if err := w.Close(); err != nil {
-		return nil
+	n := copy(b, p.ready)
+	p.ready = p.ready[n:]
+	return n, nil
+}
+
+// chunk makes the next chunk: a block of deflate's kind 0, the first one behind the head of
+// zlib's format and the last one in front of its checksum. The error with a chunk is that of
+// the next call.
+func (p *storedPixels) chunk() ([]byte, error) {
+	const most = 1 << 15
+	block := make([]byte, min(most, p.left))
+	if _, err := io.ReadFull(p.from, block); err != nil {
+		return nil, err
 	}
-	return appendChunk(appendChunk(out, "IDAT", body.Bytes()), "IEND", nil)
+	p.left -= int64(len(block))
+	p.sum.Write(block)
+	var body []byte
+	if !p.begun {
+		p.begun, body = true, []byte{0x78, 0x01}
+	}
+	last := byte(0)
+	if p.left == 0 {
+		last = 1
+	}
+	body = binary.LittleEndian.AppendUint16(append(body, last), uint16(len(block)))
+	body = append(binary.LittleEndian.AppendUint16(body, ^uint16(len(block))), block...)
+	if p.left > 0 {
+		return appendChunk(nil, "IDAT", body), nil
+	}
+	if errors.Is(readToEnd(p.from), zlib.ErrChecksum) {
+		return nil, zlib.ErrChecksum
+	}
+	return appendChunk(nil, "IDAT", p.sum.Sum(body)), io.EOF
 }
 
 // readToEnd reads one byte, which at the end of the data makes zlib compare its checksum.
@@ -211,6 +257,17 @@ func (h pngHead) size() (n int64) {
 	}
 	return n
 }
+
+// work is size, and half as much again where image/png writes every pixel twice.
+func (h pngHead) work() int64 {
+	if h.interlaced {
+		return h.size() * 3 / 2
+	}
+	return h.size()
+}
+
+// repairWork is how many times the work of a good file a damaged one takes.
+const repairWork = 3
 
 func appendChunk(out []byte, kind string, body []byte) []byte {
 	out = binary.BigEndian.AppendUint32(out, uint32(len(body)))

@@ -60,6 +60,8 @@ type tiffPicture struct {
 	offsets       []uint64
 	counts        []uint64
 	convert       func(dst, src []byte) // a row to RGB
+	tables        []byte                // of JPEG, without their end marker
+	work          int64                 // bytes of samples and what else takes as long; see spend
 }
 
 func tiffSize(data []byte) (w, h int, err error) {
@@ -88,7 +90,7 @@ func decodeTIFF(ctx context.Context, data []byte) (image.Image, error) {
 		return nil, err
 	}
 	f := &tiffPicture{directory: d, data: data, w: w, h: h}
-	for _, step := range []func() error{f.layout, f.chunks, f.chooseConvert} {
+	for _, step := range []func() error{f.layout, f.chunks, f.chooseConvert, f.readTables} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -193,9 +195,9 @@ func (f *tiffPicture) chunk(ctx context.Context, dst *RGB, x, y int) error {
 	var src []byte
 	var err error
 	if f.planar {
-		src, err = f.planes(i, across*((f.h-1)/f.chunkH+1), rows)
+		src, err = f.planes(ctx, i, across*((f.h-1)/f.chunkH+1), rows)
 	} else {
-		src, err = f.unpack(i, f.samples, rows)
+		src, err = f.unpack(ctx, i, f.samples, rows)
 	}
 	if err != nil {
 		return err
@@ -212,11 +214,11 @@ func (f *tiffPicture) chunk(ctx context.Context, dst *RGB, x, y int) error {
 func (f *tiffPicture) stride(samples int) int { return (f.chunkW*samples*f.bits + 7) / 8 }
 
 // planes reads a chunk of each plane, and interleaves them.
-func (f *tiffPicture) planes(i, perPlane, rows int) ([]byte, error) {
+func (f *tiffPicture) planes(ctx context.Context, i, perPlane, rows int) ([]byte, error) {
 	size := f.bits / 8
 	var all []byte
 	for s := range f.samples {
-		p, err := f.unpack(i+s*perPlane, 1, rows)
+		p, err := f.unpack(ctx, i+s*perPlane, 1, rows)
 		if err != nil {
 			return nil, err
 		}
@@ -244,30 +246,46 @@ func (f *tiffPicture) stored(i int) ([]byte, error) {
 	return b, nil
 }
 
+// perChunk is the work of beginning a strip or tile: making a decompressor, reading tables.
+const perChunk = 4000
+
+// spend counts work and returns an error if there is too much of it for the file: strips and
+// tiles may all be the same bytes.
+func (f *tiffPicture) spend(bytes int) error {
+	f.work += int64(bytes)
+	return checkWork(f.work, len(f.data))
+}
+
 // unpack returns the samples of chunk i.
-func (f *tiffPicture) unpack(i, samples, rows int) ([]byte, error) {
+func (f *tiffPicture) unpack(ctx context.Context, i, samples, rows int) ([]byte, error) {
 	b, err := f.stored(i)
 	if err != nil {
 		return nil, err
 	}
 	n := rows * f.stride(samples)
+	if err := f.spend(n); err != nil {
+		return nil, err
+	}
 	if f.compression == compressionNone {
 		b = b[:min(n, len(b))]
 	}
 	if f.one(tagFillOrder, 1) == 2 {
+		if err := f.spend(len(b)); err != nil {
+			return nil, err
+		}
 		b = slices.Clone(b)
 		for k, v := range b {
 			b[k] = bits.Reverse8(v)
 		}
 	}
-	if b, err = f.decompress(b, n, rows); err != nil {
+	if b, err = f.decompress(ctx, b, n, rows); err != nil {
 		return nil, err
 	}
 	return b, f.undoPredictor(b, samples, rows)
 }
 
 // decompress returns n bytes. They may be part of b.
-func (f *tiffPicture) decompress(b []byte, n, rows int) ([]byte, error) {
+func (f *tiffPicture) decompress(ctx context.Context, b []byte, n, rows int) ([]byte, error) {
 	var r io.Reader
 	switch f.compression {
 	case compressionNone:
@@ -280,10 +298,16 @@ func (f *tiffPicture) decompress(b []byte, n, rows int) ([]byte, error) {
 		return b, nil
 	case compressionPackBits:
 		return unpackBits(b, n)
+	}
+	if err := f.spend(perChunk); err != nil {
+		return nil, err
+	}
+	in := stopping{ctx, bytes.NewReader(b)}
+	switch f.compression {
 	case compressionLZW:
-		r = lzw.NewReader(bytes.NewReader(b), lzw.MSB, 8)
+		r = lzw.NewReader(in, lzw.MSB, 8)
 	case compressionDeflate, compressionOldDeflate:
-		z, err := zlib.NewReader(bytes.NewReader(b))
+		z, err := zlib.NewReader(in)
 		if err != nil {
 			return nil, tiffError(err)
 		}
@@ -404,18 +428,34 @@ func (f *tiffPicture) addBytes(row []byte, samples int) {
 	}
 }
 
+// readTables reads the tables of JPEG that the directory has.
+func (f *tiffPicture) readTables() error {
+	if t := f.tags[tagJPEGTables]; f.compression == compressionJPEG && len(t) > 4 {
+		for _, v := range t[:len(t)-2] {
+			f.tables = append(f.tables, byte(v))
+		}
+	}
+	return nil
+}
+
+// workPerBlock is the work of a block that a scan of progressive JPEG visits, or of a
+// decision of arithmetic coding: the free ones of a JPEG file are that of a TIFF file.
+const workPerBlock = 12
+
 // jpegChunk decodes a strip or tile of JPEG, whose tables may stand in the directory.
 func (f *tiffPicture) jpegChunk(ctx context.Context, dst *RGB, i, x, y int) error {
 	b, err := f.stored(i)
 	if err != nil {
 		return err
 	}
-	if t := f.tags[tagJPEGTables]; len(t) > 4 && len(b) > 2 {
-		file := make([]byte, 0, len(t)+len(b))
-		for _, v := range t[:len(t)-2] { // without its end marker
-			file = append(file, byte(v))
+	if err := f.spend(perChunk); err != nil {
+		return err
+	}
+	if len(f.tables) > 0 && len(b) > 2 {
+		if err := f.spend(len(f.tables) + len(b)); err != nil {
+			return err
 		}
-		b = append(file, b[2:]...) // without its start marker
+		b = slices.Concat(f.tables, b[2:]) // without its start marker
 	}
 	w, h, err := jpeg.Size(b)
 	if err != nil {
@@ -426,6 +466,9 @@ func (f *tiffPicture) jpegChunk(ctx context.Context, dst *RGB, i, x, y int) erro
 	}
 	m, err := jpeg.Decode(ctx, b)
 	if err != nil {
+		return err
+	}
+	if err := f.spend(workPerBlock*m.Work + 3*w*h); err != nil {
 		return err
 	}
 	part, err := f.jpegColours(ctx, m)

@@ -2,6 +2,7 @@ package picture
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -77,7 +78,7 @@ func webpSize(file []byte) (w, h int, err error) {
 
 // decodeWebP returns the picture of libwebp in full range. The canvas around the
 // first frame of an animation is transparent black.
-func decodeWebP(file []byte) (image.Image, error) {
+func decodeWebP(ctx context.Context, file []byte) (image.Image, error) {
 	f, err := parseWebP(file)
 	if err != nil {
 		return nil, err
@@ -88,13 +89,16 @@ func decodeWebP(file []byte) (image.Image, error) {
 		return nil, err
 	}
 	size := image.Pt(cfg.Width, cfg.Height)
+	if n := size.X * size.Y; f.id == "VP8L" && n > freeLossless+pixelsPerByte*len(file) {
+		return nil, fmt.Errorf("%d×%d lossless pixels in a file of %d bytes: %w", size.X, size.Y, len(file), ErrSize)
+	}
 	if f.canvas == (image.Point{}) {
 		f.canvas = size
 	}
 	if frame := (image.Rectangle{Min: f.at, Max: f.at.Add(size)}); !frame.In(image.Rectangle{Max: f.canvas}) {
 		return nil, errors.New("webp: frame beyond its canvas")
 	}
-	m, err := webp.Decode(bytes.NewReader(alone))
+	m, err := webp.Decode(stopping{ctx, bytes.NewReader(alone)})
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package weights
 import (
 	"testing"
 
+	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/stretchr/testify/require"
 )
 
@@ -14,7 +15,11 @@ func FuzzConfig(f *testing.F) {
 	f.Add([]byte(`{"size": 36, "crop_size": 32, "do_normalize": false, "rescale_factor": 0.00392156862745098}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		for _, read := range []func([]byte) (Meta, error){configMeta, preprocessorMeta} {
-			meta, err := read(text)
+			var meta Meta
+			err := testutil.Bounded(t, len(text), func() (_ int64, err error) {
+				meta, err = read(text)
+				return 0, err
+			})
 			if err != nil {
 				continue
 			}

@@ -3,8 +3,8 @@ package weights
 import (
 	"errors"
 	"fmt"
-	"strconv"
 
+	"github.com/nonet-go/nonet/internal/printable"
 	"github.com/nonet-go/nonet/internal/shape"
 )
 
@@ -34,7 +34,7 @@ type Error struct {
 func (e *Error) Error() string {
 	s := "weights: "
 	if e.File != "" {
-		s += e.File + ": "
+		s += printable.Name(e.File) + ": "
 	}
 	if e.Tensor != "" {
 		s += "tensor " + quote(e.Tensor) + ": "
@@ -42,7 +42,7 @@ func (e *Error) Error() string {
 	if e.Detail != "" {
 		s += e.Detail + ": "
 	}
-	return s + e.Err.Error()
+	return printable.Text(s + e.Err.Error())
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -66,10 +66,4 @@ func inFile(name string, err error) error {
 
 // quote returns s as a Go string, cut to a readable length: names in a broken file may have
 // megabytes.
-func quote(s string) string {
-	const most = 100
-	if len(s) > most {
-		return strconv.Quote(s[:most]) + "…"
-	}
-	return strconv.Quote(s)
-}
+func quote(s string) string { return printable.Quote(s, 100) }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/stretchr/testify/require"
 )
 
@@ -218,7 +219,11 @@ func FuzzIndex(f *testing.F) {
 			return // no index
 		}
 		require.NoError(t, os.WriteFile(path, text, 0o666))
-		file, err := Open(path)
+		var file *File
+		err := testutil.Bounded(t, len(text), func() (_ int64, err error) {
+			file, err = Open(path)
+			return 0, err
+		})
 		if err != nil {
 			require.ErrorContains(t, err, path)
 			return

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/stretchr/testify/require"
 )
 
@@ -171,7 +172,11 @@ func FuzzRead(f *testing.F) {
 	f.Add(build(`{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}`, make([]byte, 8)))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		file, err := FromBytes("fuzz", data)
+		var file *File
+		err := testutil.Bounded(t, len(data), func() (_ int64, err error) {
+			file, err = FromBytes("fuzz", data)
+			return 0, err
+		})
 		if err != nil {
 			return
 		}
@@ -198,7 +203,11 @@ func FuzzMeta(f *testing.F) {
 		if json.Unmarshal([]byte(text), &meta) != nil {
 			return
 		}
-		m, err := ParseMeta(meta)
+		var m Meta
+		err := testutil.Bounded(t, len(text), func() (_ int64, err error) {
+			m, err = ParseMeta(meta)
+			return 0, err
+		})
 		if err != nil {
 			return
 		}

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nonet-go/nonet/internal/printable"
 	"github.com/nonet-go/nonet/vgg/picture"
 )
 
@@ -130,7 +131,7 @@ func (c *Collection) inFolder(p string) (Item, error) {
 		if c.unlabelled {
 			return Item{Path: p}, nil
 		}
-		return Item{}, fmt.Errorf("%w: %s lies in no directory of a class", ErrData, p)
+		return Item{}, fmt.Errorf("%w: %s lies in no directory of a class", ErrData, printable.Name(p))
 	}
 	return Item{Path: p, Class: class}, nil
 }

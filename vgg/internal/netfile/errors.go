@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/nonet-go/nonet/internal/printable"
 )
 
 var (
@@ -21,7 +23,7 @@ type Error struct {
 	Err  error
 }
 
-func (e *Error) Error() string { return e.Text }
+func (e *Error) Error() string { return printable.Text(e.Text) }
 func (e *Error) Unwrap() error { return e.Err }
 
 func refusef(format string, args ...any) error {
@@ -40,7 +42,7 @@ type TensorError struct {
 }
 
 func (e *TensorError) Error() string {
-	return fmt.Sprintf("tensor %s has shape %v, want %v", Quote(e.Tensor), e.Got, e.Want)
+	return printable.Text(fmt.Sprintf("tensor %s has shape %v, want %v", Quote(e.Tensor), e.Got, e.Want))
 }
 
 func (e *TensorError) Unwrap() error { return e.Err }

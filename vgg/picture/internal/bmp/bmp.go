@@ -6,6 +6,7 @@
 package bmp
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -190,8 +191,8 @@ func palette(b []byte, entry int) color.Palette {
 
 // Decode returns the picture as an *image.Paletted or an *image.NRGBA without
 // transparency. It takes 1 or 4 bytes for each pixel; the caller has to check the
-// size first.
-func Decode(data []byte) (image.Image, error) {
+// size first. It ends with ctx's error when ctx is done.
+func Decode(ctx context.Context, data []byte) (image.Image, error) {
 	d, err := parse(data)
 	if err != nil {
 		return nil, err
@@ -199,7 +200,7 @@ func Decode(data []byte) (image.Image, error) {
 	stride := (d.w*d.depth + 31) / 32 * 4
 	switch d.compression {
 	case biRLE4, biRLE8:
-		return d.runs()
+		return d.runs(ctx)
 	}
 	if need := uint64(stride)*uint64(d.h-1) + uint64(d.w*d.depth+7)/8; uint64(len(d.pixels)) < need {
 		return nil, errTruncated
@@ -207,12 +208,18 @@ func Decode(data []byte) (image.Image, error) {
 	if d.depth <= 8 {
 		m := image.NewPaletted(image.Rect(0, 0, d.w, d.h), d.palette)
 		for i := range d.h {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
 			d.indices(m.Pix[d.row(i)*m.Stride:][:d.w], d.pixels[i*stride:])
 		}
 		return m, nil
 	}
 	m := image.NewNRGBA(image.Rect(0, 0, d.w, d.h))
 	for i := range d.h {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		d.colours(m.Pix[d.row(i)*m.Stride:][:4*d.w], d.pixels[i*stride:])
 	}
 	return m, nil
@@ -260,7 +267,7 @@ var errRuns = errors.New("bmp: run-length code leaves its row")
 
 // runs decodes a picture of BI_RLE8 or BI_RLE4. Pixels that the code leaves out
 // have index 0.
-func (d *header) runs() (image.Image, error) {
+func (d *header) runs(ctx context.Context) (image.Image, error) {
 	m := image.NewPaletted(image.Rect(0, 0, d.w, d.h), d.palette)
 	for src, x, y := d.pixels, 0, 0; y < d.h && (x < d.w || y < d.h-1); {
 		if len(src) < 2 {
@@ -274,6 +281,9 @@ func (d *header) runs() (image.Image, error) {
 			d.put(m, x, y, n, func(int) byte { return code })
 			x += n
 		case code == 0: // end of row
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
 			x, y = 0, y+1
 		case code == 1: // end of picture
 			return nil, errTruncated

@@ -8,6 +8,7 @@ package gif
 import (
 	"bytes"
 	"compress/lzw"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -131,8 +132,9 @@ func (f *frame) descriptor(data []byte) (err error) {
 }
 
 // Decode returns the canvas with the first frame. It takes one byte for each
-// pixel of the canvas, whose size the caller has to check first.
-func Decode(data []byte) (*image.Paletted, error) {
+// pixel of the canvas, whose size the caller has to check first. It ends with ctx's error
+// when ctx is done.
+func Decode(ctx context.Context, data []byte) (*image.Paletted, error) {
 	f, err := parse(data)
 	if err != nil {
 		return nil, err
@@ -152,6 +154,9 @@ func Decode(data []byte) (*image.Paletted, error) {
 	r := lzw.NewReader(&blocks{data: f.pixels}, lzw.LSB, f.literal)
 	defer r.Close()
 	for y := range f.rows() {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		row := m.Pix[m.PixOffset(f.rect.Min.X, f.rect.Min.Y+y):][:f.rect.Dx()]
 		if _, err := io.ReadFull(r, row); err != nil {
 			if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {

@@ -134,6 +134,7 @@ type Picture struct {
 	W, H   int
 	Space  Space
 	Planes []Plane
+	Work   int // blocks that scans of a progressive picture visited, and decisions of arithmetic coding
 }
 
 // Plane holds the W×H samples of a component, row y at Pix[y*Stride:]. Each stands
@@ -443,7 +444,7 @@ func (d *decoder) picture() (*Picture, error) {
 		return nil, corrupt("no scan")
 	}
 	smooth := d.progressive && d.smoothing()
-	p := &Picture{W: d.w, H: d.h, Space: d.space, Planes: make([]Plane, len(d.comps))}
+	p := &Picture{W: d.w, H: d.h, Space: d.space, Planes: make([]Plane, len(d.comps)), Work: d.work + d.arith.made}
 	for i := range d.comps {
 		c := &d.comps[i]
 		if err := d.finish(c, smooth); err != nil {

@@ -1,0 +1,82 @@
+package testutil
+
+import (
+	"runtime"
+	"runtime/debug"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// The bounds of [Bounded].
+const (
+	boundedMemory  = 64 << 20        // bytes for a file of any length
+	memoryPerByte  = 8               // and for each byte of it
+	boundedTime    = 4 * time.Second // of processors for a file of any length: a slow or emulated one meets it
+	timePerMB      = time.Second     // and for each megabyte
+	boundedStack   = 32 << 20        // of a goroutine, bytes: nesting is bounded
+	boundedMessage = 1000            // bytes of an error's text
+)
+
+// Bounded runs read, which reads outside data of size bytes, and returns its error. read
+// returns how many bytes of data it found in them: where data are compressed or used more
+// than once, these can be more than size. The test fails, but continues, if read
+//
+//   - allocates more than 64 MiB and 8 bytes for each byte of data, freed memory included;
+//   - takes more than 4 seconds of processor time and one for each megabyte of data. A
+//     machine that is busy with something else does not count;
+//   - returns an error whose text has more than 1000 bytes, or a character that is not
+//     printable, which could be an escape sequence for a terminal.
+//
+// A stack of more than 32 MiB ends the process. What other goroutines take meanwhile counts
+// as read's: a test that calls Bounded is not parallel.
+func Bounded(t testing.TB, size int, read func() (found int64, err error)) error {
+	t.Helper()
+	defer debug.SetMaxStack(debug.SetMaxStack(boundedStack))
+	var found int64
+	var err error
+	memory, spent := Spent(func() { found, err = read() })
+	n := max(int64(size), found)
+	if most := boundedMemory + memoryPerByte*n; memory > most {
+		t.Errorf("%d bytes allocated for %d bytes with %d of data, want at most %d (error: %.200v)", memory, size, found, most, err)
+	}
+	if most := boundedTime + time.Duration(float64(timePerMB)*float64(n)/1e6); spent > most {
+		t.Errorf("%v of processors for %d bytes with %d of data, want at most %v (error: %.200v)", spent, size, found, most, err)
+	}
+	Message(t, err)
+	return err
+}
+
+// Message fails the test if err's text is longer than 1000 bytes or has a character that is
+// not printable. Lines may be broken.
+func Message(t testing.TB, err error) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	text := err.Error()
+	if len(text) > boundedMessage {
+		t.Errorf("a message of %d bytes, want at most %d: %.300q …", len(text), boundedMessage, text)
+	}
+	for i, r := range text {
+		if r != '\n' && (r == utf8.RuneError || !unicode.IsPrint(r)) {
+			t.Errorf("byte %d of a message is %U, want printable text: %.300q", i, r, text)
+			break
+		}
+	}
+}
+
+// Spent returns how many bytes f allocates, freed memory included, and how much time of
+// processors it takes. What other goroutines take meanwhile counts as f's.
+func Spent(f func()) (memory int64, processors time.Duration) {
+	memory, processors = allocated(), processorTime()
+	f()
+	return allocated() - memory, processorTime() - processors
+}
+
+func allocated() int64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.TotalAlloc)
+}

@@ -39,7 +39,7 @@ func FuzzStructured(f *testing.F) {
 	require.NoError(f, err)
 	var trees []*structured.Part
 	for _, path := range paths {
-		if ext := filepath.Ext(path); ext == ".py" || ext == ".h5" {
+		if ext := filepath.Ext(path); ext == ".py" || ext == ".h5" || ext == ".gz" {
 			continue
 		}
 		data, err := os.ReadFile(path)

@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/nonet-go/nonet/internal/printable"
 	"github.com/nonet-go/nonet/vgg"
 	"github.com/nonet-go/nonet/vgg/weights"
 )
@@ -35,7 +36,7 @@ func (c *classifyCmd) Run(ctx context.Context, s streams) error {
 		}
 		if err != nil {
 			failed++
-			fmt.Fprintln(s.err, "vgg:", printable(sentence(err)))
+			fmt.Fprintln(s.err, "vgg:", printableLines(sentence(err)))
 		}
 	}
 	if failed > 0 {
@@ -59,9 +60,9 @@ func (c *classifyCmd) classify(ctx context.Context, s streams, m *vgg.Model, pat
 			Classes []vgg.Prediction `json:"classes"`
 		}{path, list})
 	}
-	fmt.Fprintln(s.out, printable(path))
+	fmt.Fprintln(s.out, printable.Line(path))
 	for _, p := range list {
-		fmt.Fprintf(s.out, "  %5.1f %%  %s\n", 100*p.Probability, strings.TrimSpace(p.ID+" "+p.Label))
+		fmt.Fprintf(s.out, "  %5.1f %%  %s\n", 100*p.Probability, printable.Line(strings.TrimSpace(p.ID+" "+p.Label)))
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 
 	"github.com/nonet-go/nonet/internal/outfile"
+	"github.com/nonet-go/nonet/internal/printable"
 	"github.com/nonet-go/nonet/vgg/evaluate"
 	"github.com/nonet-go/nonet/vgg/picture"
 	"github.com/nonet-go/nonet/vgg/shard"
@@ -232,7 +233,7 @@ func (c *evalCmd) logged(ctx context.Context, s streams, d *evaluate.Data, membe
 func (c *evalCmd) onPicture(s streams, p *progress, log *evaluate.Log) func(evaluate.Outcome) error {
 	return func(o evaluate.Outcome) error {
 		if o.Err != "" {
-			fmt.Fprintln(s.err, "vgg:", printable(o.Err))
+			fmt.Fprintln(s.err, "vgg:", printableLines(o.Err))
 		}
 		p.step()
 		if log != nil {
@@ -244,7 +245,7 @@ func (c *evalCmd) onPicture(s streams, p *progress, log *evaluate.Log) func(eval
 		case c.Verbose && c.JSON:
 			return s.printJSON(o)
 		case c.Verbose && o.Err == "":
-			fmt.Fprintf(s.out, "%s: %s %.3f\n", printable(o.Path), o.Top[0].Label, o.Top[0].Probability)
+			fmt.Fprintf(s.out, "%s: %s %.3f\n", printable.Line(o.Path), printable.Line(o.Top[0].Label), o.Top[0].Probability)
 		}
 		return nil
 	}
@@ -345,7 +346,7 @@ func printClasses(w io.Writer, r evaluate.Result) {
 	if len(r.Classes) <= 20 {
 		for _, c := range r.Classes {
 			if c.N > 0 {
-				fmt.Fprintf(w, "  %-12s %5d pictures, %.1f %% right (%.1f to %.1f)\n", c.Label, c.N, 100*c.Accuracy, 100*c.Interval[0], 100*c.Interval[1])
+				fmt.Fprintf(w, "  %-12s %5d pictures, %.1f %% right (%.1f to %.1f)\n", printable.Line(c.Label), c.N, 100*c.Accuracy, 100*c.Interval[0], 100*c.Interval[1])
 			}
 		}
 	}
@@ -360,6 +361,6 @@ func printClasses(w io.Writer, r evaluate.Result) {
 	}
 	slices.SortStableFunc(list, func(a, b mistake) int { return cmp.Compare(b.n, a.n) })
 	for _, m := range list[:min(len(list), 10)] {
-		fmt.Fprintf(w, "  %5d × %s taken for %s\n", m.n, r.Classes[m.class].Label, r.Classes[m.prediction].Label)
+		fmt.Fprintf(w, "  %5d × %s taken for %s\n", m.n, printable.Line(r.Classes[m.class].Label), printable.Line(r.Classes[m.prediction].Label))
 	}
 }

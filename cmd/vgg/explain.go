@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/nonet-go/nonet/internal/outfile"
+	"github.com/nonet-go/nonet/internal/printable"
 	"github.com/nonet-go/nonet/vgg"
 	"github.com/nonet-go/nonet/vgg/explain"
 )
@@ -61,7 +62,7 @@ func (c *explainCmd) Run(ctx context.Context, s streams) error {
 	if c.JSON {
 		return s.printJSON(map[string]any{"picture": c.Photo, "method": r.Method, "class": r.Class, "label": m.Label(r.Class), "probability": r.Probability, "output": c.Output})
 	}
-	_, err = fmt.Fprintf(s.out, "%s: %s of %s, %.1f %%\n", printable(c.Output), r.Method, m.Label(r.Class), 100*r.Probability)
+	_, err = fmt.Fprintf(s.out, "%s: %s of %s, %.1f %%\n", printable.Line(c.Output), r.Method, printable.Line(m.Label(r.Class)), 100*r.Probability)
 	return err
 }
 

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/nonet-go/nonet/internal/outfile"
+	"github.com/nonet-go/nonet/internal/printable"
 	"github.com/nonet-go/nonet/vgg"
 	"github.com/nonet-go/nonet/vgg/extract"
 	"github.com/nonet-go/nonet/vgg/picture"
@@ -131,7 +132,7 @@ func (f layerFeatures) summary(s streams, picture string) {
 	}
 	n := float64(len(f.Data))
 	shape := vgg.Shape{C: f.Shape[1], H: f.Shape[2], W: f.Shape[3]}
-	fmt.Fprintf(s.out, "%s %s: %v, mean %.6g, rms %.6g, %.1f %% zeros\n", printable(picture), f.Layer, shape, sum/n, math.Sqrt(squares/n), 100*float64(zeros)/n)
+	fmt.Fprintf(s.out, "%s %s: %v, mean %.6g, rms %.6g, %.1f %% zeros\n", printable.Line(picture), f.Layer, shape, sum/n, math.Sqrt(squares/n), 100*float64(zeros)/n)
 }
 
 // writeFeatures writes the tensor output, or one for each of several layers.
@@ -284,7 +285,7 @@ func (c *featuresCmd) deliver(s streams, dir string, r extract.Result) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(s.out, "%s: %d pictures\n", printable(target), r.Pictures-r.Failed)
+		fmt.Fprintf(s.out, "%s: %d pictures\n", printable.Line(target), r.Pictures-r.Failed)
 	}
 	return os.RemoveAll(dir)
 }

@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, s streams) int {
 		status, message = 1, sentence(out.err) // whatever else came of it
 	}
 	if message != "" {
-		fmt.Fprintln(s.err, "vgg:", printable(message))
+		fmt.Fprintln(s.err, "vgg:", printableLines(message))
 	}
 	return status
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/nonet-go/nonet/internal/outfile"
+	"github.com/nonet-go/nonet/internal/printable"
 	"github.com/nonet-go/nonet/vgg/evaluate"
 	"github.com/nonet-go/nonet/vgg/extract"
 )
@@ -76,7 +77,7 @@ func (c *mergeCmd) verify(ctx context.Context, s streams, dir string) (err error
 	if c.JSON {
 		err = s.printJSON(v)
 	} else {
-		_, err = fmt.Fprintf(s.out, "%s: %d shards, %d pictures (%d failed), %d files as they were written\n", printable(dir), v.Shards, v.Pictures, v.Failed, len(v.Files))
+		_, err = fmt.Fprintf(s.out, "%s: %d shards, %d pictures (%d failed), %d files as they were written\n", printable.Line(dir), v.Shards, v.Pictures, v.Failed, len(v.Files))
 	}
 	return errors.Join(err, checkUnreadable(v.Failed, v.Pictures, c.Unreadable))
 }

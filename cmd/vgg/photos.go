@@ -10,10 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
 
+	"github.com/nonet-go/nonet/internal/printable"
 	"github.com/nonet-go/nonet/vgg/picture"
 )
 
@@ -109,16 +108,11 @@ func isPhoto(path string) bool {
 	return slices.Contains(picture.Extensions(), strings.ToLower(filepath.Ext(path))) && !strings.HasPrefix(filepath.Base(path), ".")
 }
 
-// printable quotes a text with control characters, which would act on a terminal. It keeps
-// the ends of lines in messages.
-func printable(text string) string {
-	if !strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' }) {
-		return text
-	}
+// printableLines is an error's text for a terminal: lines are kept, and what would act on it is escaped.
+func printableLines(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
-		quoted := strconv.Quote(line)
-		lines[i] = strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
+		lines[i] = printable.Line(line)
 	}
 	return strings.Join(lines, "\n")
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"compress/gzip"
 	"image/color"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -77,6 +79,18 @@ func TestMaxPixels(t *testing.T) {
 		"--net", "8 M F2", "--size", "8", "--epochs", "1", "--batch", "2", "--validation", "0.5")
 }
 
+// hostileLabels is a network whose labels are escape sequences.
+func hostileLabels(t *testing.T) []byte {
+	f, err := os.Open(filepath.Join("..", "..", "vgg", "testdata", "hostile", "esc.safetensors.gz"))
+	require.NoError(t, err)
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	require.NoError(t, err)
+	b, err := io.ReadAll(z)
+	require.NoError(t, err)
+	return b
+}
+
 // TestNamesOnTerminal: a name cannot command a terminal.
 func TestNamesOnTerminal(t *testing.T) {
 	if runtime.GOOS == "windows" {
@@ -90,7 +104,12 @@ func TestNamesOnTerminal(t *testing.T) {
 	require.Contains(t, out, `\x1b[31mgood.png`)
 	require.Contains(t, errs, `\x1b]0;\abad.png`)
 	require.Contains(t, errs, `\u009babsent.png`)
-	for _, text := range []string{out, errs} {
+	// The classes of this network are called by escape sequences and an end of line.
+	weights := filepath.Join(dir, "esc.safetensors")
+	require.NoError(t, os.WriteFile(weights, hostileLabels(t), 0o666))
+	labels := requireOK(t, "classify", good, "--weights", weights)
+	require.Contains(t, labels, `dog\nINJECTED LINE`)
+	for _, text := range []string{out, errs, labels} {
 		require.NotContains(t, text, "\x1b")
 		require.NotContains(t, text, "\u009b")
 	}

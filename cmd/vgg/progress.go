@@ -47,7 +47,7 @@ func (p *progress) onPicture(s streams) func(it extract.Item, earlier bool) erro
 			return nil
 		}
 		if it.Err != "" {
-			fmt.Fprintln(s.err, "vgg:", printable(it.Err))
+			fmt.Fprintln(s.err, "vgg:", printableLines(it.Err))
 		}
 		p.step()
 		return nil

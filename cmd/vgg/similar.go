@@ -14,6 +14,7 @@ import (
 	"runtime"
 
 	"github.com/nonet-go/nonet/internal/outfile"
+	"github.com/nonet-go/nonet/internal/printable"
 	"github.com/nonet-go/nonet/vgg"
 	"github.com/nonet-go/nonet/vgg/extract"
 	"github.com/nonet-go/nonet/vgg/picture"
@@ -115,7 +116,7 @@ func (c *similarCmd) index(ctx context.Context, s streams, m *vgg.Model) (*simil
 	if err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(s.err, "%s: %d pictures (%d failed), %.3g/s\n", printable(c.Index), r.Pictures, r.Failed, p.rate())
+	fmt.Fprintf(s.err, "%s: %d pictures (%d failed), %.3g/s\n", printable.Line(c.Index), r.Pictures, r.Failed, p.rate())
 	return similar.Open(c.Index, c.Threads)
 }
 
@@ -252,12 +253,12 @@ func (c *similarCmd) report(s streams, list []matches) error {
 			continue
 		}
 		if len(c.Photos) == 0 {
-			fmt.Fprintf(s.out, "%.4f  %s  %s\n", one.Similar[0].Cosine, printable(one.Picture), printable(one.Similar[0].Path))
+			fmt.Fprintf(s.out, "%.4f  %s  %s\n", one.Similar[0].Cosine, printable.Line(one.Picture), printable.Line(one.Similar[0].Path))
 			continue
 		}
-		fmt.Fprintln(s.out, printable(one.Picture))
+		fmt.Fprintln(s.out, printable.Line(one.Picture))
 		for _, m := range one.Similar {
-			fmt.Fprintf(s.out, "  %.4f  %s\n", m.Cosine, printable(m.Path))
+			fmt.Fprintf(s.out, "  %.4f  %s\n", m.Cosine, printable.Line(m.Path))
 		}
 	}
 	return nil

@@ -24,6 +24,18 @@ func Name(s string) string {
 	return s
 }
 
+// Line returns s with what is not printable, ends of lines too, escaped as in a Go literal.
+func Line(s string) string {
+	if utf8.ValidString(s) && !strings.ContainsFunc(s, notPrintable) {
+		return s
+	}
+	quoted := strconv.Quote(s)
+	return unescape.Replace(quoted[1 : len(quoted)-1])
+}
+
+// unescape takes back what strconv.Quote escapes of printable texts.
+var unescape = strings.NewReplacer(`\"`, `"`, `\\`, `\`)
+
 // Quote returns s as a Go literal, or its first n bytes and "…" if it is longer.
 func Quote(s string, n int) string {
 	if len(s) > n {
@@ -39,13 +51,9 @@ func Text(s string) string {
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}
-	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r != '\n' && notPrintable(r) }) {
-		return s
-	}
 	lines := strings.Split(s, "\n")
 	for i, line := range lines {
-		quoted := strconv.Quote(line)
-		lines[i] = strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(quoted[1 : len(quoted)-1])
+		lines[i] = Line(line)
 	}
 	return strings.Join(lines, "\n")
 }

@@ -32,6 +32,11 @@ func TestText(t *testing.T) {
 	}
 }
 
+func TestLine(t *testing.T) {
+	require.Equal(t, `a "b" c\ ü`, Line(`a "b" c\ ü`))
+	require.Equal(t, `a\nb\x1b[2J"c"`, Line("a\nb\x1b[2J\"c\""))
+}
+
 func TestQuote(t *testing.T) {
 	require.Equal(t, `"ab"`, Quote("ab", 2))
 	require.Equal(t, `"ab"…`, Quote("abc", 2))

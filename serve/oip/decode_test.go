@@ -16,6 +16,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/stretchr/testify/require"
 
 	"github.com/nonet-go/nonet/internal/testutil"
@@ -283,7 +284,11 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(input(`"shape":[1],"datatype":"FP32","parameters":{"binary_data_size":4}`)+"abcd"), int64(91))
 	f.Add([]byte(input(`"shape":[1],"datatype":"BYTES","parameters":{"binary_data_size":5}`)+"\x01\x00\x00\x00a"), int64(92))
 	f.Fuzz(func(t *testing.T, body []byte, header int64) {
-		req, err := Decode(bytes.NewReader(body), header, limits)
+		var req *Request
+		err := testutil.Bounded(t, len(body), func() (_ int64, err error) {
+			req, err = Decode(bytes.NewReader(body), header, limits)
+			return 0, err
+		})
 		if err != nil {
 			require.True(t, errors.Is(err, ErrFormat) || errors.Is(err, ErrTooLarge), "%v", err)
 			return

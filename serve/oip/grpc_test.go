@@ -4,6 +4,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
@@ -84,7 +85,12 @@ func FuzzFromGRPC(f *testing.F) {
 		if proto.Unmarshal(b, &m) != nil {
 			return
 		}
-		if r, err := FromGRPC(&m, limits); err == nil {
+		var r *Request
+		err := testutil.Bounded(t, len(b), func() (_ int64, err error) {
+			r, err = FromGRPC(&m, limits)
+			return 0, err
+		})
+		if err == nil {
 			require.NoError(t, r.check())
 		}
 	})

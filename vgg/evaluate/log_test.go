@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/nonet-go/nonet/vgg"
 	"github.com/stretchr/testify/require"
 )
@@ -172,7 +173,11 @@ func FuzzLog(f *testing.F) {
 			path = strings.TrimSuffix(path, "jsonl") + "csv"
 		}
 		require.NoError(t, os.WriteFile(path, b, 0o600))
-		l, err := OpenLog(path, "r", true)
+		var l *Log
+		err := testutil.Bounded(t, len(b), func() (_ int64, err error) {
+			l, err = OpenLog(path, "r", true)
+			return 0, err
+		})
 		if err != nil {
 			return
 		}

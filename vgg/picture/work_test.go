@@ -10,6 +10,8 @@ import (
 	"image"
 	"io"
 	"math/bits"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -74,6 +76,28 @@ func TestWork(t *testing.T) {
 		} else {
 			require.ErrorContains(t, err, b.says, b.name)
 		}
+	}
+}
+
+// TestHostilePictures: two files that took 2.5 s and 2 GB, and the first of them with a
+// thousand scans, which took 97 s. The limit of scans or of work stops both.
+func TestHostilePictures(t *testing.T) {
+	if testing.Short() {
+		t.Skip("decodes pictures of 100 million pixels: needs a run without -short")
+	}
+	refine, err := os.ReadFile(filepath.Join("testdata", "hostile", "prog_refine_20.jpg"))
+	require.NoError(t, err)
+	cmyk, err := os.ReadFile(filepath.Join("testdata", "hostile", "prog_cmyk.jpg"))
+	require.NoError(t, err)
+	scan := refine[bytes.LastIndex(refine, []byte{0xff, 0xda}) : len(refine)-2]
+	many := append(bytes.Clone(refine[:len(refine)-2]), bytes.Repeat(scan, 980)...)
+	for name, file := range map[string][]byte{"20 scans": refine, "1000 scans": append(many, 0xff, 0xd9), "CMYK": cmyk} {
+		var err error
+		memory, spent := testutil.Spent(func() { _, err = Decode(name, bytes.NewReader(file)) })
+		t.Logf("%s, %d bytes: %.0f MB, %v: %v", name, len(file), float64(memory)/1e6, spent, err)
+		require.Less(t, spent, 4*time.Second, name)
+		require.Less(t, memory, int64(1_600_000_000), name)
+		testutil.Message(t, err)
 	}
 }
 

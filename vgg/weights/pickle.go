@@ -46,7 +46,7 @@ type (
 
 // maxValues bounds how many values a pickle makes: those of VGG-19's state_dict are
 // some thousand, of a checkpoint with its optimizer some ten thousand.
-const maxValues = 1 << 19
+const maxValues = 1 << 18
 
 // get returns the value of a string key.
 func (d *pyDict) get(key string) any {

@@ -83,7 +83,7 @@ func ending(name string) (module string, p part, l layout, ok bool) {
 	}
 	if !ok && !strings.ContainsAny(name, "./") { // of a module without a name
 		for _, e := range endings {
-			if "."+name == e.text {
+			if text, dotted := strings.CutPrefix(e.text, "."); dotted && text == name {
 				return "", e.part, e.layout, true
 			}
 		}

@@ -17,7 +17,7 @@ import (
 func files(t *testing.T) map[string][]byte {
 	t.Helper()
 	list := map[string][]byte{"x.json": []byte(`{"a":[1,2,{"b":"c"}],"d":null}`)}
-	for _, pattern := range []string{"../../vgg/testdata/formats/*", "../../vgg/picture/testdata/*", "../../vgg/picture/internal/jpeg/testdata/*.jpg"} {
+	for _, pattern := range []string{"../../vgg/testdata/formats/*.*", "../../vgg/picture/testdata/*.*", "../../vgg/picture/internal/jpeg/testdata/*.jpg"} {
 		paths, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		require.NotEmpty(t, paths)

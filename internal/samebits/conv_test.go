@@ -123,6 +123,32 @@ func winogradFilters(h *hashes) {
 	}
 }
 
+// fixedConvolutions run in both orders of the loops, with inputs of either sign and with
+// inputs behind a ReLU. All instruction sets have the same hashes of them, see TestFixedBits.
+func fixedConvolutions(h *hashes) {
+	for _, s := range []struct{ n, c, h, w, k int }{{2, 37, 13, 11, 70}, {1, 128, 20, 23, 48}, {1, 512, 5, 6, 512}} {
+		f, err := winograd.NewFixedFilter(s.c, s.k, data(1, s.k*s.c*9), h.team)
+		h.do(err)
+		x := blocked(h, 3, s.n, s.c, s.h*s.w)
+		for _, e := range []fuse.Epilogue{{}, {ReLU: true}, {ReLU: true, Pool: true}} {
+			conv, err := f.NewConv(s.n, s.h, s.w, 1, data(2, s.k), e)
+			h.do(err)
+			exec, err := conv.NewExec(layout.Alloc(conv.ScratchLen(h.workers)), h.team)
+			h.do(err)
+			oh, ow := s.h, s.w
+			if e.Pool {
+				oh, ow = oh/2, ow/2
+			}
+			y := make([]float32, s.n*layout.Len(s.k, oh, ow))
+			h.do(exec.Run(context.Background(), y, x))
+			h.add(fmt.Sprintf("F(4×4,3×3) fixed %d×%d×%d×%d to %d", s.n, s.c, s.h, s.w, s.k), y)
+			for i, v := range x {
+				x[i] = max(v, 0) // from the second on
+			}
+		}
+	}
+}
+
 // pools run on pictures whose channels, rows and columns leave remainders.
 func pools(h *hashes) {
 	const n, c, height, width = 2, 37, 9, 11

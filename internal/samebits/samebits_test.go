@@ -46,7 +46,7 @@ var families = []struct {
 }{
 	{"products", products}, {"packed", packedProducts}, {"vectors", vectors}, {"connected", connected}, {"pointwise", pointwise},
 	{"convolutions", convolutions}, {"winograd", winogradFilters}, {"pools", pools}, {"normalisations", normalisations},
-	{"strided", strided}, {"residuals", residuals},
+	{"strided", strided}, {"residuals", residuals}, {"fixed", fixedConvolutions},
 }
 
 // TestBits compares the hash of every work with the recorded one.

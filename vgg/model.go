@@ -76,13 +76,20 @@ func HalfFC() Option { return func(o *modelOptions) { o.half = true } }
 func FixedFC() Option { return func(o *modelOptions) { o.fixedFC = true } }
 
 // Fixed computes in fixed point what gains by it, with a third of the memory for weights:
-// fully connected layers as FixedFC, and 3×3 convolutions with stride 1 of 16 and more input
+// fully connected layers of at least 2¹⁸ weights as FixedFC, and 3×3 convolutions with stride 1 of 16 and more input
 // channels by F(4×4,3×3) with integers of 16 bits (package winograd). All other layers stay
 // float32. No calibration is needed. The same input of such a layer gives the same bits on
 // every machine. Logits differ from those of a float32 model by some 5e-3 of their root mean
 // square; docs/numerics.md has the bound, and says when not to use it. Fixed excludes Direct
 // and Winograd(2), and goes before HalfFC.
 func Fixed() Option { return func(o *modelOptions) { o.fixed, o.fixedFC = true, true } }
+
+// fixesFC reports whether a fully connected layer is in fixed point. With Fixed, small layers
+// are not: their weights stay in the caches, so that they would lose accuracy for nothing.
+func (o *modelOptions) fixesFC(out, in int) bool {
+	const least = 1 << 18
+	return o.fixedFC && (!o.fixed || out >= (least+in-1)/in)
+}
 
 // Labels names the classes. There are as many labels as classes.
 func Labels(labels []string) Option { return func(o *modelOptions) { o.labels = labels } }
@@ -182,7 +189,7 @@ func (m *Model) packLinear(i int, in Shape, shape []int, src Source, team *paral
 		opts = append(opts, gemm.Columns(blockedColumns(in, m.cfg.HWC)))
 	}
 	switch {
-	case m.opts.fixedFC:
+	case m.opts.fixesFC(shape[0], shape[1]):
 		opts = append(opts, gemm.Fixed())
 	case m.opts.half:
 		opts = append(opts, gemm.Half())

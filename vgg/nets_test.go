@@ -40,9 +40,12 @@ func TestEncoder(t *testing.T) {
 	layers, err := vgg.ParseLayers("=3/1 16 16 M 32 32 M 64 64 64 64 M 128 128 128 128 M 128")
 	require.NoError(t, err)
 	cfg := vgg.Config{Name: "E", Channels: 3, Size: 224, Pad: 1, Layers: layers}
-	for _, opts := range [][]vgg.Option{nil, {vgg.Direct()}} {
+	for _, c := range []struct {
+		opts         []vgg.Option
+		largest, rms float64
+	}{{nil, 1e-4, 1e-5}, {[]vgg.Option{vgg.Direct()}, 1e-4, 1e-5}, {[]vgg.Option{vgg.Fixed()}, 2e-2, 1.5e-3}} {
 		m, err := vgg.Open(filepath.Join(dir, "vgg19_16x_encoder_relu5_1.safetensors"),
-			append(opts, vgg.Configuration(cfg), vgg.Pictures(vgg.Picture{Side: 224, Preset: picture.Unit}))...)
+			append(c.opts, vgg.Configuration(cfg), vgg.Pictures(vgg.Picture{Side: 224, Preset: picture.Unit}))...)
 		require.NoError(t, err)
 		for _, photo := range []string{"astronaut", "chelsea", "coffee"} {
 			golden := open(t, filepath.Join(dir, "vgg19_16x_golden_"+photo+".safetensors"))
@@ -52,8 +55,10 @@ func TestEncoder(t *testing.T) {
 			for layer, tensor := range map[string]string{"relu5_1": "zeropad.relu5_1", "pool3": "zeropad.pool3"} {
 				got, err := m.Features(context.Background(), img, layer)
 				require.NoError(t, err)
-				largest, _ := testutil.RelErrors(got.Data, floats(t, golden, tensor))
-				require.Less(t, largest, 1e-4, "%s %s", photo, layer)
+				largest, rms := testutil.RelErrors(got.Data, floats(t, golden, tensor))
+				t.Logf("%s %s: largest error %.2g, rms %.2g", photo, layer, largest, rms)
+				require.Less(t, largest, c.largest, "%s %s", photo, layer)
+				require.Less(t, rms, c.rms, "%s %s", photo, layer)
 			}
 		}
 	}
@@ -73,8 +78,13 @@ func TestTiny(t *testing.T) {
 	layers, err := vgg.ParseLayers("10 10 M 10 10 M F10")
 	require.NoError(t, err)
 	cfg := vgg.Config{Name: "Tiny VGG", Channels: 3, Size: 64, Pad: 0, Layers: layers}
-	m, err := vgg.Open(filepath.Join(dir, "tinyvgg_cnn-explainer.safetensors"), vgg.Configuration(cfg), vgg.Pictures(vgg.Picture{Side: 64, Preset: picture.Unit}))
-	require.NoError(t, err)
+	opened := func(opts ...vgg.Option) *vgg.Model {
+		opts = append(opts, vgg.Configuration(cfg), vgg.Pictures(vgg.Picture{Side: 64, Preset: picture.Unit}))
+		m, err := vgg.Open(filepath.Join(dir, "tinyvgg_cnn-explainer.safetensors"), opts...)
+		require.NoError(t, err)
+		return m
+	}
+	m, fixed := opened(), opened(vgg.Fixed())
 	golden := open(t, filepath.Join(dir, "tinyvgg_golden.safetensors"))
 	var files []string
 	require.NoError(t, json.Unmarshal([]byte(golden.Metadata()["files"]), &files))
@@ -88,6 +98,9 @@ func TestTiny(t *testing.T) {
 		var img image.Image = &picture.RGB{Pix: pixels.Data[i*64*64*3:][:64*64*3], W: 64, H: 64}
 		top, err := m.Classify(context.Background(), img, 1)
 		require.NoError(t, err)
+		inFixed, err := fixed.Classify(context.Background(), img, 1)
+		require.NoError(t, err)
+		require.Equal(t, top[0].Class, inFixed[0].Class, "%s in fixed point", files[i])
 		if top[0].Class == int(labels.Data[4*i]) {
 			hits++
 		}

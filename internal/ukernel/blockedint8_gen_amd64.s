@@ -3,7 +3,7 @@
 //go:build !purego
 
 // func blocked3x32Int8AVX2(call *blockedInt8Call)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·blocked3x32Int8AVX2(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ (R15), CX
@@ -37,6 +37,7 @@ some:
 
 block:
 	// Channels 0 and 1: acc[i] += A[i]·B
+	PREFETCHT0   1024(DI)
 	VPBROADCASTD (SI), Y14
 	VPBROADCASTD 32(SI), Y15
 	VPMOVSXBW    (DI), Y12
@@ -73,6 +74,7 @@ block:
 	VPADDD       Y13, Y11, Y11
 
 	// Channels 2 and 3: acc[i] += A[i]·B
+	PREFETCHT0   1088(DI)
 	VPBROADCASTD 4(SI), Y14
 	VPBROADCASTD 36(SI), Y15
 	VPMOVSXBW    64(DI), Y12
@@ -109,6 +111,7 @@ block:
 	VPADDD       Y13, Y11, Y11
 
 	// Channels 4 and 5: acc[i] += A[i]·B
+	PREFETCHT0   1152(DI)
 	VPBROADCASTD 8(SI), Y14
 	VPBROADCASTD 40(SI), Y15
 	VPMOVSXBW    128(DI), Y12
@@ -145,6 +148,7 @@ block:
 	VPADDD       Y13, Y11, Y11
 
 	// Channels 6 and 7: acc[i] += A[i]·B
+	PREFETCHT0   1216(DI)
 	VPBROADCASTD 12(SI), Y14
 	VPBROADCASTD 44(SI), Y15
 	VPMOVSXBW    192(DI), Y12
@@ -181,6 +185,7 @@ block:
 	VPADDD       Y13, Y11, Y11
 
 	// Channels 8 and 9: acc[i] += A[i]·B
+	PREFETCHT0   1280(DI)
 	VPBROADCASTD 16(SI), Y14
 	VPBROADCASTD 48(SI), Y15
 	VPMOVSXBW    256(DI), Y12
@@ -217,6 +222,7 @@ block:
 	VPADDD       Y13, Y11, Y11
 
 	// Channels 10 and 11: acc[i] += A[i]·B
+	PREFETCHT0   1344(DI)
 	VPBROADCASTD 20(SI), Y14
 	VPBROADCASTD 52(SI), Y15
 	VPMOVSXBW    320(DI), Y12
@@ -253,6 +259,7 @@ block:
 	VPADDD       Y13, Y11, Y11
 
 	// Channels 12 and 13: acc[i] += A[i]·B
+	PREFETCHT0   1408(DI)
 	VPBROADCASTD 24(SI), Y14
 	VPBROADCASTD 56(SI), Y15
 	VPMOVSXBW    384(DI), Y12
@@ -289,6 +296,7 @@ block:
 	VPADDD       Y13, Y11, Y11
 
 	// Channels 14 and 15: acc[i] += A[i]·B
+	PREFETCHT0   1472(DI)
 	VPBROADCASTD 28(SI), Y14
 	VPBROADCASTD 60(SI), Y15
 	VPMOVSXBW    448(DI), Y12
@@ -419,7 +427,7 @@ block:
 	RET
 
 // func blocked2x32Int8AVX2(call *blockedInt8Call)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·blocked2x32Int8AVX2(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ (R15), CX
@@ -449,6 +457,7 @@ some:
 
 block:
 	// Channels 0 and 1: acc[i] += A[i]·B
+	PREFETCHT0   1024(DI)
 	VPBROADCASTD (SI), Y10
 	VPBROADCASTD 32(SI), Y11
 	VPMOVSXBW    (DI), Y8
@@ -473,6 +482,7 @@ block:
 	VPADDD       Y9, Y7, Y7
 
 	// Channels 2 and 3: acc[i] += A[i]·B
+	PREFETCHT0   1088(DI)
 	VPBROADCASTD 4(SI), Y10
 	VPBROADCASTD 36(SI), Y11
 	VPMOVSXBW    64(DI), Y8
@@ -497,6 +507,7 @@ block:
 	VPADDD       Y9, Y7, Y7
 
 	// Channels 4 and 5: acc[i] += A[i]·B
+	PREFETCHT0   1152(DI)
 	VPBROADCASTD 8(SI), Y10
 	VPBROADCASTD 40(SI), Y11
 	VPMOVSXBW    128(DI), Y8
@@ -521,6 +532,7 @@ block:
 	VPADDD       Y9, Y7, Y7
 
 	// Channels 6 and 7: acc[i] += A[i]·B
+	PREFETCHT0   1216(DI)
 	VPBROADCASTD 12(SI), Y10
 	VPBROADCASTD 44(SI), Y11
 	VPMOVSXBW    192(DI), Y8
@@ -545,6 +557,7 @@ block:
 	VPADDD       Y9, Y7, Y7
 
 	// Channels 8 and 9: acc[i] += A[i]·B
+	PREFETCHT0   1280(DI)
 	VPBROADCASTD 16(SI), Y10
 	VPBROADCASTD 48(SI), Y11
 	VPMOVSXBW    256(DI), Y8
@@ -569,6 +582,7 @@ block:
 	VPADDD       Y9, Y7, Y7
 
 	// Channels 10 and 11: acc[i] += A[i]·B
+	PREFETCHT0   1344(DI)
 	VPBROADCASTD 20(SI), Y10
 	VPBROADCASTD 52(SI), Y11
 	VPMOVSXBW    320(DI), Y8
@@ -593,6 +607,7 @@ block:
 	VPADDD       Y9, Y7, Y7
 
 	// Channels 12 and 13: acc[i] += A[i]·B
+	PREFETCHT0   1408(DI)
 	VPBROADCASTD 24(SI), Y10
 	VPBROADCASTD 56(SI), Y11
 	VPMOVSXBW    384(DI), Y8
@@ -617,6 +632,7 @@ block:
 	VPADDD       Y9, Y7, Y7
 
 	// Channels 14 and 15: acc[i] += A[i]·B
+	PREFETCHT0   1472(DI)
 	VPBROADCASTD 28(SI), Y10
 	VPBROADCASTD 60(SI), Y11
 	VPMOVSXBW    448(DI), Y8
@@ -707,7 +723,7 @@ block:
 	RET
 
 // func blocked1x32Int8AVX2(call *blockedInt8Call)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·blocked1x32Int8AVX2(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ (R15), CX
@@ -733,6 +749,7 @@ some:
 
 block:
 	// Channels 0 and 1: acc[i] += A[i]·B
+	PREFETCHT0   1024(DI)
 	VPBROADCASTD (SI), Y6
 	VPMOVSXBW    (DI), Y4
 	VPMADDWD     Y6, Y4, Y5
@@ -748,6 +765,7 @@ block:
 	VPADDD       Y5, Y3, Y3
 
 	// Channels 2 and 3: acc[i] += A[i]·B
+	PREFETCHT0   1088(DI)
 	VPBROADCASTD 4(SI), Y6
 	VPMOVSXBW    64(DI), Y4
 	VPMADDWD     Y6, Y4, Y5
@@ -763,6 +781,7 @@ block:
 	VPADDD       Y5, Y3, Y3
 
 	// Channels 4 and 5: acc[i] += A[i]·B
+	PREFETCHT0   1152(DI)
 	VPBROADCASTD 8(SI), Y6
 	VPMOVSXBW    128(DI), Y4
 	VPMADDWD     Y6, Y4, Y5
@@ -778,6 +797,7 @@ block:
 	VPADDD       Y5, Y3, Y3
 
 	// Channels 6 and 7: acc[i] += A[i]·B
+	PREFETCHT0   1216(DI)
 	VPBROADCASTD 12(SI), Y6
 	VPMOVSXBW    192(DI), Y4
 	VPMADDWD     Y6, Y4, Y5
@@ -793,6 +813,7 @@ block:
 	VPADDD       Y5, Y3, Y3
 
 	// Channels 8 and 9: acc[i] += A[i]·B
+	PREFETCHT0   1280(DI)
 	VPBROADCASTD 16(SI), Y6
 	VPMOVSXBW    256(DI), Y4
 	VPMADDWD     Y6, Y4, Y5
@@ -808,6 +829,7 @@ block:
 	VPADDD       Y5, Y3, Y3
 
 	// Channels 10 and 11: acc[i] += A[i]·B
+	PREFETCHT0   1344(DI)
 	VPBROADCASTD 20(SI), Y6
 	VPMOVSXBW    320(DI), Y4
 	VPMADDWD     Y6, Y4, Y5
@@ -823,6 +845,7 @@ block:
 	VPADDD       Y5, Y3, Y3
 
 	// Channels 12 and 13: acc[i] += A[i]·B
+	PREFETCHT0   1408(DI)
 	VPBROADCASTD 24(SI), Y6
 	VPMOVSXBW    384(DI), Y4
 	VPMADDWD     Y6, Y4, Y5
@@ -838,6 +861,7 @@ block:
 	VPADDD       Y5, Y3, Y3
 
 	// Channels 14 and 15: acc[i] += A[i]·B
+	PREFETCHT0   1472(DI)
 	VPBROADCASTD 28(SI), Y6
 	VPMOVSXBW    448(DI), Y4
 	VPMADDWD     Y6, Y4, Y5
@@ -891,7 +915,7 @@ block:
 	RET
 
 // func blocked4x32Int8AVX512(call *blockedInt8Call)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512F, MMX+
 TEXT ·blocked4x32Int8AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ (R15), CX
@@ -921,6 +945,7 @@ some:
 
 block:
 	// Channels 0 and 1: acc[i] += A[i]·B
+	PREFETCHT0   1024(DI)
 	VPBROADCASTD (SI), Z10
 	VPBROADCASTD 32(SI), Z11
 	VPBROADCASTD 64(SI), Z12
@@ -945,6 +970,7 @@ block:
 	VPADDD       Z9, Z7, Z7
 
 	// Channels 2 and 3: acc[i] += A[i]·B
+	PREFETCHT0   1088(DI)
 	VPBROADCASTD 4(SI), Z10
 	VPBROADCASTD 36(SI), Z11
 	VPBROADCASTD 68(SI), Z12
@@ -969,6 +995,7 @@ block:
 	VPADDD       Z9, Z7, Z7
 
 	// Channels 4 and 5: acc[i] += A[i]·B
+	PREFETCHT0   1152(DI)
 	VPBROADCASTD 8(SI), Z10
 	VPBROADCASTD 40(SI), Z11
 	VPBROADCASTD 72(SI), Z12
@@ -993,6 +1020,7 @@ block:
 	VPADDD       Z9, Z7, Z7
 
 	// Channels 6 and 7: acc[i] += A[i]·B
+	PREFETCHT0   1216(DI)
 	VPBROADCASTD 12(SI), Z10
 	VPBROADCASTD 44(SI), Z11
 	VPBROADCASTD 76(SI), Z12
@@ -1017,6 +1045,7 @@ block:
 	VPADDD       Z9, Z7, Z7
 
 	// Channels 8 and 9: acc[i] += A[i]·B
+	PREFETCHT0   1280(DI)
 	VPBROADCASTD 16(SI), Z10
 	VPBROADCASTD 48(SI), Z11
 	VPBROADCASTD 80(SI), Z12
@@ -1041,6 +1070,7 @@ block:
 	VPADDD       Z9, Z7, Z7
 
 	// Channels 10 and 11: acc[i] += A[i]·B
+	PREFETCHT0   1344(DI)
 	VPBROADCASTD 20(SI), Z10
 	VPBROADCASTD 52(SI), Z11
 	VPBROADCASTD 84(SI), Z12
@@ -1065,6 +1095,7 @@ block:
 	VPADDD       Z9, Z7, Z7
 
 	// Channels 12 and 13: acc[i] += A[i]·B
+	PREFETCHT0   1408(DI)
 	VPBROADCASTD 24(SI), Z10
 	VPBROADCASTD 56(SI), Z11
 	VPBROADCASTD 88(SI), Z12
@@ -1089,6 +1120,7 @@ block:
 	VPADDD       Z9, Z7, Z7
 
 	// Channels 14 and 15: acc[i] += A[i]·B
+	PREFETCHT0   1472(DI)
 	VPBROADCASTD 28(SI), Z10
 	VPBROADCASTD 60(SI), Z11
 	VPBROADCASTD 92(SI), Z12
@@ -1179,7 +1211,7 @@ block:
 	RET
 
 // func blocked3x32Int8AVX512(call *blockedInt8Call)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512F, MMX+
 TEXT ·blocked3x32Int8AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ (R15), CX
@@ -1207,6 +1239,7 @@ some:
 
 block:
 	// Channels 0 and 1: acc[i] += A[i]·B
+	PREFETCHT0   1024(DI)
 	VPBROADCASTD (SI), Z8
 	VPBROADCASTD 32(SI), Z9
 	VPBROADCASTD 64(SI), Z10
@@ -1226,6 +1259,7 @@ block:
 	VPADDD       Z7, Z5, Z5
 
 	// Channels 2 and 3: acc[i] += A[i]·B
+	PREFETCHT0   1088(DI)
 	VPBROADCASTD 4(SI), Z8
 	VPBROADCASTD 36(SI), Z9
 	VPBROADCASTD 68(SI), Z10
@@ -1245,6 +1279,7 @@ block:
 	VPADDD       Z7, Z5, Z5
 
 	// Channels 4 and 5: acc[i] += A[i]·B
+	PREFETCHT0   1152(DI)
 	VPBROADCASTD 8(SI), Z8
 	VPBROADCASTD 40(SI), Z9
 	VPBROADCASTD 72(SI), Z10
@@ -1264,6 +1299,7 @@ block:
 	VPADDD       Z7, Z5, Z5
 
 	// Channels 6 and 7: acc[i] += A[i]·B
+	PREFETCHT0   1216(DI)
 	VPBROADCASTD 12(SI), Z8
 	VPBROADCASTD 44(SI), Z9
 	VPBROADCASTD 76(SI), Z10
@@ -1283,6 +1319,7 @@ block:
 	VPADDD       Z7, Z5, Z5
 
 	// Channels 8 and 9: acc[i] += A[i]·B
+	PREFETCHT0   1280(DI)
 	VPBROADCASTD 16(SI), Z8
 	VPBROADCASTD 48(SI), Z9
 	VPBROADCASTD 80(SI), Z10
@@ -1302,6 +1339,7 @@ block:
 	VPADDD       Z7, Z5, Z5
 
 	// Channels 10 and 11: acc[i] += A[i]·B
+	PREFETCHT0   1344(DI)
 	VPBROADCASTD 20(SI), Z8
 	VPBROADCASTD 52(SI), Z9
 	VPBROADCASTD 84(SI), Z10
@@ -1321,6 +1359,7 @@ block:
 	VPADDD       Z7, Z5, Z5
 
 	// Channels 12 and 13: acc[i] += A[i]·B
+	PREFETCHT0   1408(DI)
 	VPBROADCASTD 24(SI), Z8
 	VPBROADCASTD 56(SI), Z9
 	VPBROADCASTD 88(SI), Z10
@@ -1340,6 +1379,7 @@ block:
 	VPADDD       Z7, Z5, Z5
 
 	// Channels 14 and 15: acc[i] += A[i]·B
+	PREFETCHT0   1472(DI)
 	VPBROADCASTD 28(SI), Z8
 	VPBROADCASTD 60(SI), Z9
 	VPBROADCASTD 92(SI), Z10
@@ -1411,7 +1451,7 @@ block:
 	RET
 
 // func blocked2x32Int8AVX512(call *blockedInt8Call)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512F, MMX+
 TEXT ·blocked2x32Int8AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ (R15), CX
@@ -1437,6 +1477,7 @@ some:
 
 block:
 	// Channels 0 and 1: acc[i] += A[i]·B
+	PREFETCHT0   1024(DI)
 	VPBROADCASTD (SI), Z6
 	VPBROADCASTD 32(SI), Z7
 	VPMOVSXBW    (DI), Z4
@@ -1451,6 +1492,7 @@ block:
 	VPADDD       Z5, Z3, Z3
 
 	// Channels 2 and 3: acc[i] += A[i]·B
+	PREFETCHT0   1088(DI)
 	VPBROADCASTD 4(SI), Z6
 	VPBROADCASTD 36(SI), Z7
 	VPMOVSXBW    64(DI), Z4
@@ -1465,6 +1507,7 @@ block:
 	VPADDD       Z5, Z3, Z3
 
 	// Channels 4 and 5: acc[i] += A[i]·B
+	PREFETCHT0   1152(DI)
 	VPBROADCASTD 8(SI), Z6
 	VPBROADCASTD 40(SI), Z7
 	VPMOVSXBW    128(DI), Z4
@@ -1479,6 +1522,7 @@ block:
 	VPADDD       Z5, Z3, Z3
 
 	// Channels 6 and 7: acc[i] += A[i]·B
+	PREFETCHT0   1216(DI)
 	VPBROADCASTD 12(SI), Z6
 	VPBROADCASTD 44(SI), Z7
 	VPMOVSXBW    192(DI), Z4
@@ -1493,6 +1537,7 @@ block:
 	VPADDD       Z5, Z3, Z3
 
 	// Channels 8 and 9: acc[i] += A[i]·B
+	PREFETCHT0   1280(DI)
 	VPBROADCASTD 16(SI), Z6
 	VPBROADCASTD 48(SI), Z7
 	VPMOVSXBW    256(DI), Z4
@@ -1507,6 +1552,7 @@ block:
 	VPADDD       Z5, Z3, Z3
 
 	// Channels 10 and 11: acc[i] += A[i]·B
+	PREFETCHT0   1344(DI)
 	VPBROADCASTD 20(SI), Z6
 	VPBROADCASTD 52(SI), Z7
 	VPMOVSXBW    320(DI), Z4
@@ -1521,6 +1567,7 @@ block:
 	VPADDD       Z5, Z3, Z3
 
 	// Channels 12 and 13: acc[i] += A[i]·B
+	PREFETCHT0   1408(DI)
 	VPBROADCASTD 24(SI), Z6
 	VPBROADCASTD 56(SI), Z7
 	VPMOVSXBW    384(DI), Z4
@@ -1535,6 +1582,7 @@ block:
 	VPADDD       Z5, Z3, Z3
 
 	// Channels 14 and 15: acc[i] += A[i]·B
+	PREFETCHT0   1472(DI)
 	VPBROADCASTD 28(SI), Z6
 	VPBROADCASTD 60(SI), Z7
 	VPMOVSXBW    448(DI), Z4
@@ -1587,7 +1635,7 @@ block:
 	RET
 
 // func blocked1x32Int8AVX512(call *blockedInt8Call)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512F, MMX+
 TEXT ·blocked1x32Int8AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ (R15), CX
@@ -1611,6 +1659,7 @@ some:
 
 block:
 	// Channels 0 and 1: acc[i] += A[i]·B
+	PREFETCHT0   1024(DI)
 	VPBROADCASTD (SI), Z4
 	VPMOVSXBW    (DI), Z2
 	VPMADDWD     Z4, Z2, Z3
@@ -1620,6 +1669,7 @@ block:
 	VPADDD       Z3, Z1, Z1
 
 	// Channels 2 and 3: acc[i] += A[i]·B
+	PREFETCHT0   1088(DI)
 	VPBROADCASTD 4(SI), Z4
 	VPMOVSXBW    64(DI), Z2
 	VPMADDWD     Z4, Z2, Z3
@@ -1629,6 +1679,7 @@ block:
 	VPADDD       Z3, Z1, Z1
 
 	// Channels 4 and 5: acc[i] += A[i]·B
+	PREFETCHT0   1152(DI)
 	VPBROADCASTD 8(SI), Z4
 	VPMOVSXBW    128(DI), Z2
 	VPMADDWD     Z4, Z2, Z3
@@ -1638,6 +1689,7 @@ block:
 	VPADDD       Z3, Z1, Z1
 
 	// Channels 6 and 7: acc[i] += A[i]·B
+	PREFETCHT0   1216(DI)
 	VPBROADCASTD 12(SI), Z4
 	VPMOVSXBW    192(DI), Z2
 	VPMADDWD     Z4, Z2, Z3
@@ -1647,6 +1699,7 @@ block:
 	VPADDD       Z3, Z1, Z1
 
 	// Channels 8 and 9: acc[i] += A[i]·B
+	PREFETCHT0   1280(DI)
 	VPBROADCASTD 16(SI), Z4
 	VPMOVSXBW    256(DI), Z2
 	VPMADDWD     Z4, Z2, Z3
@@ -1656,6 +1709,7 @@ block:
 	VPADDD       Z3, Z1, Z1
 
 	// Channels 10 and 11: acc[i] += A[i]·B
+	PREFETCHT0   1344(DI)
 	VPBROADCASTD 20(SI), Z4
 	VPMOVSXBW    320(DI), Z2
 	VPMADDWD     Z4, Z2, Z3
@@ -1665,6 +1719,7 @@ block:
 	VPADDD       Z3, Z1, Z1
 
 	// Channels 12 and 13: acc[i] += A[i]·B
+	PREFETCHT0   1408(DI)
 	VPBROADCASTD 24(SI), Z4
 	VPMOVSXBW    384(DI), Z2
 	VPMADDWD     Z4, Z2, Z3
@@ -1674,6 +1729,7 @@ block:
 	VPADDD       Z3, Z1, Z1
 
 	// Channels 14 and 15: acc[i] += A[i]·B
+	PREFETCHT0   1472(DI)
 	VPBROADCASTD 28(SI), Z4
 	VPMOVSXBW    448(DI), Z2
 	VPMADDWD     Z4, Z2, Z3
@@ -1707,7 +1763,7 @@ block:
 	RET
 
 // func blocked8x32Int8VNNI(call *blockedInt8Call)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·blocked8x32Int8VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ (R15), CX
@@ -1745,6 +1801,7 @@ some:
 
 block:
 	// Channels 0 and 1: acc[i] += A[i]·B
+	PREFETCHT0    1024(DI)
 	VPMOVSXBW     (DI), Z16
 	VPDPWSSD.BCST (SI), Z16, Z0
 	VPDPWSSD.BCST 32(SI), Z16, Z2
@@ -1765,6 +1822,7 @@ block:
 	VPDPWSSD.BCST 224(SI), Z16, Z15
 
 	// Channels 2 and 3: acc[i] += A[i]·B
+	PREFETCHT0    1088(DI)
 	VPMOVSXBW     64(DI), Z16
 	VPDPWSSD.BCST 4(SI), Z16, Z0
 	VPDPWSSD.BCST 36(SI), Z16, Z2
@@ -1785,6 +1843,7 @@ block:
 	VPDPWSSD.BCST 228(SI), Z16, Z15
 
 	// Channels 4 and 5: acc[i] += A[i]·B
+	PREFETCHT0    1152(DI)
 	VPMOVSXBW     128(DI), Z16
 	VPDPWSSD.BCST 8(SI), Z16, Z0
 	VPDPWSSD.BCST 40(SI), Z16, Z2
@@ -1805,6 +1864,7 @@ block:
 	VPDPWSSD.BCST 232(SI), Z16, Z15
 
 	// Channels 6 and 7: acc[i] += A[i]·B
+	PREFETCHT0    1216(DI)
 	VPMOVSXBW     192(DI), Z16
 	VPDPWSSD.BCST 12(SI), Z16, Z0
 	VPDPWSSD.BCST 44(SI), Z16, Z2
@@ -1825,6 +1885,7 @@ block:
 	VPDPWSSD.BCST 236(SI), Z16, Z15
 
 	// Channels 8 and 9: acc[i] += A[i]·B
+	PREFETCHT0    1280(DI)
 	VPMOVSXBW     256(DI), Z16
 	VPDPWSSD.BCST 16(SI), Z16, Z0
 	VPDPWSSD.BCST 48(SI), Z16, Z2
@@ -1845,6 +1906,7 @@ block:
 	VPDPWSSD.BCST 240(SI), Z16, Z15
 
 	// Channels 10 and 11: acc[i] += A[i]·B
+	PREFETCHT0    1344(DI)
 	VPMOVSXBW     320(DI), Z16
 	VPDPWSSD.BCST 20(SI), Z16, Z0
 	VPDPWSSD.BCST 52(SI), Z16, Z2
@@ -1865,6 +1927,7 @@ block:
 	VPDPWSSD.BCST 244(SI), Z16, Z15
 
 	// Channels 12 and 13: acc[i] += A[i]·B
+	PREFETCHT0    1408(DI)
 	VPMOVSXBW     384(DI), Z16
 	VPDPWSSD.BCST 24(SI), Z16, Z0
 	VPDPWSSD.BCST 56(SI), Z16, Z2
@@ -1885,6 +1948,7 @@ block:
 	VPDPWSSD.BCST 248(SI), Z16, Z15
 
 	// Channels 14 and 15: acc[i] += A[i]·B
+	PREFETCHT0    1472(DI)
 	VPMOVSXBW     448(DI), Z16
 	VPDPWSSD.BCST 28(SI), Z16, Z0
 	VPDPWSSD.BCST 60(SI), Z16, Z2
@@ -2027,7 +2091,7 @@ block:
 	RET
 
 // func blocked7x32Int8VNNI(call *blockedInt8Call)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·blocked7x32Int8VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ (R15), CX
@@ -2063,6 +2127,7 @@ some:
 
 block:
 	// Channels 0 and 1: acc[i] += A[i]·B
+	PREFETCHT0    1024(DI)
 	VPMOVSXBW     (DI), Z14
 	VPDPWSSD.BCST (SI), Z14, Z0
 	VPDPWSSD.BCST 32(SI), Z14, Z2
@@ -2081,6 +2146,7 @@ block:
 	VPDPWSSD.BCST 192(SI), Z14, Z13
 
 	// Channels 2 and 3: acc[i] += A[i]·B
+	PREFETCHT0    1088(DI)
 	VPMOVSXBW     64(DI), Z14
 	VPDPWSSD.BCST 4(SI), Z14, Z0
 	VPDPWSSD.BCST 36(SI), Z14, Z2
@@ -2099,6 +2165,7 @@ block:
 	VPDPWSSD.BCST 196(SI), Z14, Z13
 
 	// Channels 4 and 5: acc[i] += A[i]·B
+	PREFETCHT0    1152(DI)
 	VPMOVSXBW     128(DI), Z14
 	VPDPWSSD.BCST 8(SI), Z14, Z0
 	VPDPWSSD.BCST 40(SI), Z14, Z2
@@ -2117,6 +2184,7 @@ block:
 	VPDPWSSD.BCST 200(SI), Z14, Z13
 
 	// Channels 6 and 7: acc[i] += A[i]·B
+	PREFETCHT0    1216(DI)
 	VPMOVSXBW     192(DI), Z14
 	VPDPWSSD.BCST 12(SI), Z14, Z0
 	VPDPWSSD.BCST 44(SI), Z14, Z2
@@ -2135,6 +2203,7 @@ block:
 	VPDPWSSD.BCST 204(SI), Z14, Z13
 
 	// Channels 8 and 9: acc[i] += A[i]·B
+	PREFETCHT0    1280(DI)
 	VPMOVSXBW     256(DI), Z14
 	VPDPWSSD.BCST 16(SI), Z14, Z0
 	VPDPWSSD.BCST 48(SI), Z14, Z2
@@ -2153,6 +2222,7 @@ block:
 	VPDPWSSD.BCST 208(SI), Z14, Z13
 
 	// Channels 10 and 11: acc[i] += A[i]·B
+	PREFETCHT0    1344(DI)
 	VPMOVSXBW     320(DI), Z14
 	VPDPWSSD.BCST 20(SI), Z14, Z0
 	VPDPWSSD.BCST 52(SI), Z14, Z2
@@ -2171,6 +2241,7 @@ block:
 	VPDPWSSD.BCST 212(SI), Z14, Z13
 
 	// Channels 12 and 13: acc[i] += A[i]·B
+	PREFETCHT0    1408(DI)
 	VPMOVSXBW     384(DI), Z14
 	VPDPWSSD.BCST 24(SI), Z14, Z0
 	VPDPWSSD.BCST 56(SI), Z14, Z2
@@ -2189,6 +2260,7 @@ block:
 	VPDPWSSD.BCST 216(SI), Z14, Z13
 
 	// Channels 14 and 15: acc[i] += A[i]·B
+	PREFETCHT0    1472(DI)
 	VPMOVSXBW     448(DI), Z14
 	VPDPWSSD.BCST 28(SI), Z14, Z0
 	VPDPWSSD.BCST 60(SI), Z14, Z2
@@ -2315,7 +2387,7 @@ block:
 	RET
 
 // func blocked6x32Int8VNNI(call *blockedInt8Call)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·blocked6x32Int8VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ (R15), CX
@@ -2349,6 +2421,7 @@ some:
 
 block:
 	// Channels 0 and 1: acc[i] += A[i]·B
+	PREFETCHT0    1024(DI)
 	VPMOVSXBW     (DI), Z12
 	VPDPWSSD.BCST (SI), Z12, Z0
 	VPDPWSSD.BCST 32(SI), Z12, Z2
@@ -2365,6 +2438,7 @@ block:
 	VPDPWSSD.BCST 160(SI), Z12, Z11
 
 	// Channels 2 and 3: acc[i] += A[i]·B
+	PREFETCHT0    1088(DI)
 	VPMOVSXBW     64(DI), Z12
 	VPDPWSSD.BCST 4(SI), Z12, Z0
 	VPDPWSSD.BCST 36(SI), Z12, Z2
@@ -2381,6 +2455,7 @@ block:
 	VPDPWSSD.BCST 164(SI), Z12, Z11
 
 	// Channels 4 and 5: acc[i] += A[i]·B
+	PREFETCHT0    1152(DI)
 	VPMOVSXBW     128(DI), Z12
 	VPDPWSSD.BCST 8(SI), Z12, Z0
 	VPDPWSSD.BCST 40(SI), Z12, Z2
@@ -2397,6 +2472,7 @@ block:
 	VPDPWSSD.BCST 168(SI), Z12, Z11
 
 	// Channels 6 and 7: acc[i] += A[i]·B
+	PREFETCHT0    1216(DI)
 	VPMOVSXBW     192(DI), Z12
 	VPDPWSSD.BCST 12(SI), Z12, Z0
 	VPDPWSSD.BCST 44(SI), Z12, Z2
@@ -2413,6 +2489,7 @@ block:
 	VPDPWSSD.BCST 172(SI), Z12, Z11
 
 	// Channels 8 and 9: acc[i] += A[i]·B
+	PREFETCHT0    1280(DI)
 	VPMOVSXBW     256(DI), Z12
 	VPDPWSSD.BCST 16(SI), Z12, Z0
 	VPDPWSSD.BCST 48(SI), Z12, Z2
@@ -2429,6 +2506,7 @@ block:
 	VPDPWSSD.BCST 176(SI), Z12, Z11
 
 	// Channels 10 and 11: acc[i] += A[i]·B
+	PREFETCHT0    1344(DI)
 	VPMOVSXBW     320(DI), Z12
 	VPDPWSSD.BCST 20(SI), Z12, Z0
 	VPDPWSSD.BCST 52(SI), Z12, Z2
@@ -2445,6 +2523,7 @@ block:
 	VPDPWSSD.BCST 180(SI), Z12, Z11
 
 	// Channels 12 and 13: acc[i] += A[i]·B
+	PREFETCHT0    1408(DI)
 	VPMOVSXBW     384(DI), Z12
 	VPDPWSSD.BCST 24(SI), Z12, Z0
 	VPDPWSSD.BCST 56(SI), Z12, Z2
@@ -2461,6 +2540,7 @@ block:
 	VPDPWSSD.BCST 184(SI), Z12, Z11
 
 	// Channels 14 and 15: acc[i] += A[i]·B
+	PREFETCHT0    1472(DI)
 	VPMOVSXBW     448(DI), Z12
 	VPDPWSSD.BCST 28(SI), Z12, Z0
 	VPDPWSSD.BCST 60(SI), Z12, Z2
@@ -2571,7 +2651,7 @@ block:
 	RET
 
 // func blocked5x32Int8VNNI(call *blockedInt8Call)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·blocked5x32Int8VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ (R15), CX
@@ -2603,6 +2683,7 @@ some:
 
 block:
 	// Channels 0 and 1: acc[i] += A[i]·B
+	PREFETCHT0    1024(DI)
 	VPMOVSXBW     (DI), Z10
 	VPDPWSSD.BCST (SI), Z10, Z0
 	VPDPWSSD.BCST 32(SI), Z10, Z2
@@ -2617,6 +2698,7 @@ block:
 	VPDPWSSD.BCST 128(SI), Z10, Z9
 
 	// Channels 2 and 3: acc[i] += A[i]·B
+	PREFETCHT0    1088(DI)
 	VPMOVSXBW     64(DI), Z10
 	VPDPWSSD.BCST 4(SI), Z10, Z0
 	VPDPWSSD.BCST 36(SI), Z10, Z2
@@ -2631,6 +2713,7 @@ block:
 	VPDPWSSD.BCST 132(SI), Z10, Z9
 
 	// Channels 4 and 5: acc[i] += A[i]·B
+	PREFETCHT0    1152(DI)
 	VPMOVSXBW     128(DI), Z10
 	VPDPWSSD.BCST 8(SI), Z10, Z0
 	VPDPWSSD.BCST 40(SI), Z10, Z2
@@ -2645,6 +2728,7 @@ block:
 	VPDPWSSD.BCST 136(SI), Z10, Z9
 
 	// Channels 6 and 7: acc[i] += A[i]·B
+	PREFETCHT0    1216(DI)
 	VPMOVSXBW     192(DI), Z10
 	VPDPWSSD.BCST 12(SI), Z10, Z0
 	VPDPWSSD.BCST 44(SI), Z10, Z2
@@ -2659,6 +2743,7 @@ block:
 	VPDPWSSD.BCST 140(SI), Z10, Z9
 
 	// Channels 8 and 9: acc[i] += A[i]·B
+	PREFETCHT0    1280(DI)
 	VPMOVSXBW     256(DI), Z10
 	VPDPWSSD.BCST 16(SI), Z10, Z0
 	VPDPWSSD.BCST 48(SI), Z10, Z2
@@ -2673,6 +2758,7 @@ block:
 	VPDPWSSD.BCST 144(SI), Z10, Z9
 
 	// Channels 10 and 11: acc[i] += A[i]·B
+	PREFETCHT0    1344(DI)
 	VPMOVSXBW     320(DI), Z10
 	VPDPWSSD.BCST 20(SI), Z10, Z0
 	VPDPWSSD.BCST 52(SI), Z10, Z2
@@ -2687,6 +2773,7 @@ block:
 	VPDPWSSD.BCST 148(SI), Z10, Z9
 
 	// Channels 12 and 13: acc[i] += A[i]·B
+	PREFETCHT0    1408(DI)
 	VPMOVSXBW     384(DI), Z10
 	VPDPWSSD.BCST 24(SI), Z10, Z0
 	VPDPWSSD.BCST 56(SI), Z10, Z2
@@ -2701,6 +2788,7 @@ block:
 	VPDPWSSD.BCST 152(SI), Z10, Z9
 
 	// Channels 14 and 15: acc[i] += A[i]·B
+	PREFETCHT0    1472(DI)
 	VPMOVSXBW     448(DI), Z10
 	VPDPWSSD.BCST 28(SI), Z10, Z0
 	VPDPWSSD.BCST 60(SI), Z10, Z2
@@ -2795,7 +2883,7 @@ block:
 	RET
 
 // func blocked4x32Int8VNNI(call *blockedInt8Call)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·blocked4x32Int8VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ (R15), CX
@@ -2833,6 +2921,7 @@ some:
 
 block:
 	// Channels 0 and 1: acc[i] += A[i]·B
+	PREFETCHT0    1024(DI)
 	VPMOVSXBW     (DI), Z16
 	VPDPWSSD.BCST (SI), Z16, Z0
 	VPDPWSSD.BCST 32(SI), Z16, Z2
@@ -2845,6 +2934,7 @@ block:
 	VPDPWSSD.BCST 96(SI), Z16, Z7
 
 	// Channels 2 and 3: acc[i] += A[i]·B
+	PREFETCHT0    1088(DI)
 	VPMOVSXBW     64(DI), Z16
 	VPDPWSSD.BCST 4(SI), Z16, Z8
 	VPDPWSSD.BCST 36(SI), Z16, Z10
@@ -2857,6 +2947,7 @@ block:
 	VPDPWSSD.BCST 100(SI), Z16, Z15
 
 	// Channels 4 and 5: acc[i] += A[i]·B
+	PREFETCHT0    1152(DI)
 	VPMOVSXBW     128(DI), Z16
 	VPDPWSSD.BCST 8(SI), Z16, Z0
 	VPDPWSSD.BCST 40(SI), Z16, Z2
@@ -2869,6 +2960,7 @@ block:
 	VPDPWSSD.BCST 104(SI), Z16, Z7
 
 	// Channels 6 and 7: acc[i] += A[i]·B
+	PREFETCHT0    1216(DI)
 	VPMOVSXBW     192(DI), Z16
 	VPDPWSSD.BCST 12(SI), Z16, Z8
 	VPDPWSSD.BCST 44(SI), Z16, Z10
@@ -2881,6 +2973,7 @@ block:
 	VPDPWSSD.BCST 108(SI), Z16, Z15
 
 	// Channels 8 and 9: acc[i] += A[i]·B
+	PREFETCHT0    1280(DI)
 	VPMOVSXBW     256(DI), Z16
 	VPDPWSSD.BCST 16(SI), Z16, Z0
 	VPDPWSSD.BCST 48(SI), Z16, Z2
@@ -2893,6 +2986,7 @@ block:
 	VPDPWSSD.BCST 112(SI), Z16, Z7
 
 	// Channels 10 and 11: acc[i] += A[i]·B
+	PREFETCHT0    1344(DI)
 	VPMOVSXBW     320(DI), Z16
 	VPDPWSSD.BCST 20(SI), Z16, Z8
 	VPDPWSSD.BCST 52(SI), Z16, Z10
@@ -2905,6 +2999,7 @@ block:
 	VPDPWSSD.BCST 116(SI), Z16, Z15
 
 	// Channels 12 and 13: acc[i] += A[i]·B
+	PREFETCHT0    1408(DI)
 	VPMOVSXBW     384(DI), Z16
 	VPDPWSSD.BCST 24(SI), Z16, Z0
 	VPDPWSSD.BCST 56(SI), Z16, Z2
@@ -2917,6 +3012,7 @@ block:
 	VPDPWSSD.BCST 120(SI), Z16, Z7
 
 	// Channels 14 and 15: acc[i] += A[i]·B
+	PREFETCHT0    1472(DI)
 	VPMOVSXBW     448(DI), Z16
 	VPDPWSSD.BCST 28(SI), Z16, Z8
 	VPDPWSSD.BCST 60(SI), Z16, Z10
@@ -3003,7 +3099,7 @@ block:
 	RET
 
 // func blocked3x32Int8VNNI(call *blockedInt8Call)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·blocked3x32Int8VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ (R15), CX
@@ -3037,6 +3133,7 @@ some:
 
 block:
 	// Channels 0 and 1: acc[i] += A[i]·B
+	PREFETCHT0    1024(DI)
 	VPMOVSXBW     (DI), Z12
 	VPDPWSSD.BCST (SI), Z12, Z0
 	VPDPWSSD.BCST 32(SI), Z12, Z2
@@ -3047,6 +3144,7 @@ block:
 	VPDPWSSD.BCST 64(SI), Z12, Z5
 
 	// Channels 2 and 3: acc[i] += A[i]·B
+	PREFETCHT0    1088(DI)
 	VPMOVSXBW     64(DI), Z12
 	VPDPWSSD.BCST 4(SI), Z12, Z6
 	VPDPWSSD.BCST 36(SI), Z12, Z8
@@ -3057,6 +3155,7 @@ block:
 	VPDPWSSD.BCST 68(SI), Z12, Z11
 
 	// Channels 4 and 5: acc[i] += A[i]·B
+	PREFETCHT0    1152(DI)
 	VPMOVSXBW     128(DI), Z12
 	VPDPWSSD.BCST 8(SI), Z12, Z0
 	VPDPWSSD.BCST 40(SI), Z12, Z2
@@ -3067,6 +3166,7 @@ block:
 	VPDPWSSD.BCST 72(SI), Z12, Z5
 
 	// Channels 6 and 7: acc[i] += A[i]·B
+	PREFETCHT0    1216(DI)
 	VPMOVSXBW     192(DI), Z12
 	VPDPWSSD.BCST 12(SI), Z12, Z6
 	VPDPWSSD.BCST 44(SI), Z12, Z8
@@ -3077,6 +3177,7 @@ block:
 	VPDPWSSD.BCST 76(SI), Z12, Z11
 
 	// Channels 8 and 9: acc[i] += A[i]·B
+	PREFETCHT0    1280(DI)
 	VPMOVSXBW     256(DI), Z12
 	VPDPWSSD.BCST 16(SI), Z12, Z0
 	VPDPWSSD.BCST 48(SI), Z12, Z2
@@ -3087,6 +3188,7 @@ block:
 	VPDPWSSD.BCST 80(SI), Z12, Z5
 
 	// Channels 10 and 11: acc[i] += A[i]·B
+	PREFETCHT0    1344(DI)
 	VPMOVSXBW     320(DI), Z12
 	VPDPWSSD.BCST 20(SI), Z12, Z6
 	VPDPWSSD.BCST 52(SI), Z12, Z8
@@ -3097,6 +3199,7 @@ block:
 	VPDPWSSD.BCST 84(SI), Z12, Z11
 
 	// Channels 12 and 13: acc[i] += A[i]·B
+	PREFETCHT0    1408(DI)
 	VPMOVSXBW     384(DI), Z12
 	VPDPWSSD.BCST 24(SI), Z12, Z0
 	VPDPWSSD.BCST 56(SI), Z12, Z2
@@ -3107,6 +3210,7 @@ block:
 	VPDPWSSD.BCST 88(SI), Z12, Z5
 
 	// Channels 14 and 15: acc[i] += A[i]·B
+	PREFETCHT0    1472(DI)
 	VPMOVSXBW     448(DI), Z12
 	VPDPWSSD.BCST 28(SI), Z12, Z6
 	VPDPWSSD.BCST 60(SI), Z12, Z8
@@ -3175,7 +3279,7 @@ block:
 	RET
 
 // func blocked2x32Int8VNNI(call *blockedInt8Call)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·blocked2x32Int8VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ (R15), CX
@@ -3205,6 +3309,7 @@ some:
 
 block:
 	// Channels 0 and 1: acc[i] += A[i]·B
+	PREFETCHT0    1024(DI)
 	VPMOVSXBW     (DI), Z8
 	VPDPWSSD.BCST (SI), Z8, Z0
 	VPDPWSSD.BCST 32(SI), Z8, Z2
@@ -3213,6 +3318,7 @@ block:
 	VPDPWSSD.BCST 32(SI), Z8, Z3
 
 	// Channels 2 and 3: acc[i] += A[i]·B
+	PREFETCHT0    1088(DI)
 	VPMOVSXBW     64(DI), Z8
 	VPDPWSSD.BCST 4(SI), Z8, Z4
 	VPDPWSSD.BCST 36(SI), Z8, Z6
@@ -3221,6 +3327,7 @@ block:
 	VPDPWSSD.BCST 36(SI), Z8, Z7
 
 	// Channels 4 and 5: acc[i] += A[i]·B
+	PREFETCHT0    1152(DI)
 	VPMOVSXBW     128(DI), Z8
 	VPDPWSSD.BCST 8(SI), Z8, Z0
 	VPDPWSSD.BCST 40(SI), Z8, Z2
@@ -3229,6 +3336,7 @@ block:
 	VPDPWSSD.BCST 40(SI), Z8, Z3
 
 	// Channels 6 and 7: acc[i] += A[i]·B
+	PREFETCHT0    1216(DI)
 	VPMOVSXBW     192(DI), Z8
 	VPDPWSSD.BCST 12(SI), Z8, Z4
 	VPDPWSSD.BCST 44(SI), Z8, Z6
@@ -3237,6 +3345,7 @@ block:
 	VPDPWSSD.BCST 44(SI), Z8, Z7
 
 	// Channels 8 and 9: acc[i] += A[i]·B
+	PREFETCHT0    1280(DI)
 	VPMOVSXBW     256(DI), Z8
 	VPDPWSSD.BCST 16(SI), Z8, Z0
 	VPDPWSSD.BCST 48(SI), Z8, Z2
@@ -3245,6 +3354,7 @@ block:
 	VPDPWSSD.BCST 48(SI), Z8, Z3
 
 	// Channels 10 and 11: acc[i] += A[i]·B
+	PREFETCHT0    1344(DI)
 	VPMOVSXBW     320(DI), Z8
 	VPDPWSSD.BCST 20(SI), Z8, Z4
 	VPDPWSSD.BCST 52(SI), Z8, Z6
@@ -3253,6 +3363,7 @@ block:
 	VPDPWSSD.BCST 52(SI), Z8, Z7
 
 	// Channels 12 and 13: acc[i] += A[i]·B
+	PREFETCHT0    1408(DI)
 	VPMOVSXBW     384(DI), Z8
 	VPDPWSSD.BCST 24(SI), Z8, Z0
 	VPDPWSSD.BCST 56(SI), Z8, Z2
@@ -3261,6 +3372,7 @@ block:
 	VPDPWSSD.BCST 56(SI), Z8, Z3
 
 	// Channels 14 and 15: acc[i] += A[i]·B
+	PREFETCHT0    1472(DI)
 	VPMOVSXBW     448(DI), Z8
 	VPDPWSSD.BCST 28(SI), Z8, Z4
 	VPDPWSSD.BCST 60(SI), Z8, Z6
@@ -3311,7 +3423,7 @@ block:
 	RET
 
 // func blocked1x32Int8VNNI(call *blockedInt8Call)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·blocked1x32Int8VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ (R15), CX
@@ -3337,48 +3449,56 @@ some:
 
 block:
 	// Channels 0 and 1: acc[i] += A[i]·B
+	PREFETCHT0    1024(DI)
 	VPMOVSXBW     (DI), Z4
 	VPDPWSSD.BCST (SI), Z4, Z0
 	VPMOVSXBW     32(DI), Z4
 	VPDPWSSD.BCST (SI), Z4, Z1
 
 	// Channels 2 and 3: acc[i] += A[i]·B
+	PREFETCHT0    1088(DI)
 	VPMOVSXBW     64(DI), Z4
 	VPDPWSSD.BCST 4(SI), Z4, Z2
 	VPMOVSXBW     96(DI), Z4
 	VPDPWSSD.BCST 4(SI), Z4, Z3
 
 	// Channels 4 and 5: acc[i] += A[i]·B
+	PREFETCHT0    1152(DI)
 	VPMOVSXBW     128(DI), Z4
 	VPDPWSSD.BCST 8(SI), Z4, Z0
 	VPMOVSXBW     160(DI), Z4
 	VPDPWSSD.BCST 8(SI), Z4, Z1
 
 	// Channels 6 and 7: acc[i] += A[i]·B
+	PREFETCHT0    1216(DI)
 	VPMOVSXBW     192(DI), Z4
 	VPDPWSSD.BCST 12(SI), Z4, Z2
 	VPMOVSXBW     224(DI), Z4
 	VPDPWSSD.BCST 12(SI), Z4, Z3
 
 	// Channels 8 and 9: acc[i] += A[i]·B
+	PREFETCHT0    1280(DI)
 	VPMOVSXBW     256(DI), Z4
 	VPDPWSSD.BCST 16(SI), Z4, Z0
 	VPMOVSXBW     288(DI), Z4
 	VPDPWSSD.BCST 16(SI), Z4, Z1
 
 	// Channels 10 and 11: acc[i] += A[i]·B
+	PREFETCHT0    1344(DI)
 	VPMOVSXBW     320(DI), Z4
 	VPDPWSSD.BCST 20(SI), Z4, Z2
 	VPMOVSXBW     352(DI), Z4
 	VPDPWSSD.BCST 20(SI), Z4, Z3
 
 	// Channels 12 and 13: acc[i] += A[i]·B
+	PREFETCHT0    1408(DI)
 	VPMOVSXBW     384(DI), Z4
 	VPDPWSSD.BCST 24(SI), Z4, Z0
 	VPMOVSXBW     416(DI), Z4
 	VPDPWSSD.BCST 24(SI), Z4, Z1
 
 	// Channels 14 and 15: acc[i] += A[i]·B
+	PREFETCHT0    1472(DI)
 	VPMOVSXBW     448(DI), Z4
 	VPDPWSSD.BCST 28(SI), Z4, Z2
 	VPMOVSXBW     480(DI), Z4

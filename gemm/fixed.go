@@ -5,8 +5,10 @@ import (
 
 	"github.com/nonet-go/nonet/internal/activation"
 	"github.com/nonet-go/nonet/internal/quantise"
+	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/internal/ukernel"
 	"github.com/nonet-go/nonet/layout"
+	"github.com/nonet-go/nonet/parallel"
 )
 
 // fixed holds the weights of a Linear in whole numbers. The layout is the same for all
@@ -20,6 +22,67 @@ type fixed struct {
 func newFixed(out, blocks int) *fixed {
 	outputs := ceilDiv(out, ukernel.Int8NR) * ukernel.Int8NR
 	return &fixed{ukernel.BestBlockedInt8(), layout.AllocOf[int8](outputs * blocks * 16), make([]float32, outputs)}
+}
+
+// FixedLen returns the number of whole numbers that in columns of out outputs are packed to, or
+// an error that wraps ErrShape.
+func FixedLen(in, out int) (int, error) {
+	if in < 1 || out < 1 || !shape.Fits(ceilDiv(out, ukernel.Int8NR), ukernel.Int8NR, layout.Blocks(in), 16) {
+		return 0, shape.Errorf("gemm: %d outputs of %d columns", out, in)
+	}
+	return ceilDiv(out, ukernel.Int8NR) * ukernel.Int8NR * layout.Blocks(in) * 16, nil
+}
+
+// FixedWeights returns the weights of a Linear that Fixed made, as they are packed, and the
+// scale of each output; nil of others. The weight of output k and packed column i is scale[k]
+// times the element
+//
+//	w[((k/32·blocks·8 + i/2)·32 + k%32)·2 + i%2]
+//
+// where blocks counts blocks of 16 columns: [k/32][i/2][32][2] in the order of the memory. The
+// layout is the same for all instruction sets. The caller changes neither slice.
+func (l *Linear) FixedWeights() (w []int8, scale []float32) {
+	if l.fixed == nil {
+		return nil, nil
+	}
+	return l.fixed.w, l.fixed.scale[:l.out]
+}
+
+// NewFixedLinear is NewLinear with the option Fixed for weights that FixedWeights returned: in
+// counts packed columns, and the options Columns, Half and Fixed have no effect. read sets dst to
+// elements of w from element first on. The workers of the team call it. NewFixedLinear returns
+// its first error; others wrap ErrShape.
+func NewFixedLinear(in, out int, read func(dst []int8, first int) error, scale, bias []float32, team *parallel.Team, opts ...Option) (*Linear, error) {
+	if len(scale) != out {
+		return nil, shape.Errorf("gemm: %d scales for %d outputs", len(scale), out)
+	}
+	l, _, err := emptyLinear(ukernel.BestBlocked(), in, out, bias, append(opts, Columns(nil), Fixed()))
+	if err != nil {
+		return nil, err
+	}
+	copy(l.fixed.scale, scale)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	panel := ukernel.Int8NR * l.blocks * 16
+	_ = team.Run(ctx, l.panels(), func(_, p int) {
+		if err := read(l.fixed.w[p*panel:][:panel], p*panel); err != nil {
+			cancel(err)
+		}
+	})
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// UnpackFixed sets dst to the weights of output k, one for each packed column, from those that
+// FixedWeights returned. It panics if w is too short, and does not allocate.
+func UnpackFixed(k int, dst []float32, w []int8, scale float32) {
+	const nr = ukernel.Int8NR
+	from := w[k/nr*nr*layout.Blocks(len(dst))*16+k%nr*2:]
+	for i := range dst {
+		dst[i] = scale * float32(from[i/2*2*nr+i%2])
+	}
 }
 
 // packFixed rounds the weights of one panel. weights begins with its first row.

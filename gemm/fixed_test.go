@@ -2,6 +2,7 @@ package gemm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"testing"
@@ -196,6 +197,46 @@ func TestFixedMemory(t *testing.T) {
 	require.NoError(t, err)
 	dst, src := make([]float32, 3*64), make([]float32, 3*48)
 	require.Zero(t, testing.AllocsPerRun(20, func() { _ = e.Run(context.Background(), 3, dst, src) }))
+}
+
+// TestFixedStored takes packed weights and makes the same layer of them.
+func TestFixedStored(t *testing.T) {
+	for _, s := range []struct{ in, out int }{{1, 1}, {40, 33}, {2100, 65}} {
+		w, b, x := testutil.Normal(1, s.out*s.in), testutil.Normal(2, s.out), testutil.Normal(3, 2*s.in)
+		l := newFixedLinear(t, ukernel.BestBlockedInt8(), s.in, s.out, w, b, ReLU())
+		q, scale := l.FixedWeights()
+		n, err := FixedLen(s.in, s.out)
+		require.NoError(t, err)
+		require.Len(t, q, n)
+		read := func(dst []int8, first int) error { copy(dst, q[first:]); return nil }
+		again, err := NewFixedLinear(s.in, s.out, read, scale, b, parallel.NewTeam(2), ReLU())
+		require.NoError(t, err)
+		testutil.CheckBits(t, "stored", s, runFixed(t, again, 2, 1, x), runFixed(t, l, 2, 1, x))
+		require.Equal(t, l.Bytes(), again.Bytes())
+		row := make([]float32, s.in)
+		for k := range s.out {
+			UnpackFixed(k, row, q, scale[k])
+			for i, v := range row {
+				require.InDelta(t, w[k*s.in+i], v, 0.51*float64(scale[k]), "row %d, column %d", k, i)
+			}
+		}
+		bad := errors.New("bad")
+		_, err = NewFixedLinear(s.in, s.out, func([]int8, int) error { return bad }, scale, b, nil)
+		require.ErrorIs(t, err, bad)
+		_, err = NewFixedLinear(s.in, s.out, read, scale[1:], b, nil)
+		require.ErrorIs(t, err, ErrShape)
+		_, err = NewFixedLinear(s.in, s.out, read, scale, make([]float32, s.out+1), nil)
+		require.ErrorIs(t, err, ErrShape)
+	}
+	l, err := NewLinear(3, 2, make([]float32, 6), nil, nil)
+	require.NoError(t, err)
+	q, scale := l.FixedWeights()
+	require.Nil(t, q)
+	require.Nil(t, scale)
+	for _, s := range [][2]int{{0, 1}, {1, 0}, {1 << 40, 1 << 40}} {
+		_, err := FixedLen(s[0], s[1])
+		require.ErrorIs(t, err, ErrShape)
+	}
 }
 
 func FuzzFixed(f *testing.F) {

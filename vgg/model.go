@@ -183,6 +183,11 @@ func (m *Model) pack(i int, in Shape, src Source, team *parallel.Team) (p packed
 // packLinear reads and packs the tensors of fully connected layer i. It reads the weights by
 // rows if the source has them.
 func (m *Model) packLinear(i int, in Shape, shape []int, src Source, team *parallel.Team) (*gemm.Linear, error) {
+	if m.opts.fixedFC {
+		if p, err := m.packedLinear(i, in, src, team); p != nil || err != nil {
+			return p, err
+		}
+	}
 	l := m.cfg.Layers[i]
 	var opts []gemm.Option
 	if i == m.cfg.firstFC() { // reads a blocked activation

@@ -93,9 +93,16 @@ type Network struct {
 // IgnoredTensor is a tensor of a file that does not matter to its network, with the reason.
 type IgnoredTensor struct{ Name, Reason string }
 
-// Model is New for the network, with its labels and preparation of pictures.
+// Model is New for the network, with its labels and preparation of pictures. A file of whole
+// numbers gives a model with FixedFC.
 func (n *Network) Model(opts ...Option) (*Model, error) {
-	return New(n.Config, n.Source, append([]Option{Labels(n.Labels), Pictures(n.Picture)}, opts...)...)
+	own := []Option{Labels(n.Labels), Pictures(n.Picture)}
+	if s, ok := n.Source.(*fileSource); ok {
+		if _, ok := s.file.(*fixedFile); ok {
+			own = append(own, FixedFC())
+		}
+	}
+	return New(n.Config, n.Source, append(own, opts...)...)
 }
 
 // Describe says what network a file holds, without reading its weights. Of the options,
@@ -107,6 +114,10 @@ func Describe(file weights.Source, opts ...Option) (*Network, error) {
 	var o modelOptions
 	for _, f := range opts {
 		f(&o)
+	}
+	file, err := unpacked(file)
+	if err != nil {
+		return nil, fmt.Errorf("vgg: %w", err)
 	}
 	layers, err := netfile.Read(file, o.key)
 	if err != nil {
@@ -460,7 +471,11 @@ func Metadata(cfg Config, opts ...Option) (map[string]string, error) {
 // Save writes the tensors of src as a safetensors file with everything that Open needs:
 // configuration, labels, preparation of pictures. half stores weights in IEEE half
 // precision, and biases in float32. path keeps its old content, or does not exist, until the
-// new file is complete and on the disk. Of the options, Labels and Pictures count.
+// new file is complete and on the disk. Of the options, Labels, Pictures and FixedFC count.
+//
+// With FixedFC the weights of fully connected layers are stored as gemm.Fixed packs them: a byte
+// each, and a float32 for each output. Such a file opens without packing, and gives a model with
+// FixedFC. To what reads it otherwise, it has the rounded weights.
 func Save(path string, cfg Config, src Source, half bool, opts ...Option) error {
 	params, err := cfg.Params()
 	if err != nil {
@@ -470,8 +485,16 @@ func Save(path string, cfg Config, src Source, half bool, opts ...Option) error 
 	if err != nil {
 		return err
 	}
+	fixed, err := saveFixed(cfg, src, meta, opts)
+	if err != nil {
+		return err
+	}
 	var out []weights.Out
 	for _, p := range params {
+		if packed := fixed[p.Name]; packed != nil {
+			out = append(out, packed...)
+			continue
+		}
 		w, err := src.Tensor(p.Name, p.Shape)
 		if err != nil {
 			return err
@@ -486,4 +509,19 @@ func Save(path string, cfg Config, src Source, half bool, opts ...Option) error 
 		return err
 	}
 	return weights.WriteFile(path, out, meta)
+}
+
+// saveFixed returns the tensors that are stored in whole numbers by the names of the weights, and
+// adds to the metadata.
+func saveFixed(cfg Config, src Source, meta map[string]string, opts []Option) (map[string][]weights.Out, error) {
+	var o modelOptions
+	for _, f := range opts {
+		f(&o)
+	}
+	if !o.fixedFC || cfg.firstFC() == len(cfg.Layers) {
+		return nil, nil
+	}
+	tensors, text, err := fixedTensors(cfg, src)
+	meta[weights.KeyFixed] = text
+	return tensors, err
 }

@@ -93,6 +93,7 @@ type convertCmd struct {
 	Mean         []float64 `placeholder:"R,G,B" help:"Mean of each channel that is subtracted from pictures, instead of the preset's: three numbers, or one for all."`
 	Std          []float64 `placeholder:"R,G,B" help:"Deviation of each channel that pictures are divided by, likewise."`
 	Half         bool      `help:"Store weights in half precision: half the size, 11 bits of precision."`
+	FixedFC      bool      `name:"fixed-fc" help:"Store weights of fully connected layers as whole numbers of 8 bits. The file opens without packing, as with --fixed-fc."`
 	JSON         bool      `help:"Print a JSON object."`
 }
 
@@ -123,6 +124,9 @@ func (c *convertCmd) Run(ctx context.Context, s streams) error {
 	}
 	cfg := n.Config
 	opts = []vgg.Option{vgg.Labels(n.Labels), vgg.Pictures(flags.pictures(n.Picture))}
+	if c.FixedFC {
+		opts = append(opts, vgg.FixedFC())
+	}
 	if err := vgg.Save(c.Out, cfg, n.Source, c.Half, opts...); err != nil {
 		return err
 	}

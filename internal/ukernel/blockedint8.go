@@ -31,8 +31,9 @@ const Int8NR = 32
 // and B[p][j] in pairs of rows, at B[(p/2)·64 + 2j + p%2]. C is mr×32 without gaps and
 // overlaps no other operand. All distances are in elements.
 //
-// The sums are exact where no element of B is −128: they are collected in 32 bits for 32
-// blocks, whose magnitude is at most 512·32768·127 = 2³¹ − 16,777,216, and then added to C.
+// The sums are exact where no element of A is −32768, or none of B −128: they are collected in
+// 32 bits for 32 blocks, whose magnitude is at most 512·32767·128 = 2³¹ − 65,536, and then
+// added to C.
 type BlockedInt8Args struct {
 	Blocks int // of 16 channels, at least 1
 	A      []int16

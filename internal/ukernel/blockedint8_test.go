@@ -74,7 +74,10 @@ func TestBlockedInt8Extremes(t *testing.T) {
 	forEachBlockedInt8(t, func(t *testing.T, k *BlockedInt8) {
 		const blocks = 2*int8Blocks + 3
 		for _, x := range []int16{-32768, -32767, 32767} {
-			for _, w := range []int8{-127, 127} {
+			for _, w := range []int8{-128, -127, 127} {
+				if x == -32768 && w == -128 {
+					continue // out of the range that is promised
+				}
 				for mr := 1; mr <= k.MR; mr++ {
 					a, b := make([]int16, blocks*mr*16), make([]int8, blocks*16*Int8NR)
 					for i := range a {

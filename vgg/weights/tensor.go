@@ -77,6 +77,22 @@ func (t Tensor) Float32sAt(dst []float32, first int) error {
 	return nil
 }
 
+// Int8sAt sets dst to the elements from element first on, which are I8. Otherwise it is
+// Float32sAt.
+func (t Tensor) Int8sAt(dst []int8, first int) error {
+	if t.DType != I8 {
+		return &Error{File: t.fileName(), Tensor: t.Name, Err: ErrShape, Detail: fmt.Sprintf("elements are %s, want I8", t.DType)}
+	}
+	part := t.Data[first : first+len(dst)]
+	if len(dst) == 0 {
+		return nil
+	}
+	if err := guard(func() { copy(unsafe.Slice((*byte)(unsafe.Pointer(&dst[0])), len(dst)), part) }); err != nil {
+		return &Error{File: t.fileName(), Tensor: t.Name, Err: err}
+	}
+	return nil
+}
+
 // Float64s is Float32s for float64.
 func (t Tensor) Float64s(dst []float64) error {
 	if err := t.checkDst(len(dst)); err != nil {

@@ -1,0 +1,147 @@
+package vgg_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/nonet-go/nonet/vgg"
+	"github.com/nonet-go/nonet/vgg/weights"
+	"github.com/stretchr/testify/require"
+)
+
+// fixedNets have fully connected layers of every kind: behind planes of several sizes, of
+// channels and outputs that fill no block, in HWC order, and behind a global pool.
+func fixedNets(t *testing.T) (list []vgg.Config) {
+	for _, layers := range []string{"16 M F33 F10", "20 M 37 M F100 F7", "16 G F5"} {
+		l, err := vgg.ParseLayers(layers)
+		require.NoError(t, err)
+		list = append(list, vgg.Config{Name: "test", Channels: 3, Size: 12, Pad: 1, Layers: l})
+	}
+	hwc := list[1]
+	hwc.HWC = true
+	return append(list, hwc)
+}
+
+func fixedLogits(t *testing.T, m *vgg.Model, x []float32) []float32 {
+	t.Helper()
+	s, err := m.NewSession()
+	require.NoError(t, err)
+	y := make([]float32, m.Config().Classes())
+	require.NoError(t, s.Run(context.Background(), y, x))
+	return y
+}
+
+// TestFixedFile: a file of whole numbers gives the bits of the model that was packed from floats,
+// in a quarter of the size; and to what asks it for floats, the rounded weights.
+func TestFixedFile(t *testing.T) {
+	t.Parallel()
+	for _, cfg := range fixedNets(t) {
+		src, err := vgg.Seeded(cfg, 3)
+		require.NoError(t, err)
+		x := testutil.Normal(1, 3*12*12)
+		packed, err := vgg.New(cfg, src, vgg.FixedFC())
+		require.NoError(t, err)
+		want := fixedLogits(t, packed, x)
+		path := filepath.Join(t.TempDir(), "fixed.safetensors")
+		require.NoError(t, vgg.Save(path, cfg, src, false, vgg.FixedFC()))
+		opened, err := vgg.Open(path)
+		require.NoError(t, err)
+		testutil.CheckBits(t, "opened", cfg.LayerString(), fixedLogits(t, opened, x), want)
+		require.Equal(t, packed.Bytes(), opened.Bytes())
+
+		f, err := weights.Open(path)
+		require.NoError(t, err)
+		n, err := vgg.Describe(f)
+		require.NoError(t, err)
+		require.Equal(t, cfg.LayerString(), n.Config.LayerString())
+		require.Empty(t, n.Ignored)
+		// The rounded weights, as floats: written again as whole numbers they are the same.
+		again := filepath.Join(t.TempDir(), "again.safetensors")
+		require.NoError(t, vgg.Save(again, n.Config, n.Source, false, vgg.FixedFC()))
+		m, err := vgg.Open(again)
+		require.NoError(t, err)
+		largest, _ := testutil.RelErrors(fixedLogits(t, m, x), wide(want))
+		require.Less(t, largest, 1e-5, cfg.LayerString())
+		floats := filepath.Join(t.TempDir(), "floats.safetensors")
+		require.NoError(t, vgg.Save(floats, n.Config, n.Source, false))
+		require.NoError(t, f.Close())
+		m, err = vgg.Open(floats)
+		require.NoError(t, err)
+		largest, _ = testutil.RelErrors(fixedLogits(t, m, x), wide(want))
+		require.NotZero(t, largest)
+		require.Less(t, largest, 1e-3, "activations alone are rounded: %s", cfg.LayerString())
+	}
+}
+
+func wide(x []float32) (y []float64) {
+	for _, v := range x {
+		y = append(y, float64(v))
+	}
+	return y
+}
+
+// TestFixedFileRefused: what the metadata say and what the tensors are must agree.
+func TestFixedFileRefused(t *testing.T) {
+	t.Parallel()
+	cfg := fixedNets(t)[0]
+	src, err := vgg.Seeded(cfg, 3)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "fixed.safetensors")
+	require.NoError(t, vgg.Save(path, cfg, src, false, vgg.FixedFC()))
+	f, err := weights.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	write := func(t *testing.T, change func(meta map[string]string, tensors map[string]*weights.Out)) error {
+		var list []weights.Out
+		byName := map[string]*weights.Out{}
+		for _, name := range f.Names() {
+			x, err := f.Tensor(name)
+			require.NoError(t, err)
+			list = append(list, weights.Out{Name: name, DType: x.DType, Shape: x.Shape, Data: x.Data})
+		}
+		for i := range list {
+			byName[list[i].Name] = &list[i]
+		}
+		meta := f.Metadata()
+		change(meta, byName)
+		bad := filepath.Join(t.TempDir(), "bad.safetensors")
+		require.NoError(t, weights.WriteFile(bad, list, meta))
+		_, err := vgg.Open(bad)
+		return err
+	}
+	const key = weights.KeyFixed
+	require.NoError(t, write(t, func(map[string]string, map[string]*weights.Out) {}))
+	require.Equal(t, "fc2 16x6x6,fc3 33", f.Metadata()[key])
+	for text, want := range map[string]error{
+		"":                           weights.ErrFormat,
+		"fc2":                        weights.ErrFormat,
+		"fc2 16x6,fc3 33":            weights.ErrFormat,
+		"fc2 16x6x0,fc3 33":          weights.ErrFormat,
+		"fc2 16x6x-6,fc3 33":         weights.ErrFormat,
+		"fc2 16x7x6,fc3 33":          vgg.ErrShape,
+		"fc2 1000000x9999x9999":      vgg.ErrShape,
+		"fc2 1048576x1048576x999999": vgg.ErrShape,
+		"fc9 16x6x6,fc3 33":          weights.ErrNotFound,
+		"fc2 16x6x6,fc3 10":          vgg.ErrShape,
+	} {
+		err := write(t, func(meta map[string]string, _ map[string]*weights.Out) { meta[key] = text })
+		require.ErrorIs(t, err, want, text)
+	}
+	require.Error(t, write(t, func(meta map[string]string, _ map[string]*weights.Out) { delete(meta, key) }), "tensors that no layer has")
+	require.ErrorIs(t, write(t, func(_ map[string]string, x map[string]*weights.Out) { x["fc2.weight"].DType = weights.U8 }), vgg.ErrShape)
+	require.ErrorIs(t, write(t, func(_ map[string]string, x map[string]*weights.Out) {
+		x["fc3.weight_scale"].Data = []byte{9: 0, 2: 0xc0, 3: 0x7f, 39: 0}
+	}), vgg.ErrNotFinite)
+	require.ErrorIs(t, write(t, func(meta map[string]string, _ map[string]*weights.Out) { meta[weights.KeyLayers] = "16 M F32 F10" }), vgg.ErrShape)
+
+	// Cut short after it was opened, and as it is opened.
+	whole, err := os.ReadFile(path)
+	require.NoError(t, err)
+	cut := filepath.Join(t.TempDir(), "cut.safetensors")
+	require.NoError(t, os.WriteFile(cut, whole[:len(whole)-40], 0o644))
+	_, err = vgg.Open(cut)
+	require.ErrorIs(t, err, weights.ErrFormat)
+}

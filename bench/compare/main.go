@@ -71,7 +71,7 @@ func parse(args []string) (o options, err error) {
 	f.StringVar(&o.Driver, "driver", "", "for this program's own use: serve as a subject")
 	f.StringVar(&o.Config, "config", "D", "of a driver")
 	f.StringVar(&o.Weights, "weights", "", "of a driver")
-	f.StringVar(&o.Variant, "variant", "", "of a driver: f2 or f16")
+	f.StringVar(&o.Variant, "variant", "", "of a driver: f2, f16, fixed or fixed-fc")
 	f.IntVar(&o.Batch, "batch", 1, "of a driver")
 	if err := f.Parse(args); err != nil {
 		return o, err

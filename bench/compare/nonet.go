@@ -73,6 +73,10 @@ func newNetDriver(o options, threads int) (*netDriver, error) {
 		opts = append(opts, vgg.Winograd(2))
 	case "f16":
 		opts = append(opts, vgg.HalfFC())
+	case "fixed":
+		opts = append(opts, vgg.Fixed())
+	case "fixed-fc":
+		opts = append(opts, vgg.FixedFC())
 	}
 	d := &netDriver{threads: threads, batch: o.Batch}
 	if d.model, err = vgg.New(cfg, src, opts...); err != nil {

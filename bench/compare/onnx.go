@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/binary"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -27,6 +28,9 @@ func (p *protobuf) text(field int, v string) { p.bytes(field, []byte(v)) }
 // Numbers of onnx.proto that are used here.
 const (
 	onnxFloat    = 1 // TensorProto.DataType.FLOAT
+	onnxUint8    = 2
+	onnxInt8     = 3
+	onnxInt32    = 6
 	attrInt      = 2 // AttributeProto.AttributeType.INT
 	attrInts     = 7
 	opset        = 13
@@ -70,15 +74,45 @@ func onnxAttrInt(name string, v int) []byte {
 	return p
 }
 
-// onnxWeight describes a tensor that lies at an offset of another file.
-func onnxWeight(name, file string, offset int, dims ...int) []byte {
+// onnxSizes are the bytes of an element.
+var onnxSizes = map[int]int{onnxFloat: 4, onnxUint8: 1, onnxInt8: 1, onnxInt32: 4}
+
+// onnxVector is a tensor that stands in the graph; without dims a scalar.
+func onnxVector(name string, dtype int, raw []byte, dims ...int) []byte {
 	var p protobuf
-	n := 4
+	for _, d := range dims {
+		p.varint(1, d)
+	}
+	p.varint(2, dtype)
+	p.text(8, name)
+	p.bytes(9, raw)
+	return p
+}
+
+// onnxBytes is a scalar.
+func onnxBytes(name string, dtype int, raw []byte) []byte { return onnxVector(name, dtype, raw) }
+
+// onnxFloats is a vector, or a scalar.
+func onnxFloats(name string, x []float32) []byte {
+	var raw []byte
+	for _, v := range x {
+		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
+	}
+	if len(x) == 1 {
+		return onnxVector(name, onnxFloat, raw)
+	}
+	return onnxVector(name, onnxFloat, raw, len(x))
+}
+
+// onnxExternal describes a tensor that lies at an offset of another file.
+func onnxExternal(name string, dtype int, file string, offset int, dims ...int) []byte {
+	var p protobuf
+	n := onnxSizes[dtype]
 	for _, d := range dims {
 		p.varint(1, d)
 		n *= d
 	}
-	p.varint(2, onnxFloat)
+	p.varint(2, dtype)
 	p.text(8, name)
 	for _, kv := range [][2]string{{"location", file}, {"offset", itoa(offset)}, {"length", itoa(n)}} {
 		var e protobuf
@@ -139,7 +173,7 @@ func onnxModel(config string, batch int, weights string) ([]byte, error) {
 	graph.bytes(graphOutput, onnxValue("logits", batch, c.Classes()))
 	offset := 0
 	for _, p := range params {
-		graph.bytes(graphWeights, onnxWeight(p.Name, weights, offset, p.Shape...))
+		graph.bytes(graphWeights, onnxExternal(p.Name, onnxFloat, weights, offset, p.Shape...))
 		offset += 4 * p.Len()
 	}
 	x := "input"

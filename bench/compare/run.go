@@ -177,8 +177,15 @@ const (
 	logitLimit = 1e-4
 	lossLimit  = 1e-4
 	halfLimit  = 5e-3 // weights of 11 bits
+	fixedLimit = 5e-2 // fully connected layers of 8 bits
+	int8Limit  = 0.5  // weights and activations of 7 or 8 bits: how far they are is for the table to say
 	gemmLimit  = 1e-6
 )
+
+// limits are those of subjects with fewer bits.
+var limits = map[string]float64{
+	"nonet f16 FC": halfLimit, "nonet fixed FC": fixedLimit, "nonet fixed": fixedLimit, "oneDNN int8": int8Limit, "ONNX Runtime int8": int8Limit,
+}
 
 // check asks every subject for its numbers and fails if one differs.
 func (r runner) check(w work, running []*process, results []result) error {
@@ -219,11 +226,12 @@ func (r runner) check(w work, running []*process, results []result) error {
 			}
 			results[i].Error, err = errorOf(a.Logits, reference)
 		}
-		if p.name == "nonet f16 FC" {
-			limit = halfLimit
+		most := limit
+		if own, ok := limits[p.name]; ok {
+			most = own
 		}
-		if err == nil && !(results[i].Error <= limit) {
-			err = fmt.Errorf("results lie %.3g from the reference, allowed is %.3g", results[i].Error, limit)
+		if err == nil && !(results[i].Error <= most) {
+			err = fmt.Errorf("results lie %.3g from the reference, allowed is %.3g", results[i].Error, most)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %s: %w", w.name(), p.name, err)

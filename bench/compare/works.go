@@ -140,14 +140,43 @@ func subjects(dir string, w work) ([]subject, error) {
 	variant := func(name, note string, env []string, argv ...string) subject {
 		return subject{name, note, append(slices.Clone(nonet.argv), argv...), env}
 	}
-	return []subject{
+	list := []subject{
 		nonet,
 		variant("nonet AVX2", "NONET_ISA=avx2", []string{"NONET_ISA=avx2"}),
 		variant("nonet F(2×2)", "F(2×2,3×3) for all layers", nil, "-variant", "f2"),
 		variant("nonet f16 FC", "half-precision storage of fully connected layers", nil, "-variant", "f16"),
+		variant("nonet fixed FC", "fully connected layers of 8 bits", nil, "-variant", "fixed-fc"),
+		variant("nonet fixed", "fixed point: convolutions of 16 bits, fully connected layers of 8", nil, "-variant", "fixed"),
 		onednn("winograd"), onednn("auto"), ort,
 		torch("PyTorch", nil), torch("PyTorch tuned", []string{tuned}, "--layout", "nhwc"),
-	}, nil
+	}
+	if len(w.config) == 1 { // VGG without normalisation
+		peers, err := int8Peers(dir, w, onednn("direct"), ort)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, peers...)
+	}
+	return list, nil
+}
+
+// int8Peers are oneDNN and ONNX Runtime with bytes for weights and activations.
+func int8Peers(dir string, w work, onednn, ort subject) ([]subject, error) {
+	path, _, err := maxima(dir, w.config)
+	if err != nil {
+		return nil, err
+	}
+	model, err := onnxInt8File(dir, w.config, w.batch)
+	if err != nil {
+		return nil, err
+	}
+	levels := itoa(int8Levels())
+	onednn.name, onednn.note = "oneDNN int8", "u8 activations, s8 weights up to "+levels
+	onednn.argv = append(slices.Clone(onednn.argv), "--maxima", path, "--levels", levels)
+	ort.name, ort.note = "ONNX Runtime int8", "QDQ, u8 activations, s8 weights up to "+levels
+	ort.argv = slices.Clone(ort.argv)
+	ort.argv[slices.Index(ort.argv, "--model")+1] = model
+	return []subject{onednn, ort}, nil
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

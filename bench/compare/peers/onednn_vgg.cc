@@ -2,13 +2,20 @@
 // between layers, ReLU fused into the convolution and the inner product,
 // every primitive created once. All buffers are on huge pages.
 //
-//   onednn_vgg --config D --batch 1 --algo auto|winograd|direct --weights FILE
+//   onednn_vgg --config D --batch 1 --algo auto|winograd|direct --weights FILE [--maxima FILE --levels 127]
+//
+// With --maxima it computes on bytes: activations from 0 to 255 with a scale for
+// each layer, from the file's largest activations, and weights from -levels to
+// levels with a scale for each output.
 //
 // Threads come from OMP_NUM_THREADS. Commands: "check FILE N" (logits of N
 // pictures), "run N" (N timed forwards), "layers N" (the same, per layer with
 // its reorder and its pool, weights cold), "hot N" (each layer by itself, N
 // times in a row, weights and activations as warm as the caches allow).
 #include <oneapi/dnnl/dnnl.hpp>
+
+#include <cmath>
+#include <memory>
 
 #include "common.h"
 
@@ -42,14 +49,46 @@ struct Step {
     std::unordered_map<int, memory> args;
 };
 
+// Bytes says how a layer with weights computes on bytes.
+struct Bytes {
+    float in, out;               // what a whole number of the source and of the result stands for; out 0: floats
+    int levels;
+    std::vector<float> weights;  // likewise, of each output
+
+    Bytes(float in, float out, int levels, const float *w, int rows, size_t row) : in(in), out(out), levels(levels), weights(rows) {
+        for (int k = 0; k < rows; k++) {
+            float most = 0;
+            for (size_t i = 0; i < row; i++) most = std::max(most, std::fabs(w[k * row + i]));
+            weights[k] = most / levels;
+        }
+    }
+    std::vector<float> inverse() const {
+        std::vector<float> v;
+        for (float s : weights) v.push_back(1 / s);
+        return v;
+    }
+    // scales turn sums of products into results.
+    std::vector<float> scales() const {
+        std::vector<float> v;
+        for (float s : weights) v.push_back(in * s / (out ? out : 1));
+        return v;
+    }
+    std::vector<float> bias(const float *b) const {
+        std::vector<float> v;
+        for (size_t k = 0; k < weights.size(); k++) v.push_back(b[k] / (in * weights[k]));
+        return v;
+    }
+};
+
 struct Net {
     int batch;
     std::vector<Step> steps;
     memory input, output;
     size_t scratch_bytes = 0;
 
-    dnnl::primitive_attr attr(bool relu) {
+    dnnl::primitive_attr attr(bool relu, const Bytes *q = nullptr) {
         dnnl::primitive_attr a;
+        if (q) a.set_output_scales(1 << 1, q->scales());
         a.set_scratchpad_mode(dnnl::scratchpad_mode::user);
         if (relu) {
             dnnl::post_ops ops;
@@ -73,18 +112,45 @@ struct Net {
         scratch_bytes = std::max(scratch_bytes, pd.scratchpad_desc().get_size());
     }
 
-    memory conv(const Layer &l, memory src, const float *w, const float *b, algorithm algo) {
+    // weights of floats, or of bytes.
+    memory weights(const float *w, const memory::desc &plain, const memory::desc &want, const Bytes *q) {
+        if (!q) return constant(w, plain, want);
+        dnnl::primitive_attr a;
+        a.set_output_scales(1 << 0, q->inverse());
+        memory src(plain, eng, const_cast<float *>(w)), dst = make(want);
+        dnnl::reorder(src, dst, a).execute(stream_, src, dst);
+        stream_.wait();
+        return dst;
+    }
+
+    memory biases(const float *b, int n, const memory::desc &want, const Bytes *q) {
+        std::vector<float> v;
+        if (q) v = q->bias(b);
+        return constant(q ? v.data() : b, memory::desc({n}, dt::f32, tag::x), want);
+    }
+
+    // bytes adds a reorder that rounds the pictures.
+    memory bytes(memory src, float scale) {
+        memory dst = make(memory::desc(src.get_desc().dims(), dt::s8, tag::nhwc));
+        dnnl::primitive_attr a;
+        a.set_output_scales(0, {1 / scale});
+        steps.push_back({"input reorder", "reorder", dnnl::reorder(dnnl::reorder::primitive_desc(src, dst, a)), {{DNNL_ARG_FROM, src}, {DNNL_ARG_TO, dst}}});
+        return dst;
+    }
+
+    memory conv(const Layer &l, memory src, const float *w, const float *b, algorithm algo, const Bytes *q) {
         int pad = l.kernel / 2;
         int side = l.size / l.stride;
         dims sd = {batch, l.in, l.size, l.size}, wd = {l.out, l.in, l.kernel, l.kernel}, dd = {batch, l.out, side, side};
-        auto any = [](const dims &d) { return memory::desc(d, dt::f32, tag::any); };
+        auto any = [](const dims &d, dt t) { return memory::desc(d, t, tag::any); };
+        auto st = src.get_desc().data_type(), wt = q ? dt::s8 : dt::f32, rt = q && q->out ? dt::u8 : dt::f32;
         auto create = [&](algorithm a) {
             // The first layer reads the caller's NCHW; asking for any other
             // layout would only put a reorder in front.
-            auto sdesc = l.in == 3 ? src.get_desc() : any(sd);
-            dnnl::convolution_forward::desc d(dnnl::prop_kind::forward_inference, a, sdesc, any(wd),
-                                              memory::desc({l.out}, dt::f32, tag::x), any(dd), {l.stride, l.stride}, {pad, pad}, {pad, pad});
-            return dnnl::convolution_forward::primitive_desc(d, attr(l.relu), eng);
+            auto sdesc = l.in == 3 ? src.get_desc() : any(sd, st);
+            dnnl::convolution_forward::desc d(dnnl::prop_kind::forward_inference, a, sdesc, any(wd, wt),
+                                              memory::desc({l.out}, dt::f32, tag::x), any(dd, rt), {l.stride, l.stride}, {pad, pad}, {pad, pad});
+            return dnnl::convolution_forward::primitive_desc(d, attr(l.relu, q), eng);
         };
         dnnl::convolution_forward::primitive_desc pd;
         try {
@@ -96,8 +162,8 @@ struct Net {
         memory dst = make(pd.dst_desc());
         Step s{l.name, pd.impl_info_str(), dnnl::convolution_forward(pd), {
             {DNNL_ARG_SRC, src}, {DNNL_ARG_DST, dst},
-            {DNNL_ARG_WEIGHTS, constant(w, memory::desc(wd, dt::f32, tag::oihw), pd.weights_desc())},
-            {DNNL_ARG_BIAS, constant(b, memory::desc({l.out}, dt::f32, tag::x), pd.bias_desc())}}};
+            {DNNL_ARG_WEIGHTS, weights(w, memory::desc(wd, dt::f32, tag::oihw), pd.weights_desc(), q)},
+            {DNNL_ARG_BIAS, biases(b, l.out, pd.bias_desc(), q)}}};
         scratch(pd, s.args);
         steps.push_back(s);
         return dst;
@@ -105,7 +171,7 @@ struct Net {
 
     memory pool(const Layer &l, memory src) {
         int side = l.size / l.kernel;
-        memory::desc dd({batch, l.out, side, side}, dt::f32, tag::any);
+        memory::desc dd({batch, l.out, side, side}, src.get_desc().data_type(), tag::any);
         auto algo = l.kind == Layer::mean ? algorithm::pooling_avg_exclude_padding : algorithm::pooling_max;
         dnnl::pooling_forward::desc d(dnnl::prop_kind::forward_inference, algo, src.get_desc(), dd,
                                       {l.kernel, l.kernel}, {l.kernel, l.kernel}, {0, 0}, {0, 0});
@@ -117,36 +183,46 @@ struct Net {
         return dst;
     }
 
-    memory linear(const Layer &l, memory src, const float *w, const float *b) {
+    memory linear(const Layer &l, memory src, const float *w, const float *b, const Bytes *q) {
         auto sd = src.get_desc().dims();
         bool spatial = sd.size() == 4;
         dims wd = spatial ? dims{l.out, sd[1], sd[2], sd[3]} : dims{l.out, l.in};
-        auto any = [](const dims &d) { return memory::desc(d, dt::f32, tag::any); };
-        dnnl::inner_product_forward::desc d(dnnl::prop_kind::forward_inference, any(sd), any(wd),
-                                            memory::desc({l.out}, dt::f32, tag::x), any({batch, l.out}));
-        dnnl::inner_product_forward::primitive_desc pd(d, attr(l.relu), eng);
+        auto any = [](const dims &d, dt t) { return memory::desc(d, t, tag::any); };
+        auto st = src.get_desc().data_type(), wt = q ? dt::s8 : dt::f32, rt = q && q->out ? dt::u8 : dt::f32;
+        dnnl::inner_product_forward::desc d(dnnl::prop_kind::forward_inference, any(sd, st), any(wd, wt),
+                                            memory::desc({l.out}, dt::f32, tag::x), any({batch, l.out}, rt));
+        dnnl::inner_product_forward::primitive_desc pd(d, attr(l.relu, q), eng);
         src = fit(l.name, src, pd.src_desc());
         memory dst = make(pd.dst_desc());
         Step s{l.name, pd.impl_info_str(), dnnl::inner_product_forward(pd), {
             {DNNL_ARG_SRC, src}, {DNNL_ARG_DST, dst},
-            {DNNL_ARG_WEIGHTS, constant(w, memory::desc(wd, dt::f32, spatial ? tag::oihw : tag::oi), pd.weights_desc())},
-            {DNNL_ARG_BIAS, constant(b, memory::desc({l.out}, dt::f32, tag::x), pd.bias_desc())}}};
+            {DNNL_ARG_WEIGHTS, weights(w, memory::desc(wd, dt::f32, spatial ? tag::oihw : tag::oi), pd.weights_desc(), q)},
+            {DNNL_ARG_BIAS, biases(b, l.out, pd.bias_desc(), q)}}};
         scratch(pd, s.args);
         steps.push_back(s);
         return dst;
     }
 
-    Net(const std::string &config, int batch, algorithm algo, const Mapped &weights) : batch(batch) {
+    Net(const std::string &config, int batch, algorithm algo, const Mapped &weights, const Mapped *maxima, int levels) : batch(batch) {
         input = make(memory::desc({batch, 3, 224, 224}, dt::f32, tag::nchw));
         memory x = input;
         const float *w = weights.data;
+        size_t layer = 0;  // with weights
+        if (maxima) x = bytes(x, maxima->data[0] / 127);
         for (const Layer &l : vgg(config)) {
             if (l.kind == Layer::pool || l.kind == Layer::mean) {
                 x = pool(l, x);
                 continue;
             }
             size_t n = size_t(l.in) * l.out * (l.kind == Layer::conv ? l.kernel * l.kernel : 1);
-            x = l.kind == Layer::conv ? conv(l, x, w, w + n, algo) : linear(l, x, w, w + n);
+            std::unique_ptr<Bytes> q;
+            if (maxima) {
+                if (layer + 1 >= maxima->count) fail("the file of maxima is too short");
+                float in = maxima->data[layer] / (layer ? 255 : 127);
+                q.reset(new Bytes(in, l.relu ? maxima->data[layer + 1] / 255 : 0, levels, w, l.out, n / l.out));
+            }
+            layer++;
+            x = l.kind == Layer::conv ? conv(l, x, w, w + n, algo, q.get()) : linear(l, x, w, w + n, q.get());
             w += n + l.out;
         }
         if (w != weights.data + weights.count) fail("the weight file has another length");
@@ -235,7 +311,9 @@ int main(int argc, char **argv) {
     auto algo = algos.find(args.str("--algo", "auto"));
     if (algo == algos.end()) fail("--algo is auto, winograd or direct");
     auto weights = new Mapped(args.str("--weights", ""));
-    Net net(args.str("--config", "D"), args.num("--batch", 1), algo->second, *weights);
+    const std::string maxima = args.str("--maxima", "");
+    Mapped *most = maxima.empty() ? nullptr : new Mapped(maxima);
+    Net net(args.str("--config", "D"), args.num("--batch", 1), algo->second, *weights, most, args.num("--levels", 127));
     delete weights;  // every weight has been copied
     auto v = dnnl_version();
     serve([&](const std::string &command, std::istringstream &in) -> std::string {

@@ -22,8 +22,10 @@ var fewerBits = []struct {
 	opt      vgg.Option
 	rms, max float64
 }{
+	{"float32", vgg.Winograd(4), 1e-5, 1e-4},
 	{"HalfFC", vgg.HalfFC(), 1e-3, 4e-3},
 	{"FixedFC", vgg.FixedFC(), 1e-2, 4e-2},
+	{"Fixed", vgg.Fixed(), 1e-2, 4e-2},
 }
 
 // TestFewerBitsSeeded compares VGG-16 of 224×224, with seeded weights, with PyTorch's float64.

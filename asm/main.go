@@ -2,6 +2,7 @@
 //
 //	go run ./asm            # from the root of the module: write all files
 //	go run ./asm DIR        # write them below another folder
+//	go run ./asm DIR PKG    # write those of one package, such as internal/pack
 //
 // Each file is described by one function that fills an avo context (amd64) or
 // a neon one (arm64). TestFresh compares what they print with what is stored.
@@ -84,10 +85,13 @@ func root() string {
 	return ".."
 }
 
-// outputs prints every target to memory.
-func outputs() ([]output, error) {
+// outputs prints every target to memory, or those of one package.
+func outputs(only string) ([]output, error) {
 	var out []output
 	for _, t := range amd64Targets {
+		if only != "" && t.dir != only {
+			continue
+		}
 		o, err := printAMD64(t)
 		if err != nil {
 			return nil, fmt.Errorf("%s/%s: %w", t.dir, t.base, err)
@@ -95,6 +99,9 @@ func outputs() ([]output, error) {
 		out = append(out, o...)
 	}
 	for _, t := range arm64Targets {
+		if only != "" && t.dir != only {
+			continue
+		}
 		c := neon.NewContext()
 		t.emit(c)
 		o, err := printFile(c.Result(), t.dir, t.base, t.pkg)
@@ -140,19 +147,22 @@ func printFile(f *ir.File, dir, base, pkg string) ([]output, error) {
 }
 
 func main() {
-	dir := "."
+	dir, only := ".", ""
 	if len(os.Args) > 1 {
 		dir = os.Args[1]
 	}
-	if err := write(dir); err != nil {
+	if len(os.Args) > 2 {
+		only = os.Args[2]
+	}
+	if err := write(dir, only); err != nil {
 		fmt.Fprintln(os.Stderr, "asm:", err)
 		os.Exit(1)
 	}
 }
 
-// write writes all files below dir.
-func write(dir string) error {
-	out, err := outputs()
+// write writes all files below dir, or those of one package.
+func write(dir, only string) error {
+	out, err := outputs(only)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 // TestFresh fails when a stored generated file differs from what its generator
 // prints, or when a file that no generator prints carries a generated name.
 func TestFresh(t *testing.T) {
-	out, err := outputs()
+	out, err := outputs("")
 	require.NoError(t, err)
 	printed := map[string]bool{}
 	for _, o := range out {
@@ -74,7 +74,7 @@ func functions(text string) (list []function) {
 
 // eachFunction calls f for every function of every generated file.
 func eachFunction(t *testing.T, f func(path string, fn function, isa string)) {
-	out, err := outputs()
+	out, err := outputs("")
 	require.NoError(t, err)
 	for _, o := range out {
 		if filepath.Ext(o.path) != ".s" {
@@ -168,7 +168,7 @@ func TestSameKernels(t *testing.T) {
 func TestSameStubs(t *testing.T) {
 	stub := regexp.MustCompile(`(?m)^// (\w+?)(AVX2|AVX512|VNNI|NEON) ((?:.*\n)+?)func \w+(\(.*)$`)
 	number := regexp.MustCompile(`[0-9]+`)
-	out, err := outputs()
+	out, err := outputs("")
 	require.NoError(t, err)
 	first := map[string]string{} // kernel → what its stub says
 	seen := 0

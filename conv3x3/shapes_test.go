@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/nonet-go/nonet/internal/ref"
+	"github.com/nonet-go/nonet/internal/shape"
 	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/stretchr/testify/require"
 )
@@ -115,4 +116,23 @@ func TestDeepBenchShapes(t *testing.T) {
 		}
 	}
 	require.Greater(t, len(seen), 20)
+}
+
+// TestShapeCheck: a shape is one if a filter fits into its padded pictures.
+func TestShapeCheck(t *testing.T) {
+	for h := range 5 {
+		for w := range 5 {
+			for pad := -1; pad <= 2; pad++ {
+				for stride := -1; stride <= 3; stride++ {
+					ok := h > 0 && w > 0 && pad >= 0 && pad <= 1 && stride >= 0 && stride <= 2 && h+2*pad >= 3 && w+2*pad >= 3
+					for _, s := range []Shape{{1, 1, h, w, 1, pad, stride}, {2, 20, h, w, 3, pad, stride}} {
+						require.Equal(t, ok, s.check() == nil, "%+v", s)
+					}
+				}
+			}
+		}
+	}
+	for _, s := range []Shape{{0, 1, 3, 3, 1, 1, 1}, {1, 0, 3, 3, 1, 1, 1}, {1, 1, 3, 3, 0, 1, 1}, {1, 1, shape.Max + 1, 3, 1, 1, 1}, {1, 1, 3, shape.Max + 1, 1, 1, 1}, {shape.Max / 16, 1, 3, 3, 1, 1, 1}} {
+		require.ErrorIs(t, s.check(), ErrShape, "%+v", s)
+	}
 }

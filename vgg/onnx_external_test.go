@@ -47,6 +47,7 @@ func TestONNXExternal(t *testing.T) {
 			dir, g := t.TempDir(), form.Clone()
 			data := outside(g, location)
 			require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, location)), 0o700))
+			data = append(data, make([]byte, 1<<20)...) // of another network, say
 			require.NoError(t, os.WriteFile(filepath.Join(dir, location), data, 0o600))
 			m, err := open(dir, g)
 			require.NoError(t, err, location)

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nonet-go/nonet/conv3x3"
+	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/stretchr/testify/require"
@@ -300,6 +302,41 @@ func TestEveryBatch(t *testing.T) {
 				require.NoError(t, err, "%s, batch %d, %d workers", name, batch, workers)
 			}
 		}
+	}
+}
+
+// TestSmallerPart plans a session whose last, smaller part of a batch needs more scratch than
+// a whole one, and compares pictures in it with pictures alone.
+func TestSmallerPart(t *testing.T) {
+	layers, err := ParseLayers("16 16 M F3")
+	require.NoError(t, err)
+	cfg := Config{Name: "test", Channels: 3, Size: 16, Pad: 1, Layers: layers}
+	src, err := Initial(cfg, InitHe, 1)
+	require.NoError(t, err)
+	m, err := New(cfg, src)
+	require.NoError(t, err)
+	need := func(n int) int {
+		floats, err := m.layers[1].conv.ScratchLen(conv3x3.Spec{N: n, H: 16, W: 16, Pad: 1, Epilogue: fuse.Epilogue{ReLU: true, Pool: true}}, 1)
+		require.NoError(t, err)
+		return floats
+	}
+	rest := 1 // pictures whose tiles fall into fewer, larger blocks
+	for rest < chunk && need(rest) <= need(chunk) {
+		rest++
+	}
+	if rest == chunk {
+		t.Skip("no smaller part needs more scratch with this kernel")
+	}
+	n := chunk + rest
+	x, got, one := testutil.Normal(2, n*3*16*16), make([]float32, n*3), make([]float32, 3)
+	s, err := m.NewSession(Batch(n), Workers(1))
+	require.NoError(t, err)
+	require.NoError(t, s.Run(context.Background(), got, x))
+	alone, err := m.NewSession(Workers(1))
+	require.NoError(t, err)
+	for i := range n {
+		require.NoError(t, alone.Run(context.Background(), one, x[i*3*16*16:][:3*16*16]))
+		testutil.CheckBits(t, "picture", i, got[3*i:][:3], one)
 	}
 }
 

@@ -90,17 +90,22 @@ func (f fault) try(root string, limit time.Duration) (outcome, error) {
 	}
 	defer o.remove()
 	if f.generator() {
-		if err := o.generate(root); err != nil {
+		if err := o.generate(root, f.pkg); err != nil {
 			return 0, fmt.Errorf("%s: %w", f.name, err)
 		}
 	}
 	return o.test(testRun{dir: root, arch: f.arch, pkg: f.pkg, pattern: "^" + f.test + "$"}, limit)
 }
 
-// generate runs the changed generators and adds the files that they change.
-func (o *overlay) generate(root string) error {
+// generate runs the changed generators of a package, or all if it is theirs, and adds the
+// files that they change.
+func (o *overlay) generate(root, pkg string) error {
 	out := filepath.Join(o.dir, "generated")
-	cmd := exec.Command("go", "run", "-overlay", o.list, "./asm", out)
+	args := []string{"run", "-overlay", o.list, "./asm", out}
+	if pkg != "./asm" {
+		args = append(args, strings.TrimPrefix(pkg, "./"))
+	}
+	cmd := exec.Command("go", args...)
 	cmd.Dir = root
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go run ./asm: %w: %s", err, text)

@@ -42,6 +42,7 @@ func main() {
 	flag.Float64Var(&o.least, "least", 0, "the least part of the mutants that must be killed")
 	flag.BoolVar(&o.list, "list", false, "print the mutants or faults and stop")
 	flag.BoolVar(&o.all, "v", false, "print the killed ones as well")
+	flag.StringVar(&o.match, "match", "", "only mutants or faults whose text has this")
 	named := flag.Bool("named", false, "try the faults of faults.txt that are not in generators")
 	generators := flag.Bool("generators", false, "try the faults of faults.txt that are in generators")
 	flag.Parse()
@@ -64,6 +65,7 @@ type options struct {
 	within, limit time.Duration
 	least         float64
 	list, all     bool
+	match         string
 }
 
 // tryMutants draws mutants of packages.
@@ -124,8 +126,9 @@ func (o options) tryFaults(wanted func(fault) bool) error {
 	return t.sum(1)
 }
 
-// drawn returns a list in the order of the seed.
-func drawn[T any](o options, list []T) []T {
+// drawn returns the changes that match in the order of the seed.
+func drawn[T fmt.Stringer](o options, list []T) []T {
+	list = slices.DeleteFunc(list, func(x T) bool { return !strings.Contains(x.String(), o.match) })
 	rand.New(rand.NewPCG(o.seed, 0)).Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	return list
 }

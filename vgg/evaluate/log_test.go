@@ -87,7 +87,7 @@ func TestResume(t *testing.T) {
 // TestLogTexts writes names that are hard to write.
 func TestLogTexts(t *testing.T) {
 	want := []Outcome{
-		{Path: "a/b,c.jpg", Class: 2, Label: `say "x"`, Top: []vgg.Prediction{{Class: 1, ID: "n01440764", Label: "a, b", Probability: 0.1}, {Class: 2, Label: "\"", Probability: 1e-30}}},
+		{Path: "a/b,c.jpg", Class: 2, Label: `say "x"`, Top: []vgg.Prediction{{Class: 1, ID: "n01440764", Label: "a, b", Probability: 0.12345678901234568}, {Class: 2, Label: "\"", Probability: 1.2345678901234567e-30}}},
 		{Path: "line\nbreak\r.png", Class: -1, Label: "\xff\xfe", Err: "no, \"thing\"\n"},
 		{Path: `"quoted"`, Label: "ünï", Top: []vgg.Prediction{{Label: "x"}}},
 		{Path: "\u2028 \x00", Label: ""},

@@ -196,3 +196,13 @@ func BenchmarkFromImage(b *testing.B) {
 		})
 	}
 }
+
+// TestSetEmpty: a picture without pixels has neither width nor height.
+func TestSetEmpty(t *testing.T) {
+	for _, size := range []image.Rectangle{image.Rect(0, 0, 0, 0), image.Rect(3, 3, 3, 9), image.Rect(0, 5, 7, 5)} {
+		rgb := RGB{W: 1, H: 1, Pix: make([]uint8, 3)}
+		rgb.SetImage(image.NewGray(size))
+		require.Equal(t, image.Rectangle{}, rgb.Bounds(), "%v", size)
+		require.Empty(t, rgb.Pix)
+	}
+}

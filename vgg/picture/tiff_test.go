@@ -73,3 +73,36 @@ func TestTIFFTruncated(t *testing.T) {
 		}
 	}
 }
+
+// TestTIFFWide reads grey of 32 bits, with and without a sign, in both byte orders, as Pillow
+// does: what is above 255 is 255, and what has the highest bit is negative.
+func TestTIFFWide(t *testing.T) {
+	values := []uint32{0, 5, 255, 256, 300, 1 << 16, 1<<16 + 7, 1<<31 - 1, 1 << 31, 1<<32 - 1}
+	want := []uint8{0, 5, 255, 255, 255, 255, 255, 255, 0, 0}
+	for mark, order := range map[string]binary.AppendByteOrder{"II": binary.LittleEndian, "MM": binary.BigEndian} {
+		for _, format := range []uint32{1, 2} {
+			file := order.AppendUint32(order.AppendUint16([]byte(mark), 42), 8)
+			tags := [][3]uint32{{256, 3, uint32(len(values))}, {257, 3, 1}, {258, 3, 32}, {259, 3, 1}, {262, 3, 1}, {273, 4, 8 + 2 + 10*12 + 4}, {277, 3, 1}, {278, 3, 1}, {279, 4, uint32(4 * len(values))}, {339, 3, format}}
+			file = order.AppendUint16(file, uint16(len(tags)))
+			for _, tag := range tags {
+				file = order.AppendUint32(order.AppendUint16(order.AppendUint16(file, uint16(tag[0])), uint16(tag[1])), 1)
+				if tag[1] == 3 {
+					file = order.AppendUint16(order.AppendUint16(file, uint16(tag[2])), 0)
+				} else {
+					file = order.AppendUint32(file, tag[2])
+				}
+			}
+			file = order.AppendUint32(file, 0)
+			for _, v := range values {
+				file = order.AppendUint32(file, v)
+			}
+			img, err := Decode("wide.tif", bytes.NewReader(file))
+			require.NoError(t, err)
+			var rgb RGB
+			rgb.SetImage(img)
+			for x, v := range want {
+				require.Equal(t, []uint8{v, v, v}, rgb.Row(0)[3*x:][:3], "%s, format %d, value %d", mark, format, values[x])
+			}
+		}
+	}
+}

@@ -126,7 +126,7 @@ func onnxFile(output string, parts ...[]byte) []byte {
 // node, and not read as something else.
 func TestONNXGraphs(t *testing.T) {
 	weights := [][]byte{
-		onnxTensorOf("w", 2, 3, 3, 3), onnxTensorOf("w2", 2, 2, 3, 3), onnxTensorOf("w1", 2, 3, 1, 1), onnxTensorOf("w5", 2, 3, 5, 5), onnxTensorOf("f", 2, 8), onnxTensorOf("b", 2),
+		onnxTensorOf("w", 2, 3, 3, 3), onnxTensorOf("w2", 2, 2, 3, 3), onnxTensorOf("w1", 2, 3, 1, 1), onnxTensorOf("w5", 2, 3, 5, 5), onnxTensorOf("f", 2, 8), onnxTensorOf("b", 2), onnxTensorOf("none", 0, 3, 3, 3),
 		onnxNodeOf("Identity", "b", "same as b", nil, nil),
 	}
 	pads := map[string]any{"pads": []int{1, 1, 1, 1}}
@@ -166,6 +166,8 @@ func TestONNXGraphs(t *testing.T) {
 		{`reads "unknown", which nothing gives`, []node{{"Conv", []string{"unknown", "b"}, pads}}},
 		{"goes to 2 nodes", []node{{"Conv", []string{"x", "b"}, pads}}},
 		{"one more", []node{{"Conv", nil, pads}}},
+		{"its weights have shape [2 3 3 3], its input 2 channels", []node{conv, {"Relu", nil, nil}, conv}},
+		{"its weights have shape [0 3 3 3], its input 3 channels", []node{{"Conv", []string{"none", "b"}, pads}}},
 		{`tensor "b": shape is [2] of type 1, want 4 dimensions`, []node{{"Conv", []string{"b", "b"}, pads}}},
 		{"the Flatten", []node{flat, conv}},
 		{"some convolutions are padded", []node{conv, {"Conv", []string{"w2", "b"}, nil}}},

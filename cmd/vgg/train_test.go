@@ -132,16 +132,18 @@ func TestWholeLog(t *testing.T) {
 		}
 		before := head + lines[0] + lines[1] // of a run before
 		for old, want := range map[string]string{
-			"":                                    head + all,
-			head + all:                            head + all,
-			head + lines[0] + lines[1]:            head + all,
-			head + lines[0] + lines[1][:5]:        head + all,
-			head + lines[1] + lines[2]:            head + all,
-			head + lines[0] + lines[2]:            head + all,
-			before + lines[0]:                     before + all,
-			head + lines[0] + other:               head + lines[0] + other + all,
-			head + other:                          head + other + all,
-			head + "words\n" + lines[0] + "words": head + "words\n" + all,
+			"":                                      head + all,
+			head + all:                              head + all,
+			head + lines[0] + lines[1]:              head + all,
+			head + lines[0] + lines[1][:5]:          head + all,
+			head + lines[1] + lines[2]:              head + all,
+			head + lines[0] + lines[2]:              head + all,
+			before + lines[0]:                       before + all,
+			head + lines[0] + other:                 head + lines[0] + other + all,
+			head + other:                            head + other + all,
+			head + "words\n" + lines[0] + "words":   head + "words\n" + all,
+			head + lines[0] + "\x00\x00\n":          head + all, // of a crash of the machine
+			head + lines[0] + "\x00" + lines[1][2:]: head + all,
 		} {
 			got, err := l.whole([]byte(old), history)
 			require.NoError(t, err)

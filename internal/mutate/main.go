@@ -155,6 +155,9 @@ func (t *tally) count(what fmt.Stringer, try func(limit time.Duration) (outcome,
 		return err
 	case result == doesNotCompile:
 		t.invalid++
+		if t.all {
+			fmt.Println("does not compile:", what)
+		}
 	case result == lives:
 		t.survived++
 		fmt.Println("survived:", what)

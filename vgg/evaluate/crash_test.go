@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -55,7 +56,8 @@ func kept(t *testing.T, path, state string, outcomes []Outcome) int {
 func TestLogCrash(t *testing.T) {
 	var outcomes []Outcome
 	for i := range 5 {
-		outcomes = append(outcomes, Outcome{Path: fmt.Sprint("picture", i), Class: i, Label: "a", Top: []vgg.Prediction{{Class: i, Label: "b", Probability: 0.5}}})
+		outcomes = append(outcomes, Outcome{Path: fmt.Sprint("picture", i, strings.Repeat("x", 200)), // lines of several sectors
+			Class: i, Label: "a", Top: []vgg.Prediction{{Class: i, Label: "b", Probability: 0.5}}})
 	}
 	for _, name := range []string{"x.jsonl", "x.csv"} {
 		whole := filepath.Join(t.TempDir(), name)

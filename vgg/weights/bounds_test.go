@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -122,6 +123,21 @@ func TestTorchBounds(t *testing.T) {
 			got := make([]float32, len(c.want))
 			require.NoError(t, w.Float32s(got))
 			require.Equal(t, c.want, got, "%s %+v", kind, c)
+		}
+	}
+}
+
+// TestTorchStrides: shapes and strides whose products wrap around are larger than any storage.
+func TestTorchStrides(t *testing.T) {
+	long := func(n int64) string { return "\x8a\x08" + string(binary.LittleEndian.AppendUint64(nil, uint64(n))) }
+	for _, c := range [][4]int64{ // two dimensions, and their strides
+		{3, 1, 1 << 62, 1}, {1 << 31, 1, 1 << 33, 1}, {3, 2, 1 << 62, 1}, {2, 3, 1, 1 << 62}, {2, 2, math.MaxInt64, math.MaxInt64}, {5, 3, 1 << 62, 1 << 62}, {2, 1, math.MaxInt64, 1},
+	} {
+		object := "}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n(" + storageOf("FloatStorage", 12) + "K\x00(" + long(c[0]) + long(c[1]) + "t(" + long(c[2]) + long(c[3]) + "ttRs"
+		_, err := FromBytes("torch", zipFile(t, object, make([]byte, 48), zip.Store))
+		require.ErrorIs(t, err, ErrFormat, "%v", c)
+		if strconv.IntSize == 64 {
+			require.ErrorContains(t, err, "larger than its storage of 12", "%v", c)
 		}
 	}
 }

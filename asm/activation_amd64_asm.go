@@ -13,6 +13,8 @@ func activationKernels(c *build.Context) {
 		reluGrad(c, isa)
 		add(c, isa)
 		sumPixels(c, isa)
+		addSquares(c, isa)
+		sumDiffs(c, isa)
 	}
 }
 
@@ -98,6 +100,55 @@ func sumPixels(c *build.Context, isa vecISA) {
 	next(c, n, "pixel", x)
 	for v, a := range acc {
 		c.VMOVUPS(a, Mem{Base: sum, Disp: 4 * isa.lanes * v})
+	}
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// addSquares emits sum += x². Its Go form is addSquaresGeneric.
+func addSquares(c *build.Context, isa vecISA) {
+	n := begin(c, isa, "addSquares", "sets sum += x², n blocks of 16; see kernel.addSquares.", "func(n int, sum, x *float32)")
+	sum := c.Load(c.Param("sum"), reg.RDI)
+	x := c.Load(c.Param("x"), reg.RSI)
+	r := isa.regs
+	c.Label("block")
+	isa.each(func(off int) {
+		c.VMOVUPS(Mem{Base: x, Disp: off}, r[0])
+		c.VMOVUPS(Mem{Base: sum, Disp: off}, r[1])
+		c.VFMADD231PS(r[0], r[0], r[1])
+		c.VMOVUPS(r[1], Mem{Base: sum, Disp: off})
+	})
+	next(c, n, "block", sum, x)
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// sumDiffs emits sum[l] = Σ (x·u − y·v)². Both products are rounded, so that the difference
+// of equal ones is 0. Its Go form is sumDiffsGeneric.
+func sumDiffs(c *build.Context, isa vecISA) {
+	n := begin(c, isa, "sumDiffs", "adds up squares of differences, n blocks of 16; see kernel.sumDiffs.", "func(n int, sum, x, u, y, v *float32)")
+	sum := c.Load(c.Param("sum"), reg.RDI)
+	x := c.Load(c.Param("x"), reg.RSI)
+	u := c.Load(c.Param("u"), reg.RDX)
+	y := c.Load(c.Param("y"), reg.R8)
+	v := c.Load(c.Param("v"), reg.R9)
+	acc, r := isa.regs[:16/isa.lanes], isa.regs[2:]
+	for _, a := range acc {
+		zero(c, a)
+	}
+	c.Label("block")
+	for i, a := range acc {
+		off := 4 * isa.lanes * i
+		c.VMOVUPS(Mem{Base: x, Disp: off}, r[0])
+		c.VMULPS(Mem{Base: u, Disp: off}, r[0], r[0])
+		c.VMOVUPS(Mem{Base: y, Disp: off}, r[1])
+		c.VMULPS(Mem{Base: v, Disp: off}, r[1], r[1])
+		c.VSUBPS(r[1], r[0], r[0])
+		c.VFMADD231PS(r[0], r[0], a)
+	}
+	next(c, n, "block", x, u, y, v)
+	for i, a := range acc {
+		c.VMOVUPS(a, Mem{Base: sum, Disp: 4 * isa.lanes * i})
 	}
 	c.VZEROUPPER()
 	c.RET()

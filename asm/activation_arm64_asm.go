@@ -9,6 +9,8 @@ func activationNEON(c *neon.Context) {
 	l.reluGrad()
 	l.add()
 	l.sumPixels()
+	l.addSquares()
+	l.sumDiffs()
 }
 
 func (c loopsNEON) relu() {
@@ -72,6 +74,51 @@ func (c loopsNEON) sumPixels() {
 	c.next("block", loopY)
 	for v := range neon.V(4) {
 		c.FMOVQStore(v, neon.Mem{Base: loopX, Off: 16 * int(v)})
+	}
+	c.RET()
+}
+
+func (c loopsNEON) addSquares() {
+	c.begin("addSquaresNEON", "sets sum += x², n blocks of 16; see kernel.addSquares.", "func(n int, sum, x *float32)")
+	c.Load("sum", loopX)
+	c.Load("x", loopY)
+	c.Label("block")
+	for off := 0; off < 64; off += 16 {
+		c.FMOVQ(neon.Mem{Base: loopX, Off: off}, 0)
+		c.FMOVQ(neon.Mem{Base: loopY, Off: off}, 1)
+		c.VFMLA(1, 1, 0)
+		c.FMOVQStore(0, neon.Mem{Base: loopX, Off: off})
+	}
+	c.next("block", loopX, loopY)
+	c.RET()
+}
+
+func (c loopsNEON) sumDiffs() {
+	c.begin("sumDiffsNEON", "adds up squares of differences, n blocks of 16; see kernel.sumDiffs.", "func(n int, sum, x, u, y, v *float32)")
+	const sum, x, u, y, v neon.R = 1, 2, 3, 4, 5
+	c.Load("sum", sum)
+	c.Load("x", x)
+	c.Load("u", u)
+	c.Load("y", y)
+	c.Load("v", v)
+	for i := range neon.V(4) {
+		c.Zero(i)
+	}
+	c.Label("block")
+	for i := range neon.V(4) {
+		off, xu, yv := 16*int(i), 4+4*i, 5+4*i
+		c.FMOVQ(neon.Mem{Base: x, Off: off}, xu)
+		c.FMOVQ(neon.Mem{Base: u, Off: off}, xu+2)
+		c.FMOVQ(neon.Mem{Base: y, Off: off}, yv)
+		c.FMOVQ(neon.Mem{Base: v, Off: off}, yv+2)
+		c.VFMUL(xu+2, xu, xu)
+		c.VFMUL(yv+2, yv, yv)
+		c.VFSUB(yv, xu, xu)
+		c.VFMLA(xu, xu, i)
+	}
+	c.next("block", x, u, y, v)
+	for i := range neon.V(4) {
+		c.FMOVQStore(i, neon.Mem{Base: sum, Off: 16 * int(i)})
 	}
 	c.RET()
 }

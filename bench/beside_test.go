@@ -3,6 +3,8 @@ package bench
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -12,6 +14,8 @@ import (
 	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/vgg"
+	lpips "github.com/nonet-go/nonet/vgg/perceptual"
+	"github.com/nonet-go/nonet/vgg/weights"
 )
 
 // sides are the times of works that take turns, by round, so that what else the machine
@@ -124,6 +128,40 @@ func BenchmarkOutputs(b *testing.B) {
 				s.ratio(b, "ratio", func(ms []float64) float64 { return ms[1] / (ms[0] + ms[2]) })
 			})
 		}
+	}
+}
+
+// BenchmarkLPIPS compares two pictures of 224×224 by LPIPS beside one pass through the
+// convolutions of the same network. The weights of the metric are all one half.
+func BenchmarkLPIPS(b *testing.B) {
+	m := seededModel(b, "D")
+	ctx := context.Background()
+	var list []weights.Out
+	for i, c := range []int{64, 128, 256, 512, 512} {
+		half := slices.Repeat([]float32{0.5}, c)
+		list = append(list, weights.Out{Name: fmt.Sprintf("lin%d.model.1.weight", i), DType: weights.F32, Shape: []int{1, c, 1, 1}, Floats: half})
+	}
+	path := filepath.Join(b.TempDir(), "linear.safetensors")
+	f, err := os.Create(path)
+	require.NoError(b, err)
+	require.NoError(b, weights.Write(f, list, nil))
+	require.NoError(b, f.Close())
+	linear, err := weights.Open(path)
+	require.NoError(b, err)
+	defer linear.Close()
+	metric, err := lpips.NewLPIPS(m, linear)
+	require.NoError(b, err)
+	for _, threads := range threadCounts() {
+		b.Run(fmt.Sprintf("config=D/threads=%d/isa=%v", threads, cpu.Best()), func(b *testing.B) {
+			one, err := m.NewSession(vgg.Workers(threads), vgg.Output("conv5_3"))
+			require.NoError(b, err)
+			two, err := metric.NewSession(224, 224, vgg.Workers(threads))
+			require.NoError(b, err)
+			x, y, dst := random(3*224*224, 1000), random(3*224*224, 1001), make([]float32, one.OutputShape().Len())
+			s := turns(b, []string{"forward", "lpips"}, timed(func() error { return one.Run(ctx, dst, x) }),
+				timed(func() error { _, err := two.Distance(ctx, x, y); return err }))
+			s.ratio(b, "ratio", func(ms []float64) float64 { return ms[1] / ms[0] })
+		})
 	}
 }
 

@@ -1,5 +1,6 @@
 // Package activation holds loops over activations that touch each element once: the ReLU,
-// its gradient, a sum of two activations, and the sum over pixels that a bias gradient is.
+// its gradient, a sum of two activations, the sum over pixels that a bias gradient is, and
+// the sums of squares that distances of activations are made of.
 // Memory bounds them.
 //
 // On every instruction set subnormals are numbers like any other, and a NaN or an
@@ -59,4 +60,35 @@ func SumPixels(sum *[16]float32, x []float32) {
 	if len(x) > 0 {
 		best.sumPixels(len(x)/16, &sum[0], unsafe.SliceData(x))
 	}
+}
+
+// AddSquares sets sum[i] += x[i]². It panics if lengths differ, and does not allocate.
+func AddSquares(sum, x []float32) {
+	if len(x) != len(sum) {
+		panic("activation: lengths differ")
+	}
+	pieces(len(x)/16, func(at, n int) { best.addSquares(n, &sum[at], &x[at]) })
+	for i := len(x) &^ 15; i < len(x); i++ {
+		sum[i] += x[i] * x[i]
+	}
+}
+
+// SquaredDistance returns Σ_i (x[i]·u[i] − y[i]·v[i])². It is 0 where x·u is y·v. Differences
+// are float32; so are sums of up to 4096 of them, which are added up in float64. lanes is
+// scratch. It panics if lengths differ, and does not allocate.
+func SquaredDistance(x, u, y, v []float32, lanes *[16]float32) (total float64) {
+	if len(u) != len(x) || len(y) != len(x) || len(v) != len(x) {
+		panic("activation: lengths differ")
+	}
+	pieces(len(x)/16, func(at, n int) {
+		best.sumDiffs(n, &lanes[0], &x[at], &u[at], &y[at], &v[at])
+		for _, s := range lanes {
+			total += float64(s)
+		}
+	})
+	for i := len(x) &^ 15; i < len(x); i++ {
+		d := float32(x[i]*u[i]) - float32(y[i]*v[i])
+		total += float64(d) * float64(d)
+	}
+	return total
 }

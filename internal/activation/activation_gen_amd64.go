@@ -24,6 +24,16 @@ func addAVX2(n int, dst *float32, x *float32)
 //go:noescape
 func sumPixelsAVX2(n int, sum *float32, x *float32)
 
+// addSquaresAVX2 sets sum += x², n blocks of 16; see kernel.addSquares.
+//
+//go:noescape
+func addSquaresAVX2(n int, sum *float32, x *float32)
+
+// sumDiffsAVX2 adds up squares of differences, n blocks of 16; see kernel.sumDiffs.
+//
+//go:noescape
+func sumDiffsAVX2(n int, sum *float32, x *float32, u *float32, y *float32, v *float32)
+
 // reluAVX512 sets x = max(x, 0), n blocks of 16; see kernel.relu.
 //
 //go:noescape
@@ -43,3 +53,13 @@ func addAVX512(n int, dst *float32, x *float32)
 //
 //go:noescape
 func sumPixelsAVX512(n int, sum *float32, x *float32)
+
+// addSquaresAVX512 sets sum += x², n blocks of 16; see kernel.addSquares.
+//
+//go:noescape
+func addSquaresAVX512(n int, sum *float32, x *float32)
+
+// sumDiffsAVX512 adds up squares of differences, n blocks of 16; see kernel.sumDiffs.
+//
+//go:noescape
+func sumDiffsAVX512(n int, sum *float32, x *float32, u *float32, y *float32, v *float32)

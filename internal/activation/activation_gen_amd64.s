@@ -87,6 +87,65 @@ pixel:
 	VZEROUPPER
 	RET
 
+// func addSquaresAVX2(n int, sum *float32, x *float32)
+// Requires: AVX, FMA3
+TEXT ·addSquaresAVX2(SB), $0-24
+	MOVQ n+0(FP), CX
+	MOVQ sum+8(FP), DI
+	MOVQ x+16(FP), SI
+
+block:
+	VMOVUPS     (SI), Y0
+	VMOVUPS     (DI), Y1
+	VFMADD231PS Y0, Y0, Y1
+	VMOVUPS     Y1, (DI)
+	VMOVUPS     32(SI), Y0
+	VMOVUPS     32(DI), Y1
+	VFMADD231PS Y0, Y0, Y1
+	VMOVUPS     Y1, 32(DI)
+	ADDQ        $0x40, DI
+	ADDQ        $0x40, SI
+	DECQ        CX
+	JNZ         block
+	VZEROUPPER
+	RET
+
+// func sumDiffsAVX2(n int, sum *float32, x *float32, u *float32, y *float32, v *float32)
+// Requires: AVX, FMA3
+TEXT ·sumDiffsAVX2(SB), $0-48
+	MOVQ   n+0(FP), CX
+	MOVQ   sum+8(FP), DI
+	MOVQ   x+16(FP), SI
+	MOVQ   u+24(FP), DX
+	MOVQ   y+32(FP), R8
+	MOVQ   v+40(FP), R9
+	VXORPS X0, X0, X0
+	VXORPS X1, X1, X1
+
+block:
+	VMOVUPS     (SI), Y2
+	VMULPS      (DX), Y2, Y2
+	VMOVUPS     (R8), Y3
+	VMULPS      (R9), Y3, Y3
+	VSUBPS      Y3, Y2, Y2
+	VFMADD231PS Y2, Y2, Y0
+	VMOVUPS     32(SI), Y2
+	VMULPS      32(DX), Y2, Y2
+	VMOVUPS     32(R8), Y3
+	VMULPS      32(R9), Y3, Y3
+	VSUBPS      Y3, Y2, Y2
+	VFMADD231PS Y2, Y2, Y1
+	ADDQ        $0x40, SI
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, R8
+	ADDQ        $0x40, R9
+	DECQ        CX
+	JNZ         block
+	VMOVUPS     Y0, (DI)
+	VMOVUPS     Y1, 32(DI)
+	VZEROUPPER
+	RET
+
 // func reluAVX512(n int, x *float32)
 // Requires: AVX, AVX512F
 TEXT ·reluAVX512(SB), $0-16
@@ -156,5 +215,52 @@ pixel:
 	DECQ    CX
 	JNZ     pixel
 	VMOVUPS Z0, (DI)
+	VZEROUPPER
+	RET
+
+// func addSquaresAVX512(n int, sum *float32, x *float32)
+// Requires: AVX, AVX512F
+TEXT ·addSquaresAVX512(SB), $0-24
+	MOVQ n+0(FP), CX
+	MOVQ sum+8(FP), DI
+	MOVQ x+16(FP), SI
+
+block:
+	VMOVUPS     (SI), Z0
+	VMOVUPS     (DI), Z1
+	VFMADD231PS Z0, Z0, Z1
+	VMOVUPS     Z1, (DI)
+	ADDQ        $0x40, DI
+	ADDQ        $0x40, SI
+	DECQ        CX
+	JNZ         block
+	VZEROUPPER
+	RET
+
+// func sumDiffsAVX512(n int, sum *float32, x *float32, u *float32, y *float32, v *float32)
+// Requires: AVX, AVX512F
+TEXT ·sumDiffsAVX512(SB), $0-48
+	MOVQ   n+0(FP), CX
+	MOVQ   sum+8(FP), DI
+	MOVQ   x+16(FP), SI
+	MOVQ   u+24(FP), DX
+	MOVQ   y+32(FP), R8
+	MOVQ   v+40(FP), R9
+	VPXORD Z0, Z0, Z0
+
+block:
+	VMOVUPS     (SI), Z2
+	VMULPS      (DX), Z2, Z2
+	VMOVUPS     (R8), Z3
+	VMULPS      (R9), Z3, Z3
+	VSUBPS      Z3, Z2, Z2
+	VFMADD231PS Z2, Z2, Z0
+	ADDQ        $0x40, SI
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, R8
+	ADDQ        $0x40, R9
+	DECQ        CX
+	JNZ         block
+	VMOVUPS     Z0, (DI)
 	VZEROUPPER
 	RET

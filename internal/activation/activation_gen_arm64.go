@@ -23,3 +23,13 @@ func addNEON(n int, dst *float32, x *float32)
 //
 //go:noescape
 func sumPixelsNEON(n int, sum *float32, x *float32)
+
+// addSquaresNEON sets sum += x², n blocks of 16; see kernel.addSquares.
+//
+//go:noescape
+func addSquaresNEON(n int, sum *float32, x *float32)
+
+// sumDiffsNEON adds up squares of differences, n blocks of 16; see kernel.sumDiffs.
+//
+//go:noescape
+func sumDiffsNEON(n int, sum *float32, x *float32, u *float32, y *float32, v *float32)

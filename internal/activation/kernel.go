@@ -18,6 +18,11 @@ type kernel struct {
 	add func(n int, dst, x *float32)
 	// sumPixels sets sum[l] = Σ_p x[p*16+l] for 16 lanes, in the order of p.
 	sumPixels func(n int, sum, x *float32)
+	// addSquares sets sum[i] += x[i]².
+	addSquares func(n int, sum, x *float32)
+	// sumDiffs sets sum[l] = Σ_p (x[i]·u[i] − y[i]·v[i])², i = p*16+l, for 16 lanes, in the
+	// order of p. Both products are rounded.
+	sumDiffs func(n int, sum, x, u, y, v *float32)
 }
 
 var best = cpu.First(kernels, func(k *kernel) cpu.ISA { return k.isa })
@@ -29,6 +34,7 @@ const piece = 4096
 var generic = kernel{
 	name: "generic", isa: cpu.Generic,
 	relu: reluGeneric, reluGrad: reluGradGeneric, add: addGeneric, sumPixels: sumPixelsGeneric,
+	addSquares: addSquaresGeneric, sumDiffs: sumDiffsGeneric,
 }
 
 func reluGeneric(n int, x *float32) {
@@ -58,5 +64,21 @@ func sumPixelsGeneric(n int, sum, x *float32) {
 	clear(s)
 	for i, v := range unsafe.Slice(x, n*16) {
 		s[i%16] += v
+	}
+}
+
+func addSquaresGeneric(n int, sum, x *float32) {
+	s := unsafe.Slice(sum, n*16)
+	for i, v := range unsafe.Slice(x, n*16) {
+		s[i] = float32(float64(s[i]) + float64(v)*float64(v)) // one rounding, as of a fused multiply-add
+	}
+}
+
+func sumDiffsGeneric(n int, sum, x, u, y, v *float32) {
+	s, xs, us, ys, vs := unsafe.Slice(sum, 16), unsafe.Slice(x, n*16), unsafe.Slice(u, n*16), unsafe.Slice(y, n*16), unsafe.Slice(v, n*16)
+	clear(s)
+	for i, x := range xs {
+		d := float32(x*us[i]) - float32(ys[i]*vs[i])
+		s[i%16] = float32(float64(s[i%16]) + float64(d)*float64(d))
 	}
 }

@@ -42,6 +42,16 @@ func (k *kernels) activations() {
 		want[i%16] += float64(v)
 	}
 	k.row("activation", "sums over pixels", nil, lanes[:], want)
+	squares, want := append([]float32(nil), x...), ref.Float64(x)
+	activation.AddSquares(squares, dx)
+	distance := 0.0
+	for i, v := range dx {
+		want[i] += float64(v) * float64(v)
+		d := float64(x[i])*float64(x[i]) - float64(v)*float64(v)
+		distance += d * d
+	}
+	k.row("activation", "squares", nil, squares, want)
+	k.row("activation", "squared distance", nil, []float32{float32(activation.SquaredDistance(x, x, dx, dx, &lanes))}, []float64{distance})
 }
 
 // copies checks packing: 19 rows of 3 blocks and some columns more.

@@ -35,6 +35,6 @@
 // publishes them; the authors' files are read as they are. A [Metric] is immutable. A
 // [Session] and a [Gradient] own their memory; they allocate nothing when they run.
 //
-// Activations are float32, all sums over them float64. Distances are the same bits for
-// any number of workers. Two equal pictures have distance 0.
+// Activations are float32. So are the lengths and differences of LPIPS; all sums over pixels
+// and all of DISTS are float64. Distances are the same bits for any number of workers. Two equal pictures have distance 0.
 package perceptual

@@ -136,18 +136,50 @@ func (c *Collection) inFolder(p string) (Item, error) {
 	return Item{Path: p, Class: class}, nil
 }
 
-func (c *Collection) eachInDir(yield func(Item) error) error {
-	return filepath.WalkDir(c.Name, func(p string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() || !isPicture(p) {
-			return err
+func (c *Collection) eachInDir(yield func(Item) error) error { return c.walk("", nil, yield) }
+
+// walk lists the pictures below a directory, in the order of names. It follows symbolic
+// links: several sets of classes may share their pictures. within are the directories that it
+// is in.
+func (c *Collection) walk(rel string, within []fs.FileInfo, yield func(Item) error) error {
+	dir := filepath.Join(c.Name, filepath.FromSlash(rel))
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(within, func(above fs.FileInfo) bool { return os.SameFile(above, info) }) {
+		return fmt.Errorf("%w: %s is a link to a directory that it lies in", ErrData, printable.Name(dir))
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	within = append(slices.Clip(within), info)
+	for _, e := range entries {
+		p := path.Join(rel, e.Name())
+		switch {
+		case isDir(dir, e):
+			err = c.walk(p, within, yield)
+		case isPicture(p):
+			var it Item
+			if it, err = c.inFolder(p); err == nil {
+				err = yield(it)
+			}
 		}
-		rel, _ := filepath.Rel(c.Name, p) // p begins with c.Name
-		it, err := c.inFolder(filepath.ToSlash(rel))
 		if err != nil {
 			return err
 		}
-		return yield(it)
-	})
+	}
+	return nil
+}
+
+// isDir reports whether an entry of a directory is one, or a link to one.
+func isDir(dir string, e fs.DirEntry) bool {
+	if e.Type()&fs.ModeSymlink == 0 {
+		return e.IsDir()
+	}
+	info, err := os.Stat(filepath.Join(dir, e.Name()))
+	return err == nil && info.IsDir()
 }
 
 func (c *Collection) eachInTar(yield func(Item) error) error {

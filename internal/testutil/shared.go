@@ -4,25 +4,48 @@
 package testutil
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 )
 
-// Shared returns the path of elem below the folder "shared" that stands next to
-// the root of the repository and holds test data too large, or too little ours,
-// to be part of it. The test is skipped where the file is absent.
+// Shared returns the path of elem below internal/testutil/testdata/shared, or else below the
+// folder "shared" that stands next to the root of the repository and holds test data too large,
+// or too little ours, to be part of it. The test is skipped where both are absent. If the
+// variable NONET_SKIPS names a file, a line about that is appended to it.
 func Shared(t testing.TB, elem ...string) string {
 	t.Helper()
 	root, err := moduleRoot()
 	if err != nil {
 		t.Fatalf("testutil: %v", err)
 	}
-	path := filepath.Join(append([]string{filepath.Dir(root), "shared"}, elem...)...)
+	name := filepath.Join(elem...)
+	own := filepath.Join(root, "internal", "testutil", "testdata", "shared", name)
+	if _, err := os.Stat(own); err == nil {
+		return own
+	}
+	path := filepath.Join(filepath.Dir(root), "shared", name)
 	if _, err := os.Stat(path); err != nil {
+		noteSkip(t, name)
 		t.Skipf("no test data: %v", err)
 	}
 	return path
+}
+
+// noteSkip appends a line to the file that NONET_SKIPS names.
+func noteSkip(t testing.TB, name string) {
+	path := os.Getenv("NONET_SKIPS")
+	if path == "" {
+		return
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
+	if err != nil {
+		t.Fatalf("testutil: %v", err)
+	}
+	defer f.Close()
+	dir, _ := os.Getwd() // for the reader alone
+	fmt.Fprintf(f, "%s in %s: no shared/%s\n", t.Name(), filepath.Base(dir), filepath.ToSlash(name))
 }
 
 // moduleRoot returns the nearest folder upwards that has a go.mod. Tests run in

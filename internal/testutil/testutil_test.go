@@ -21,6 +21,7 @@ type recorder struct {
 	cleanups        []func()
 }
 
+func (r *recorder) Name() string     { return "recorded" }
 func (r *recorder) Helper()          {}
 func (r *recorder) Log(...any)       {}
 func (r *recorder) FailNow()         { runtime.Goexit() }
@@ -256,11 +257,15 @@ func TestData(t *testing.T) {
 }
 
 func TestShared(t *testing.T) {
-	t.Parallel()
+	skips := filepath.Join(t.TempDir(), "skips")
+	t.Setenv("NONET_SKIPS", skips)
 	r := record(func(t testing.TB) { Shared(t, "no", "such", "file") })
 	require.Len(t, r.skips, 1)
 	require.Contains(t, r.skips[0], filepath.Join("shared", "no", "such", "file"))
 	require.Empty(t, r.failures)
+	line, err := os.ReadFile(skips)
+	require.NoError(t, err)
+	require.Equal(t, "recorded in testutil: no shared/no/such/file\n", string(line))
 
 	root, err := moduleRoot()
 	require.NoError(t, err)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -185,7 +186,7 @@ func TestDependencies(t *testing.T) {
 // processors but GOMAXPROCS, which the Go runtime sets from a container's limit.
 func TestMachine(t *testing.T) {
 	allowed := map[string][]string{
-		"os.Getenv":      {"internal/cpu/cpu.go", "internal/browsertest/browsertest.go"},
+		"os.Getenv":      {"internal/cpu/cpu.go", "internal/browsertest/browsertest.go", "internal/testutil/python.go", "internal/testutil/shared.go"},
 		"runtime.NumCPU": {"cmd/vgg/selftest.go", "bench/compare/report.go"}, // to tell
 	}
 	banned := []string{"os.Getenv", "os.LookupEnv", "os.Environ", "runtime.NumCPU", "runtime.LockOSThread", "debug.SetGCPercent", "debug.SetMemoryLimit"}
@@ -252,4 +253,9 @@ func TestWorkflow(t *testing.T) {
 	}
 	require.Equal(t, 2, commands)
 	require.Contains(t, read(".github/ISSUE_TEMPLATE/fault.yml"), "vgg selftest")
+	uses := regexp.MustCompile(`uses: (\S+)`).FindAllStringSubmatch(workflow, -1)
+	require.NotEmpty(t, uses)
+	for _, u := range uses { // a tag can be moved
+		require.Regexp(t, `@[0-9a-f]{40}$`, u[1])
+	}
 }

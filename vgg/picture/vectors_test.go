@@ -12,18 +12,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/stretchr/testify/require"
 )
 
-// shared returns the path of a file of the test data beside the repository, and
-// skips the test where it is absent.
+// shared returns the path of test data, or skips the test.
 func shared(t testing.TB, elem ...string) string {
 	t.Helper()
-	path := filepath.Join(append([]string{"..", "..", "..", "shared", "data"}, elem...)...)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("test data not found: %v", err)
-	}
-	return path
+	return testutil.Shared(t, append([]string{"data"}, elem...)...)
 }
 
 // readBytes reads a uint8 tensor [H][W][3] of a safetensors file.

@@ -146,7 +146,7 @@ func FuzzDirect(f *testing.F) {
 	f.Add(uint64(1), uint8(3), uint8(8), uint8(9), uint8(16), uint8(1))
 	f.Fuzz(func(t *testing.T, seed uint64, c, h, w, k, flags uint8) {
 		s := Shape{N: 1, C: 1 + int(c)%20, H: 2 + int(h)%9, W: 2 + int(w)%20, K: 1 + int(k)%80, Pad: 1, Stride: int(flags) / 4 % 3}
-		if s.stride() == 2 && s.C >= winogradMin {
+		if s.stride() == 2 && s.C >= layout.Block {
 			flags &^= 1 // it reads blocks
 		}
 		for i := range ukernel.IndirectKernels {

@@ -13,12 +13,13 @@
 //	    │        (layout)                  or                              (bias, ReLU, pool
 //	    └──(few channels)────────► direct: rows, 9·C taps ────────────────► inside the last step)
 //
-// There are two algorithms. With stride 1 and 16 input channels or more it is Winograd's
-// F(4×4,3×3), which needs a quarter of the multiplications (package winograd). Otherwise,
-// and where Direct asks for it, the sum is computed as it stands: one chain of fused
-// multiply-adds for each output, in the order c, i, j, or, with stride 2 and 16 input
-// channels or more, by blocks of 16 channels in the order j, i, c. Only the number of input
-// channels and the stride decide.
+// There are two algorithms. With stride 1 and 7 input channels or more it is Winograd's
+// F(4×4,3×3), which needs a quarter of the multiplications, or F(2×2,3×3) for maps of up to
+// 6×6 or 7×7 (package winograd). Otherwise, and where Direct asks for it, the sum is computed as it
+// stands: one chain of fused multiply-adds for each output, in the order c, i, j, or, with
+// stride 2 and 16 input channels or more, by blocks of 16 channels in the order j, i, c. Only
+// the number of input channels, the stride and the size of the map decide, and neither the
+// number of pictures nor that of workers.
 //
 // A convolution may add a residual in its last step, before the ReLU: see Exec.RunAdd.
 //

@@ -5,10 +5,10 @@ import (
 	"github.com/nonet-go/nonet/internal/ukernel"
 )
 
-// Plan tells how an Exec of f computes s: the algorithm, the symbols of its kernels, and
-// its blocks in BLIS's words, a line each. It is for people to read and may change. Errors
-// wrap ErrShape.
-func (f *Filter) Plan(s Spec) (string, error) {
+// Plan tells how an Exec of f on a team of workers computes s: the algorithm, the symbols of
+// its kernels, and its blocks in BLIS's words, a line each. It is for people to read and may
+// change. Errors wrap ErrShape.
+func (f *Filter) Plan(s Spec, workers int) (string, error) {
 	oh, ow, err := f.check(s)
 	if err != nil {
 		return "", err
@@ -18,7 +18,7 @@ func (f *Filter) Plan(s Spec) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return c.Plan(), nil
+		return c.Plan(workers), nil
 	}
 	var l describe.Lines
 	kern, panels := f.directKernel()

@@ -16,9 +16,18 @@ import (
 // every package of this module.
 var ErrShape = shape.Err
 
-// winogradMin is the least number of input channels for Winograd: its products work on whole
-// blocks of 16 channels.
-const winogradMin = layout.Block
+// fewChannels is the most input channels for which a direct convolution is chosen. Winograd
+// pads them to a block of 16, and takes as long for 1 as for 16: docs/tuning.md, table 12.
+const fewChannels = 6
+
+// These choose F(2×2,3×3): for maps of up to smallMap×smallMap, and for maps of one pixel
+// more if the filters of F(4×4,3×3) take more than largeFilter bytes. F(4×4,3×3) has more than
+// twice as many filter elements to read, for a few tiles that reach over the edge:
+// docs/tuning.md, table 13.
+const (
+	smallMap    = 6
+	largeFilter = 12 << 20
+)
 
 // An Option changes how a convolution is computed, or what follows it.
 type Option func(*options)
@@ -26,6 +35,7 @@ type Option func(*options)
 type options struct {
 	tile     int // m of F(m×m,3×3); 0 is direct, -1 by the shape
 	fixed    bool
+	h, w     int // of the maps that the filters are chosen for; 0: unknown
 	stride   int
 	epilogue fuse.Epilogue
 	workers  int
@@ -42,8 +52,8 @@ func collect(opts []Option) options {
 // Direct computes the sum of the definition, without Winograd's transforms.
 func Direct() Option { return func(o *options) { o.tile = 0 } }
 
-// Winograd computes convolutions of 16 and more input channels by
-// F(m×m,3×3), m = 2 or 4. Those of fewer, and those with stride 2, stay direct.
+// Winograd computes convolutions by F(m×m,3×3), m = 2 or 4, whatever their size. Those with
+// stride 2 stay direct.
 func Winograd(m int) Option { return func(o *options) { o.tile = m } }
 
 // Fixed computes what it can in fixed point, with half the memory for filters: convolutions
@@ -51,6 +61,11 @@ func Winograd(m int) Option { return func(o *options) { o.tile = m } }
 // package winograd. Others, and input gradients, stay float32. It excludes Direct and
 // Winograd(2).
 func Fixed() Option { return func(o *options) { o.fixed = true } }
+
+// Map says how large the results are that filters are chosen for. Up to 6×6, and for 7×7 with
+// many channels, they are packed for F(2×2,3×3), unless Direct or Winograd ask for another
+// algorithm. They compute maps of any size all the same. A Plan takes the size of its Shape.
+func Map(h, w int) Option { return func(o *options) { o.h, o.w = h, w } }
 
 // Stride sets the stride that filters are packed for, 1 or 2; 1 if not given. A Plan takes
 // that of its Shape.
@@ -84,7 +99,7 @@ type Filter struct {
 
 // NewFilter packs filters [k][c][3][3] and k biases; bias may be nil. Neither is
 // kept. The workers of team, which may be nil, share the work. Of the options,
-// Direct, Winograd, Fixed and Stride count. Errors wrap ErrShape.
+// Direct, Winograd, Fixed, Map and Stride count. Errors wrap ErrShape.
 func NewFilter(c, k int, oihw, bias []float32, team *parallel.Team, opts ...Option) (*Filter, error) {
 	return (&Filter{c: c, k: k}).init(oihw, bias, team, opts)
 }
@@ -92,8 +107,8 @@ func NewFilter(c, k int, oihw, bias []float32, team *parallel.Team, opts ...Opti
 // NewInputGradFilter packs the filters [k][c][3][3] of a convolution of c to k channels for
 // the gradient with respect to its input. That gradient is itself a convolution, of k to c
 // channels, with the filters turned by 180° and padding 2−p for a padding of p. With
-// Stride(2), OH and OW of Spec are the size of the input. Of the options, Direct, Winograd
-// and Stride count. Errors wrap ErrShape.
+// Stride(2), OH and OW of Spec are the size of the input. Of the options, Direct,
+// Winograd, Map and Stride count; Map is the size of the gradient. Errors wrap ErrShape.
 func NewInputGradFilter(c, k int, oihw []float32, team *parallel.Team, opts ...Option) (*Filter, error) {
 	return (&Filter{c: k, k: c, turned: true}).init(oihw, nil, team, opts)
 }
@@ -115,14 +130,15 @@ func (f *Filter) init(oihw, bias []float32, team *parallel.Team, opts []Option) 
 	f.stride = o.stride
 	f.bias = make([]float32, f.k)
 	copy(f.bias, bias)
-	f.tile = choose(f.c, o.stride, o.tile)
+	o.fixed = o.fixed && !f.turned
+	f.tile = o.choose(f.c, f.k)
 	var err error
 	switch {
 	case f.tile == 0:
 		f.packDirect(ukernel.BestIndirect().ForK(9*f.c), oihw)
 	case f.turned:
 		f.wino, err = winograd.NewInputGradFilter(f.tile, f.k, f.c, oihw, team)
-	case o.fixed:
+	case o.fixed && f.c >= layout.Block:
 		f.wino, err = winograd.NewFixedFilter(f.c, f.k, oihw, team)
 	default:
 		f.wino, err = winograd.NewFilter(f.tile, f.c, f.k, oihw, team)
@@ -135,7 +151,7 @@ func (f *Filter) init(oihw, bias []float32, team *parallel.Team, opts []Option) 
 
 // packDirect packs filters for a direct algorithm.
 func (f *Filter) packDirect(kern *ukernel.Indirect, oihw []float32) {
-	if f.stride == 2 && (f.turned || f.c >= winogradMin) {
+	if f.stride == 2 && (f.turned || f.c >= layout.Block) {
 		f.strided = newStridedFilter(kern, f.c, f.k, f.turned)
 		f.strided.pack(oihw)
 		return
@@ -179,21 +195,28 @@ func (f *Filter) Weights(team *parallel.Team) []float32 {
 	return oihw
 }
 
-// choose returns m of F(m×m,3×3), or 0 for the direct algorithm. asked is what an option
-// asks for, or -1. The number of input channels and the stride may forbid it.
-func choose(c, stride, asked int) int {
+// choose returns m of F(m×m,3×3) for c to k channels, or 0 for the direct algorithm.
+func (o options) choose(c, k int) int {
 	switch {
-	case c < winogradMin || stride != 1:
+	case o.stride != 1:
 		return 0
-	case asked == -1:
+	case o.fixed && c >= layout.Block:
 		return 4
+	case o.tile != -1:
+		return o.tile
+	case c <= fewChannels:
+		return 0
 	}
-	return asked
+	side := max(o.h, o.w)
+	if side > 0 && side <= smallMap || side == smallMap+1 && int64(c)*int64(k) > largeFilter/(4*36) {
+		return 2
+	}
+	return 4
 }
 
-// Algorithm names the algorithm of a convolution of c input channels with a stride, unless
-// options ask for another: "direct", or "F(4×4,3×3)".
-func Algorithm(c, stride int) string { return algorithmName(choose(c, stride, -1)) }
+// Algorithm names the algorithm that NewFilter chooses for c to k channels: "direct",
+// "F(2×2,3×3)" or "F(4×4,3×3)". Of the options, Direct, Winograd, Map and Stride count.
+func Algorithm(c, k int, opts ...Option) string { return algorithmName(collect(opts).choose(c, k)) }
 
 func algorithmName(tile int) string {
 	if tile == 0 {

@@ -52,7 +52,7 @@ func NewGradPlan(s Shape, weights []float32, opts ...Option) (*GradPlan, error) 
 	p.team.Begin()
 	defer p.team.End()
 	var err error
-	if p.filter, err = NewInputGradFilter(s.C, s.K, weights, p.team, slices.Concat(opts, []Option{Stride(s.stride())})...); err != nil {
+	if p.filter, err = NewInputGradFilter(s.C, s.K, weights, p.team, slices.Concat(opts, []Option{Stride(s.stride()), Map(s.H, s.W)})...); err != nil {
 		return nil, err
 	}
 	spec := s.inputGrad()

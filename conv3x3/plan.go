@@ -38,7 +38,7 @@ func NewPlan(s Shape, weights, bias []float32, opts ...Option) (*Plan, error) {
 	team := parallel.NewTeam(o.workers)
 	team.Begin()
 	defer team.End()
-	f, err := NewFilter(s.C, s.K, weights, bias, team, slices.Concat(opts, []Option{Stride(s.stride())})...)
+	f, err := NewFilter(s.C, s.K, weights, bias, team, slices.Concat(opts, []Option{Stride(s.stride()), Map(s.OH(), s.OW())})...)
 	if err != nil {
 		return nil, err
 	}

@@ -132,7 +132,7 @@ func FuzzStridedGrads(f *testing.F) {
 		for i := range ukernel.IndirectKernels {
 			if kern := &ukernel.IndirectKernels[i]; cpu.Has(kern.ISA) {
 				testStridedGrads(t, kern, s, seed)
-				if s.C >= winogradMin {
+				if s.C >= layout.Block {
 					testDirect(t, kern, problem{s, false, c%2 == 0}, seed)
 				}
 			}
@@ -163,7 +163,7 @@ func TestStridedSpecs(t *testing.T) {
 	_, err = NewFilter(16, 16, make([]float32, 16*16*9), nil, nil, Stride(3))
 	require.ErrorIs(t, err, ErrShape)
 	require.Equal(t, "direct", forward.Algorithm())
-	require.Equal(t, "direct", Algorithm(64, 2))
+	require.Equal(t, "direct", Algorithm(64, 64, Stride(2)))
 	require.EqualValues(t, 4*16*16*9, forward.Bytes())
 	require.EqualValues(t, 4*16*16*9, grad.Bytes())
 }

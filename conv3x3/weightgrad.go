@@ -26,7 +26,7 @@ func NewWeightGrad(s Shape) (*WeightGrad, error) {
 		return nil, err
 	}
 	switch {
-	case s.C < winogradMin:
+	case s.C < layout.Block:
 		return &WeightGrad{direct: newDirectGrad(ukernel.BestIndirect(), s)}, nil
 	case s.stride() == 2:
 		return &WeightGrad{strided: newStridedGrad(ukernel.BestIndirect(), s)}, nil

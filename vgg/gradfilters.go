@@ -49,7 +49,11 @@ func (m *Model) packGrad(o op, team *parallel.Team) (g packedGrad, bytes int64, 
 	p := m.layers[o.index]
 	switch {
 	case p.conv != nil:
-		if g.conv, err = conv3x3.NewInputGradFilter(o.in.C, o.Out, p.conv.Weights(team), team, o.filterOptions(m.opts.algorithm)...); err == nil {
+		in, shapes, _ := m.cfg.nominal() // the configuration has been validated
+		if o.index > 0 {
+			in = shapes[o.index-1]
+		}
+		if g.conv, err = conv3x3.NewInputGradFilter(o.in.C, o.Out, p.conv.Weights(team), team, m.opts.algorithm.options(o.Layer, o.Out, in)...); err == nil {
 			bytes = g.conv.Bytes()
 		}
 	case p.pointwise != nil:

@@ -39,10 +39,9 @@ type Model struct {
 type modelOptions struct {
 	config    *Config
 	key       string
-	algorithm []conv3x3.Option
+	algorithm algorithm
 	half      bool
 	fixedFC   bool
-	fixed     bool
 	labels    []string
 	picture   Picture
 	sessions  *int // see MaxSessions
@@ -54,13 +53,14 @@ type Option func(*modelOptions)
 // Direct forbids Winograd: every 3×3 convolution is computed from the definition. It is
 // slower, and serves comparisons.
 func Direct() Option {
-	return func(o *modelOptions) { o.algorithm = []conv3x3.Option{conv3x3.Direct()} }
+	return func(o *modelOptions) { o.algorithm.direct = true }
 }
 
-// Winograd computes the 3×3 convolutions of 16 and more input channels by
-// F(m×m, 3×3), m = 2 or 4. Without this option nonet chooses by the shape.
+// Winograd computes the 3×3 convolutions of 7 and more input channels and with stride 1 by
+// F(m×m, 3×3), m = 2 or 4. Without this option nonet chooses by the layer's shape for pictures
+// of the configuration's size: F(2×2,3×3) for maps of up to 6×6 or 7×7, else F(4×4,3×3).
 func Winograd(m int) Option {
-	return func(o *modelOptions) { o.algorithm = []conv3x3.Option{conv3x3.Winograd(m)} }
+	return func(o *modelOptions) { o.algorithm.tile = m }
 }
 
 // HalfFC stores the weights of the fully connected layers in IEEE half precision. That
@@ -82,7 +82,7 @@ func FixedFC() Option { return func(o *modelOptions) { o.fixedFC = true } }
 // every machine. Logits differ from those of a float32 model by some 5e-3 of their root mean
 // square; docs/numerics.md has the bound, and says when not to use it. Fixed excludes Direct
 // and Winograd(2), and goes before HalfFC.
-func Fixed() Option { return func(o *modelOptions) { o.fixed, o.fixedFC = true, true } }
+func Fixed() Option { return func(o *modelOptions) { o.algorithm.fixed, o.fixedFC = true, true } }
 
 // fixesFC reports whether a fully connected layer is in fixed point. With Fixed, small layers
 // are not: their weights stay in the caches, so that they would lose accuracy for nothing.
@@ -107,9 +107,6 @@ func New(cfg Config, src Source, opts ...Option) (*Model, error) {
 	for _, o := range opts {
 		o(&m.opts)
 	}
-	if m.opts.fixed {
-		m.opts.algorithm = append(m.opts.algorithm, conv3x3.Fixed())
-	}
 	var err error
 	if m.sessions, err = newSessions(m.opts); err != nil {
 		return nil, err
@@ -129,7 +126,7 @@ func New(cfg Config, src Source, opts ...Option) (*Model, error) {
 		return nil, err
 	}
 	for i := range cfg.Layers {
-		p, err := m.pack(i, in, src, team)
+		p, err := m.pack(i, in, shapes[i], src, team)
 		if err != nil {
 			return nil, err
 		}
@@ -140,8 +137,8 @@ func New(cfg Config, src Source, opts ...Option) (*Model, error) {
 	return m, unchanged(src)
 }
 
-// pack reads and packs the tensors of layer i with input in.
-func (m *Model) pack(i int, in Shape, src Source, team *parallel.Team) (p packedLayer, err error) {
+// pack reads and packs the tensors of layer i with input in and result out.
+func (m *Model) pack(i int, in, out Shape, src Source, team *parallel.Team) (p packedLayer, err error) {
 	l := m.cfg.Layers[i]
 	var shape []int
 	switch l.Kind {
@@ -172,7 +169,7 @@ func (m *Model) pack(i int, in Shape, src Source, team *parallel.Team) (p packed
 	case l.Kernel == 1:
 		p.pointwise, err = gemm.NewPointwise(in.C, l.Out, weight, bias)
 	default:
-		p.conv, err = conv3x3.NewFilter(in.C, l.Out, weight, bias, team, l.filterOptions(m.opts.algorithm)...)
+		p.conv, err = conv3x3.NewFilter(in.C, l.Out, weight, bias, team, m.opts.algorithm.options(l, in.C, out)...)
 	}
 	if err != nil {
 		err = fmt.Errorf("vgg: %s: %s: %w", src.Name(), l.Name, err)
@@ -247,16 +244,7 @@ func (m *Model) Picture() Picture { return m.opts.picture }
 func (m *Model) Bytes() int64 {
 	n := m.grads.size()
 	for _, p := range m.layers {
-		switch {
-		case p.conv != nil:
-			n += p.conv.Bytes()
-		case p.pointwise != nil:
-			n += p.pointwise.Bytes()
-		case p.linear != nil:
-			n += p.linear.Bytes()
-		case p.scale != nil:
-			n += p.scale.Bytes()
-		}
+		n += p.bytes()
 	}
 	return n
 }

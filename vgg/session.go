@@ -13,11 +13,6 @@ import (
 	"github.com/nonet-go/nonet/parallel"
 )
 
-// chunk is how many pictures the convolutions take at a time. More pictures share each read
-// of the packed filters of conv4 and conv5, which do not fit the caches. Fewer pictures keep
-// the activations in the caches. Results do not depend on it.
-const chunk = 4
-
 // Session computes a network for batches of one size. It owns all scratch memory, so that
 // Run allocates nothing. One goroutine at a time may use it. Sessions of one Model may run
 // at the same time.
@@ -244,7 +239,7 @@ func (s *Session) run(ctx context.Context, n int, dst [][]float32, src []float32
 	clear(s.times)
 	in := s.inputLen()
 	for begin := 0; begin < n; {
-		seg := &s.segments[max(0, s.segments[0].pictures-(n-begin))]
+		seg := s.segmentFor(n - begin)
 		features := s.features[begin*s.featLen:][:seg.pictures*s.featLen]
 		if err := s.runOps(ctx, seg.ops, pass{seg.pictures, begin, dst}, features, src[begin*in:][:seg.pictures*in]); err != nil {
 			return err
@@ -256,6 +251,12 @@ func (s *Session) run(ctx context.Context, n int, dst [][]float32, src []float32
 		return s.runOps(ctx, s.fc, pass{n, 0, dst}, last, nil)
 	}
 	return ctx.Err()
+}
+
+// segmentFor returns the largest segment that takes at most n pictures.
+func (s *Session) segmentFor(n int) *segment {
+	i := slices.IndexFunc(s.segments, func(seg segment) bool { return seg.pictures <= n })
+	return &s.segments[i]
 }
 
 // check checks the lengths of operands for n pictures.

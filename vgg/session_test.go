@@ -296,7 +296,7 @@ func pauses(t testing.TB) *metrics.Float64Histogram {
 func TestEveryBatch(t *testing.T) {
 	for _, name := range Names() {
 		m := small(t, name)
-		for batch := 1; batch <= 3*chunk; batch++ {
+		for batch := 1; batch <= 12; batch++ {
 			for _, workers := range []int{1, 2, 5} {
 				_, err := m.NewSession(Batch(batch), Workers(workers))
 				require.NoError(t, err, "%s, batch %d, %d workers", name, batch, workers)

@@ -11,7 +11,7 @@ import (
 // plan is the part of a session that depends on the size of the pictures.
 type plan struct {
 	h, w     int
-	segments []segment // the layers before the first fully connected one, for each number of pictures up to chunk, the largest first
+	segments []segment // the layers before the first fully connected one, for several numbers of pictures, the largest first
 	features []float32 // the last activation of these of the whole batch, blocked
 	featLen  int       // of one picture
 	last     Shape     // the shape of features
@@ -125,21 +125,19 @@ func (c Config) window(end int, last Shape, h, w int, dense bool) (Shape, error)
 // planSegments binds the ops before the first fully connected layer, for each number
 // of pictures that they are computed for at a time.
 func (s *Session) planSegments(ops []op, in Shape) error {
-	// Large pictures one at a time: a picture's own tiles share the reads of filters.
-	h, w := s.model.cfg.Input()
-	most := min(s.batch, max(1, min(chunk, chunk*h*w/(s.h*s.w))))
+	sizes := segmentSizes(s.chunk(ops))
 	if len(ops) > 0 {
 		conv := s.model.layers[0].conv
 		ops[0].planar = conv != nil && conv.ReadsPlanes()
 	}
-	for n := most; n > 0; n-- { // a smaller one may need more: it depends on how tiles fall into blocks
+	for _, n := range sizes { // a smaller one may need more: it depends on how tiles fall into blocks
 		for _, o := range ops {
 			if err := s.need(s.model.layers[o.index].conv, o.spec(n)); err != nil {
 				return o.named(err)
 			}
 		}
 	}
-	for n := most; n > 0; n-- {
+	for _, n := range sizes {
 		seg, err := s.segment(ops, n, in)
 		if err != nil {
 			return err
@@ -147,6 +145,39 @@ func (s *Session) planSegments(ops []op, in Shape) error {
 		s.segments = append(s.segments, seg)
 	}
 	return nil
+}
+
+// These bound how many pictures the layers before the first fully connected one take at a
+// time. Results do not depend on it: docs/tuning.md, table 14.
+const (
+	mostChunk = 64
+	fewBytes  = 4 << 20 // of activations, which stay in the caches
+)
+
+// chunk returns how many pictures ops compute at a time. More pictures share each read of the
+// packed filters, which the caches do not hold. Fewer keep the activations in the caches. So
+// their activations, written and read, take as many bytes as the filters.
+func (s *Session) chunk(ops []op) int {
+	var filters, acts int64
+	for _, o := range ops {
+		filters += s.model.layers[o.index].bytes()
+		acts += 4 * int64(o.inLen()+o.outLen())
+	}
+	acts = max(acts, 1)
+	most := min(int64(s.batch), max((filters+acts-1)/acts, fewBytes/acts, 1), mostChunk)
+	pieces := (int64(s.batch) + most - 1) / most
+	return int((int64(s.batch) + pieces - 1) / pieces)
+}
+
+// segmentSizes lists the numbers of pictures that a run of any number is put together of.
+func segmentSizes(most int) []int {
+	sizes := []int{most}
+	for _, n := range [...]int{48, 32, 24, 16, 12, 8, 7, 6, 5, 4, 3, 2, 1} {
+		if n < most {
+			sizes = append(sizes, n)
+		}
+	}
+	return sizes
 }
 
 // fuses reports whether layer i is a convolution that takes the pool after it into its last
@@ -163,7 +194,7 @@ func (s *Session) segment(ops []op, n int, in Shape) (segment, error) {
 	seg := segment{pictures: n}
 	var x []float32
 	if len(ops) == 0 || !ops[0].planar {
-		o := boundOp{run: blockEach(n, in), yLen: layout.Len(in.C, in.H, in.W), xLen: in.Len(), tap: -1}
+		o := boundOp{run: s.blockEach(n, in), yLen: layout.Len(in.C, in.H, in.W), xLen: in.Len(), tap: -1}
 		if len(ops) > 0 {
 			o.y = room(&s.acts[0], n*o.yLen)
 		}
@@ -183,15 +214,9 @@ func (s *Session) segment(ops []op, n int, in Shape) (segment, error) {
 	return seg, nil
 }
 
-// blockEach converts n pictures of shape s from NCHW to blocks.
-func blockEach(n int, s Shape) forwardFunc {
-	return func(_ context.Context, dst, src []float32) error {
-		for i := range n {
-			one := len(dst) / n
-			layout.FromNCHW(s.C, s.H, s.W, dst[i*one:][:one], src[i*s.Len():][:s.Len()])
-		}
-		return nil
-	}
+// blockEach converts n pictures of shape in from NCHW to blocks.
+func (s *Session) blockEach(n int, in Shape) forwardFunc {
+	return func(ctx context.Context, dst, src []float32) error { return s.transfer.load(ctx, n, in, dst, src) }
 }
 
 // planFC binds the ops from the first fully connected layer on, on the whole batch.

@@ -47,7 +47,7 @@ func (c Config) Summary() (Summary, error) {
 			s.Params, s.MACs = weights+int64(l.Out), weights*int64(out.H*out.W)
 			s.Kind = fmt.Sprintf("conv%d×%d", l.Kernel, l.Kernel)
 			if l.Kernel == 3 {
-				s.Algorithm = conv3x3.Algorithm(in.C, max(l.Stride, 1))
+				s.Algorithm = conv3x3.Algorithm(in.C, l.Out, algorithm{}.options(l, in.C, out)...)
 			}
 			if l.Stride == 2 {
 				s.Kind += "/2"

@@ -164,9 +164,9 @@ func (l *trainLayer) pack(t *Trainer) (err error) {
 			l.grad.pointwise, err = gemm.NewPointwise(l.Out, c, w, nil)
 		}
 	default:
-		opts := l.filterOptions(nil)
-		if l.packed.conv, err = conv3x3.NewFilter(c, l.Out, w, nil, t.team, opts...); err == nil && l.dx != nil {
-			l.grad.conv, err = conv3x3.NewInputGradFilter(c, l.Out, w, t.team, opts...)
+		forward, back := algorithm{}.options(l.Layer, c, l.out), algorithm{}.options(l.Layer, l.Out, l.in)
+		if l.packed.conv, err = conv3x3.NewFilter(c, l.Out, w, nil, t.team, forward...); err == nil && l.dx != nil {
+			l.grad.conv, err = conv3x3.NewInputGradFilter(c, l.Out, w, t.team, back...)
 		}
 	}
 	return err

@@ -1,8 +1,6 @@
 package vgg
 
 import (
-	"slices"
-
 	"github.com/nonet-go/nonet/conv3x3"
 	"github.com/nonet-go/nonet/layout"
 )
@@ -50,9 +48,28 @@ func (c Config) walk(first, end int, in Shape, shapes []Shape, fuses func(i int)
 	return ops
 }
 
-// filterOptions are those of a 3×3 convolution by an algorithm.
-func (l Layer) filterOptions(algorithm []conv3x3.Option) []conv3x3.Option {
-	return append(slices.Clone(algorithm), conv3x3.Stride(max(l.Stride, 1)))
+// An algorithm says how the 3×3 convolutions of a network are computed: by their shapes, if
+// it is zero.
+type algorithm struct {
+	direct bool
+	tile   int // m of Winograd's F(m×m,3×3)
+	fixed  bool
+}
+
+// options are those of a layer's filters, for c input channels and results of the size of
+// out. Winograd is for layers that nonet computes by Winograd of its own accord.
+func (a algorithm) options(l Layer, c int, out Shape) []conv3x3.Option {
+	opts := []conv3x3.Option{conv3x3.Stride(max(l.Stride, 1)), conv3x3.Map(out.H, out.W)}
+	if a.fixed {
+		opts = append(opts, conv3x3.Fixed())
+	}
+	switch {
+	case a.direct:
+		return append(opts, conv3x3.Direct())
+	case a.tile != 0 && conv3x3.Algorithm(c, l.Out, opts...) != conv3x3.Algorithm(c, l.Out, conv3x3.Direct()):
+		return append(opts, conv3x3.Winograd(a.tile))
+	}
+	return opts
 }
 
 // fused reports whether the op is a convolution with the pool behind it.

@@ -37,6 +37,21 @@ type packedLayer struct {
 	scale     *pool.Scale
 }
 
+// bytes returns the memory of the packed weights.
+func (p packedLayer) bytes() int64 {
+	switch {
+	case p.conv != nil:
+		return p.conv.Bytes()
+	case p.pointwise != nil:
+		return p.pointwise.Bytes()
+	case p.linear != nil:
+		return p.linear.Bytes()
+	case p.scale != nil:
+		return p.scale.Bytes()
+	}
+	return 0
+}
+
 // packedGrad holds what the gradient of a layer's input needs.
 type packedGrad struct {
 	conv      *conv3x3.Filter // turned

@@ -2,7 +2,6 @@ package winograd
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"unsafe"
 
@@ -38,12 +37,6 @@ type Conv struct {
 	epilogue fuse.Epilogue
 	bias     []float32 // padded to blocks
 	tiling
-	block      int // tiles of an item
-	panelMajor bool
-	blocks     int // items over tiles
-	vLen, mLen int // floats of scratch of one worker
-	scaleLen   int // likewise: the scales of tiles in fixed point
-	mStride    int // floats between elements ξ of M
 }
 
 // tiling is the tiles of the pictures.
@@ -51,19 +44,6 @@ type tiling struct {
 	rows, cols int // of one picture
 	tiles      int // of all pictures
 }
-
-// These sizes choose the order of loops, in bytes: half of the level-three cache, and all of
-// the level-two cache of one core, of the machines measured (Zen 4, Zen 5). See panelMajor
-// and blockTiles. Zen 3 has half as much of level two. Its times for VGG's layers are equal
-// for blocks of 17 to 49 tiles, and 3 to 30 % longer for blocks of 9 to 13 (BenchmarkConv,
-// with the block changed).
-const (
-	largeFilter = 12 << 20
-	l2          = 1 << 20
-	minBlock    = 14 // fewer would read U from the last-level cache faster than it gives
-	maxBlock    = 24 // more is no faster
-	panelBlock  = 56
-)
 
 // NewConv describes the convolution of n pictures of c×h×w, zero padded by pad on each side:
 // 0 or 1, and 2 for an input gradient. bias has one element for each output channel, or is
@@ -89,7 +69,6 @@ func (f *Filter) NewConv(n, h, w, pad int, bias []float32, e fuse.Epilogue) (*Co
 	copyBias(c.bias, bias)
 	c.rows, c.cols = (c.oh+f.m-1)/f.m, (c.ow+f.m-1)/f.m
 	c.tiles = n * c.rows * c.cols
-	c.planLoops()
 	return c, nil
 }
 
@@ -100,77 +79,46 @@ func copyBias(dst, src []float32) {
 	}
 }
 
-// planLoops chooses the order of loops and the block sizes. They do not change the bits of a
-// result.
-func (c *Conv) planLoops() {
-	f := c.f
-	aa := f.alpha * f.alpha
-	// With few tiles, a filter larger than its share of the caches is read once, and each
-	// worker has a V of its own. With more tiles, no V is computed twice.
-	c.panelMajor = f.Bytes() > largeFilter && c.tiles <= panelBlock
-	c.block = c.blockTiles()
-	if c.panelMajor {
-		c.block = c.tiles
-	}
-	c.blocks = (c.tiles + c.block - 1) / c.block
-	if c.blocks > 2 {
-		c.blocks += c.blocks % 2 // two workers have as many each
-	}
-	// Even blocks: a small remainder runs below the peak.
-	c.block = (c.tiles + c.blocks - 1) / c.blocks
-	c.blocks = (c.tiles + c.block - 1) / c.block
-	c.vLen = aa * f.cBlocks * 16 * c.block
-	if f.fixed != nil {
-		c.vLen /= 2
-		c.scaleLen = (tileScales*c.block + 15) / 16 * 16
-	}
-	c.mStride = (c.block*f.nr+15)/16*16 + 16 // a line more, so that elements ξ do not share a cache set
-	c.mLen = aa * c.mStride
-}
-
-// blockTiles returns how many tiles fit the level-two cache with their V and their share of
-// M and of U. They are whole groups, which AVX2 needs for its peak.
-func (c *Conv) blockTiles() int {
-	f := c.f
-	perTile := f.alpha * f.alpha * (f.elementSize()*f.cBlocks*16 + 4*f.nr)
-	fit := (l2 - int(min(f.Bytes(), l2/2))) / perTile
-	group := f.mr
-	most, least := maxBlock/group*group, (minBlock+group-1)/group*group
-	if f.Bytes() > largeFilter {
-		// U comes from memory for each block, and V does not fit the cache in any case. So
-		// blocks are as large as possible, with one for each of eight workers.
-		return min(max(c.tiles/8, least), panelBlock, c.tiles)
-	}
-	return min(max(fit/group*group, least), most, c.tiles)
-}
-
-// String gives the block sizes and the order of the loops in BLIS's words, for reports: M is
-// the number of tiles, N of outputs, K of input channels.
-func (c *Conv) String() string {
-	return fmt.Sprintf("F(%d×%d,3×3), %s: NR %d, MC %d, KC %d; %d blocks, %d panels; loops %s",
-		c.f.m, c.f.m, c.f.kernelName(), c.f.nr, c.block, c.f.cBlocks*16, c.blocks, c.f.panels(), c.loops())
-}
-
-// loops names the loops from the outermost on.
-func (c *Conv) loops() string {
-	if c.panelMajor {
-		return "jr, ic" // each panel is read once
-	}
-	return "ic, jr" // each block stays in the second-level cache
-}
-
 // Sizes of the operands, in floats.
 func (c *Conv) srcLen() int { return c.n * layout.Len(c.f.c, c.h, c.w) }
 func (c *Conv) dstLen() int { return c.n * layout.Len(c.f.k, c.ph, c.pw) }
 
 // ScratchLen returns the number of floats of scratch that an Exec of that many workers
 // needs, or math.MaxInt if no memory holds them.
-func (c *Conv) ScratchLen(workers int) int { return shape.Product(workers, c.vLen+c.mLen+c.scaleLen) }
+func (c *Conv) ScratchLen(workers int) int {
+	l := c.loops(max(workers, 1))
+	return shape.Product(workers, c.vLen(l)+c.mLen(l)+c.scaleLen(l))
+}
+
+// vLen returns the floats of V of a block.
+func (c *Conv) vLen(l loops) int {
+	if c.f.fixed != nil {
+		return c.vTile() * l.block / 2
+	}
+	return c.vTile() * l.block
+}
+
+// scaleLen returns the floats of the scales of a block's tiles in fixed point.
+func (c *Conv) scaleLen(l loops) int {
+	if c.f.fixed == nil {
+		return 0
+	}
+	return (tileScales*l.block + 15) / 16 * 16
+}
+
+// mLen returns the floats of M of a panel and a block.
+func (c *Conv) mLen(l loops) int { return c.f.alpha * c.f.alpha * c.mStride(l) }
+
+// mStride returns the floats between elements ξ of M: a line more than they need, so that
+// they do not share a cache set.
+func (c *Conv) mStride(l loops) int { return (l.block*c.f.nr+15)/16*16 + 16 }
 
 // Exec runs a Conv on a team with scratch memory. One goroutine at a time may
 // use it.
 type Exec struct {
 	c        *Conv
+	loops    loops
+	mStride  int // floats between elements ξ of M
 	team     *parallel.Team
 	workers  []worker
 	bias     []float32 // padded to blocks
@@ -184,7 +132,7 @@ type Exec struct {
 type worker struct {
 	v, m []float32
 	fixedWorker
-	ready bool                                                   // v holds all tiles of this run
+	block int                                                    // that v holds in this run; -1: none
 	strip [maxAlpha * ((stripTiles-1)*4 + maxAlpha) * 16]float32 // pixels of tiles at an edge
 	_     [64]byte
 }
@@ -196,19 +144,22 @@ func (c *Conv) NewExec(scratch []float32, team *parallel.Team) (*Exec, error) {
 	if len(scratch) < c.ScratchLen(n) {
 		return nil, shape.Errorf("winograd: %d floats of scratch, want %d", len(scratch), c.ScratchLen(n))
 	}
-	e := &Exec{c: c, team: team, workers: make([]worker, n), bias: slices.Clone(c.bias)}
+	l := c.loops(n)
+	e := &Exec{c: c, loops: l, mStride: c.mStride(l), team: team, workers: make([]worker, n), bias: slices.Clone(c.bias)}
+	vLen, mLen, scaleLen := c.vLen(l), c.mLen(l), c.scaleLen(l)
 	for i := range e.workers {
 		w := &e.workers[i]
-		w.v, scratch = scratch[:c.vLen], scratch[c.vLen:]
-		w.m, scratch = scratch[:c.mLen], scratch[c.mLen:]
-		w.scales, scratch = scratch[:c.scaleLen], scratch[c.scaleLen:]
+		w.v, scratch = scratch[:vLen], scratch[vLen:]
+		w.m, scratch = scratch[:mLen], scratch[mLen:]
+		w.scales, scratch = scratch[:scaleLen], scratch[scaleLen:]
 	}
-	e.item = e.tileMajorItem
-	if c.panelMajor {
-		e.item = e.panelMajorItem
-	}
+	e.item = e.runItem
 	return e, nil
 }
+
+// String tells how e's team shares the work, in BLIS's words: M is the number of tiles, N of
+// outputs, K of input channels.
+func (e *Exec) String() string { return e.c.Loops(e.team.Workers()) }
 
 // Run computes dst from src, both blocked, see package layout. They must not
 // overlap. It returns an error if a length is wrong, if the epilogue adds a residual, or
@@ -245,14 +196,10 @@ func (e *Exec) run(ctx context.Context, dst, src, mask, residual []float32) erro
 		return shape.Errorf("winograd: a residual with an epilogue that adds none, or none where it does")
 	}
 	e.dst, e.src, e.mask, e.residual = dst, src, mask, residual
-	items := c.blocks
-	if c.panelMajor {
-		items = c.f.panels()
-		for i := range e.workers {
-			e.workers[i].ready = false
-		}
+	for i := range e.workers {
+		e.workers[i].block = -1
 	}
-	err := e.team.Run(ctx, items, e.item)
+	err := e.team.Run(ctx, e.loops.items(), e.item)
 	e.dst, e.src, e.mask, e.residual = nil, nil, nil, nil
 	return err
 }
@@ -267,28 +214,21 @@ func (e *Exec) SetBias(bias []float32) error {
 	return nil
 }
 
-// tileMajorItem does one block of tiles: V of all channels, then each panel.
-func (e *Exec) tileMajorItem(wi, item int) {
-	c, w := e.c, &e.workers[wi]
-	t0 := item * c.block
-	t1 := min(t0+c.block, c.tiles)
-	e.transformInput(w, t0, t1)
-	for panel := range c.f.panels() {
+// runItem does a group of panels for a block of tiles. Each worker has a V of its own:
+// computing it twice is cheaper than sharing it between cores.
+func (e *Exec) runItem(wi, item int) {
+	c, w, l := e.c, &e.workers[wi], e.loops
+	block, group := item/l.groups, item%l.groups
+	t0 := block * l.block
+	t1 := min(t0+l.block, c.tiles)
+	if w.block != block {
+		e.transformInput(w, t0, t1)
+		w.block = block
+	}
+	for panel := group * c.f.panels() / l.groups; panel < (group+1)*c.f.panels()/l.groups; panel++ {
 		e.multiply(w, panel, t1-t0)
 		e.transformOutput(w, panel, t0, t1)
 	}
-}
-
-// panelMajorItem does one panel for all tiles. Each worker has a V of its own: computing it
-// twice is cheaper than sharing it between cores.
-func (e *Exec) panelMajorItem(wi, panel int) {
-	c, w := e.c, &e.workers[wi]
-	if !w.ready {
-		e.transformInput(w, 0, c.tiles)
-		w.ready = true
-	}
-	e.multiply(w, panel, c.tiles)
-	e.transformOutput(w, panel, 0, c.tiles)
 }
 
 // vTile returns the floats of V of one tile.
@@ -307,7 +247,7 @@ func (e *Exec) multiply(w *worker, panel, n int) {
 		case panel+1 < f.panels():
 			next = f.panel(panel+1, 0)
 		}
-		m, v, done := xi*c.mStride, 0, 0
+		m, v, done := xi*e.mStride, 0, 0
 		for _, g := range split(n, f.mr) {
 			if g.n == 0 {
 				continue
@@ -523,10 +463,10 @@ func (e *Exec) output(w *worker, panel, b, at, n int, dst *float32, row int) {
 	width, kb := f.width(panel), panel*f.nr/16+b
 	m, bias, i := &w.m[at*width+b*16], &e.bias[kb*16], outputIndex(c.epilogue)
 	if x := f.fixed; x != nil {
-		x.tr.output[i](n, dst, row, (*int32)(unsafe.Pointer(m)), c.mStride, width, bias, &x.scale[kb*tileElements*16], &w.tileScales(c)[at])
+		x.tr.output[i](n, dst, row, (*int32)(unsafe.Pointer(m)), e.mStride, width, bias, &x.scale[kb*tileElements*16], &w.tileScales(e.loops)[at])
 		return
 	}
-	f.tr.output[i](n, dst, row, m, c.mStride, width, bias)
+	f.tr.output[i](n, dst, row, m, e.mStride, width, bias)
 }
 
 // finishRun adds the residual to what outputRun has just written, or masks it, while it is

@@ -2,12 +2,12 @@ package winograd
 
 import "github.com/nonet-go/nonet/internal/describe"
 
-// Plan tells how an Exec of c computes: the symbols of its kernels and its blocks, a line
-// each. M is the number of tiles, N of outputs, K of input channels. It is for people to
-// read and may change.
-func (c *Conv) Plan() string {
-	f, m := c.f, c.f.m
-	groups := split(c.block, f.mr)
+// Plan tells how a number of workers compute c: the symbols of their kernels and their
+// blocks, a line each. M is the number of tiles, N of outputs, K of input channels. It is for
+// people to read and may change.
+func (c *Conv) Plan(workers int) string {
+	f, m, loops := c.f, c.f.m, c.loops(max(workers, 1))
+	groups := split(loops.block, f.mr)
 	mr, nr := groups[0].tiles, f.width(0)
 	var l describe.Lines
 	l.Add("algorithm", "F(%d×%d,3×3), %d products of %d×%d×%d (m×n×k)", m, m, f.alpha*f.alpha, c.tiles, f.k, f.c)
@@ -20,12 +20,8 @@ func (c *Conv) Plan() string {
 		l.Add("kernel", "%s", f.kern.Symbol(mr, nr))
 	}
 	l.Add("tile", "MR %d, NR %d", mr, nr)
-	l.Add("blocks", "MC %d, KC %d", c.block, f.cBlocks*16)
-	l.Add("loops", "%s", c.loops())
-	if c.panelMajor {
-		l.Add("items", "%d panels", f.panels())
-	} else {
-		l.Add("items", "%d blocks, of %d panels each", c.blocks, f.panels())
-	}
+	l.Add("blocks", "MC %d, KC %d", loops.block, f.cBlocks*16)
+	l.Add("loops", "%s", loops.order())
+	l.Add("items", "%d: %d blocks by %d groups of the %d panels", loops.items(), loops.blocks, loops.groups, f.panels())
 	return l.String()
 }

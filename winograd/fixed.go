@@ -210,7 +210,7 @@ type fixedWorker struct {
 const tileScales = tileElements + 1
 
 // tileScales returns what the results of the tiles of an item are multiplied by.
-func (w *fixedWorker) tileScales(c *Conv) []float32 { return w.scales[tileElements*c.block:] }
+func (w *fixedWorker) tileScales(l loops) []float32 { return w.scales[tileElements*l.block:] }
 
 // The scale of a tile is its largest magnitude, twice that if it has negative elements. Below
 // leastScale, v has fewer bits; beyond mostScale the transform's sums might overflow.
@@ -225,7 +225,7 @@ func (e *Exec) scaleTiles(w *worker, at int, r run) *float32 {
 	c, x := e.c, e.c.f.fixed
 	for i := range r.n {
 		scale := w.tileScale(c, e.src, r, i)
-		w.tileScales(c)[at+i] = scale
+		w.tileScales(e.loops)[at+i] = scale
 		inverse := float32(x.limit) / scale
 		for xi, bound := range tileBound {
 			w.scales[(at+i)*tileElements+xi] = inverse * float32(1/bound)

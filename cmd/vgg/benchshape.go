@@ -62,7 +62,7 @@ func (c *benchCmd) convolution(ctx context.Context, r *benchResult) error {
 		}
 		r.Kernel, run = "product", e.Run
 	} else {
-		opts := slices.Clone(algorithms[c.Algorithm])
+		opts := append(slices.Clone(algorithms[c.Algorithm]), conv3x3.Map(s.OH(), s.OW()))
 		if c.Fixed {
 			opts = append(opts, conv3x3.Fixed())
 		}

@@ -41,14 +41,14 @@ func (c *selftestCmd) explain(s streams) error {
 
 // plan returns the plan of a product or a layer.
 func (c *selftestCmd) plan(work string) (string, error) {
+	threads := c.Threads
+	if threads == 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
 	if strings.Count(work, "x") == 2 && strings.Trim(work, "x0123456789") == "" {
 		m, n, k, err := parseProduct(work)
 		if err != nil {
 			return "", fmt.Errorf("--explain %w", err)
-		}
-		threads := c.Threads
-		if threads == 0 {
-			threads = runtime.GOMAXPROCS(0)
 		}
 		return gemm.NewMultiplier(parallel.NewTeam(threads)).Plan(false, false, m, n, k), nil
 	}
@@ -60,11 +60,11 @@ func (c *selftestCmd) plan(work string) (string, error) {
 	if i < 0 {
 		return "", fmt.Errorf("--explain %q: neither a product, such as 49x512x512, nor a layer of configuration %s", work, c.Config)
 	}
-	return layerPlan(cfg, i)
+	return layerPlan(cfg, i, threads)
 }
 
-// layerPlan returns the plan of layer i for one picture.
-func layerPlan(cfg vgg.Config, i int) (string, error) {
+// layerPlan returns the plan of layer i for one picture and a number of threads.
+func layerPlan(cfg vgg.Config, i, threads int) (string, error) {
 	shapes, err := cfg.Shapes(cfg.Input())
 	if err != nil {
 		return "", err
@@ -85,10 +85,10 @@ func layerPlan(cfg vgg.Config, i int) (string, error) {
 		}
 		return p.Plan(1, in.H, in.W), nil
 	}
-	f, err := conv3x3.NewFilter(in.C, l.Out, make([]float32, l.Out*in.C*9), nil, nil, conv3x3.Stride(max(1, l.Stride)))
+	f, err := conv3x3.NewFilter(in.C, l.Out, make([]float32, l.Out*in.C*9), nil, nil, conv3x3.Stride(max(1, l.Stride)), conv3x3.Map(shapes[i].H, shapes[i].W))
 	if err != nil {
 		return "", err
 	}
 	pool := f.Fuses() && i+1 < len(cfg.Layers) && cfg.Layers[i+1].Kind == vgg.Pool
-	return f.Plan(conv3x3.Spec{N: 1, H: in.H, W: in.W, Pad: cfg.Pad, Planar: f.ReadsPlanes() && i == 0, Epilogue: fuse.Epilogue{ReLU: l.ReLU, Pool: pool}})
+	return f.Plan(conv3x3.Spec{N: 1, H: in.H, W: in.W, Pad: cfg.Pad, Planar: f.ReadsPlanes() && i == 0, Epilogue: fuse.Epilogue{ReLU: l.ReLU, Pool: pool}}, threads)
 }

@@ -143,7 +143,7 @@ func choices() ([]choice, error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, choice{l.name, conv.String()})
+		list = append(list, choice{l.name, conv.Loops(runtime.GOMAXPROCS(0))})
 	}
 	return list, nil
 }

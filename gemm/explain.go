@@ -84,10 +84,7 @@ func (pl plan) symbol() string {
 // PlanLinear tells how a Linear of these sizes computes n inputs, as Multiplier.Plan does
 // for a product.
 func PlanLinear(n, in, out int, opts ...Option) string {
-	var o options
-	for _, f := range opts {
-		f(&o)
-	}
+	o := collect(opts)
 	lin := &Linear{in: in, out: out, blocks: layout.Blocks(in), kernel: ukernel.BestBlocked()}
 	if o.half {
 		lin.h = []uint16{}

@@ -2,6 +2,7 @@ package gemm
 
 import (
 	"context"
+	"errors"
 
 	"github.com/nonet-go/nonet/internal/half"
 	"github.com/nonet-go/nonet/internal/shape"
@@ -18,6 +19,7 @@ type Linear struct {
 	kernel  *ukernel.Blocked
 	u       []float32 // [panel][blocks*16][width]
 	h       []uint16  // instead of u: in half precision
+	exact   bool      // h holds every weight as it was given
 	fixed   *fixed    // instead of u: in whole numbers
 	bias    []float32 // padded to blocks
 	relu    bool
@@ -30,6 +32,7 @@ type options struct {
 	columns    []int32
 	relu, half bool
 	fixed      bool
+	single     bool // float32 in any case
 }
 
 // Columns makes inputs of len(perm) elements, of which element i meets column
@@ -41,7 +44,8 @@ func Columns(perm []int32) Option { return func(o *options) { o.columns = perm }
 func ReLU() Option { return func(o *options) { o.relu = true } }
 
 // Half stores the weights in IEEE half precision, rounded to nearest even. Sums
-// stay in float32.
+// stay in float32. Weights that half precision holds exactly are stored so without Half: that
+// halves the memory that is read, and gives the same bits.
 func Half() Option { return func(o *options) { o.half = true } }
 
 // Fixed stores the weights as whole numbers of 8 bits, with a scale for each output, and
@@ -73,39 +77,65 @@ func newLinear(kern *ukernel.Blocked, in, out int, weights, bias []float32, team
 	if out > 0 && in > 0 && len(weights) != shape.Product(out, in) {
 		return nil, shape.Errorf("gemm: %d weights, want %d×%d", len(weights), out, in)
 	}
-	l, columns, err := emptyLinear(kern, in, out, bias, opts)
-	if err != nil {
+	read := func(dst []float32, first int) error { copy(dst, weights[first*in:]); return nil }
+	return newLinearFrom(kern, in, out, read, bias, team, opts)
+}
+
+// newLinearFrom stores weights in half precision if that holds the first rows exactly, and
+// begins anew in float32 if it does not hold the others.
+func newLinearFrom(kern *ukernel.Blocked, in, out int, read func(dst []float32, first int) error, bias []float32, team *parallel.Team, opts []Option) (*Linear, error) {
+	o := collect(opts)
+	if err := o.check(in, out, bias); err != nil {
 		return nil, err
 	}
-	// The errors are those of a context, and this one never ends.
-	if l.fixed != nil {
-		_ = team.Run(context.Background(), l.panels(), func(_, panel int) {
-			l.packFixed(panel, weights[panel*l.nr()*in:], in, columns)
-		})
-		return l, nil
+	if !o.half && !o.single && !o.fixed {
+		rows := make([]float32, min(probeRows, out)*in)
+		if err := read(rows, 0); err != nil {
+			return nil, err
+		}
+		if half.Holds(rows) {
+			inHalf := o
+			inHalf.half = true
+			l := inHalf.empty(kern, in, out, bias)
+			l.exact = true
+			if err := l.packRows(in, read, team, o.columns); err == nil {
+				return l, nil
+			} else if !errors.Is(err, errInexact) {
+				return nil, err
+			}
+		}
 	}
-	_ = team.Run(context.Background(), l.panels()*l.chunks(), func(_, item int) {
-		panel := item / l.chunks()
-		l.pack(panel, item%l.chunks(), weights[panel*kern.NR*in:], in, columns)
-	})
+	l := o.empty(kern, in, out, bias)
+	if err := l.packRows(in, read, team, o.columns); err != nil {
+		return nil, err
+	}
 	return l, nil
 }
 
-func newLinearFrom(kern *ukernel.Blocked, in, out int, read func(dst []float32, first int) error, bias []float32, team *parallel.Team, opts []Option) (*Linear, error) {
-	l, columns, err := emptyLinear(kern, in, out, bias, opts)
-	if err != nil {
-		return nil, err
-	}
+// probeRows is how many rows of weights are looked at before memory is allocated for all of
+// them in half precision. Weights that were float32 all along differ in the first row.
+const probeRows = 4
+
+// errInexact says that half precision does not hold a weight.
+var errInexact = errors.New("gemm: a weight that half precision does not hold")
+
+// packRows packs the weights that read gives, of in columns, panel by panel.
+func (l *Linear) packRows(in int, read func(dst []float32, first int) error, team *parallel.Team, columns []int32) error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
+	nr := l.nr()
 	scratch := make([][]float32, team.Workers())
 	_ = team.Run(ctx, l.panels(), func(worker, panel int) {
-		first := panel * l.nr()
+		first := panel * nr
 		if scratch[worker] == nil {
-			scratch[worker] = make([]float32, min(l.nr(), out)*in)
+			scratch[worker] = make([]float32, min(nr, l.out)*in)
 		}
-		rows := scratch[worker][:min(l.nr(), out-first)*in]
-		if err := read(rows, first); err != nil {
+		rows := scratch[worker][:min(nr, l.out-first)*in]
+		err := read(rows, first)
+		if err == nil && l.exact && !half.Holds(rows) {
+			err = errInexact
+		}
+		if err != nil {
 			cancel(err)
 			return
 		}
@@ -117,38 +147,48 @@ func newLinearFrom(kern *ukernel.Blocked, in, out int, read func(dst []float32, 
 			l.pack(panel, chunk, rows, in, columns)
 		}
 	})
-	if err := context.Cause(ctx); err != nil {
-		return nil, err
-	}
-	return l, nil
+	return context.Cause(ctx)
 }
 
-// emptyLinear makes a Linear that holds the biases, and returns which column each of its
-// inputs meets; nil: its own.
-func emptyLinear(kern *ukernel.Blocked, in, out int, bias []float32, opts []Option) (l *Linear, columns []int32, err error) {
-	var o options
+func collect(opts []Option) (o options) {
 	for _, f := range opts {
 		f(&o)
 	}
-	if out < 1 || in < 1 || bias != nil && len(bias) != out {
-		return nil, nil, shape.Errorf("gemm: %d biases for weights of %d×%d", len(bias), out, in)
-	}
-	packed := in
+	return o
+}
+
+// packedColumns returns how many columns the packed weights have.
+func (o options) packedColumns(in int) int {
 	if o.columns != nil {
-		packed = len(o.columns)
+		return len(o.columns)
+	}
+	return in
+}
+
+// check checks the sizes of a Linear.
+func (o options) check(in, out int, bias []float32) error {
+	if out < 1 || in < 1 || bias != nil && len(bias) != out {
+		return shape.Errorf("gemm: %d biases for weights of %d×%d", len(bias), out, in)
 	}
 	for i, col := range o.columns {
 		if col < -1 || int(col) >= in {
-			return nil, nil, shape.Errorf("gemm: column %d is taken from %d of %d", i, col, in)
+			return shape.Errorf("gemm: column %d is taken from %d of %d", i, col, in)
 		}
 	}
+	packed := o.packedColumns(in)
 	if packed == 0 {
-		return nil, nil, shape.Errorf("gemm: no columns")
+		return shape.Errorf("gemm: no columns")
 	}
 	if !shape.Fits(layout.Blocks(out)+1, 16, layout.Blocks(packed), 16) {
-		return nil, nil, shape.Errorf("gemm: %d outputs of %d columns", out, packed)
+		return shape.Errorf("gemm: %d outputs of %d columns", out, packed)
 	}
-	l = &Linear{in: packed, out: out, blocks: layout.Blocks(packed), kernel: kern, relu: o.relu}
+	return nil
+}
+
+// empty makes a Linear that holds the biases, and memory for the weights.
+func (o options) empty(kern *ukernel.Blocked, in, out int, bias []float32) *Linear {
+	packed := o.packedColumns(in)
+	l := &Linear{in: packed, out: out, blocks: layout.Blocks(packed), kernel: kern, relu: o.relu}
 	if o.fixed {
 		l.fixed = newFixed(out, l.blocks)
 	}
@@ -161,7 +201,7 @@ func emptyLinear(kern *ukernel.Blocked, in, out int, bias []float32, opts []Opti
 	default:
 		l.u = layout.Alloc(l.outputs() * l.blocks * 16)
 	}
-	return l, o.columns, nil
+	return l
 }
 
 // chunkBlocks is how many blocks of 16 columns are summed in one chain. The sums

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/nonet-go/nonet/internal/cpu"
@@ -41,12 +42,16 @@ func linear(t testing.TB, kern *ukernel.Blocked, n, out, in int, x, w, bias []fl
 	return append([]float32(nil), dst...)
 }
 
+// single stores weights in float32 even if half precision holds them.
+func single() Option { return func(o *options) { o.single = true } }
+
 func testLinear(t *testing.T, kern *ukernel.Blocked, n, out, in int, seed uint64) {
 	t.Helper()
 	shape := fmt.Sprintf("n%d out%d in%d", n, out, in)
 	x, w, b := testutil.Ints(seed, n*in, -4, 4), testutil.Ints(seed+1, out*in, -4, 4), testutil.Ints(seed+2, out, -4, 4)
 	want, _ := ref.Linear(n, in, out, x, w, b)
-	testutil.CheckExact(t, "integers", shape, linear(t, kern, n, out, in, x, w, b, 1), want)
+	testutil.CheckExact(t, "integers", shape, linear(t, kern, n, out, in, x, w, b, 1, single()), want)
+	testutil.CheckExact(t, "integers, in half precision", shape, linear(t, kern, n, out, in, x, w, b, 1), want)
 
 	x, w, b = testutil.Normal(seed, n*in), testutil.Normal(seed+1, out*in), testutil.Normal(seed+2, out)
 	want, mag := ref.Linear(n, in, out, x, w, b)
@@ -67,6 +72,37 @@ func TestLinearRemainders(t *testing.T) {
 			testLinear(t, kern, 1, 20, in, seed)
 			testLinear(t, kern, 3, 20, in, seed)
 			seed += 3
+		}
+	})
+}
+
+// TestLinearExactHalf: weights that half precision holds are stored so, and the results are
+// the same bits as from float32. One weight that it does not hold, wherever that is, and all
+// are stored in float32.
+func TestLinearExactHalf(t *testing.T) {
+	forEachBlocked(t, func(t *testing.T, kern *ukernel.Blocked) {
+		const n, out, in = 9, 150, 533
+		x, w, b := testutil.Normal(1, n*in), testutil.Normal(2, out*in), testutil.Normal(3, out)
+		for i := range w {
+			w[i] = half.ToFloat32(half.FromFloat32(w[i]))
+		}
+		w[7], w[8] = 0x1p-24, float32(math.Copysign(0, -1))
+		l, err := newLinear(kern, in, out, w, b, nil, nil)
+		require.NoError(t, err)
+		require.EqualValues(t, 2*len(l.h), l.Bytes())
+		for m := 1; m <= n; m++ {
+			got := linear(t, kern, m, out, in, x[:m*in], w, b, 2)
+			testutil.CheckBits(t, "float16 and float32", m, got, linear(t, kern, m, out, in, x[:m*in], w, b, 1, single()))
+			testutil.CheckBits(t, "with Half", m, got, linear(t, kern, m, out, in, x[:m*in], w, b, 1, Half()))
+		}
+		for _, at := range []int{0, probeRows*in + 5, len(w) - 1} {
+			changed := slices.Clone(w)
+			changed[at] = 1.0001
+			l, err := newLinear(kern, in, out, changed, b, parallel.NewTeam(2), nil)
+			require.NoError(t, err)
+			require.Nil(t, l.h)
+			want := linear(t, kern, n, out, in, x, changed, b, 1, single())
+			testutil.CheckBits(t, "one weight of float32", at, linear(t, kern, n, out, in, x, changed, b, 2), want)
 		}
 	})
 }

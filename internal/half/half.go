@@ -48,6 +48,21 @@ func ToFloat32(h uint16) float32 {
 	return math.Float32frombits(sign | (exp+127-15)<<23 | frac<<13)
 }
 
+// Holds reports whether f16 holds every element of x: whether it is the same bits after both
+// ways.
+func Holds(x []float32) bool {
+	for _, v := range x {
+		bits := math.Float32bits(v)
+		if exp := bits >> 23 & 0xff; bits&0x1fff == 0 && exp >= 127-14 && exp <= 127+15 {
+			continue // a normal number with 10 bits of fraction
+		}
+		if math.Float32bits(ToFloat32(FromFloat32(v))) != bits {
+			return false
+		}
+	}
+	return true
+}
+
 // BFromFloat32 returns x as bf16.
 func BFromFloat32(x float32) uint16 {
 	bits := math.Float32bits(x)

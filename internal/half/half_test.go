@@ -128,3 +128,19 @@ func BenchmarkFromFloat32(b *testing.B) {
 	}
 	b.ReportMetric(float64(len(src))*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mvalues/s")
 }
+
+// TestHolds: f16 holds what it widens to, but for signalling NaNs, and no number next to it.
+func TestHolds(t *testing.T) {
+	require.True(t, Holds(nil))
+	for i := range 1 << 16 {
+		x := ToFloat32(uint16(i))
+		require.True(t, Holds([]float32{x, 1, x}), "%#04x", i)
+		for _, bit := range []uint32{1, 1 << 12} {
+			next := math.Float32frombits(math.Float32bits(x) ^ bit)
+			require.False(t, Holds([]float32{1, next}), "%x", math.Float32bits(next))
+		}
+	}
+	for _, x := range []float32{0x1p-25, 0x1.8p-24, 65504 + 16, 0x1p16, 0x1p-149, math.MaxFloat32} {
+		require.False(t, Holds([]float32{x, 0}), x)
+	}
+}

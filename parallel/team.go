@@ -22,6 +22,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 )
 
 const (
@@ -31,6 +32,12 @@ const (
 	// shorter than a time slice.
 	spinRounds  = 20000
 	spinGosched = 200
+
+	// The caller waits longer for the end of a phase: as long as an item may take. Where a
+	// wait lasted longPark, a helper has lost its processor to another program. The system
+	// gives it the caller's if that parks soon, which it does until End.
+	patience = 400 * time.Microsecond
+	longPark = time.Millisecond
 )
 
 // MaxWorkers is the largest number of workers of a team.
@@ -54,6 +61,7 @@ type Team struct {
 	fn       func(worker, item int)
 	observer Observer
 
+	loaded   bool                      // a helper has lost its processor since Begin
 	busy     atomic.Bool               // Run runs
 	failed   atomic.Pointer[ItemPanic] // the first of this phase, on a helper
 	open     atomic.Bool
@@ -115,6 +123,7 @@ func (t *Team) Begin() {
 	if t == nil {
 		return
 	}
+	t.loaded = false
 	t.open.Store(true)
 	for i := range t.helpers[:min(len(t.helpers), runtime.GOMAXPROCS(0)-1)] {
 		h := &t.helpers[i]
@@ -313,11 +322,18 @@ func (t *Team) await(n int64) {
 			runtime.Gosched()
 		}
 	}
+	for start := time.Now(); !t.loaded && time.Since(start) < patience; runtime.Gosched() {
+		if t.done.Load() == n {
+			return
+		}
+	}
 	t.waiting.Store(true)
 	if t.done.Load() == n && t.waiting.CompareAndSwap(true, false) {
 		return
 	}
+	start := time.Now()
 	<-t.finished
+	t.loaded = t.loaded || time.Since(start) > longPark
 }
 
 // help is the body of a helper, from Begin to End.

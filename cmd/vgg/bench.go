@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/bits"
 	"os"
@@ -34,6 +35,7 @@ type benchCmd struct {
 	Packed     bool   `help:"With --gemm: pack the right operand once, outside of the time."`
 	Shape      string `placeholder:"SHAPE" help:"Time one convolution instead of a network, as benchdnn describes it: ic256ih56oc256oh56kh3ph1."`
 	Plot       string `placeholder:"FILE" help:"Draw the layers: FILE is an .svg, .png or .pdf. Implies --layers."`
+	Scaling    string `placeholder:"FILE" help:"Time the network on 1, 2, 4 and so on up to --threads as well, in turns, and draw the pictures a second."`
 	Trace      string `placeholder:"FILE" help:"Write what each worker did in one more run as a Chrome trace, which ui.perfetto.dev opens."`
 	CPUProfile string `name:"cpuprofile" placeholder:"FILE" help:"Write a CPU profile for go tool pprof of further runs, labelled by layer: pprof -tags FILE."`
 	JSON       bool   `help:"Print one JSON object."`
@@ -53,6 +55,7 @@ type benchResult struct {
 	PeakMiB    float64       `json:"peak_mib,omitempty"`    // largest resident set of this process, where /proc tells it
 	Layers     []layerResult `json:"layers,omitempty"`
 	Step       *stepResult   `json:"step,omitempty"`
+	Scaling    []scalePoint  `json:"scaling,omitempty"`
 }
 
 type layerResult struct {
@@ -160,13 +163,13 @@ func (c *benchCmd) checkFlags() error {
 	switch {
 	case works > 1:
 		return fmt.Errorf("--gemm, --shape and --train exclude each other")
-	case works > 0 && (c.Plot != "" || !c.Train && (c.Trace != "" || c.CPUProfile != "")):
-		return fmt.Errorf("--plot is for the inference of networks, --trace and --cpuprofile for that and --train")
+	case works > 0 && (c.Plot != "" || c.Scaling != "" || !c.Train && (c.Trace != "" || c.CPUProfile != "")):
+		return fmt.Errorf("--plot and --scaling are for the inference of networks, --trace and --cpuprofile for that and --train")
 	}
-	if err := checkPicture("--plot", c.Plot); err != nil {
+	if err := errors.Join(checkPicture("--plot", c.Plot), checkPicture("--scaling", c.Scaling)); err != nil {
 		return err
 	}
-	return checkOutputs(nil, output{"--plot", c.Plot}, output{"--trace", c.Trace}, output{"--cpuprofile", c.CPUProfile})
+	return checkOutputs(nil, output{"--plot", c.Plot}, output{"--scaling", c.Scaling}, output{"--trace", c.Trace}, output{"--cpuprofile", c.CPUProfile})
 }
 
 // config returns the network; configuration D by default.
@@ -271,6 +274,9 @@ func (c *benchCmd) forward(ctx context.Context, r *benchResult) error {
 			}
 			in = l.Output
 		}
+	}
+	if r.Scaling, err = c.scale(ctx, m, out, input); err != nil {
+		return err
 	}
 	return c.profile(ctx, m, out, input)
 }
@@ -428,6 +434,9 @@ func (c *benchCmd) print(s streams, r *benchResult) error {
 	}
 	if r.PeakMiB > 0 {
 		fmt.Fprintf(s.out, "peak of resident memory %.4g MiB\n", r.PeakMiB)
+	}
+	for _, p := range r.Scaling {
+		fmt.Fprintf(s.out, "%d threads: median %.3g ms, %.2f times the speed of one\n", p.Threads, median(p.MS), median(r.Scaling[0].MS)/median(p.MS))
 	}
 	if r.Step != nil {
 		fmt.Fprintf(s.out, "forward %.4g ms, backward data %.4g ms, backward weights %.4g ms, update %.4g ms\n",

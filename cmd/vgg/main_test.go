@@ -322,6 +322,16 @@ func TestBenchFiles(t *testing.T) {
 	profile, err := os.ReadFile(file("c.pprof"))
 	require.NoError(t, err)
 	require.NotEmpty(t, profile)
+	text := requireOK(t, append(args, "--scaling", file("scaling.svg"))...)
+	require.Regexp(t, `1 threads: median .* 1.00 times the speed of one\n2 threads: median`, text)
+	scaling, err := os.ReadFile(file("scaling.svg"))
+	require.NoError(t, err)
+	for _, name := range []string{"1 thread", "2 threads", "2 × 1 thread", "pictures a second"} {
+		require.Contains(t, string(scaling), name)
+	}
+	require.Equal(t, []int{1, 2, 4, 6}, threadCounts(6))
+	require.Equal(t, []int{1}, threadCounts(1))
+	requireFails(t, []string{"inference"}, append(args, "--gemm", "8x8x8", "--scaling", file("s.svg"))...)
 	requireFails(t, []string{"p.bmp", ".svg"}, append(args, "--plot", file("p.bmp"))...)
 	requireFails(t, []string{"exclude"}, append(args, "--train", "--gemm", "8x8x8")...)
 	requireFails(t, []string{"inference"}, append(args, "--train", "--plot", file("p.svg"))...)

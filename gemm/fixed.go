@@ -56,10 +56,11 @@ func NewFixedLinear(in, out int, read func(dst []int8, first int) error, scale, 
 	if len(scale) != out {
 		return nil, shape.Errorf("gemm: %d scales for %d outputs", len(scale), out)
 	}
-	l, _, err := emptyLinear(ukernel.BestBlocked(), in, out, bias, append(opts, Columns(nil), Fixed()))
-	if err != nil {
+	o := collect(append(opts, Columns(nil), Fixed()))
+	if err := o.check(in, out, bias); err != nil {
 		return nil, err
 	}
+	l := o.empty(ukernel.BestBlocked(), in, out, bias)
 	copy(l.fixed.scale, scale)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)

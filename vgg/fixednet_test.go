@@ -31,7 +31,7 @@ func TestFixedVGG16(t *testing.T) {
 		opt          Option
 		largest, rms float64
 	}{
-		{"convolutions", func(o *modelOptions) { o.fixed = true }, 2e-2, 5e-3},
+		{"convolutions", func(o *modelOptions) { o.algorithm.fixed = true }, 2e-2, 5e-3},
 		{"fully connected layers", FixedFC(), 4e-2, 1e-2},
 		{"both", Fixed(), 4e-2, 1e-2},
 	} {

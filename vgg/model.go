@@ -88,7 +88,7 @@ func Fixed() Option { return func(o *modelOptions) { o.algorithm.fixed, o.fixedF
 // are not: their weights stay in the caches, so that they would lose accuracy for nothing.
 func (o *modelOptions) fixesFC(out, in int) bool {
 	const least = 1 << 18
-	return o.fixedFC && (!o.fixed || out >= (least+in-1)/in)
+	return o.fixedFC && (!o.algorithm.fixed || out >= (least+in-1)/in)
 }
 
 // Labels names the classes. There are as many labels as classes.

@@ -320,23 +320,57 @@ func TestSmallerPart(t *testing.T) {
 		require.NoError(t, err)
 		return floats
 	}
-	rest := 1 // pictures whose tiles fall into fewer, larger blocks
-	for rest < chunk && need(rest) <= need(chunk) {
-		rest++
+	most, rest := 0, 0 // fewer pictures, whose tiles fall into fewer, larger blocks
+	for n := 64; n > 1 && rest == 0; n-- {
+		for _, part := range segmentSizes(n) {
+			if need(part) > need(n) {
+				most, rest = n, part
+			}
+		}
 	}
-	if rest == chunk {
+	if rest == 0 {
 		t.Skip("no smaller part needs more scratch with this kernel")
 	}
-	n := chunk + rest
-	x, got, one := testutil.Normal(2, n*3*16*16), make([]float32, n*3), make([]float32, 3)
-	s, err := m.NewSession(Batch(n), Workers(1))
+	x, got, one := testutil.Normal(2, rest*3*16*16), make([]float32, rest*3), make([]float32, 3)
+	s, err := m.NewSession(Batch(most), Workers(1))
 	require.NoError(t, err)
-	require.NoError(t, s.Run(context.Background(), got, x))
+	require.Equal(t, most, s.segments[0].pictures)
+	require.NoError(t, s.RunN(context.Background(), rest, got, x))
 	alone, err := m.NewSession(Workers(1))
 	require.NoError(t, err)
-	for i := range n {
+	for i := range rest {
 		require.NoError(t, alone.Run(context.Background(), one, x[i*3*16*16:][:3*16*16]))
 		testutil.CheckBits(t, "picture", i, got[3*i:][:3], one)
+	}
+}
+
+// TestChunk: the pictures that are computed at a time have activations, written and read, of
+// as many bytes as the filters. The parts of a batch are even.
+func TestChunk(t *testing.T) {
+	for _, c := range []struct {
+		layers                string
+		size, batch, at, most int
+	}{
+		{"64 M 64 M F10", 224, 16, 224, 1},         // small filters, large pictures
+		{"16 M F10", 8, 100, 8, 50},                // what the caches hold, and even parts
+		{"16 M 256 256 256 M F10", 16, 12, 16, 12}, // large filters
+		{"16 M 256 256 256 G F10", 16, 12, 640, 1}, // and pictures larger than the configuration's
+	} {
+		layers, err := ParseLayers(c.layers)
+		require.NoError(t, err)
+		src, err := Seeded(Config{Name: "test", Channels: 3, Size: c.size, Pad: 1, Layers: layers}, 1)
+		require.NoError(t, err)
+		m, err := New(Config{Name: "test", Channels: 3, Size: c.size, Pad: 1, Layers: layers}, src)
+		require.NoError(t, err)
+		s, err := m.NewSession(Batch(c.batch), InputSize(c.at, c.at))
+		require.NoError(t, err)
+		require.Equal(t, c.most, s.segments[0].pictures, c.layers)
+	}
+	for most := 1; most <= mostChunk; most++ {
+		sizes := segmentSizes(most)
+		require.Equal(t, most, sizes[0])
+		require.Equal(t, 1, sizes[len(sizes)-1])
+		require.True(t, slices.IsSortedFunc(sizes, func(a, b int) int { return b - a }))
 	}
 }
 

@@ -10,11 +10,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+
+	"github.com/nonet-go/nonet/vgg"
+	"github.com/nonet-go/nonet/vgg/check"
 )
 
 // goldenDir may hold logits of the seeded networks in float64, in files
-// full_<config>.safetensors. Without it the subjects are compared with the
-// first one.
+// full_<config>.safetensors.
 var goldenDir = filepath.Join("..", "shared", "data", "golden")
 
 // goldenLogits returns nil where there are none for a work.
@@ -35,6 +37,40 @@ func goldenLogits(w work) ([]float64, error) {
 		return nil, fmt.Errorf("%s: %w", f.Name(), err)
 	}
 	return v, nil
+}
+
+// reference returns the logits that the subjects of a work are compared with: those of
+// goldenDir or, in a clone, those that plain loops compute in float64, once. It returns nil for
+// products, which every driver compares with float64 itself, and for training, where the first
+// subject is the reference.
+func (r runner) reference(w work) ([]float64, error) {
+	v, err := goldenLogits(w)
+	if v != nil || err != nil || w.kind == "gemm" || w.kind == "train" {
+		return v, err
+	}
+	path := filepath.Join(r.dir, "logits64_"+w.config+".f64")
+	err = writeOnce(path, func(f *os.File) error {
+		fmt.Printf("computing the reference of %s in float64: this takes a minute\n", w.config)
+		cfg, err := vgg.Lookup(w.config)
+		if err != nil {
+			return err
+		}
+		logits, err := check.SeededLogits(cfg, seed, pictures)
+		if err != nil {
+			return err
+		}
+		return binary.Write(f, binary.LittleEndian, logits)
+	})
+	if err != nil {
+		return nil, err
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	v = make([]float64, len(raw)/8)
+	_, err = binary.Decode(raw, binary.LittleEndian, v)
+	return v, err
 }
 
 // readFloat64 reads one tensor of a safetensors file.

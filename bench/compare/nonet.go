@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nonet-go/nonet/gemm"
+	"github.com/nonet-go/nonet/internal/seeded"
 	"github.com/nonet-go/nonet/parallel"
 	"github.com/nonet-go/nonet/vgg"
 )
@@ -34,6 +35,13 @@ func readPictures(args []string) (x []float32, n int, err error) {
 		x[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
 	}
 	return x, n, nil
+}
+
+// seededPictures returns pictures for the runs that are timed.
+func seededPictures(n int) []float32 {
+	x := make([]float32, n*3*224*224)
+	seeded.Fill(x, seed, 1000, 1)
+	return x
 }
 
 // samples times f n times.
@@ -83,7 +91,7 @@ func newNetDriver(o options, threads int) (*netDriver, error) {
 		return nil, err
 	}
 	d.session, err = d.model.NewSession(vgg.Batch(o.Batch), vgg.Workers(threads))
-	d.input = make([]float32, o.Batch*3*224*224)
+	d.input = seededPictures(o.Batch)
 	d.output = make([]float32, o.Batch*cfg.Classes())
 	return d, err
 }
@@ -138,7 +146,7 @@ func newTrainDriver(o options, threads int) (*trainDriver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &trainDriver{cfg: cfg, threads: threads, input: make([]float32, o.Batch*3*224*224)}
+	d := &trainDriver{cfg: cfg, threads: threads, input: seededPictures(o.Batch)}
 	for i := range o.Batch {
 		d.targets = append(d.targets, i)
 	}

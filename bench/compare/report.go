@@ -216,6 +216,12 @@ func table(results []result, peaks []peak) string {
 	if line := results[0].Line; len(line) > 0 {
 		fmt.Fprintf(&b, "; a cache line went from core to core in %.0f–%.0f ns", slices.Min(line), slices.Max(line))
 	}
+	if load := results[0].Load; len(load) > 0 {
+		fmt.Fprintf(&b, "; other programs took up to %.0f %% of the CPUs", 100*slices.Max(load))
+		if n := results[0].Repeats; n > 0 {
+			fmt.Fprintf(&b, ", %s repeated for that", plural(n, "round"))
+		}
+	}
 	fmt.Fprint(&b, "\n")
 	fmt.Fprint(t, "subject\tmedian ms\tbest ms\t")
 	if rate {

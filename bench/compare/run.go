@@ -35,6 +35,11 @@ type result struct {
 	// the results of the first subject: where a virtual machine's processors share
 	// a last-level cache at one time and not at another, rounds differ.
 	Line []float64 `json:"line_ns,omitempty"`
+	// Load is the part of the CPUs' time that other programs took in each round, of the
+	// turn with the most, in the results of the first subject; Repeats how many rounds were
+	// thrown away because it was above the limit.
+	Load    []float64 `json:"foreign_load,omitempty"`
+	Repeats int       `json:"repeated_rounds,omitempty"`
 }
 
 // A runner holds what is the same for all works.
@@ -112,6 +117,10 @@ func (r runner) time(w work, cpus string, running []*process, results []result) 
 		samples[i] = min(max(int(2*r.turn/time.Since(t)), 1), 20)
 		time.Sleep(rest)
 	}
+	meter, err := newLoadMeter(cpus)
+	if err != nil {
+		return err
+	}
 	for round := range r.rounds {
 		if w.threads > 1 {
 			p, err := measure(r.dir, cpus, "line", 2)
@@ -120,25 +129,62 @@ func (r runner) time(w work, cpus string, running []*process, results []result) 
 			}
 			results[0].Line = append(results[0].Line, p.NS)
 		}
-		for i := range running {
-			j := (i + round) % len(running)
-			a, err := running[j].ask("%s", w.command(samples[j]+1))
-			if err != nil {
-				return err
+		answers, load, err := r.quietRound(w, round, samples, running, meter, &results[0].Repeats)
+		if err != nil {
+			return err
+		}
+		results[0].Load = append(results[0].Load, load)
+		for i, a := range answers {
+			if a.Layers != nil {
+				results[i].Layers = append(results[i].Layers, a.Layers)
 			}
-			if w.kind == "layers" || w.kind == "hot" {
-				a.MS = sumLayers(a.Layers, nil)
-				results[j].Layers = append(results[j].Layers, a.Layers)
-			}
-			if len(a.MS) != samples[j]+1 {
-				return fmt.Errorf("%s: %d samples for %d", running[j].name, len(a.MS), samples[j]+1)
-			}
-			results[j].Rounds = append(results[j].Rounds, a.MS[1:])
-			results[j].Kernel = a.Kernel
-			time.Sleep(rest)
+			results[i].Rounds = append(results[i].Rounds, a.MS[1:])
+			results[i].Kernel = a.Kernel
 		}
 	}
 	return nil
+}
+
+// quietRound repeats a round while other programs take much of the CPUs' time. The last try
+// counts in any case.
+func (r runner) quietRound(w work, round int, samples []int, running []*process, meter *loadMeter, repeats *int) (answers []answer, load float64, err error) {
+	for try := 0; ; try++ {
+		answers, load, err = r.round(w, round, samples, running, meter)
+		if err != nil || load <= loadLimit || try == mostRepeats {
+			return answers, load, err
+		}
+		*repeats++
+	}
+}
+
+// round gives every subject a turn. load is that of the turn with the most foreign load.
+func (r runner) round(w work, round int, samples []int, running []*process, meter *loadMeter) (answers []answer, load float64, err error) {
+	answers = make([]answer, len(running))
+	for i := range running {
+		j := (i + round) % len(running)
+		p := running[j]
+		if err := meter.begin(p.cmd.Process.Pid); err != nil {
+			return nil, 0, err
+		}
+		a, err := p.ask("%s", w.command(samples[j]+1))
+		if err != nil {
+			return nil, 0, err
+		}
+		foreign, err := meter.end(p.cmd.Process.Pid)
+		if err != nil {
+			return nil, 0, err
+		}
+		load = max(load, foreign)
+		if w.kind == "layers" || w.kind == "hot" {
+			a.MS = sumLayers(a.Layers, nil)
+		}
+		if len(a.MS) != samples[j]+1 {
+			return nil, 0, fmt.Errorf("%s: %d samples for %d", p.name, len(a.MS), samples[j]+1)
+		}
+		answers[j] = a
+		time.Sleep(rest)
+	}
+	return answers, load, nil
 }
 
 // sumLayers adds the times of the layers with the given names, or of all,
@@ -197,7 +243,7 @@ func (r runner) check(w work, running []*process, results []result) error {
 		}
 		command, limit = fmt.Sprintf("check %s %d", file, pictures), logitLimit
 	}
-	reference, err := goldenLogits(w)
+	reference, err := r.reference(w)
 	if err != nil {
 		return err
 	}

@@ -55,9 +55,7 @@ func weightFile(dir, config string) (string, error) {
 func pictureFile(dir string) (string, error) {
 	path := filepath.Join(dir, "pictures.f32")
 	return path, writeOnce(path, func(f *os.File) error {
-		x := make([]float32, pictures*3*224*224)
-		seeded.Fill(x, seed, 1000, 1)
-		return writeFloats(f, x)
+		return writeFloats(f, seededPictures(pictures))
 	})
 }
 

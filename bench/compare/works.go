@@ -81,6 +81,10 @@ func parseProduct(s string) (p product, batch int, err error) {
 // after every layer.
 const tuned = "LD_PRELOAD=libtcmalloc_minimal.so.4"
 
+// bound keeps each thread of an OpenMP library on one of the CPUs. All subjects are pinned to
+// the same set of CPUs; the others leave it to the system where in the set a thread runs.
+const bound = "OMP_PROC_BIND=true"
+
 // subjects lists who takes part in a work. nonet comes first: ratios are
 // nonet's time over the peer's.
 func subjects(dir string, w work) ([]subject, error) {
@@ -90,21 +94,24 @@ func subjects(dir string, w work) ([]subject, error) {
 	}
 	t := itoa(w.threads)
 	program := func(name string) string { return filepath.Join(dir, name) }
-	openmp := []string{"OMP_NUM_THREADS=" + t, "OMP_PROC_BIND=true"}
+	openmp := []string{"OMP_NUM_THREADS=" + t, bound}
+	unbound := openmp[:1]
 	nonet := subject{"nonet", "", []string{self, "-driver", w.kind, "-threads", t}, nil}
 
 	if w.kind == "gemm" {
 		list := []subject{
 			nonet,
-			{"oneDNN", "dnnl_sgemm", []string{program("gemm_onednn"), "--threads", t}, openmp},
+			{"oneDNN", "dnnl_sgemm, " + bound, []string{program("gemm_onednn"), "--threads", t}, openmp},
 			{"OpenBLAS", "", []string{program("gemm_openblas"), "--threads", t}, nil},
-			{"BLIS", "", []string{program("gemm_blis"), "--threads", t}, nil},
+			{"BLIS", "its own choice of kernels", []string{program("gemm_blis"), "--threads", t}, nil},
 			{"gonum", "", []string{self, "-driver", "gonum", "-threads", t}, []string{"GOMAXPROCS=" + t}},
+		}
+		if w.threads > 1 {
+			list = append(list, subject{"oneDNN unbound", "dnnl_sgemm, threads not bound", list[1].argv, unbound})
 		}
 		if hasAVX512() {
 			// BLIS 0.9 takes processors made after it for generic ones.
-			list[3].env = []string{"BLIS_ARCH_TYPE=0"}
-			list[3].note = "kernels for skx asked for by name"
+			list = append(list, subject{"BLIS skx", "kernels for skx asked for by name", list[3].argv, []string{"BLIS_ARCH_TYPE=0"}})
 		}
 		return list, nil
 	}
@@ -116,7 +123,7 @@ func subjects(dir string, w work) ([]subject, error) {
 	net := []string{"--config", w.config, "--batch", itoa(w.batch), "--threads", t, "--weights", weights}
 	nonet.argv = append(nonet.argv, "-config", w.config, "-batch", itoa(w.batch), "-weights", weights)
 	onednn := func(algo string) subject {
-		return subject{"oneDNN " + algo, "", append([]string{program("onednn_vgg"), "--algo", algo}, net...), openmp}
+		return subject{"oneDNN " + algo, bound, append([]string{program("onednn_vgg"), "--algo", algo}, net...), openmp}
 	}
 	torch := func(name string, env []string, more ...string) subject {
 		argv := append([]string{"/usr/bin/python3", program("src/peers/torch_vgg.py")}, net...)
@@ -147,7 +154,7 @@ func subjects(dir string, w work) ([]subject, error) {
 		variant("nonet f16 FC", "half-precision storage of fully connected layers", nil, "-variant", "f16"),
 		variant("nonet fixed FC", "fully connected layers of 8 bits", nil, "-variant", "fixed-fc"),
 		variant("nonet fixed", "fixed point: convolutions of 16 bits, fully connected layers of 8", nil, "-variant", "fixed"),
-		onednn("winograd"), onednn("auto"), ort,
+		onednn("winograd"), {"oneDNN winograd, unbound", "threads not bound", onednn("winograd").argv, unbound}, onednn("auto"), ort,
 		torch("PyTorch", nil), torch("PyTorch tuned", []string{tuned}, "--layout", "nhwc"),
 	}
 	if len(w.config) == 1 { // VGG without normalisation

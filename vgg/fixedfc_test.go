@@ -3,8 +3,10 @@ package vgg_test
 import (
 	"context"
 	"flag"
+	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/testutil"
@@ -100,4 +102,42 @@ func answers(t *testing.T, m *vgg.Model, data *train.Dataset, n int) (classes []
 		}
 	}
 	return classes, right
+}
+
+// TestFixedFileVGG16: the file of VGG-16 in fixed point, the memory of its weights, and how long
+// the first answer takes from the cache of the system.
+func TestFixedFileVGG16(t *testing.T) {
+	if testing.Short() {
+		t.Skip("packs and writes 242 MB")
+	}
+	cfg, err := vgg.Lookup("D")
+	require.NoError(t, err)
+	src, err := vgg.Seeded(cfg, 1)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "vgg16.safetensors")
+	require.NoError(t, vgg.Save(path, cfg, src, false, vgg.Fixed()))
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Less(t, info.Size(), int64(250e6))
+	x := testutil.Uniform(1, 3*224*224)
+	var want []float32
+	for range 3 {
+		start := time.Now()
+		m, err := vgg.Open(path)
+		require.NoError(t, err)
+		opened := time.Since(start)
+		s, err := m.NewSession()
+		require.NoError(t, err)
+		y := make([]float32, cfg.Classes())
+		require.NoError(t, s.Run(context.Background(), y, x))
+		t.Logf("%.1f MB of file, %.1f MB of memory; open %v, with the first answer %v", float64(info.Size())/1e6, float64(m.Bytes())/1e6, opened, time.Since(start))
+		require.Less(t, m.Bytes(), int64(250e6))
+		if want == nil {
+			want = fixedLogits(t, m, x)
+		}
+		testutil.CheckBits(t, "answer", "VGG-16", y, want)
+	}
+	m, err := vgg.New(cfg, src, vgg.Fixed())
+	require.NoError(t, err)
+	testutil.CheckBits(t, "packed", "VGG-16", fixedLogits(t, m, x), want)
 }

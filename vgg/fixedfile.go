@@ -16,15 +16,19 @@ import (
 	"github.com/nonet-go/nonet/vgg/weights"
 )
 
-// A file may hold the weights of fully connected layers as gemm.Fixed packs them. Its metadata
-// name these layers, with the shape of their inputs:
+// A file may hold the weights of fully connected layers as gemm.Fixed packs them, and those of
+// convolutions in blocks of 16 outputs, see winograd.StoredBlock. Its metadata name these layers,
+// with the shape of their inputs, or the channels of input and output:
 //
-//	nonet.fixed       fc6 512x7x7,fc7 4096
-//	fc6.weight        I8 [4096/32][25088/2][32][2], see gemm.Linear.FixedWeights
-//	fc6.weight_scale  F32 [4096]
+//	nonet.fixed           conv1_2 64:64,fc6 512x7x7,fc7 4096
+//	conv1_2.weight        I16 [64/16][36][64][16]
+//	conv1_2.weight_scale  F32 [64/16][36][16]
+//	fc6.weight            I8 [4096/32][25088/2][32][2], see gemm.Linear.FixedWeights
+//	fc6.weight_scale      F32 [4096]
 //
-// The columns stand in the order of a blocked activation. To what reads the file, fc6.weight has
-// floats and its shape [4096][25088]; a model takes the whole numbers.
+// The columns of fc6 stand in the order of a blocked activation. To what reads the file, weights
+// are floats of their ordinary shapes, [64][64][3][3] and [4096][25088]; a model takes the whole
+// numbers.
 
 // scaleSuffix follows the name of packed weights.
 const scaleSuffix = "_scale"
@@ -33,7 +37,8 @@ const scaleSuffix = "_scale"
 type fixedFile struct {
 	weights.Source
 	hwc    bool
-	packed map[string]packedFC // by the name of the weights
+	packed map[string]packedFC   // by the name of the weights
+	convs  map[string]storedConv // likewise
 }
 
 // packedFC is a fully connected layer of a file.
@@ -53,7 +58,7 @@ func unpacked(file weights.Source) (weights.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fixedFile{Source: file, hwc: meta.Flatten == weights.FlattenHWC, packed: map[string]packedFC{}}
+	f := &fixedFile{Source: file, hwc: meta.Flatten == weights.FlattenHWC, packed: map[string]packedFC{}, convs: map[string]storedConv{}}
 	for item := range strings.SplitSeq(text, ",") {
 		if err := f.add(item); err != nil {
 			return nil, fmt.Errorf("metadata %s, %q: %w", weights.KeyFixed, item, err)
@@ -65,6 +70,9 @@ func unpacked(file weights.Source) (weights.Source, error) {
 // add reads an item of the metadata, and checks the tensors.
 func (f *fixedFile) add(item string) error {
 	name, dims, _ := strings.Cut(item, " ")
+	if strings.Contains(dims, ":") {
+		return f.addConv(name+".weight", dims)
+	}
 	p, err := parsePacked(dims)
 	if err != nil {
 		return err
@@ -146,8 +154,10 @@ func (p packedFC) packedShape() ([]int, error) {
 // Names leaves the scales out.
 func (f *fixedFile) Names() []string {
 	return slices.DeleteFunc(f.Source.Names(), func(name string) bool {
-		_, ok := f.packed[strings.TrimSuffix(name, scaleSuffix)]
-		return ok && strings.HasSuffix(name, scaleSuffix)
+		of, ok := strings.CutSuffix(name, scaleSuffix)
+		_, fc := f.packed[of]
+		_, conv := f.convs[of]
+		return ok && (fc || conv)
 	})
 }
 
@@ -156,11 +166,17 @@ func (f *fixedFile) Info(name string) (weights.DType, []int, error) {
 	if p, ok := f.packed[name]; ok {
 		return weights.F32, []int{p.out, p.in.Len()}, nil
 	}
+	if p, ok := f.convs[name]; ok {
+		return weights.F32, []int{p.k, p.c, 3, 3}, nil
+	}
 	return f.Source.Info(name)
 }
 
 // Tensor computes the floats.
 func (f *fixedFile) Tensor(name string) (weights.Tensor, error) {
+	if c, ok := f.convs[name]; ok {
+		return f.convFloats(name, c)
+	}
 	p, ok := f.packed[name]
 	if !ok {
 		return f.Source.Tensor(name)
@@ -279,9 +295,9 @@ func savedFC(cfg Config, i int, in Shape, src Source) (out []weights.Out, item s
 	}, item, nil
 }
 
-// fixedTensors returns what savedFC does for all layers, by the name of their weights, and the
-// metadata.
-func fixedTensors(cfg Config, src Source) (tensors map[string][]weights.Out, meta string, err error) {
+// fixedTensors returns what savedFC and, for Fixed, savedConv do for all layers, by the name of
+// their weights, and the metadata.
+func fixedTensors(cfg Config, src Source, o *modelOptions) (tensors map[string][]weights.Out, meta string, err error) {
 	in, shapes, err := cfg.nominal()
 	if err != nil {
 		return nil, "", err
@@ -289,11 +305,18 @@ func fixedTensors(cfg Config, src Source) (tensors map[string][]weights.Out, met
 	tensors = map[string][]weights.Out{}
 	var items []string
 	for i, l := range cfg.Layers {
-		if l.Kind == FC {
-			out, item, err := savedFC(cfg, i, in, src)
-			if err != nil {
-				return nil, "", err
-			}
+		var out []weights.Out
+		var item string
+		switch {
+		case l.Kind == FC && o.fixesFC(l.Out, in.Len()):
+			out, item, err = savedFC(cfg, i, in, src)
+		case l.Kind == Conv && l.Kernel == 3 && o.fixed:
+			out, item, err = savedConv(l, in.C, src)
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		if out != nil {
 			tensors[l.Name+".weight"], items = out, append(items, item)
 			src.Release()
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/nonet-go/nonet/internal/testutil"
@@ -83,6 +84,77 @@ func wide(x []float32) (y []float64) {
 	return y
 }
 
+// TestFixedFileConvolutions: the same of a file with convolutions in fixed point.
+func TestFixedFileConvolutions(t *testing.T) {
+	t.Parallel()
+	layers, err := vgg.ParseLayers("20 33 M 16 64/2 16 M F2000 F7")
+	require.NoError(t, err)
+	cfg := vgg.Config{Name: "test", Channels: 3, Size: 24, Pad: 1, Layers: layers}
+	src, err := vgg.Seeded(cfg, 3)
+	require.NoError(t, err)
+	x := testutil.Normal(1, 3*24*24)
+	packed, err := vgg.New(cfg, src, vgg.Fixed())
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "fixed.safetensors")
+	require.NoError(t, vgg.Save(path, cfg, src, false, vgg.Fixed()))
+	opened, err := vgg.Open(path)
+	require.NoError(t, err)
+	want := fixedLogits(t, packed, x)
+	testutil.CheckBits(t, "opened", cfg.LayerString(), fixedLogits(t, opened, x), want)
+	require.Equal(t, packed.Bytes(), opened.Bytes())
+	require.Equal(t, packed.Summary(), opened.Summary())
+
+	f, err := weights.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	require.Equal(t, "conv1_2 20:33,conv2_1 33:16,conv3_2 64:16,fc4 16x3x3", f.Metadata()[weights.KeyFixed])
+	n, err := vgg.Describe(f)
+	require.NoError(t, err)
+	full, err := vgg.New(cfg, n.Source) // in float32, of the rounded weights
+	require.NoError(t, err)
+	largest, _ := testutil.RelErrors(fixedLogits(t, full, x), wide(want))
+	require.NotZero(t, largest)
+	require.Less(t, largest, 1e-2)
+	for text, wantErr := range map[string]error{
+		"conv1_2 20:":             weights.ErrFormat,
+		"conv1_2 0:33":            weights.ErrFormat,
+		"conv1_2 20:99":           vgg.ErrShape,
+		"conv1_2 21:33":           vgg.ErrShape,
+		"conv9_2 20:33":           weights.ErrNotFound,
+		"conv1_2 1048576:1048576": vgg.ErrShape,
+	} {
+		require.ErrorIs(t, rewrite(t, f, func(meta map[string]string, _ map[string]*weights.Out) { meta[weights.KeyFixed] = text }), wantErr, text)
+	}
+	require.ErrorIs(t, rewrite(t, f, func(_ map[string]string, x map[string]*weights.Out) {
+		data := slices.Clone(x["conv1_2.weight"].Data)
+		for i := range data {
+			data[i] = 0x7f // sums that wrap around
+		}
+		x["conv1_2.weight"].Data = data
+	}), vgg.ErrShape)
+}
+
+// rewrite changes a file, and opens it.
+func rewrite(t *testing.T, f *weights.File, change func(meta map[string]string, tensors map[string]*weights.Out)) error {
+	t.Helper()
+	var list []weights.Out
+	byName := map[string]*weights.Out{}
+	for _, name := range f.Names() {
+		x, err := f.Tensor(name)
+		require.NoError(t, err)
+		list = append(list, weights.Out{Name: name, DType: x.DType, Shape: x.Shape, Data: x.Data})
+	}
+	for i := range list {
+		byName[list[i].Name] = &list[i]
+	}
+	meta := f.Metadata()
+	change(meta, byName)
+	bad := filepath.Join(t.TempDir(), "bad.safetensors")
+	require.NoError(t, weights.WriteFile(bad, list, meta))
+	_, err := vgg.Open(bad)
+	return err
+}
+
 // TestFixedFileRefused: what the metadata say and what the tensors are must agree.
 func TestFixedFileRefused(t *testing.T) {
 	t.Parallel()
@@ -95,22 +167,7 @@ func TestFixedFileRefused(t *testing.T) {
 	require.NoError(t, err)
 	defer f.Close()
 	write := func(t *testing.T, change func(meta map[string]string, tensors map[string]*weights.Out)) error {
-		var list []weights.Out
-		byName := map[string]*weights.Out{}
-		for _, name := range f.Names() {
-			x, err := f.Tensor(name)
-			require.NoError(t, err)
-			list = append(list, weights.Out{Name: name, DType: x.DType, Shape: x.Shape, Data: x.Data})
-		}
-		for i := range list {
-			byName[list[i].Name] = &list[i]
-		}
-		meta := f.Metadata()
-		change(meta, byName)
-		bad := filepath.Join(t.TempDir(), "bad.safetensors")
-		require.NoError(t, weights.WriteFile(bad, list, meta))
-		_, err := vgg.Open(bad)
-		return err
+		return rewrite(t, f, change)
 	}
 	const key = weights.KeyFixed
 	require.NoError(t, write(t, func(map[string]string, map[string]*weights.Out) {}))

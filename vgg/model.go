@@ -155,11 +155,16 @@ func (m *Model) pack(i int, in, out Shape, src Source, team *parallel.Team) (p p
 		p.linear, err = m.packLinear(i, in, shape, src, team)
 		return p, err
 	}
-	weight, err := src.Tensor(l.Name+".weight", shape)
+	bias, err := src.Tensor(l.Name+".bias", shape[:1])
 	if err != nil {
 		return p, err
 	}
-	bias, err := src.Tensor(l.Name+".bias", shape[:1])
+	if l.Kind == Conv && m.opts.fixed {
+		if p.conv, err = storedFilter(src, l, in.C, bias, team); p.conv != nil || err != nil {
+			return p, err
+		}
+	}
+	weight, err := src.Tensor(l.Name+".weight", shape)
 	if err != nil {
 		return p, err
 	}
@@ -180,7 +185,7 @@ func (m *Model) pack(i int, in, out Shape, src Source, team *parallel.Team) (p p
 // packLinear reads and packs the tensors of fully connected layer i. It reads the weights by
 // rows if the source has them.
 func (m *Model) packLinear(i int, in Shape, shape []int, src Source, team *parallel.Team) (*gemm.Linear, error) {
-	if m.opts.fixedFC {
+	if m.opts.fixesFC(shape[0], shape[1]) {
 		if p, err := m.packedLinear(i, in, src, team); p != nil || err != nil {
 			return p, err
 		}

@@ -94,11 +94,14 @@ type Network struct {
 type IgnoredTensor struct{ Name, Reason string }
 
 // Model is New for the network, with its labels and preparation of pictures. A file of whole
-// numbers gives a model with FixedFC.
+// numbers gives a model with Fixed if it has convolutions of them, else with FixedFC.
 func (n *Network) Model(opts ...Option) (*Model, error) {
 	own := []Option{Labels(n.Labels), Pictures(n.Picture)}
 	if s, ok := n.Source.(*fileSource); ok {
-		if _, ok := s.file.(*fixedFile); ok {
+		switch f, ok := s.file.(*fixedFile); {
+		case ok && len(f.convs) > 0:
+			own = append(own, Fixed())
+		case ok:
 			own = append(own, FixedFC())
 		}
 	}
@@ -471,11 +474,14 @@ func Metadata(cfg Config, opts ...Option) (map[string]string, error) {
 // Save writes the tensors of src as a safetensors file with everything that Open needs:
 // configuration, labels, preparation of pictures. half stores weights in IEEE half
 // precision, and biases in float32. path keeps its old content, or does not exist, until the
-// new file is complete and on the disk. Of the options, Labels, Pictures and FixedFC count.
+// new file is complete and on the disk. Of the options, Labels, Pictures, FixedFC and Fixed
+// count.
 //
 // With FixedFC the weights of fully connected layers are stored as gemm.Fixed packs them: a byte
-// each, and a float32 for each output. Such a file opens without packing, and gives a model with
-// FixedFC. To what reads it otherwise, it has the rounded weights.
+// each, and a float32 for each output. With Fixed the filters of convolutions in fixed point are
+// stored transformed as well: 8 bytes for each of their weights. Such a file opens without
+// rounding, and gives a model with that option. To what reads it otherwise, it has the rounded
+// weights.
 func Save(path string, cfg Config, src Source, half bool, opts ...Option) error {
 	params, err := cfg.Params()
 	if err != nil {
@@ -518,10 +524,12 @@ func saveFixed(cfg Config, src Source, meta map[string]string, opts []Option) (m
 	for _, f := range opts {
 		f(&o)
 	}
-	if !o.fixedFC || cfg.firstFC() == len(cfg.Layers) {
+	if !o.fixedFC && !o.fixed {
 		return nil, nil
 	}
-	tensors, text, err := fixedTensors(cfg, src)
-	meta[weights.KeyFixed] = text
+	tensors, text, err := fixedTensors(cfg, src, &o)
+	if text != "" {
+		meta[weights.KeyFixed] = text
+	}
 	return tensors, err
 }

@@ -94,6 +94,7 @@ type convertCmd struct {
 	Std          []float64 `placeholder:"R,G,B" help:"Deviation of each channel that pictures are divided by, likewise."`
 	Half         bool      `help:"Store weights in half precision: half the size, 11 bits of precision."`
 	FixedFC      bool      `name:"fixed-fc" help:"Store weights of fully connected layers as whole numbers of 8 bits. The file opens without packing, as with --fixed-fc."`
+	Fixed        bool      `help:"Store filters of convolutions in fixed point as well. The file opens fast, as with --fixed."`
 	JSON         bool      `help:"Print a JSON object."`
 }
 
@@ -124,7 +125,10 @@ func (c *convertCmd) Run(ctx context.Context, s streams) error {
 	}
 	cfg := n.Config
 	opts = []vgg.Option{vgg.Labels(n.Labels), vgg.Pictures(flags.pictures(n.Picture))}
-	if c.FixedFC {
+	switch {
+	case c.Fixed:
+		opts = append(opts, vgg.Fixed())
+	case c.FixedFC:
 		opts = append(opts, vgg.FixedFC())
 	}
 	if err := vgg.Save(c.Out, cfg, n.Source, c.Half, opts...); err != nil {

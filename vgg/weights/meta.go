@@ -26,7 +26,7 @@ const (
 	KeyPad          = "nonet.pad"          // zero padding of the 3×3 convolutions: 1, or 0 for none
 	KeyArchitecture = "nonet.architecture" // vgg11, vgg13, vgg16 or vgg19, with or without _bn, or repvgg_a0 …: the layers, whose widths are the tensors'
 	KeyNorms        = "nonet.norms"        // layers that batch normalisation was folded into: conv1_1,conv2_1
-	KeyFixed        = "nonet.fixed"        // fully connected layers whose weights are whole numbers as package gemm packs them, and their inputs: fc6 512x7x7,fc7 4096
+	KeyFixed        = "nonet.fixed"        // layers whose weights are whole numbers, and their inputs: conv1_2 64:64,fc6 512x7x7,fc7 4096
 	KeyFlatten      = "nonet.flatten"      // order of the columns of the first fully connected layer: chw, or hwc
 )
 

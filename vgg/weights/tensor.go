@@ -93,6 +93,23 @@ func (t Tensor) Int8sAt(dst []int8, first int) error {
 	return nil
 }
 
+// Int16sAt is Int8sAt for I16.
+func (t Tensor) Int16sAt(dst []int16, first int) error {
+	if t.DType != I16 {
+		return &Error{File: t.fileName(), Tensor: t.Name, Err: ErrShape, Detail: fmt.Sprintf("elements are %s, want I16", t.DType)}
+	}
+	part := t.Data[2*first : 2*(first+len(dst))]
+	err := guard(func() {
+		for i := range dst {
+			dst[i] = int16(binary.LittleEndian.Uint16(part[2*i:]))
+		}
+	})
+	if err != nil {
+		return &Error{File: t.fileName(), Tensor: t.Name, Err: err}
+	}
+	return nil
+}
+
 // Float64s is Float32s for float64.
 func (t Tensor) Float64s(dst []float64) error {
 	if err := t.checkDst(len(dst)); err != nil {

@@ -25,28 +25,25 @@ func NewStoredBlock(c int) StoredBlock {
 // StoreFixed sets b to the filters of block kb of 16 outputs. f is in fixed point, and b of its
 // number of channels. It does not allocate.
 func (f *Filter) StoreFixed(kb int, b StoredBlock) {
-	f.eachStored(kb, func(xi, c int, line []int16, at []int) {
-		for l, i := range at {
-			b.U[(xi*f.c+c)*16+l] = line[i]
+	pair := f.fixed.kern.Pair
+	f.eachStored(kb, func(xi, c int, line []int16) {
+		for l := range 16 {
+			b.U[(xi*f.c+c)*16+l] = line[l*pair]
 		}
 	})
 	copy(b.Scale, f.fixed.scale[kb*tileElements*16:][:tileElements*16])
 }
 
-// eachStored calls visit for every element of a tile and every channel: line[at[l]] is u of output
-// l of block kb.
-func (f *Filter) eachStored(kb int, visit func(xi, c int, line []int16, at []int)) {
+// eachStored calls visit for every element of a tile and every channel: line[l*Pair] is u of output l
+// of block kb.
+func (f *Filter) eachStored(kb int, visit func(xi, c int, line []int16)) {
 	x := f.fixed
 	panel, out := kb*16/f.nr, kb*16%f.nr
 	width := f.width(panel)
-	var places [16]int
-	for l := range places {
-		places[l] = x.index(width, 0, out+l)
-	}
 	for xi := range tileElements {
 		u := x.u[f.panel(panel, xi).first:]
 		for c := range f.c {
-			visit(xi, c, u[x.index(width, c, 0):], places[:])
+			visit(xi, c, u[x.index(width, c, out):])
 		}
 	}
 }
@@ -93,13 +90,21 @@ func NewStoredFilter(c, k int, read func(kb int, b StoredBlock) error, team *par
 // loadFixed is the inverse of StoreFixed.
 func (f *Filter) loadFixed(kb int, b StoredBlock) error {
 	var sums [tileElements][16]int64
-	f.eachStored(kb, func(xi, c int, line []int16, at []int) {
-		for l, v := range b.U[(xi*f.c+c)*16:][:16] {
-			line[at[l]] = v
-			sums[xi][l] += int64(max(v, -v))
-			if v == math.MinInt16 {
-				sums[xi][l] = math.MaxInt32 // −v is no int16
+	pair := f.fixed.kern.Pair
+	f.eachStored(kb, func(xi, c int, line []int16) {
+		from, sum := (*[16]int16)(b.U[(xi*f.c+c)*16:]), &sums[xi]
+		for l, v := range from {
+			sum[l] += int64(max(int32(v), -int32(v)))
+		}
+		if pair == 2 { // without checks of bounds
+			to := (*[31]int16)(line)
+			for l, v := range from {
+				to[2*l] = v
 			}
+			return
+		}
+		for l, v := range from {
+			line[l*pair] = v
 		}
 	})
 	for xi := range sums {

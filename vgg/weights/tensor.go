@@ -99,7 +99,14 @@ func (t Tensor) Int16sAt(dst []int16, first int) error {
 		return &Error{File: t.fileName(), Tensor: t.Name, Err: ErrShape, Detail: fmt.Sprintf("elements are %s, want I16", t.DType)}
 	}
 	part := t.Data[2*first : 2*(first+len(dst))]
+	if len(dst) == 0 {
+		return nil
+	}
 	err := guard(func() {
+		if littleEndian {
+			copy(unsafe.Slice((*byte)(unsafe.Pointer(&dst[0])), len(part)), part)
+			return
+		}
 		for i := range dst {
 			dst[i] = int16(binary.LittleEndian.Uint16(part[2*i:]))
 		}

@@ -29,6 +29,20 @@
 // tiles are few (conv4, conv5 of VGG, one picture), the loops are exchanged: a panel of U
 // is read once for all tiles.
 //
+// # Fixed point
+//
+// NewFixedFilter makes a filter for F(4×4,3×3) with V and U in integers of 16 bits and M in
+// 32:
+//
+//	v[ξ] = round(V[ξ]·limit/(bound[ξ]·τ)),   u[ξ][k] = round(U[ξ][k]/step[ξ][k])
+//	Y = (Aᵀ·[step·bound/limit ⊙ Σ_c v·u]·A)·τ + bias
+//
+// τ is the largest magnitude of the pixels of a tile in all channels, or twice that if one is
+// negative, and bound[ξ] the largest element ξ for inputs from 0 to 1. step is such that
+// limit·Σ_c|u| < 2³¹: no sum overflows, and none is rounded. All instruction sets give the
+// same bits. U takes half the memory. docs/numerics.md has the bound of the error. A tile
+// with a NaN, an infinity or a number beyond 2¹²⁰ gives NaN.
+//
 // An infinity or NaN in the input makes every output of its tiles NaN. By the definition
 // it would reach nine outputs at most.
 //

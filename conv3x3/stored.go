@@ -2,6 +2,7 @@ package conv3x3
 
 import (
 	"github.com/nonet-go/nonet/internal/shape"
+	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 	"github.com/nonet-go/nonet/winograd"
 )
@@ -16,7 +17,7 @@ func (f *Filter) StoreFixed(kb int, b winograd.StoredBlock) { f.wino.StoreFixed(
 // NewStoredFilter is NewFilter with the option Fixed for filters that StoreFixed gave, see
 // winograd.NewStoredFilter. Biases may be nil and are not kept.
 func NewStoredFilter(c, k int, read func(kb int, b winograd.StoredBlock) error, bias []float32, team *parallel.Team) (*Filter, error) {
-	if c < winogradMin || k < 1 || bias != nil && len(bias) != k {
+	if c < layout.Block || k < 1 || bias != nil && len(bias) != k {
 		return nil, shape.Errorf("conv3x3: %d biases for stored filters of %d channels and %d outputs", len(bias), c, k)
 	}
 	f := &Filter{c: c, k: k, stride: 1, tile: 4, bias: make([]float32, k)}

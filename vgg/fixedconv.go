@@ -112,14 +112,14 @@ func storedFilter(src Source, l Layer, c int, bias []float32, team *parallel.Tea
 	return filter, fileError(f, err)
 }
 
-// savedConv returns the tensors of a convolution with c input channels in fixed point, and the item
+// savedConv returns the tensors of a convolution of c input channels to an output of some shape in fixed point, and the item
 // of the metadata that says so; nil if it is not for fixed point.
-func savedConv(l Layer, c int, src Source) (out []weights.Out, item string, err error) {
+func savedConv(l Layer, c int, shape Shape, src Source) (out []weights.Out, item string, err error) {
 	w, err := src.Tensor(l.Name+".weight", []int{l.Out, c, 3, 3})
 	if err != nil {
 		return nil, "", err
 	}
-	f, err := conv3x3.NewFilter(c, l.Out, w, nil, nil, l.filterOptions([]conv3x3.Option{conv3x3.Fixed()})...)
+	f, err := conv3x3.NewFilter(c, l.Out, w, nil, nil, algorithm{fixed: true}.options(l, c, shape)...)
 	if err != nil || !f.InFixedPoint() {
 		return nil, "", err
 	}

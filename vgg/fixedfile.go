@@ -310,8 +310,8 @@ func fixedTensors(cfg Config, src Source, o *modelOptions) (tensors map[string][
 		switch {
 		case l.Kind == FC && o.fixesFC(l.Out, in.Len()):
 			out, item, err = savedFC(cfg, i, in, src)
-		case l.Kind == Conv && l.Kernel == 3 && o.fixed:
-			out, item, err = savedConv(l, in.C, src)
+		case l.Kind == Conv && l.Kernel == 3 && o.algorithm.fixed:
+			out, item, err = savedConv(l, in.C, shapes[i], src)
 		}
 		if err != nil {
 			return nil, "", err

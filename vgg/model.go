@@ -159,7 +159,7 @@ func (m *Model) pack(i int, in, out Shape, src Source, team *parallel.Team) (p p
 	if err != nil {
 		return p, err
 	}
-	if l.Kind == Conv && m.opts.fixed {
+	if l.Kind == Conv && m.opts.algorithm.fixed {
 		if p.conv, err = storedFilter(src, l, in.C, bias, team); p.conv != nil || err != nil {
 			return p, err
 		}

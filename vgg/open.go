@@ -524,7 +524,7 @@ func saveFixed(cfg Config, src Source, meta map[string]string, opts []Option) (m
 	for _, f := range opts {
 		f(&o)
 	}
-	if !o.fixedFC && !o.fixed {
+	if !o.fixedFC && !o.algorithm.fixed {
 		return nil, nil
 	}
 	tensors, text, err := fixedTensors(cfg, src, &o)

@@ -16,7 +16,6 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/stretchr/testify/require"
 
 	"github.com/nonet-go/nonet/internal/testutil"

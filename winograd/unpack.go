@@ -28,6 +28,7 @@ func (f *Filter) Weights(team *parallel.Team) []float32 {
 // unpack is the inverse of pack.
 func (f *Filter) unpack(panel, cBlock int, oihw []float32, inverse [][]float64) {
 	width := f.width(panel)
+	element := f.element(panel)
 	c0 := cBlock * 16
 	for b := 0; b < width; b++ {
 		k := panel*f.nr + b
@@ -35,7 +36,7 @@ func (f *Filter) unpack(panel, cBlock int, oihw []float32, inverse [][]float64) 
 			return
 		}
 		for c := c0; c < min(c0+16, f.c); c++ {
-			taps := untransform(inverse, f.alpha, func(xi int) float64 { return f.element(panel, xi, c, b) })
+			taps := untransform(inverse, f.alpha, func(xi int) float64 { return element(xi, c, b) })
 			for t, v := range taps {
 				if f.rotated {
 					oihw[(c*f.k+k)*9+8-t] = v
@@ -47,14 +48,17 @@ func (f *Filter) unpack(panel, cBlock int, oihw []float32, inverse [][]float64) 
 	}
 }
 
-// element returns U of an input channel and an output of a panel.
-func (f *Filter) element(panel, xi, c, out int) float64 {
-	u, width := f.panel(panel, xi).first, f.width(panel)
+// element returns a function that returns U of an input channel and an output of a panel.
+func (f *Filter) element(panel int) func(xi, c, out int) float64 {
+	first, width := f.panel(panel, 0), f.width(panel)
 	if x := f.fixed; x != nil {
-		kb := panel*f.nr/16 + out/16
-		return float64(x.u[u+x.index(width, c, out)]) * x.step(kb, xi, out%16)
+		u, kb := x.u[first.first:], panel*f.nr/16
+		return func(xi, c, out int) float64 {
+			return float64(u[xi*first.n+x.index(width, c, out)]) * x.step(kb+out/16, xi, out%16)
+		}
 	}
-	return float64(f.u[u+c*width+out])
+	u := f.u[first.first:]
+	return func(xi, c, out int) float64 { return float64(u[xi*first.n+c*width+out]) }
 }
 
 // untransform returns the filter whose elements are those of u.

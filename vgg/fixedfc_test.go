@@ -61,7 +61,7 @@ var every = flag.Bool("every", false, "compare the answers of all pictures and n
 // TestFewerBitsTrained compares the answers of the network that comes with nonet, on pictures
 // that were set apart in its training, with those in float32.
 func TestFewerBitsTrained(t *testing.T) {
-	data, err := train.Open(filepath.Join(testutil.Shared(t, "data"), "cifar10-train.tar"))
+	data, err := train.Open(testutil.Shared(t, "data", "cifar10-train.tar"))
 	require.NoError(t, err)
 	defer data.Close()
 	val, _ := data.Split(0.1)

@@ -372,6 +372,9 @@ func parseTIFF(b []byte) *Part {
 		b = b[:at] // it is made anew
 	}
 	return &Part{parts: []*Part{leaf(b), directory}, print: func(parts [][]byte, _ *Part) []byte {
+		if len(parts) == 0 {
+			return nil
+		}
 		out := bytes.Clone(parts[0])
 		if len(out) >= 8 {
 			le.PutUint32(out[4:], uint32(len(out)))

@@ -56,6 +56,21 @@ func TestParse(t *testing.T) {
 	require.Equal(t, `{"a":[1,2,{"b":"c"}],"d":null}`, string(Parse([]byte(`{"a":[1,2,{"b":"c"}],"d":null}`)).Bytes(1<<16)))
 }
 
+// TestPrint: files from which parts were taken are printed, whatever is left.
+func TestPrint(t *testing.T) {
+	for name, file := range files(t) {
+		p := Parse(file)
+		for at := range byte(12) {
+			_ = p.Edit([]byte{remove, at, 0, at / 3, remove, at, 0, 0, cut, at, 0, 0, replace, at, 0, 0}, 1<<20).Bytes(1 << 20)
+		}
+		for len(p.parts) > 0 {
+			p.parts = p.parts[1:]
+			_ = p.Bytes(1 << 20)
+		}
+		require.NotEmpty(t, file, name)
+	}
+}
+
 // TestEdit: each kind of edit changes a file, and never the tree that it began with.
 func TestEdit(t *testing.T) {
 	file := []byte(`{"a":[1,2,{"b":"c"}],"d":5}`)

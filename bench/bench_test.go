@@ -214,16 +214,13 @@ func threadCounts() []int {
 }
 
 // BenchmarkFC runs the fully connected layers for one picture and for many, with
-// weights in single and in half precision.
+// weights in single and in half precision, and in whole numbers of 8 bits.
 func BenchmarkFC(b *testing.B) {
 	for _, l := range FCs {
-		for _, half := range []bool{false, true} {
+		for _, storage := range []string{"float32", "half", "fixed"} {
+			opts := map[string][]gemm.Option{"half": {gemm.Half()}, "fixed": {gemm.Fixed()}}[storage]
 			for _, batch := range []int{1, 32} {
-				b.Run(fmt.Sprintf("layer=%s/batch=%d/isa=%v/half=%v", l.Name, batch, cpu.Best(), half), func(b *testing.B) {
-					var opts []gemm.Option
-					if half {
-						opts = append(opts, gemm.Half())
-					}
+				b.Run(fmt.Sprintf("layer=%s/batch=%d/isa=%v/storage=%s", l.Name, batch, cpu.Best(), storage), func(b *testing.B) {
 					linear, err := gemm.NewLinear(l.In, l.Out, random(l.In*l.Out, 2), nil, nil, opts...)
 					require.NoError(b, err)
 					team := parallel.NewTeam(runtime.GOMAXPROCS(0))

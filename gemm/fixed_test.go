@@ -233,7 +233,7 @@ func TestFixedStored(t *testing.T) {
 	q, scale := l.FixedWeights()
 	require.Nil(t, q)
 	require.Nil(t, scale)
-	for _, s := range [][2]int{{0, 1}, {1, 0}, {1 << 40, 1 << 40}} {
+	for _, s := range [][2]int{{0, 1}, {1, 0}, {math.MaxInt / 64, math.MaxInt / 64}} {
 		_, err := FixedLen(s[0], s[1])
 		require.ErrorIs(t, err, ErrShape)
 	}

@@ -27,7 +27,7 @@ func TestStored(t *testing.T) {
 	}
 	_, err := NewStoredFilter(0, 1, nil, nil)
 	require.ErrorIs(t, err, ErrShape)
-	_, err = NewStoredFilter(1<<40, 1<<40, nil, nil)
+	_, err = NewStoredFilter(math.MaxInt/64, math.MaxInt/64, nil, nil)
 	require.ErrorIs(t, err, ErrShape)
 }
 

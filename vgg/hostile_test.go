@@ -131,7 +131,10 @@ func TestHostileLabels(t *testing.T) {
 func TestManyOfOnePart(t *testing.T) {
 	paths, err := filepath.Glob(filepath.Join("testdata", "formats", "*"))
 	require.NoError(t, err)
-	read := 0
+	read, step := 0, 1
+	if testing.Short() {
+		step = 8
+	}
 	for _, path := range paths {
 		if ext := filepath.Ext(path); ext == ".py" || ext == ".h5" {
 			continue
@@ -139,7 +142,7 @@ func TestManyOfOnePart(t *testing.T) {
 		data, err := os.ReadFile(path)
 		require.NoError(t, err)
 		tree := structured.Parse(data)
-		for at := range 40 {
+		for at := 0; at < 40; at += step {
 			const many = 2
 			if file := tree.Edit([]byte{many, byte(at), 0, 0xa0}, 1<<22).Bytes(1 << 22); file != nil {
 				_, _ = bounded(t, filepath.Base(path), file)
@@ -147,5 +150,5 @@ func TestManyOfOnePart(t *testing.T) {
 			}
 		}
 	}
-	require.Greater(t, read, 200)
+	require.Greater(t, read, 200/step)
 }

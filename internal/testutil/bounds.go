@@ -25,7 +25,8 @@ const (
 //
 //   - allocates more than 64 MiB and 8 bytes for each byte of data, freed memory included;
 //   - takes more than 4 seconds of processor time and one for each megabyte of data. A
-//     machine that is busy with something else does not count;
+//     machine that is busy with something else does not count. Under the race detector it is
+//     ten times that;
 //   - returns an error whose text has more than 1000 bytes, or a character that is not
 //     printable, which could be an escape sequence for a terminal.
 //
@@ -41,7 +42,7 @@ func Bounded(t testing.TB, size int, read func() (found int64, err error)) error
 	if most := boundedMemory + memoryPerByte*n; memory > most {
 		t.Errorf("%d bytes allocated for %d bytes with %d of data, want at most %d (error: %.200v)", memory, size, found, most, err)
 	}
-	if most := boundedTime + time.Duration(float64(timePerMB)*float64(n)/1e6); spent > most {
+	if most := slower * (boundedTime + time.Duration(float64(timePerMB)*float64(n)/1e6)); spent > most {
 		t.Errorf("%v of processors for %d bytes with %d of data, want at most %v (error: %.200v)", spent, size, found, most, err)
 	}
 	Message(t, err)

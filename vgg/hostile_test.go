@@ -113,7 +113,7 @@ func jsonText(s string) string {
 func hugeShapes(n int) []byte {
 	var parts []string
 	for i := range n {
-		parts = append(parts, fmt.Sprintf(`"features.%d.weight":{"dtype":"F32","shape":[0,%d,%d,%d],"data_offsets":[0,0]}`, i, math.MaxInt64, math.MaxInt64, math.MaxInt64))
+		parts = append(parts, fmt.Sprintf(`"features.%d.weight":{"dtype":"F32","shape":[0,%d,%d,%d],"data_offsets":[0,0]}`, i, int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MaxInt64)))
 	}
 	return safetensorsHeader("{" + strings.Join(parts, ",") + "}")
 }

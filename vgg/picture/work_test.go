@@ -54,7 +54,7 @@ var blanks = []blank{
 	{"progressive CMYK.jpg", func(w, h int) []byte { return blankJPEG(0xc2, w, h, 4, 0x11, 0) }, ""},
 	{"progressive 15 scans.jpg", func(w, h int) []byte { return blankJPEG(0xc2, w, h, 3, 0x11, 15) }, ""},
 	{"progressive 450 scans.jpg", func(w, h int) []byte { return blankJPEG(0xc2, w, h, 3, 0x11, 450) }, ""},
-	{"arithmetic.jpg", func(w, h int) []byte { return blankJPEG(0xc9, w, h, 3, 0x11, 0) }, ""},
+	{"arithmetic.jpg", func(w, h int) []byte { return blankJPEG(0xc9, w, h, 3, 0x11, 0) }, "bytes of arithmetic coding"},
 }
 
 // TestWork: within the default limit, no picture of less than 1 MB takes more than 2 s of a

@@ -100,7 +100,10 @@ func TestLinearInputGradBits(t *testing.T) {
 				rounded[r*in+i] = step * float32(quantise.NewRounder(step).Round(v))
 			}
 		}
-		testutil.CheckBits(t, "whole numbers", n, linearInputGrad(t, kern, n, out, in, dy, w, 2, Fixed()), linearInputGrad(t, kern, n, out, in, dy, rounded, 1))
+		// Panels of whole numbers are wider than others: portable Go, which rounds at the end
+		// of a panel, has other bits.
+		exact, mag := ref.LinearInputGrad(n, in, out, dy, rounded)
+		testutil.Check(t, "whole numbers", n, linearInputGrad(t, kern, n, out, in, dy, w, 2, Fixed()), exact, ref.Bound(out+1, mag))
 	})
 }
 

@@ -60,6 +60,7 @@ type samples struct {
 	millis   []float64 // of those with 200
 	statuses map[string]int
 	took     time.Duration
+	turns    uint64
 }
 
 // send sends a request that was due at some time and counts it.
@@ -107,7 +108,8 @@ func (l *load) closed(ctx context.Context, n int, seconds float64, s *samples) {
 // open sends requests at random times, rate of them a second on average. A request's time
 // counts from when it was due.
 func (l *load) open(ctx context.Context, rate, seconds float64, s *samples) {
-	rng := rand.New(rand.NewPCG(2, uint64(s.took)))
+	rng := rand.New(rand.NewPCG(2, s.turns)) // the same for each server
+	s.turns++
 	begin := time.Now()
 	var wg sync.WaitGroup
 	for at := 0.0; at < seconds && ctx.Err() == nil; at += rng.ExpFloat64() / rate {

@@ -90,6 +90,7 @@ func empty(title string) *plot.Plot {
 	p.Title.Text = title
 	p.Title.Padding = vg.Points(8)
 	p.Title.TextStyle.Font = textFont(11)
+	p.Legend.TextStyle.Font = textFont(9)
 	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
 		axis.Label.TextStyle.Font = textFont(10)
 		axis.Tick.Label.Font = textFont(9)

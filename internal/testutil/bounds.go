@@ -42,7 +42,7 @@ func Bounded(t testing.TB, size int, read func() (found int64, err error)) error
 	if most := boundedMemory + memoryPerByte*n; memory > most {
 		t.Errorf("%d bytes allocated for %d bytes with %d of data, want at most %d (error: %.200v)", memory, size, found, most, err)
 	}
-	if most := slower * (boundedTime + time.Duration(float64(timePerMB)*float64(n)/1e6)); spent > most {
+	if most := Slower * (boundedTime + time.Duration(float64(timePerMB)*float64(n)/1e6)); spent > most {
 		t.Errorf("%v of processors for %d bytes with %d of data, want at most %v (error: %.200v)", spent, size, found, most, err)
 	}
 	Message(t, err)

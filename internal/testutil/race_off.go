@@ -2,4 +2,4 @@
 
 package testutil
 
-const slower = 1
+const Slower = 1

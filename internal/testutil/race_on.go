@@ -2,5 +2,5 @@
 
 package testutil
 
-// slower is how many times as long the race detector takes.
-const slower = 10
+// Slower is how many times as long the race detector takes.
+const Slower = 10

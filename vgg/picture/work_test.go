@@ -69,7 +69,7 @@ func TestWork(t *testing.T) {
 		var err error
 		memory, spent := testutil.Spent(func() { _, err = Decode(b.name, bytes.NewReader(file)) })
 		t.Logf("%-30s %7d bytes: %4.0f MB, %v: %v", b.name, len(file), float64(memory)/1e6, spent, err)
-		require.Less(t, spent, 4*time.Second, b.name)
+		require.Less(t, spent, testutil.Slower*4*time.Second, b.name)
 		require.Less(t, memory, int64(1_600_000_000), b.name)
 		if b.says == "" {
 			require.NoError(t, err, b.name)
@@ -95,7 +95,7 @@ func TestHostilePictures(t *testing.T) {
 		var err error
 		memory, spent := testutil.Spent(func() { _, err = Decode(name, bytes.NewReader(file)) })
 		t.Logf("%s, %d bytes: %.0f MB, %v: %v", name, len(file), float64(memory)/1e6, spent, err)
-		require.Less(t, spent, 4*time.Second, name)
+		require.Less(t, spent, testutil.Slower*4*time.Second, name)
 		require.Less(t, memory, int64(1_600_000_000), name)
 		testutil.Message(t, err)
 	}
@@ -150,7 +150,7 @@ func TestManyStrips(t *testing.T) {
 			require.ErrorContains(t, err, "bytes of samples", name)
 		})
 		t.Log(name, spent)
-		require.Less(t, spent, 4*time.Second, name)
+		require.Less(t, spent, testutil.Slower*4*time.Second, name)
 	}
 }
 

@@ -68,7 +68,8 @@ func TestRanges(t *testing.T) {
 	}))
 	require.Equal(t, []int32{0, 5}, []int32{first[0].Load(), first[1].Load()})
 
-	// While the helper is busy, the caller does its own range in order, and then the rest.
+	// While the helper is busy with whichever item it has claimed first, the caller does the
+	// others, in order.
 	var did []int
 	begun.Add(2)
 	for i := range first {
@@ -88,7 +89,8 @@ func TestRanges(t *testing.T) {
 			close(free)
 		}
 	}))
-	require.Equal(t, []int{0, 1, 2, 3, 4, 6, 7, 8, 9}, did)
+	require.Len(t, did, 9)
+	require.True(t, slices.IsSorted(did), "%v", did)
 }
 
 // TestParkedHelpersCome leaves gaps longer than the spin between phases, and

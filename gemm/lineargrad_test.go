@@ -100,10 +100,12 @@ func TestLinearInputGradBits(t *testing.T) {
 				rounded[r*in+i] = step * float32(quantise.NewRounder(step).Round(v))
 			}
 		}
-		// Panels of whole numbers are wider than others: portable Go, which rounds at the end
-		// of a panel, has other bits.
+		got := linearInputGrad(t, kern, n, out, in, dy, w, 2, Fixed())
 		exact, mag := ref.LinearInputGrad(n, in, out, dy, rounded)
-		testutil.Check(t, "whole numbers", n, linearInputGrad(t, kern, n, out, in, dy, w, 2, Fixed()), exact, ref.Bound(out+1, mag))
+		testutil.Check(t, "whole numbers", n, got, exact, ref.Bound(out+1, mag))
+		if cpu.Best() != cpu.Generic { // portable Go rounds at the end of a panel, and these panels are wider
+			testutil.CheckBits(t, "whole numbers", n, got, linearInputGrad(t, kern, n, out, in, dy, rounded, 1))
+		}
 	})
 }
 

@@ -65,6 +65,22 @@ func TestProfiled(t *testing.T) {
 	require.Error(t, plain.WriteTrace(&out))
 }
 
+// TestLayerTimes: which layers have an entry depends on the plan alone. A clock may not
+// tell the shortest of them: that of a browser does not.
+func TestLayerTimes(t *testing.T) {
+	s, dst, src := profiledSession(t)
+	before := s.LayerTimes()
+	require.NoError(t, s.Run(context.Background(), dst, src))
+	after := s.LayerTimes()
+	want := []string{"conv1_1", "lrn1", "pool1", "conv2_1", "pool2", "conv3_1", "conv3_2", "conv4_1", "conv4_2", "conv5_1", "conv5_2", "fc6", "fc7", "fc8"}
+	require.Len(t, before, len(want))
+	require.Len(t, after, len(want))
+	for i, layer := range want {
+		require.Equal(t, LayerTime{Layer: layer}, before[i])
+		require.Equal(t, layer, after[i].Layer)
+	}
+}
+
 // labelAt looks at the labels of the goroutine that works on a layer.
 type labelAt struct {
 	*profiler

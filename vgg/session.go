@@ -333,14 +333,18 @@ type LayerTime struct {
 	Time  time.Duration
 }
 
-// LayerTimes returns the time of each layer in the last Run, in the order of computation.
-// The time of a pool that a convolution takes in its last step counts there; such a pool has
-// no entry.
+// LayerTimes returns the time of each layer in the last Run, in the order of computation:
+// 0 for a layer that took less than the clock tells, and for all before the first Run. The
+// time of a pool that a convolution takes in its last step counts there; such a pool has no
+// entry.
 func (s *Session) LayerTimes() []LayerTime {
 	var list []LayerTime
-	for i, d := range s.times {
-		if d > 0 {
-			list = append(list, LayerTime{s.model.cfg.Layers[i].Name, d})
+	for _, ops := range [][]boundOp{s.segments[0].ops, s.fc} {
+		for _, o := range ops {
+			name := s.model.cfg.Layers[o.layer].Name
+			if len(list) == 0 || list[len(list)-1].Layer != name { // a layer may take several ops
+				list = append(list, LayerTime{name, s.times[o.layer]})
+			}
 		}
 	}
 	return list

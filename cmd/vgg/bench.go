@@ -268,7 +268,7 @@ func (c *benchCmd) forward(ctx context.Context, r *benchResult) error {
 		in.H, in.W = cfg.Input()
 		for _, l := range sum.Layers {
 			if ms := times[l.Name]; ms != nil {
-				t := median(ms[2:])
+				t := max(median(ms[2:]), 1e-6) // a clock may tell no less than a millisecond
 				r.Layers = append(r.Layers, layerResult{Name: l.Name, Algorithm: l.Algorithm, MS: t,
 					GFLOPS: 2 * float64(l.MACs) * float64(c.Batch) / t / 1e6, cost: costOf(l, in, c.Batch, c.weightBytes())})
 			}

@@ -49,11 +49,14 @@ func Open(t *testing.T, h http.Handler, allowed ...string) (ctx context.Context,
 	messages := chromedp.Console(ctx)
 	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate("about:blank")), "the browser starts")
 
-	var wrong []string
+	var all, wrong []string
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
 		for m, err := range messages {
+			if err == nil {
+				all = append(all, m.String())
+			}
 			if err == nil && m.Type != "log" && m.Type != "info" && m.Type != "debug" && !slices.ContainsFunc(allowed, func(text string) bool { return strings.Contains(m.Text, text) }) {
 				wrong = append(wrong, m.String())
 			}
@@ -62,7 +65,7 @@ func Open(t *testing.T, h http.Handler, allowed ...string) (ctx context.Context,
 	t.Cleanup(func() {
 		require.NoError(t, chromedp.Cancel(ctx))
 		<-read
-		require.Empty(t, wrong, "the console of the browser")
+		require.Empty(t, wrong, "the console of the browser:\n%s", strings.Join(all, "\n"))
 	})
 	return ctx, server.URL
 }

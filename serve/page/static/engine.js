@@ -10,8 +10,9 @@ function server() {
 function worker() {
   const thread = new Worker("worker.js");
   const waiting = new Map();
-  let next = 0;
+  let next = 0, dead = "";
   const fail = (text) => {
+    dead = text;
     for (const w of waiting.values()) w.reject(new Error(text));
     waiting.clear();
   };
@@ -29,6 +30,7 @@ function worker() {
     const id = next++;
     const message = { id, method: request.method, path: "/" + path, type: request.headers.get("Content-Type") ?? "", body };
     return new Promise((resolve, reject) => {
+      if (dead) return reject(new Error(dead));
       waiting.set(id, { resolve, reject });
       thread.postMessage(message, [body]);
       init.signal?.addEventListener("abort", () => {

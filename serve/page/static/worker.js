@@ -6,8 +6,9 @@ async function load() {
   const go = new Go();
   const { instance } = await WebAssembly.instantiateStreaming(fetch("vgg.wasm"), go.importObject);
   const ready = new Promise((resolve) => { self.nonetReady = resolve; });
-  go.run(instance);
-  await ready;
+  const ended = go.run(instance).then(() => { throw new Error("the program ended"); });
+  await Promise.race([ready, ended]);
+  ended.catch((error) => postMessage({ failed: error.message }));
 }
 
 const loaded = load();

@@ -9,7 +9,9 @@
 // a statement left out, an error that is dropped (see mutants.go). The changed file is given
 // to the go command by -overlay: nothing in the tree is written. A mutant that does not
 // compile is passed over. One is killed if the tests of its package, or of those that test
-// it from outside (see nearest), fail or take longer than their limit; else it survives.
+// it from outside (see nearest), fail or exceed a bound; else it survives. On Linux the
+// bounds are those of bounds in watch.go, which do not depend on what else runs on the
+// machine; elsewhere it is a limit of the clock.
 //
 // A survivor is printed with its place and the change. Survivors that were judged stand in
 // judged.txt with the reason and are not counted: the change makes no difference that a
@@ -38,14 +40,18 @@ func main() {
 	flag.Uint64Var(&o.seed, "seed", 1, "which mutants or faults are drawn")
 	flag.IntVar(&o.n, "n", 20, "how many mutants or faults are tried; 0: all")
 	flag.DurationVar(&o.within, "within", 0, "begin no other after this time; 0: no limit")
-	flag.DurationVar(&o.limit, "timeout", 2*time.Minute, "time of the tests of one mutant")
+	flag.DurationVar(&o.limit, "timeout", 3*time.Minute, "processor time of one package's tests")
 	flag.Float64Var(&o.least, "least", 0, "the least part of the mutants that must be killed")
 	flag.BoolVar(&o.list, "list", false, "print the mutants or faults and stop")
 	flag.BoolVar(&o.all, "v", false, "print the killed ones as well")
 	flag.StringVar(&o.match, "match", "", "only mutants or faults whose text has this")
 	named := flag.Bool("named", false, "try the faults of faults.txt that are not in generators")
 	generators := flag.Bool("generators", false, "try the faults of faults.txt that are in generators")
+	watched := flag.Duration("watch", 0, "run a program within this processor time; for mutate's own calls of go test -exec")
 	flag.Parse()
+	if *watched > 0 {
+		os.Exit(runWatched(boundsOf(*watched), flag.Args()))
+	}
 	var err error
 	if *named || *generators {
 		err = o.tryFaults(func(f fault) bool { return *generators && f.generator() || *named && !f.generator() })
@@ -56,6 +62,19 @@ func main() {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
 		os.Exit(1)
 	}
+}
+
+// runWatched runs a program within bounds and returns its status.
+func runWatched(b bounds, args []string) int {
+	status, why, err := watch(b, args)
+	if err != nil {
+		why = err.Error()
+	}
+	if why != "" {
+		fmt.Println("FAIL: mutate:", why)
+		return 1
+	}
+	return status
 }
 
 // options are what the flags say.

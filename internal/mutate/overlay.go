@@ -70,16 +70,30 @@ const (
 	doesNotCompile
 )
 
-// test runs the short tests of a package. They die if they take longer than limit.
+// clockSlack is how much longer than its processor time a test may take by the clock where
+// watch holds the bounds: for one that neither sleeps nor works.
+const clockSlack = 10
+
+// test runs the short tests of a package. They die if they exceed the bounds of limit.
 func (o *overlay) test(run testRun, limit time.Duration) (outcome, error) {
-	args := []string{"test", "-short", "-failfast", "-vet=off", "-overlay", o.list, "-timeout", limit.String()}
+	args := []string{"test", "-short", "-failfast", "-vet=off", "-overlay", o.list}
 	if run.pattern != "" {
 		args = append(args, "-run", run.pattern)
 	}
+	through := ""
 	if run.arch != "" {
-		args = append(args, "-exec", emulators[run.arch])
+		through = emulators[run.arch]
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit+2*time.Minute) // for the compiler
+	if canWatch {
+		self, err := os.Executable()
+		if err != nil {
+			return 0, err
+		}
+		through = fmt.Sprintf("'%s' -watch %v %s", self, limit, through)
+		limit *= clockSlack
+	}
+	args = append(args, "-timeout", limit.String(), "-exec", through)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*limit) // with the compiler
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "go", append(args, run.pkg)...)
 	cmd.Dir, cmd.WaitDelay = run.dir, 5*time.Second

@@ -1,6 +1,8 @@
 package conv3x3
 
 import (
+	"fmt"
+
 	"github.com/nonet-go/nonet/internal/describe"
 	"github.com/nonet-go/nonet/internal/ukernel"
 )
@@ -27,8 +29,18 @@ func (f *Filter) Plan(s Spec, workers int) (string, error) {
 	l.Add("tile", "MR %d, NR %d", kern.MR, kern.NR)
 	l.Add("blocks", "MC %d, KC %d", ow, 9*f.c)
 	l.Add("loops", "ic (rows of outputs), jr (%d panels)", panels)
-	l.Add("items", "%d rows", s.N*oh)
+	l.Add("items", "%s", f.directItems(s, oh, ow, workers))
 	return l.String(), nil
+}
+
+// directItems tells the work items of a direct algorithm.
+func (f *Filter) directItems(s Spec, oh, ow, workers int) string {
+	if f.strided == nil {
+		return fmt.Sprintf("%d rows", s.N*oh)
+	}
+	d := newStridedConv(f.strided, s, oh, ow)
+	d.divide(max(workers, 1))
+	return fmt.Sprintf("%d: %d runs of rows by %d groups of the %d panels", d.items, d.items/d.groups, d.groups, f.strided.panels())
 }
 
 // directKernel returns the micro-kernel of a direct algorithm, and its panels of outputs.

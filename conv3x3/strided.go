@@ -148,7 +148,8 @@ func (f *stridedFilter) grids(pad, out int) []grid {
 
 // stridedConv computes runs of rows of one picture, for some panels, an item. It copies the
 // source that a run reads to images, with rows and columns of one parity side by side, so
-// that the kernel sees neither edges nor strides.
+// that the kernel sees neither edges nor strides. The items of a run follow each other, and a
+// worker copies the images once for those that it does.
 type stridedConv struct {
 	f        *stridedFilter
 	n, h, w  int // of the source
@@ -163,8 +164,15 @@ type stridedConv struct {
 	bias     []float32
 	team     *parallel.Team
 	scratch  []float32
+	held     []heldRun // of each worker
 	item     func(worker, item int)
 	operands
+}
+
+// heldRun is the run whose images a worker's scratch holds; -1: none.
+type heldRun struct {
+	run int
+	_   [56]byte
 }
 
 // stridedPart is one part of a stridedConv.
@@ -179,20 +187,20 @@ type stridedPart struct {
 	wide       bool  // the kernel computes row by row; else a run at once
 	offsets    []int // of the taps in the images
 	chunk      int   // taps of a call
-	firstItem  int
+	firstRun   int
 }
 
 // The sizes of an item. A run has about stridedPixels pixels if its images fit stridedImages
 // bytes. From wideRow pixels on, each row is one call of the kernel, and taps that are a
 // stride apart share an image. Narrower rows of a run are one call together, and each tap
-// has an image of its own. The panels of an item share its images, which cost as much as
-// some 10 outputs: so there are only stridedItems items for each worker. The filters of a
-// call stay in the first-level cache while all pixels use them.
+// has an image of its own. There are about stridedItems items for each worker, so that none
+// waits long for the last one. The filters of a call stay in the first-level cache while all
+// pixels use them.
 const (
 	stridedPixels  = 112
 	stridedImages  = 384 << 10
 	wideRow        = 24
-	stridedItems   = 4
+	stridedItems   = 16
 	stridedFilters = 24 << 10
 )
 
@@ -303,6 +311,7 @@ func (d *stridedConv) bind(team *parallel.Team, scratch, bias []float32) error {
 		return shape.Errorf("conv3x3: %d floats of scratch, want %d", len(scratch), need)
 	}
 	d.team, d.scratch, d.item = team, scratch, d.compute
+	d.held = make([]heldRun, team.Workers())
 	d.bias = make([]float32, d.f.outputs())
 	copy(d.bias, bias)
 	d.divide(team.Workers())
@@ -312,41 +321,44 @@ func (d *stridedConv) bind(team *parallel.Team, scratch, bias []float32) error {
 // divide makes items for some workers. No result depends on it.
 func (d *stridedConv) divide(workers int) {
 	runs := 0
-	for _, p := range d.parts {
-		runs += d.n * p.runs
+	for i := range d.parts {
+		d.parts[i].firstRun = runs
+		runs += d.n * d.parts[i].runs
 	}
-	d.groups = min(max(stridedItems*workers/runs, 1), d.f.panels())
+	d.groups = min((stridedItems*workers+runs-1)/runs, d.f.panels())
 	d.panels = (d.f.panels() + d.groups - 1) / d.groups
 	d.groups = (d.f.panels() + d.panels - 1) / d.panels
-	for i := range d.parts {
-		d.parts[i].firstItem = d.items
-		d.items += d.groups * d.n * d.parts[i].runs
-	}
+	d.items = d.groups * runs
 }
 
 func (d *stridedConv) setBias(bias []float32) error { return setBias(d.bias, bias, d.f.k) }
 
 func (d *stridedConv) run(ctx context.Context, o operands) error {
 	d.operands = o
+	for i := range d.held {
+		d.held[i].run = -1
+	}
 	err := d.team.Run(ctx, d.items, d.item)
 	d.operands = operands{}
 	return err
 }
 
-// compute does one item: the runs of all pictures for one group of panels, then for the
-// next.
+// compute does one item: a group of panels for a run of one picture.
 func (d *stridedConv) compute(worker, item int) {
 	part := len(d.parts) - 1
-	for d.parts[part].firstItem > item {
+	for d.parts[part].firstRun > item/d.groups {
 		part--
 	}
 	p := &d.parts[part]
-	item -= p.firstItem
-	group, picture, first := item/(d.n*p.runs), item/p.runs%d.n, item%p.runs*p.run
+	run, group := item/d.groups, item%d.groups
+	picture, first := (run-p.firstRun)/p.runs, (run-p.firstRun)%p.runs*p.run
 	rows := min(p.run, p.rows.n-first)
 	scratch := d.scratch[worker*(d.imageLen+2*d.outLen):][:d.imageLen+2*d.outLen]
 	images, out, operand := scratch[:d.imageLen], scratch[d.imageLen:][:d.outLen], scratch[d.imageLen+d.outLen:]
-	d.fillImages(p, images, picture, first, rows)
+	if held := &d.held[worker]; held.run != run {
+		d.fillImages(p, images, picture, first, rows)
+		held.run = run
+	}
 	for panel := group * d.panels; panel < min((group+1)*d.panels, d.f.panels()); panel++ {
 		block := picture*layout.Blocks(d.f.k) + panel*d.f.kern.NR/16
 		c, cBlock := out, rows*p.cols.n*16

@@ -46,6 +46,27 @@ func TestStridedBits(t *testing.T) {
 	testutil.CheckBits(t, "batch of 1", p, convolve(t, kern, p, x[:37*21*18], w, b, 2), want[:len(want)/3])
 }
 
+// TestStridedItems: the items cover each panel of each run once, and each worker has eight of
+// them or more where there are as many panels and runs.
+func TestStridedItems(t *testing.T) {
+	for _, s := range append([]Shape{{1, 192, 14, 14, 1280, 1, 2}, {1, 48, 56, 56, 96, 1, 2}, {8, 96, 28, 28, 192, 1, 2}}, stridedShapes...) {
+		f, err := NewFilter(s.C, s.K, make([]float32, s.K*s.C*9), nil, nil, Stride(2))
+		require.NoError(t, err)
+		for workers := 1; workers <= 16; workers++ {
+			d := newStridedConv(f.strided, Spec{N: s.N, H: s.H, W: s.W, Pad: s.Pad}, s.OH(), s.OW())
+			d.divide(workers)
+			panels, runs := f.strided.panels(), s.N*d.parts[0].runs
+			require.Equal(t, runs*d.groups, d.items, "%v", s)
+			require.GreaterOrEqual(t, d.groups*d.panels, panels, "%v", s)
+			require.Less(t, (d.groups-1)*d.panels, panels, "%v", s)
+			require.GreaterOrEqual(t, d.items, min(8*workers, panels*runs), "%v, %d workers", s, workers)
+		}
+		plan, err := f.Plan(Spec{N: s.N, H: s.H, W: s.W, Pad: s.Pad}, 2)
+		require.NoError(t, err)
+		require.Contains(t, plan, " runs of rows by ")
+	}
+}
+
 // stridedInputGrad runs the gradient with respect to the input on one kernel.
 func stridedInputGrad(t testing.TB, kern *ukernel.Indirect, s Shape, w, dy []float32, workers int) []float32 {
 	t.Helper()

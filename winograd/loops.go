@@ -32,6 +32,8 @@ const (
 	inputCost = 8    // of the input transform: as much as 8 outputs
 	itemCost  = 16e3 // of an item: what it takes to hand it out
 	late      = 0.25 // of an item: what workers wait for the last one
+	groupCost = 0.12 // of a group of tiles, in those of a group that waits for its sums
+	readCost  = 2    // of reading U from the last-level cache, in tiles
 )
 
 // loops chooses the blocks for a number of workers. One worker takes blocks that suit the
@@ -112,21 +114,20 @@ func (c *Conv) estimate(l loops, workers int) float64 {
 	return scale*inputCost*float64(l.block*transformed) + item*(float64(each)+late)
 }
 
-// productTiles returns the time of the products of some tiles, in that of one tile of a full
+// productTiles returns the time of the products of some tiles, in that of one tile of a large
 // group. A group of few rows waits for its sums, and a block of few tiles for U.
 func (c *Conv) productTiles(tiles int) float64 {
-	sum, rows := 0, max(64/c.f.nr, 1)
+	sum, rows := 0.0, max(64/c.f.nr, 1)
 	for _, g := range split(tiles, c.f.mr) {
-		sum += g.n * max(g.tiles, rows)
+		sum += float64(g.n) * (float64(max(g.tiles, rows)) + groupCost*float64(rows))
 	}
-	read := 0
 	switch bytes := c.f.Bytes(); {
-	case bytes > largeFilter: // from memory
-		read = minBlock
+	case bytes > largeFilter: // U comes from memory
+		return max(sum, minBlock)
 	case bytes > l2/2: // from the last-level cache
-		read = minBlock / 2
+		return max(sum, minBlock/2) + readCost
 	}
-	return float64(max(sum, read))
+	return sum
 }
 
 // Loops tells how a number of workers share c, in BLIS's words, for reports: M is the number

@@ -1,5 +1,7 @@
 package oip
 
+import "slices"
+
 // data collects the elements of a tensor's data, which stand in one array or in arrays of
 // arrays.
 type data struct {
@@ -116,34 +118,17 @@ func (d *data) string(s *scanner) error {
 // numbers reads numbers up to the array's end.
 func (d *data) numbers(s *scanner) (n int, err error) {
 	for {
-		if s.pos == s.end || s.buf[s.pos] <= ' ' {
-			if _, err := s.peek(); err != nil {
-				return n, err
-			}
+		if _, err := s.peek(); err != nil {
+			return n, err
 		}
-		if s.end-s.pos < maxNumber {
-			if err := s.more(maxNumber); err != nil {
-				return n, err
-			}
+		if err := s.more(maxNumber); err != nil {
+			return n, err
 		}
-		f, length, ok := parseFloat(s.buf[s.pos:s.end])
-		switch {
-		case length == 0:
-			return n, s.unexpected("a number")
-		case length >= maxNumber:
-			return n, largeErrorf("a number of more than %d bytes", maxNumber)
-		case !ok:
-			return n, formatErrorf("the number %s is beyond FP32", s.buf[s.pos:][:length])
-		case len(d.floats) == d.limits.Numbers:
-			return n, largeErrorf("more than %d numbers", d.limits.Numbers)
+		at := len(d.floats)
+		if err := d.some(s); err != nil {
+			return n, err
 		}
-		d.floats = append(d.floats, f)
-		n++
-		s.pos += length
-		if s.pos+1 < s.end && s.buf[s.pos] == ',' && s.buf[s.pos+1] > ' ' { // the usual case
-			s.pos++
-			continue
-		}
+		n += len(d.floats) - at
 		c, err := s.peek()
 		if err != nil {
 			return n, err
@@ -157,4 +142,29 @@ func (d *data) numbers(s *scanner) (n int, err error) {
 			return n, formatErrorf("JSON has %q, want a comma or ']'", c)
 		}
 	}
+}
+
+// some reads one number and those behind it that are in the buffer and as usual.
+func (d *data) some(s *scanner) error {
+	if len(d.floats) == d.limits.Numbers {
+		return largeErrorf("more than %d numbers", d.limits.Numbers)
+	}
+	at := len(d.floats)
+	d.floats = slices.Grow(d.floats, 1)
+	if n, end := parseFloats(d.floats[at:min(cap(d.floats), d.limits.Numbers)], s.buf[s.pos:s.end]); n > 0 {
+		d.floats, s.pos = d.floats[:at+n], s.pos+end
+		return nil
+	}
+	f, length, ok := parseSlowly(s.buf[s.pos:s.end])
+	switch {
+	case length == 0:
+		return s.unexpected("a number")
+	case length >= maxNumber:
+		return largeErrorf("a number of more than %d bytes", maxNumber)
+	case !ok:
+		return formatErrorf("the number %s is beyond FP32", s.buf[s.pos:][:length])
+	}
+	d.floats = append(d.floats, f)
+	s.pos += length
+	return nil
 }

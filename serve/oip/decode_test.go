@@ -191,8 +191,15 @@ func reference(text []byte) ([]float32, error) {
 	return floats, err
 }
 
-// checkData reads text as data in both ways.
+// checkData reads text as data in both ways: as it is, and with so much behind it that all
+// numbers are read as those in the middle of a body.
 func checkData(t *testing.T, text []byte) {
+	t.Helper()
+	checkDataOnce(t, text)
+	checkDataOnce(t, append(bytes.Clone(text), bytes.Repeat([]byte{' '}, fastBytes)...))
+}
+
+func checkDataOnce(t *testing.T, text []byte) {
 	t.Helper()
 	want, wantErr := reference(text)
 	s := newScanner(bytes.NewReader(text))
@@ -262,6 +269,40 @@ func TestNumbers(t *testing.T) {
 	}
 	for _, text := range []string{"[]", "[[]]", "[[],[]]", "[[],[1]]", "[[1],[]]", "[[[1]]]", "[1,[2]]", "[[1],2]", "[1,]", "[,1]", "[1 2]", "[1", "1", "[[1,2],[3,4]]", " [ 1 ] ", "[1]]"} {
 		checkData(t, []byte(text))
+	}
+	for c := range 256 { // bytes are told from digits, above 127 as well
+		for _, text := range []string{"[#]", "[1#2]", "[1.#]", "[1.2#3]", "[1e#]"} {
+			checkData(t, bytes.ReplaceAll([]byte(text), []byte{'#'}, []byte{byte(c)}))
+		}
+	}
+}
+
+// TestUsual: what clients write is read by parseFloats, up to the last numbers of a body.
+func TestUsual(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	for name, number := range map[string]func(float32) string{
+		"shortest":     func(v float32) string { return strconv.FormatFloat(float64(v), 'f', -1, 32) },
+		"as float64":   func(v float32) string { return strconv.FormatFloat(float64(v), 'f', 17, 64) },
+		"places":       func(v float32) string { return strconv.FormatFloat(float64(v), 'f', 6, 64) },
+		"pixels":       func(v float32) string { return strconv.Itoa(int(100 * v)) },
+		"without mean": func(v float32) string { return strconv.FormatFloat(float64(100*v), 'f', 14, 64) },
+		"exponents":    func(v float32) string { return strconv.FormatFloat(float64(v), 'e', 17, 64) },
+	} {
+		for _, comma := range []string{",", ", "} {
+			want := make([]float32, 1000)
+			var text []byte
+			for i := range want {
+				n := number(float32(rng.NormFloat64()))
+				f, err := strconv.ParseFloat(n, 32)
+				require.NoError(t, err)
+				want[i] = float32(f)
+				text = append(append(text, n...), comma...)
+			}
+			got := make([]float32, len(want))
+			n, _ := parseFloats(got, text)
+			require.Greater(t, n, len(want)-fastBytes/2, "%s, %q", name, comma)
+			testutil.CheckBits(t, name, n, got[:n], want[:n])
+		}
 	}
 }
 

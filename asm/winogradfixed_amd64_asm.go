@@ -14,6 +14,7 @@ import (
 func winogradFixed(c *build.Context) {
 	for _, isa := range vecISAs {
 		t := &transform{c: c, isa: isa, alg: bilinear.New(4)}
+		t.magnitudes()
 		t.extremes()
 		t.fixedInput()
 		for _, e := range []epilogue{{"", false, false}, {"ReLU", true, false}, {"Pool", true, true}} {
@@ -29,6 +30,40 @@ func param(c *build.Context, name string) Mem {
 		panic(err)
 	}
 	return p.Addr
+}
+
+// magnitudes emits the sums of magnitudes of stored filters. Without sign, −32768 has a
+// magnitude as well.
+func (t *transform) magnitudes() {
+	c, vecs := t.c, 16/t.isa.lanes
+	name := "magnitudes" + t.isa.suffix
+	c.Function(name)
+	c.Doc(name + " sums the magnitudes of pairs; see fixedTransforms.magnitudes.")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(lines int, u *int16, sums *uint32)")
+	lines, u := c.Load(c.Param("lines"), reg.RCX), c.Load(c.Param("u"), reg.RSI)
+	sums, x, first := t.isa.regs[:vecs], t.isa.regs[vecs], t.isa.regs[vecs+1]
+	for _, r := range sums {
+		zero(c, r)
+	}
+	c.Label("line")
+	for v, sum := range sums {
+		c.VPABSW(Mem{Base: u, Disp: 4 * t.isa.lanes * v}, x)
+		c.VPSLLD(Imm(16), x, first)
+		c.VPSRLD(Imm(16), first, first)
+		c.VPSRLD(Imm(16), x, x)
+		c.VPADDD(first, sum, sum)
+		c.VPADDD(x, sum, sum)
+	}
+	c.ADDQ(Imm(64), u)
+	c.DECQ(lines)
+	c.JNZ(LabelRef("line"))
+	out := c.Load(c.Param("sums"), reg.RDI)
+	for v, sum := range sums {
+		c.VMOVUPS(sum, Mem{Base: out, Disp: 4 * t.isa.lanes * v})
+	}
+	c.VZEROUPPER()
+	c.RET()
 }
 
 // extremes emits the extremes of the bits of pixels.

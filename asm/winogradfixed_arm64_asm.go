@@ -11,6 +11,7 @@ import (
 // time, from the same programs as on amd64.
 func winogradFixedNEON(c *neon.Context) {
 	t := &transformNEON{c: c, alg: bilinear.New(4)}
+	t.magnitudes()
 	t.extremes()
 	t.fixedInput()
 	for _, e := range []epilogue{{"", false, false}, {"ReLU", true, false}, {"Pool", true, true}} {
@@ -27,6 +28,36 @@ func (t *transformNEON) params(names ...string) []neon.R {
 		list = append(list, r)
 	}
 	return list
+}
+
+// magnitudes emits the sums of magnitudes of stored filters.
+func (t *transformNEON) magnitudes() {
+	c := t.c
+	c.Function("magnitudesNEON")
+	c.Doc("magnitudesNEON sums the magnitudes of pairs; see fixedTransforms.magnitudes.")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(lines int, u *int16, sums *uint32)")
+	p := t.params("lines", "u", "sums")
+	lines, u, out := p[0], p[1], p[2]
+	sums, x := c.Vs(4), c.Vs(4)
+	for _, v := range sums {
+		c.Zero(v)
+	}
+	c.Label("line")
+	for v := 0; v < 4; v += 2 {
+		c.FLDPQ(neon.Mem{Base: u, Off: 16 * v}, x[v], x[v+1])
+	}
+	for v := range 4 {
+		c.VABSH(x[v], x[v])
+		c.VUADALP(x[v], sums[v])
+	}
+	c.ADD(neon.Imm(64), u, u)
+	c.SUBS(neon.Imm(1), lines, lines)
+	c.Branch("BNE", "line")
+	for v := range 4 {
+		c.FMOVQStore(sums[v], neon.Mem{Base: out, Off: 16 * v})
+	}
+	c.RET()
 }
 
 // extremes emits the extremes of the bits of pixels.

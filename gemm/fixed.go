@@ -64,9 +64,10 @@ func NewFixedLinear(in, out int, read func(dst []int8, first int) error, scale, 
 	copy(l.fixed.scale, scale)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	panel := ukernel.Int8NR * l.blocks * 16
-	_ = team.Run(ctx, l.panels(), func(_, p int) {
-		if err := read(l.fixed.w[p*panel:][:panel], p*panel); err != nil {
+	const page = 2 << 20 // two workers that were the first to write to one would both clear it
+	w := l.fixed.w
+	_ = team.Run(ctx, ceilDiv(len(w), page), func(_, i int) {
+		if err := read(w[i*page:min((i+1)*page, len(w))], i*page); err != nil {
 			cancel(err)
 		}
 	})

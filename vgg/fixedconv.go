@@ -26,6 +26,9 @@ const elements = 36
 // blocks returns the number of blocks of 16 outputs.
 func (p storedConv) blocks() int { return layout.Blocks(p.k) }
 
+// shape returns the shape of the stored filters.
+func (p storedConv) shape() []int { return []int{p.blocks(), elements, layout.Blocks(p.c) * 8, 16, 2} }
+
 // addConv reads an item of the metadata, such as 64:128, and checks the tensors.
 func (f *fixedFile) addConv(name, dims string) error {
 	in, out, _ := strings.Cut(dims, ":")
@@ -35,14 +38,14 @@ func (f *fixedFile) addConv(name, dims string) error {
 		return fmt.Errorf("want the channels of input and output, as 64:128: %w", weights.ErrFormat)
 	}
 	p := storedConv{c, k}
-	if !shape.Fits(p.blocks(), elements, c, 16, 4) {
+	if !shape.Fits(p.blocks(), elements, layout.Blocks(c), 256, 4) {
 		return fmt.Errorf("%d×%d filters: %w", k, c, ErrShape)
 	}
 	for _, t := range []struct {
 		name  string
 		dtype weights.DType
 		shape []int
-	}{{name, weights.I16, []int{p.blocks(), elements, c, 16}}, {name + scaleSuffix, weights.F32, []int{p.blocks(), elements, 16}}} {
+	}{{name, weights.I16, p.shape()}, {name + scaleSuffix, weights.F32, []int{p.blocks(), elements, 16}}} {
 		dtype, have, err := f.Source.Info(t.name)
 		if err != nil {
 			return err
@@ -149,7 +152,7 @@ func savedConv(l Layer, c int, shape Shape, src Source) (out []weights.Out, item
 		return nil
 	}
 	return []weights.Out{
-		{Name: l.Name + ".weight", DType: weights.I16, Shape: []int{p.blocks(), elements, c, 16}, Stream: stream},
+		{Name: l.Name + ".weight", DType: weights.I16, Shape: p.shape(), Stream: stream},
 		{Name: l.Name + ".weight" + scaleSuffix, DType: weights.F32, Shape: []int{p.blocks(), elements, 16}, Floats: scales},
 	}, fmt.Sprintf("%s %d:%d", l.Name, c, l.Out), nil
 }

@@ -21,7 +21,7 @@ import (
 // with the shape of their inputs, or the channels of input and output:
 //
 //	nonet.fixed           conv1_2 64:64,fc6 512x7x7,fc7 4096
-//	conv1_2.weight        I16 [64/16][36][64][16]
+//	conv1_2.weight        I16 [64/16][36][64/2][16][2]
 //	conv1_2.weight_scale  F32 [64/16][36][16]
 //	fc6.weight            I8 [4096/32][25088/2][32][2], see gemm.Linear.FixedWeights
 //	fc6.weight_scale      F32 [4096]

@@ -116,10 +116,11 @@ func TestFixedFileConvolutions(t *testing.T) {
 	require.NotZero(t, largest)
 	require.Less(t, largest, 1e-2)
 	for text, wantErr := range map[string]error{
-		"conv1_2 20:":             weights.ErrFormat,
-		"conv1_2 0:33":            weights.ErrFormat,
-		"conv1_2 20:99":           vgg.ErrShape,
-		"conv1_2 21:33":           vgg.ErrShape,
+		"conv1_2 20:":   weights.ErrFormat,
+		"conv1_2 0:33":  weights.ErrFormat,
+		"conv1_2 20:99": vgg.ErrShape,
+		"conv1_2 33:33": vgg.ErrShape,
+		"conv1_2 21:33,conv2_1 33:16,conv3_2 64:16,fc4 16x3x3": vgg.ErrShape,
 		"conv9_2 20:33":           weights.ErrNotFound,
 		"conv1_2 1048576:1048576": vgg.ErrShape,
 	} {
@@ -131,6 +132,14 @@ func TestFixedFileConvolutions(t *testing.T) {
 			data[i] = 0x7f // sums that wrap around
 		}
 		x["conv1_2.weight"].Data = data
+	}), vgg.ErrShape)
+	require.ErrorIs(t, rewrite(t, f, func(_ map[string]string, x map[string]*weights.Out) {
+		data := slices.Clone(x["conv1_2.weight"].Data)
+		data[len(data)-2] = 1 // of output 47 of 33
+		x["conv1_2.weight"].Data = data
+	}), vgg.ErrShape)
+	require.ErrorIs(t, rewrite(t, f, func(_ map[string]string, x map[string]*weights.Out) {
+		x["conv1_2.weight"].Shape = []int{3, 36, 32, 16} // of two channels of 16 bits, as another version may store them
 	}), vgg.ErrShape)
 }
 

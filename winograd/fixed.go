@@ -39,6 +39,17 @@ func newFixedFilter(kern *ukernel.BlockedInt16, tr *fixedTransforms, c, k int, o
 	if err := checkFilters(c, k, oihw); err != nil {
 		return nil, err
 	}
+	f, err := emptyFixed(kern, tr, c, k)
+	if err != nil {
+		return nil, err
+	}
+	// The error is a context's, and this one never ends.
+	_ = f.repackFixed(oihw, team)
+	return f, nil
+}
+
+// emptyFixed returns memory for filters in fixed point.
+func emptyFixed(kern *ukernel.BlockedInt16, tr *fixedTransforms, c, k int) (*Filter, error) {
 	f := &Filter{m: 4, alpha: 6, c: c, k: k, cBlocks: layout.Blocks(c), mr: kern.MR, nr: kern.NR}
 	n, err := f.elements()
 	if err != nil {
@@ -46,10 +57,8 @@ func newFixedFilter(kern *ukernel.BlockedInt16, tr *fixedTransforms, c, k int, o
 	}
 	f.fixed = &fixedFilter{
 		kern: kern, tr: tr, limit: fixedLimit(c),
-		u: int16s(layout.Alloc(n / 2)), scale: layout.Alloc(tileElements * f.outputs()),
+		u: layout.AllocOf[int16](n), scale: layout.Alloc(tileElements * f.outputs()),
 	}
-	// The error is a context's, and this one never ends.
-	_ = f.repackFixed(oihw, team)
 	return f, nil
 }
 

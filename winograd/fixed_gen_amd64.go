@@ -4,6 +4,11 @@
 
 package winograd
 
+// magnitudesAVX2 sums the magnitudes of pairs; see fixedTransforms.magnitudes.
+//
+//go:noescape
+func magnitudesAVX2(lines int, u *int16, sums *uint32)
+
 // extremesAVX2 finds the extremes of the bits of pixels; see fixedTransforms.extremes.
 //
 //go:noescape
@@ -28,6 +33,11 @@ func fixedOutputReLUAVX2(tiles int, dst *float32, row int, src *int32, xi int, s
 //
 //go:noescape
 func fixedOutputPoolAVX2(tiles int, dst *float32, row int, src *int32, xi int, step int, bias *float32, scale *float32, tile *float32)
+
+// magnitudesAVX512 sums the magnitudes of pairs; see fixedTransforms.magnitudes.
+//
+//go:noescape
+func magnitudesAVX512(lines int, u *int16, sums *uint32)
 
 // extremesAVX512 finds the extremes of the bits of pixels; see fixedTransforms.extremes.
 //

@@ -4,6 +4,36 @@
 
 #include "textflag.h"
 
+// func magnitudesAVX2(lines int, u *int16, sums *uint32)
+// Requires: AVX, AVX2
+TEXT ·magnitudesAVX2(SB), $0-24
+	MOVQ   lines+0(FP), CX
+	MOVQ   u+8(FP), SI
+	VXORPS X0, X0, X0
+	VXORPS X1, X1, X1
+
+line:
+	VPABSW  (SI), Y2
+	VPSLLD  $0x10, Y2, Y3
+	VPSRLD  $0x10, Y3, Y3
+	VPSRLD  $0x10, Y2, Y2
+	VPADDD  Y3, Y0, Y0
+	VPADDD  Y2, Y0, Y0
+	VPABSW  32(SI), Y2
+	VPSLLD  $0x10, Y2, Y3
+	VPSRLD  $0x10, Y3, Y3
+	VPSRLD  $0x10, Y2, Y2
+	VPADDD  Y3, Y1, Y1
+	VPADDD  Y2, Y1, Y1
+	ADDQ    $0x40, SI
+	DECQ    CX
+	JNZ     line
+	MOVQ    sums+16(FP), DI
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VZEROUPPER
+	RET
+
 // func extremesAVX2(blocks int, rows int, cols int, src *float32, plane int, row int, extremes *uint32)
 // Requires: AVX, AVX2
 TEXT ·extremesAVX2(SB), $0-56
@@ -3342,6 +3372,28 @@ tile:
 	LEAQ         (SI)(AX*4), SI
 	DECQ         CX
 	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func magnitudesAVX512(lines int, u *int16, sums *uint32)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·magnitudesAVX512(SB), $0-24
+	MOVQ   lines+0(FP), CX
+	MOVQ   u+8(FP), SI
+	VPXORD Z0, Z0, Z0
+
+line:
+	VPABSW  (SI), Z1
+	VPSLLD  $0x10, Z1, Z2
+	VPSRLD  $0x10, Z2, Z2
+	VPSRLD  $0x10, Z1, Z1
+	VPADDD  Z2, Z0, Z0
+	VPADDD  Z1, Z0, Z0
+	ADDQ    $0x40, SI
+	DECQ    CX
+	JNZ     line
+	MOVQ    sums+16(FP), DI
+	VMOVUPS Z0, (DI)
 	VZEROUPPER
 	RET
 

@@ -4,6 +4,11 @@
 
 package winograd
 
+// magnitudesNEON sums the magnitudes of pairs; see fixedTransforms.magnitudes.
+//
+//go:noescape
+func magnitudesNEON(lines int, u *int16, sums *uint32)
+
 // extremesNEON finds the extremes of the bits of pixels; see fixedTransforms.extremes.
 //
 //go:noescape

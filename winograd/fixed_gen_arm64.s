@@ -2,6 +2,36 @@
 
 //go:build !purego
 
+// func magnitudesNEON(lines int, u *int16, sums *uint32)
+TEXT ·magnitudesNEON(SB), $0-24
+	MOVD  lines+0(FP), R0
+	MOVD  u+8(FP), R1
+	MOVD  sums+16(FP), R2
+	VMOVI $0, V0.B16
+	VMOVI $0, V1.B16
+	VMOVI $0, V2.B16
+	VMOVI $0, V3.B16
+
+line:
+	FLDPQ (R1), (F4, F5)
+	FLDPQ 32(R1), (F6, F7)
+	WORD  $0x4e60b884 // VABS V4.H8, V4.H8
+	WORD  $0x6e606880 // VUADALP V4.H8, V0.S4
+	WORD  $0x4e60b8a5 // VABS V5.H8, V5.H8
+	WORD  $0x6e6068a1 // VUADALP V5.H8, V1.S4
+	WORD  $0x4e60b8c6 // VABS V6.H8, V6.H8
+	WORD  $0x6e6068c2 // VUADALP V6.H8, V2.S4
+	WORD  $0x4e60b8e7 // VABS V7.H8, V7.H8
+	WORD  $0x6e6068e3 // VUADALP V7.H8, V3.S4
+	ADD   $64, R1, R1
+	SUBS  $1, R0, R0
+	BNE   line
+	FMOVQ F0, (R2)
+	FMOVQ F1, 16(R2)
+	FMOVQ F2, 32(R2)
+	FMOVQ F3, 48(R2)
+	RET
+
 // func extremesNEON(blocks int, rows int, cols int, src *float32, plane int, row int, extremes *uint32)
 TEXT ·extremesNEON(SB), $0-56
 	MOVD  blocks+0(FP), R0

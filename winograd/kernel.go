@@ -66,6 +66,10 @@ type fixedTransforms struct {
 	name string
 	isa  cpu.ISA
 
+	// magnitudes sets sums[l] to the sum of |u[32i+2l]| + |u[32i+2l+1]| over lines i of 32.
+	// There are 1 to 65535 lines.
+	magnitudes func(lines int, u *int16, sums *uint32)
+
 	// extremes finds the extremes of the bits of rows×cols pixels of several blocks of 16
 	// channels: extremes[l] is the largest of lane l as int32, and extremes[16+l] the
 	// largest as uint32. Blocks are plane floats apart, and rows of pixels row floats. There

@@ -16,7 +16,7 @@ var transformTable = []transforms{
 
 // fixedTable lists the kernels in fixed point in order of preference.
 var fixedTable = []fixedTransforms{
-	{"avx512", cpu.AVX512, extremesAVX512, fixedInputAVX512, [3]fixedOutputFunc{fixedOutputAVX512, fixedOutputReLUAVX512, fixedOutputPoolAVX512}},
-	{"avx2", cpu.AVX2, extremesAVX2, fixedInputAVX2, [3]fixedOutputFunc{fixedOutputAVX2, fixedOutputReLUAVX2, fixedOutputPoolAVX2}},
+	{"avx512", cpu.AVX512, magnitudesAVX512, extremesAVX512, fixedInputAVX512, [3]fixedOutputFunc{fixedOutputAVX512, fixedOutputReLUAVX512, fixedOutputPoolAVX512}},
+	{"avx2", cpu.AVX2, magnitudesAVX2, extremesAVX2, fixedInputAVX2, [3]fixedOutputFunc{fixedOutputAVX2, fixedOutputReLUAVX2, fixedOutputPoolAVX2}},
 	genericFixedTransforms(),
 }

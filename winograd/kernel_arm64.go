@@ -14,6 +14,6 @@ var transformTable = []transforms{
 
 // fixedTable lists the kernels in fixed point in order of preference.
 var fixedTable = []fixedTransforms{
-	{"neon", cpu.NEON, extremesNEON, fixedInputNEON, [3]fixedOutputFunc{fixedOutputNEON, fixedOutputReLUNEON, fixedOutputPoolNEON}},
+	{"neon", cpu.NEON, magnitudesNEON, extremesNEON, fixedInputNEON, [3]fixedOutputFunc{fixedOutputNEON, fixedOutputReLUNEON, fixedOutputPoolNEON}},
 	genericFixedTransforms(),
 }

@@ -210,11 +210,23 @@ func fma(x, y, z float32) float32 {
 func genericFixedTransforms() fixedTransforms {
 	alg := bilinear.New(4)
 	bt, at := bilinear.Compile(alg.BT), bilinear.Compile(alg.AT)
-	t := fixedTransforms{name: "generic", isa: cpu.Generic, extremes: extremesGeneric, input: fixedInputGeneric(bt)}
+	t := fixedTransforms{name: "generic", isa: cpu.Generic, magnitudes: magnitudesGeneric, extremes: extremesGeneric, input: fixedInputGeneric(bt)}
 	for e := range t.output {
 		t.output[e] = fixedOutputGeneric(at, e)
 	}
 	return t
+}
+
+func magnitudesGeneric(lines int, u *int16, sums *uint32) {
+	var total [16]uint32
+	for i := range lines {
+		for l, pair := range (*[16][2]int16)(unsafe.Add(unsafe.Pointer(u), 64*i)) {
+			for _, v := range pair {
+				total[l] += uint32(max(int32(v), -int32(v)))
+			}
+		}
+	}
+	*(*[16]uint32)(unsafe.Pointer(sums)) = total
 }
 
 func extremesGeneric(blocks, rows, cols int, src *float32, plane, row int, extremes *uint32) {

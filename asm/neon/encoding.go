@@ -15,9 +15,10 @@ const (
 	elementH2              // Vm.H[i], Vn.H8, Vd.S4: the upper half of Vn
 	element                // Vm.S[i], Vn.S4, Vd.S4; i in bits 11 (high) and 21 (low)
 	two                    // Vn.S4, Vd.S4
+	twoH                   // Vn.H8, Vd.H8
 	zero                   // $0, Vn.S4, Vd.S4: a comparison with zero
 	widen                  // Vn.H4, Vd.S4
-	widen2                 // Vn.H8, Vd.S4: from the upper half of Vn
+	widen2                 // Vn.H8, Vd.S4: from the upper half of Vn, or from neighbours
 	widenS                 // Vn.S2, Vd.D2
 	widenS2                // Vn.S4, Vd.D2: from the upper half of Vn, or from neighbours
 	widenB                 // Vn.B8, Vd.H8
@@ -57,6 +58,8 @@ const (
 	vsxtl
 	vsxtl2
 	vsadalp
+	vuadalp
+	vabsH
 	vsmax
 	vfcvtns
 	vsqxtn
@@ -106,6 +109,8 @@ var encodings = [...]encoding{
 	vsxtl:      {"VSXTL", 0x0f08a400, widenB},
 	vsxtl2:     {"VSXTL2", 0x4f08a400, widenB2},
 	vsadalp:    {"VSADALP", 0x4ea06800, widenS2},
+	vuadalp:    {"VUADALP", 0x6e606800, widen2},
+	vabsH:      {"VABS", 0x4e60b800, twoH},
 	vsmax:      {"VSMAX", 0x4ea06400, three},
 	vfcvtns:    {"VFCVTNS", 0x4e21a800, two},
 	vsqxtn:     {"VSQXTN", 0x0e614800, narrowS},
@@ -159,6 +164,8 @@ func (e encoding) text(m V, lane int, n, d V) string {
 		return fmt.Sprintf("%s V%d.S[%d], V%d.S4, V%d.S4", e.name, m, lane, n, d)
 	case two:
 		return fmt.Sprintf("%s V%d.S4, V%d.S4", e.name, n, d)
+	case twoH:
+		return fmt.Sprintf("%s V%d.H8, V%d.H8", e.name, n, d)
 	case zero:
 		return fmt.Sprintf("%s $0, V%d.S4, V%d.S4", e.name, n, d)
 	case widen:

@@ -90,6 +90,12 @@ func (c *Context) VSXTL2(n, d V) { c.word(vsxtl2, 0, 0, n, d) }
 // VSADALP: d += n[0] + n[1], n[2] + n[3], from 32 to 64 bits.
 func (c *Context) VSADALP(n, d V) { c.word(vsadalp, 0, 0, n, d) }
 
+// VUADALP: d += n[0] + n[1], n[2] + n[3] and so on, from 16 to 32 bits without sign.
+func (c *Context) VUADALP(n, d V) { c.word(vuadalp, 0, 0, n, d) }
+
+// VABSH: d = |n| of eight int16; −32768 stays, and is 32768 without sign.
+func (c *Context) VABSH(n, d V) { c.word(vabsH, 0, 0, n, d) }
+
 // VSMAX: d = max(n, m), as int32.
 func (c *Context) VSMAX(m, n, d V) { c.word(vsmax, m, 0, n, d) }
 

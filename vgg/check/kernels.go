@@ -13,6 +13,7 @@ import (
 	"github.com/nonet-go/nonet/layout"
 	"github.com/nonet-go/nonet/parallel"
 	"github.com/nonet-go/nonet/pool"
+	"github.com/nonet-go/nonet/winograd"
 )
 
 // kernels collects the rows of Kernels. Its methods stop at the first error.
@@ -129,6 +130,22 @@ func (k *kernels) fixedConvolutions() {
 		r := &k.rows[len(k.rows)-1]
 		r.MaxBound, r.RMSBound, r.OK = fixedBound, fixedBound, r.Max <= fixedBound
 	}
+	k.storedFilters(s, w)
+}
+
+// storedFilters stores filters in fixed point and loads them, which loses nothing.
+func (k *kernels) storedFilters(s conv3x3.Shape, w []float32) {
+	f, err := conv3x3.NewFilter(s.C, s.K, w, nil, k.team, conv3x3.Fixed())
+	if err != nil {
+		k.row("F(4×4,3×3) int16", "stored filters", err, nil, nil)
+		return
+	}
+	again, err := conv3x3.NewStoredFilter(s.C, s.K, func(kb int, b winograd.StoredBlock) error { f.StoreFixed(kb, b); return nil }, nil, k.team)
+	if err != nil {
+		k.row("F(4×4,3×3) int16", "stored filters", err, nil, nil)
+		return
+	}
+	k.exact("F(4×4,3×3) int16", "stored filters", nil, again.Weights(nil), ref.Float64(f.Weights(nil)))
 }
 
 // strides compares convolutions with stride 2 and their gradients.

@@ -127,16 +127,41 @@ func (f *File) Release() {
 func (f *File) releasePart(b []byte) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
+	if start, ok := f.mappedAt(b); ok {
+		// Whole pages, even if they hold a little of the neighbours.
+		release(f.data[start/os.Getpagesize()*os.Getpagesize() : start+len(b)])
+	}
+}
+
+// mappedAt returns where in the mapping b is, or false if it is no view of it. The caller holds mu.
+func (f *File) mappedAt(b []byte) (offset int, ok bool) {
 	if !f.mapped || len(b) == 0 {
-		return
+		return 0, false
 	}
 	start, base := uintptr(unsafe.Pointer(&b[0])), uintptr(unsafe.Pointer(&f.data[0]))
 	if start < base || start-base+uintptr(len(b)) > uintptr(len(f.data)) {
-		return
+		return 0, false
 	}
-	// Whole pages, even if they hold a little of the neighbours.
-	first := int(start-base) / os.Getpagesize() * os.Getpagesize()
-	release(f.data[first : int(start-base)+len(b)])
+	return int(start - base), true
+}
+
+// copyPart copies part, which is a part of a tensor's Data, to dst of the same length. What is mapped
+// it reads from the file.
+func (f *File) copyPart(dst, part []byte) error {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	start, ok := f.mappedAt(part)
+	if !ok || f.disk == nil {
+		return guard(func() { copy(dst, part) })
+	}
+	switch n, err := f.disk.ReadAt(dst, int64(start)); {
+	case n == len(dst):
+		return nil
+	case err == io.EOF:
+		return errCut
+	default:
+		return plain(err)
+	}
 }
 
 // Unchanged returns an error that wraps ErrFormat if another process wrote to the file after

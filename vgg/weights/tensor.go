@@ -78,39 +78,37 @@ func (t Tensor) Float32sAt(dst []float32, first int) error {
 }
 
 // Int8sAt sets dst to the elements from element first on, which are I8. Otherwise it is
-// Float32sAt.
+// Float32sAt. From a mapped file it reads them by the file, past the mapping: none of its pages
+// become resident.
 func (t Tensor) Int8sAt(dst []int8, first int) error {
-	if t.DType != I8 {
-		return &Error{File: t.fileName(), Tensor: t.Name, Err: ErrShape, Detail: fmt.Sprintf("elements are %s, want I8", t.DType)}
-	}
-	part := t.Data[first : first+len(dst)]
-	if len(dst) == 0 {
-		return nil
-	}
-	if err := guard(func() { copy(unsafe.Slice((*byte)(unsafe.Pointer(&dst[0])), len(dst)), part) }); err != nil {
-		return &Error{File: t.fileName(), Tensor: t.Name, Err: err}
-	}
-	return nil
+	return t.integersAt(I8, unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(dst))), len(dst)), first)
 }
 
 // Int16sAt is Int8sAt for I16.
 func (t Tensor) Int16sAt(dst []int16, first int) error {
-	if t.DType != I16 {
-		return &Error{File: t.fileName(), Tensor: t.Name, Err: ErrShape, Detail: fmt.Sprintf("elements are %s, want I16", t.DType)}
+	b := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(dst))), 2*len(dst))
+	if err := t.integersAt(I16, b, first); err != nil || littleEndian {
+		return err
 	}
-	part := t.Data[2*first : 2*(first+len(dst))]
-	if len(dst) == 0 {
-		return nil
+	for i := 0; i < len(b); i += 2 {
+		b[i], b[i+1] = b[i+1], b[i]
 	}
-	err := guard(func() {
-		if littleEndian {
-			copy(unsafe.Slice((*byte)(unsafe.Pointer(&dst[0])), len(part)), part)
-			return
-		}
-		for i := range dst {
-			dst[i] = int16(binary.LittleEndian.Uint16(part[2*i:]))
-		}
-	})
+	return nil
+}
+
+// integersAt sets dst to the bytes of elements of the given type, from element first on.
+func (t Tensor) integersAt(want DType, dst []byte, first int) error {
+	if t.DType != want {
+		return &Error{File: t.fileName(), Tensor: t.Name, Err: ErrShape, Detail: fmt.Sprintf("elements are %s, want %s", t.DType, want)}
+	}
+	first *= want.Size()
+	part := t.Data[first : first+len(dst)]
+	var err error
+	if t.file != nil {
+		err = t.file.copyPart(dst, part)
+	} else {
+		copy(dst, part)
+	}
 	if err != nil {
 		return &Error{File: t.fileName(), Tensor: t.Name, Err: err}
 	}

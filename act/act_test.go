@@ -161,7 +161,7 @@ func TestRuns(t *testing.T) {
 		"softmax": func(ctx context.Context, dst []float32) error { return s.Run(ctx, dst, x) },
 	} {
 		require.NoError(t, run(context.Background(), y), name)
-		require.Zero(t, testing.AllocsPerRun(10, func() { _ = run(context.Background(), y) }), name)
+		require.Zero(t, testutil.AllocsPerRun(10, func() { _ = run(context.Background(), y) }), name)
 		require.ErrorIs(t, run(ended, y), context.Canceled, name)
 		require.ErrorIs(t, run(context.Background(), y[1:]), ErrShape, name)
 	}

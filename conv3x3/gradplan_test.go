@@ -86,7 +86,7 @@ func TestGradPlanAllocates(t *testing.T) {
 	p, err := NewGradPlan(s, testutil.Normal(1, 16*16*9), Workers(2))
 	require.NoError(t, err)
 	x, dy, dw, db := make([]float32, 16*64), testutil.Normal(2, 16*64), make([]float32, 16*16*9), make([]float32, 16)
-	require.Zero(t, testing.AllocsPerRun(20, func() {
+	require.Zero(t, testutil.AllocsPerRun(20, func() {
 		_ = p.InputGrad(x, dy)
 		_ = p.WeightGrad(dw, x, dy)
 		_ = p.BiasGrad(db, dy)

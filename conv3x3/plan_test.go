@@ -69,7 +69,7 @@ func TestPlanAllocates(t *testing.T) {
 		p, err := NewPlan(Shape{1, 16, 8, 8, 16, 1, 0}, testutil.Normal(1, 16*16*9), nil, opts...)
 		require.NoError(t, err)
 		dst, src := make([]float32, 16*4*4), testutil.Normal(2, 16*8*8)
-		require.Zero(t, testing.AllocsPerRun(20, func() { _ = p.Forward(dst, src) }))
+		require.Zero(t, testutil.AllocsPerRun(20, func() { _ = p.Forward(dst, src) }))
 	}
 }
 

@@ -213,7 +213,7 @@ func TestRunAdd(t *testing.T) {
 					dst := testutil.NaNGuarded(t, len(residual))
 					require.NoError(t, e.RunAdd(context.Background(), dst, x, residual))
 					testutil.CheckExact(t, fmt.Sprintf("%s, relu %v", f.Algorithm(), relu), s, dst, want)
-					require.Zero(t, testing.AllocsPerRun(3, func() { _ = e.RunAdd(context.Background(), dst, x, residual) }))
+					require.Zero(t, testutil.AllocsPerRun(3, func() { _ = e.RunAdd(context.Background(), dst, x, residual) }))
 					require.ErrorIs(t, e.Run(context.Background(), dst, x), ErrShape)
 					require.ErrorIs(t, e.RunMasked(context.Background(), dst, x, dst), ErrShape)
 					require.ErrorIs(t, e.RunAdd(context.Background(), dst, x, residual[1:]), ErrShape)

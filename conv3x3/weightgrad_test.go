@@ -79,7 +79,7 @@ func TestWeightGradErrors(t *testing.T) {
 		dw, x, dy := make([]float32, 16*c*9), make([]float32, 16*16), make([]float32, 16*16)
 		require.Error(t, e.Run(context.Background(), dw[1:], nil, x, dy))
 		require.Error(t, e.Run(context.Background(), dw, dw[:15], x, dy))
-		require.Zero(t, testing.AllocsPerRun(10, func() { _ = e.Run(context.Background(), dw, nil, x, dy) }))
+		require.Zero(t, testutil.AllocsPerRun(10, func() { _ = e.Run(context.Background(), dw, nil, x, dy) }))
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		require.ErrorIs(t, e.Run(ctx, dw, nil, x, dy), context.Canceled)

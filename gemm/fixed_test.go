@@ -196,7 +196,7 @@ func TestFixedMemory(t *testing.T) {
 	e, err := l.NewExec(3, parallel.NewTeam(2))
 	require.NoError(t, err)
 	dst, src := make([]float32, 3*64), make([]float32, 3*48)
-	require.Zero(t, testing.AllocsPerRun(20, func() { _ = e.Run(context.Background(), 3, dst, src) }))
+	require.Zero(t, testutil.AllocsPerRun(20, func() { _ = e.Run(context.Background(), 3, dst, src) }))
 }
 
 // TestFixedStored takes packed weights and makes the same layer of them.

@@ -255,7 +255,7 @@ func TestLinearWindows(t *testing.T) {
 			require.ErrorIs(t, e.RunWindows(ctx, dst, src, inputs, offsets[1:]), ErrShape)
 			require.ErrorIs(t, e.RunWindows(ctx, dst, src[1:], inputs, offsets), ErrShape)
 			require.ErrorIs(t, e.RunWindows(ctx, nil, src, nil, offsets), ErrShape)
-			require.Zero(t, testing.AllocsPerRun(5, func() { _ = e.RunWindows(ctx, dst, src, inputs, offsets) }))
+			require.Zero(t, testutil.AllocsPerRun(5, func() { _ = e.RunWindows(ctx, dst, src, inputs, offsets) }))
 		}
 	})
 }
@@ -268,7 +268,7 @@ func TestLinearAllocates(t *testing.T) {
 	require.NoError(t, err)
 	dst, src := make([]float32, 210), make([]float32, 300)
 	ctx := context.Background()
-	require.Zero(t, testing.AllocsPerRun(20, func() { _ = e.Run(ctx, 3, dst, src) }))
+	require.Zero(t, testutil.AllocsPerRun(20, func() { _ = e.Run(ctx, 3, dst, src) }))
 }
 
 func FuzzLinear(f *testing.F) {

@@ -123,7 +123,7 @@ func TestLinearInputGradErrors(t *testing.T) {
 		require.ErrorIs(t, g.Run(ctx, c[2], make([]float32, c[0]), make([]float32, c[1])), ErrShape)
 	}
 	dx, dy := make([]float32, 10), make([]float32, 6)
-	require.Zero(t, testing.AllocsPerRun(5, func() { _ = g.Run(ctx, 2, dx, dy) }))
+	require.Zero(t, testutil.AllocsPerRun(5, func() { _ = g.Run(ctx, 2, dx, dy) }))
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
 	require.ErrorIs(t, g.Run(ended, 2, dx, dy), context.Canceled)

@@ -94,7 +94,7 @@ func TestPointwiseAdd(t *testing.T) {
 					dst := testutil.NaNGuarded(t, len(residual))
 					require.NoError(t, e.RunAdd(context.Background(), dst, x, residual))
 					testutil.CheckExact(t, "sum", s, dst, want)
-					require.Zero(t, testing.AllocsPerRun(3, func() { _ = e.RunAdd(context.Background(), dst, x, residual) }))
+					require.Zero(t, testutil.AllocsPerRun(3, func() { _ = e.RunAdd(context.Background(), dst, x, residual) }))
 					require.ErrorIs(t, e.Run(context.Background(), dst, x), ErrShape)
 					require.ErrorIs(t, e.RunAdd(context.Background(), dst, x, residual[1:]), ErrShape)
 				}
@@ -136,7 +136,7 @@ func TestPointwiseAllocates(t *testing.T) {
 		"product":         func() error { return m.SGEMM(ctx, false, true, c, k, 9, 1, x, 9, y, 9, 0, dw, k) },
 	} {
 		require.NoError(t, run())
-		require.Zero(t, testing.AllocsPerRun(10, func() { _ = run() }), name)
+		require.Zero(t, testutil.AllocsPerRun(10, func() { _ = run() }), name)
 	}
 }
 

@@ -290,16 +290,16 @@ func TestSGEMMAllocates(t *testing.T) {
 	g := NewMultiplier(team)
 	a, b, c := testutil.Uniform(1, 200*90), testutil.Uniform(2, 90*300), make([]float32, 200*300)
 	for _, m := range []int{200, 30, 3} {
-		require.Zero(t, testing.AllocsPerRun(5, func() {
+		require.Zero(t, testutil.AllocsPerRun(5, func() {
 			_ = g.SGEMM(context.Background(), false, false, m, 300, 90, 1, a, 90, b, 300, 0, c, 300)
 		}), m)
 	}
-	require.Zero(t, testing.AllocsPerRun(5, func() {
+	require.Zero(t, testutil.AllocsPerRun(5, func() {
 		_ = g.SGEMM(context.Background(), true, true, 1, 200, 90, 1, b, 1, a, 90, 0, c, 200)
 		_ = g.GEMV(context.Background(), false, 200, 90, 2, a, 90, b, 0, c)
 		_ = g.GEMV(context.Background(), true, 200, 90, 1, a, 90, b, 0, c)
 	}))
-	require.Zero(t, testing.AllocsPerRun(5, func() {
+	require.Zero(t, testutil.AllocsPerRun(5, func() {
 		_ = g.Batch(context.Background(), Batch{4, 20 * 90, 0, 20 * 300}, false, false, 20, 300, 90, 1, a, 90, b, 300, 0, c, 300)
 	}))
 }

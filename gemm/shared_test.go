@@ -80,7 +80,7 @@ func TestSharedIsFree(t *testing.T) {
 	require.True(t, helping.TryLock())
 	helping.Unlock()
 	a, b, c := testutil.Normal(1, s.m*s.k), testutil.Normal(2, s.k*s.n), make([]float32, s.m*s.n)
-	require.Less(t, testing.AllocsPerRun(20, func() {
+	require.Less(t, testutil.AllocsPerRun(20, func() {
 		SGEMM(false, false, s.m, s.n, s.k, 1, a, s.k, b, s.n, 0, c, s.n)
 	}), 1.0, "but when the garbage collector took the memory")
 }

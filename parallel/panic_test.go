@@ -11,20 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/stretchr/testify/require"
 )
-
-// within fails if f takes longer than a hang would be noticed.
-func within(t *testing.T, f func()) {
-	t.Helper()
-	done := make(chan struct{})
-	go func() { defer close(done); f() }()
-	select {
-	case <-done:
-	case <-time.After(20 * time.Second):
-		t.Fatal("hangs")
-	}
-}
 
 // spin takes a while.
 func spin(d time.Duration) {
@@ -55,7 +44,7 @@ func TestItemPanics(t *testing.T) {
 		for bad := range workers {
 			team := NewTeam(workers)
 			team.Begin()
-			within(t, func() {
+			testutil.Ends(t, "a phase", func() {
 				for range 20 {
 					var under, ran atomic.Int32
 					var reached atomic.Bool
@@ -95,7 +84,7 @@ func TestAllItemsPanic(t *testing.T) {
 	team := NewTeam(3)
 	team.Begin()
 	defer team.End()
-	within(t, func() {
+	testutil.Ends(t, "a phase", func() {
 		for range 200 {
 			p := recovered(func() { _ = team.Run(context.Background(), 30, func(_, item int) { panic(item) }) })
 			require.IsType(t, 0, p.(*ItemPanic).Value)
@@ -109,7 +98,7 @@ func TestItemExits(t *testing.T) {
 	team := NewTeam(2)
 	team.Begin()
 	defer team.End()
-	within(t, func() {
+	testutil.Ends(t, "a phase", func() {
 		for range 20 {
 			var wg sync.WaitGroup
 			var p any
@@ -147,7 +136,7 @@ func TestNestedRun(t *testing.T) {
 		for _, n := range []int{1, 2, 50} {
 			team, inner := NewTeam(workers), NewTeam(2)
 			team.Begin()
-			within(t, func() {
+			testutil.Ends(t, "a phase", func() {
 				p := recovered(func() {
 					_ = team.Run(context.Background(), n, func(_, _ int) {
 						_ = team.Run(context.Background(), 4, func(_, _ int) {})

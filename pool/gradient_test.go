@@ -150,7 +150,7 @@ func TestNoAllocation(t *testing.T) {
 		"gradient of the normalisation": func() error { return lg.Run(ctx, dx, x, x) },
 	} {
 		require.NoError(t, run())
-		require.Zero(t, testing.AllocsPerRun(10, func() { _ = run() }), name)
+		require.Zero(t, testutil.AllocsPerRun(10, func() { _ = run() }), name)
 	}
 }
 

@@ -203,7 +203,7 @@ func TestMeansAllocate(t *testing.T) {
 		"gradient of the scale": func(ctx context.Context) error { return sg.Run(ctx, dx, weight, weight, weight, x, x) },
 	} {
 		require.NoError(t, run(context.Background()), name)
-		require.Zero(t, testing.AllocsPerRun(10, func() { _ = run(context.Background()) }), name)
+		require.Zero(t, testutil.AllocsPerRun(10, func() { _ = run(context.Background()) }), name)
 		require.ErrorIs(t, run(ended), context.Canceled, name)
 	}
 }

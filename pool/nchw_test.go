@@ -37,7 +37,7 @@ func testNCHW(t *testing.T, s size, seed uint64) {
 			dst := testutil.NaNGuarded(t, len(c.want))
 			require.NoError(t, e.Run(context.Background(), dst, testutil.GuardedCopy(t, x)))
 			testutil.Check(t, what, s, dst, c.want, c.bound)
-			require.Zero(t, testing.AllocsPerRun(3, func() { _ = e.Run(context.Background(), dst, x) }))
+			require.Zero(t, testutil.AllocsPerRun(3, func() { _ = e.Run(context.Background(), dst, x) }))
 			require.ErrorIs(t, e.Run(context.Background(), dst, x[1:]), ErrShape)
 			team.End()
 		}

@@ -146,7 +146,7 @@ func TestUpsampleRuns(t *testing.T) {
 		"concat":   func(ctx context.Context, x []float32) error { return concat.Run(ctx, wide, x, x) },
 	} {
 		require.NoError(t, run(context.Background(), x), name)
-		require.Zero(t, testing.AllocsPerRun(10, func() { _ = run(context.Background(), x) }), name)
+		require.Zero(t, testutil.AllocsPerRun(10, func() { _ = run(context.Background(), x) }), name)
 		require.ErrorIs(t, run(ended, x), context.Canceled, name)
 		require.ErrorIs(t, run(context.Background(), x[1:]), ErrShape, name)
 	}

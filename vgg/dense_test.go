@@ -143,7 +143,7 @@ func TestResize(t *testing.T) {
 			want := runSession(t, m, x[p*3*h*w:][:3*h*w], Dense(), InputSize(h, w), Workers(1))
 			testutil.CheckBits(t, "resized", size, got[p*length:][:length], want)
 		}
-		require.Zero(t, testing.AllocsPerRun(1, func() { _ = s.Run(context.Background(), got, x) }))
+		require.Zero(t, testutil.AllocsPerRun(1, func() { _ = s.Run(context.Background(), got, x) }))
 	}
 	x, out := testutil.Normal(1, 3*3*64*64), make([]float32, 3*s.OutputShape().Len())
 	require.ErrorIs(t, s.Resize(31, 64), ErrShape, "less than the network's size")

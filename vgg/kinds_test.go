@@ -68,7 +68,7 @@ func TestKindAllocates(t *testing.T) {
 			require.NoError(t, err)
 			x, out := testutil.Normal(1, s.batch*cfg.inputLen()), make([]float32, s.batch*s.OutputShape().Len())
 			ctx := context.Background()
-			require.Zero(t, testing.AllocsPerRun(5, func() { _ = s.Run(ctx, out, x) }), "%s", cfg.LayerString())
+			require.Zero(t, testutil.AllocsPerRun(5, func() { _ = s.Run(ctx, out, x) }), "%s", cfg.LayerString())
 		}
 	}
 }

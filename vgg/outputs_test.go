@@ -60,7 +60,7 @@ func TestRunN(t *testing.T) {
 				testutil.CheckBits(t, "logits", []int{n, begin}, got, want[begin*out:][:n*out])
 			}
 		}
-		require.Zero(t, testing.AllocsPerRun(3, func() { _ = s.RunN(context.Background(), 5, want[:5*out], x[:5*in]) }))
+		require.Zero(t, testutil.AllocsPerRun(3, func() { _ = s.RunN(context.Background(), 5, want[:5*out], x[:5*in]) }))
 		for _, n := range []int{0, -1, batch + 1} {
 			require.ErrorIs(t, s.RunN(context.Background(), n, want, x), ErrShape)
 		}
@@ -87,7 +87,7 @@ func TestOutputsErrors(t *testing.T) {
 	require.ErrorIs(t, s.RunOutputs(context.Background(), got[:1], x), ErrShape)
 	require.ErrorIs(t, s.RunOutputs(context.Background(), [][]float32{got[1], got[0]}, x), ErrShape)
 	require.ErrorIs(t, s.Run(context.Background(), got[1], x), ErrConfig)
-	require.Zero(t, testing.AllocsPerRun(3, func() { _ = s.RunOutputs(context.Background(), got, x) }))
+	require.Zero(t, testutil.AllocsPerRun(3, func() { _ = s.RunOutputs(context.Background(), got, x) }))
 }
 
 // TestFeaturesOf: several layers of a picture, by sessions that are kept for the next

@@ -7,7 +7,6 @@ import (
 	"runtime/pprof"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/stretchr/testify/require"
@@ -61,7 +60,7 @@ func TestProfiled(t *testing.T) {
 	for range 20 { // which worker does how much varies, and so do their lists
 		run()
 	}
-	require.Less(t, testing.AllocsPerRun(20, run), 2.0)
+	require.Less(t, testutil.AllocsPerRun(20, run), 2.0)
 	require.Error(t, plain.WriteTrace(&out))
 }
 
@@ -113,10 +112,10 @@ func TestProfileLabels(t *testing.T) {
 	for _, lt := range s.LayerTimes() {
 		require.True(t, seen[lt.Layer], "no goroutine carried the label of %s", lt.Layer)
 	}
-	require.Eventually(t, func() bool { // helpers take a moment to leave
+	testutil.Wait(t, "helpers that leave", func() bool {
 		var out bytes.Buffer
 		return pprof.Lookup("goroutine").WriteTo(&out, 1) == nil && !bytes.Contains(out.Bytes(), []byte(`"layer":"`))
-	}, 5*time.Second, time.Millisecond)
+	})
 }
 
 // TestProfiledSteps: the goroutines of a Trainer carry the labels of layer and pass,
@@ -145,10 +144,10 @@ func TestProfiledSteps(t *testing.T) {
 	for i, p := range tr.Params() {
 		testutil.CheckBits(t, "weights", p.Name, tr.Weights()[i], plain.Weights()[i])
 	}
-	require.Eventually(t, func() bool {
+	testutil.Wait(t, "helpers that leave", func() bool {
 		var out bytes.Buffer
 		return pprof.Lookup("goroutine").WriteTo(&out, 1) == nil && !bytes.Contains(out.Bytes(), []byte(`"layer":"`))
-	}, 5*time.Second, time.Millisecond)
+	})
 	var out bytes.Buffer
 	require.NoError(t, tr.WriteTrace(&out))
 	for _, name := range []string{"conv1_1 forward", "conv1_1 backward", "update", "fc6 update"} {

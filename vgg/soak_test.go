@@ -9,7 +9,6 @@ import (
 	"runtime/debug"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/nonet-go/nonet/vgg"
@@ -110,18 +109,15 @@ func TestSoak(t *testing.T) {
 		}
 		testutil.CheckBits(t, "logits", i, out, want)
 	}
-	// Helpers end by themselves after a run, soon but not at once.
-	end := measure()
-	for deadline := time.Now().Add(5 * time.Second); end.goroutines > start.goroutines && time.Now().Before(deadline); end = measure() {
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Logf("after %d models: %+v; after %d: %+v", reloads/10, start, reloads, end)
-	require.LessOrEqual(t, end.goroutines, start.goroutines)
-	require.LessOrEqual(t, end.files, start.files)
+	// Helpers and finalizers end by themselves after a run, soon but not at once.
 	// A leak of each model's 1.5 MB would come to 280 MB, one of 1 kB an inference to 9.
 	// What is resident also holds what the runtime keeps of pages in part used, so it
 	// may vary by more than a leak within the heap would come to.
-	require.LessOrEqual(t, end.heap, start.heap+4<<20, "memory in use by Go")
-	require.LessOrEqual(t, end.resident, start.resident+64<<20, "resident memory")
-	require.LessOrEqual(t, end.mapped, start.mapped+64<<20, "address space")
+	var end resources
+	defer func() { t.Logf("after %d models: %+v; after %d: %+v", reloads/10, start, reloads, end) }()
+	testutil.Wait(t, "the process to be as it was", func() bool {
+		end = measure()
+		return end.goroutines <= start.goroutines && end.files <= start.files && end.heap <= start.heap+4<<20 &&
+			end.resident <= start.resident+64<<20 && end.mapped <= start.mapped+64<<20
+	})
 }

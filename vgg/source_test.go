@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/nonet-go/nonet/vgg/weights"
 	"github.com/stretchr/testify/require"
 )
@@ -61,7 +61,7 @@ func TestTrim(t *testing.T) {
 	read()
 	require.Greater(t, residentKiB(t, path), 4<<10)
 	stop := trim(file)
-	require.Eventually(t, func() bool { return residentKiB(t, path) < 64 }, 10*time.Second, 10*time.Millisecond)
+	testutil.Wait(t, "pages to leave", func() bool { return residentKiB(t, path) < 64 })
 	read() // is mapped again
 	stop()
 	require.NoError(t, file.Close())

@@ -117,7 +117,7 @@ func TestStepAllocates(t *testing.T) {
 	x, targets := testutil.Normal(5, 3*3*32*32), []int{1, 2, 3}
 	for _, name := range []string{"A-LRN", "C", "E"} {
 		tr := newTrainer(t, name, 16, 3, TrainWorkers(2), Dropout(0.5, 9))
-		got := testing.AllocsPerRun(5, func() {
+		got := testutil.AllocsPerRun(5, func() {
 			_, err := tr.Gradients(context.Background(), x, targets)
 			if err != nil {
 				t.Error(err)

@@ -432,7 +432,7 @@ func TestFixedNoAllocation(t *testing.T) {
 	e, err := conv.NewExec(layout.Alloc(conv.ScratchLen(2)), team)
 	require.NoError(t, err)
 	dst, src := make([]float32, conv.dstLen()), make([]float32, conv.srcLen())
-	require.Zero(t, testing.AllocsPerRun(5, func() {
+	require.Zero(t, testutil.AllocsPerRun(5, func() {
 		if e.Run(context.Background(), dst, src) != nil {
 			t.Error("unexpected error")
 		}

@@ -225,7 +225,7 @@ func TestWeightGradErrors(t *testing.T) {
 	require.ErrorIs(t, e.Run(context.Background(), make([]float32, 1), nil, make([]float32, 256), make([]float32, 256)), ErrShape)
 	dw, db, x := make([]float32, 16*16*9), make([]float32, 16), make([]float32, 256)
 	require.ErrorIs(t, e.Run(context.Background(), dw, db[1:], x, x), ErrShape)
-	require.Zero(t, testing.AllocsPerRun(10, func() { _ = e.Run(context.Background(), dw, db, x, x) }))
+	require.Zero(t, testutil.AllocsPerRun(10, func() { _ = e.Run(context.Background(), dw, db, x, x) }))
 	f, err := NewFilter(4, 16, 16, make([]float32, 16*16*9), nil)
 	require.NoError(t, err)
 	require.ErrorIs(t, f.Repack(make([]float32, 9), nil), ErrShape)

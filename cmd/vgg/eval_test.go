@@ -121,12 +121,12 @@ func TestEvalKill(t *testing.T) {
 	}
 	want := requireOK(t, args(calm)...)
 	k, ended, moments := newKiller(t), 0, map[int]bool{}
-	for k.watch = killed; k.kills < wanted; {
+	for k.watch = killed; k.kills < wanted || len(moments) < 4; { // while pictures are computed
 		if k.run(args(killed)...) {
 			require.Equal(t, readFile(t, calm), readFile(t, killed))
 			require.NoError(t, os.Remove(killed))
 			ended++
-			require.Less(t, ended, 10+wanted, "evaluations end before they are killed")
+			require.Less(t, ended, 10+20*wanted, "evaluations end before they are killed")
 			continue
 		}
 		b, err := os.ReadFile(killed)
@@ -135,7 +135,6 @@ func TestEvalKill(t *testing.T) {
 		}
 	}
 	t.Logf("killed %d times, at %d different pictures; %d evaluations ended between", k.kills, len(moments), ended)
-	require.Greater(t, len(moments), 3, "the kills came while pictures were computed")
 	require.Equal(t, want, requireOK(t, args(killed)...))
 	require.Equal(t, 2*n, lastLine(t, want).N)
 	a, err := os.ReadFile(calm)

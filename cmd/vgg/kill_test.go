@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/stretchr/testify/require"
 )
 
@@ -99,6 +100,12 @@ func (k *killer) changed(before os.FileInfo) bool {
 	return !os.SameFile(before, now) || before.Size() != now.Size()
 }
 
+// waitForFile waits until there is a file.
+func waitForFile(t testing.TB, path string) {
+	t.Helper()
+	testutil.Wait(t, path, func() bool { _, err := os.Stat(path); return err == nil })
+}
+
 // TestConvertKill kills a conversion at random moments: the output is the old file or
 // the new one, each whole, and what the killed ones left beside it goes.
 func TestConvertKill(t *testing.T) {
@@ -113,7 +120,7 @@ func TestConvertKill(t *testing.T) {
 	var takes time.Duration
 	kills, replaced, left := 0, 0, 0
 	for tries := 0; kills < want; tries++ {
-		require.Less(t, tries, 20*want, "conversions end before they are killed")
+		require.Less(t, tries, 100*want, "conversions end before they are killed")
 		require.NoError(t, os.WriteFile(out, old, 0o600))
 		cmd := exec.Command(exe, "convert", "--half", in, out)
 		cmd.Env = append(os.Environ(), asCommand+"=1")
@@ -160,7 +167,7 @@ func TestTwoTrainings(t *testing.T) {
 	}
 	first, stderr := command()
 	require.NoError(t, first.Start())
-	require.Eventually(t, func() bool { _, err := os.Stat(out + ".checkpoint"); return err == nil }, 30*time.Second, time.Millisecond)
+	waitForFile(t, out+".checkpoint")
 	rng := rand.New(rand.NewPCG(1, 2))
 	refused := 0
 	for range want {

@@ -48,11 +48,15 @@ type streams struct {
 // printJSON writes v as one line.
 func (s streams) printJSON(v any) error { return json.NewEncoder(s.out).Encode(v) }
 
-func main() {
+func main() { mainReady(func() {}) }
+
+// mainReady calls ready once signals stop the command, runs it and exits.
+func mainReady(ready func()) {
 	ctx, stopper := stopOnSignals(os.Stderr, func(status int) {
 		outfile.Abandon()
 		os.Exit(status)
 	})
+	ready()
 	status := run(ctx, os.Args[1:], streams{os.Stdout, os.Stderr})
 	stopper.mu.Lock() // a signal that comes now is late
 	os.Exit(status)

@@ -47,11 +47,17 @@ type stopper struct {
 
 type stopperKey struct{}
 
-// stopOnSignals returns a context that a signal ends.
-func stopOnSignals(errOut io.Writer, exit func(int)) (context.Context, *stopper) {
+// newStopper returns a context that its stopper ends.
+func newStopper(errOut io.Writer, exit func(int)) (context.Context, *stopper) {
 	s := &stopper{err: errOut, exit: exit}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s.cancel = cancel
+	return context.WithValue(ctx, stopperKey{}, s), s
+}
+
+// stopOnSignals returns a context that a signal ends.
+func stopOnSignals(errOut io.Writer, exit func(int)) (context.Context, *stopper) {
+	ctx, s := newStopper(errOut, exit)
 	signals := make(chan os.Signal, 2)
 	for sig := range stops {
 		// nohup starts a program that ignores SIGHUP.
@@ -66,7 +72,7 @@ func stopOnSignals(errOut io.Writer, exit func(int)) (context.Context, *stopper)
 			}
 		}
 	}()
-	return context.WithValue(ctx, stopperKey{}, s), s
+	return ctx, s
 }
 
 // again tells a command that takes SIGHUP as a wish to read its files again, and reports

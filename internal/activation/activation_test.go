@@ -158,7 +158,7 @@ func TestSumDiffs(t *testing.T) {
 		}
 		require.Equal(t, total, SquaredDistance(x, u, y, v, new([16]float32)), n)
 		lanes := new([16]float32)
-		require.Zero(t, testing.AllocsPerRun(2, func() { SquaredDistance(x, u, y, v, lanes); AddSquares(x, y) }))
+		require.Zero(t, testutil.AllocsPerRun(2, func() { SquaredDistance(x, u, y, v, lanes); AddSquares(x, y) }))
 	}
 }
 
@@ -209,7 +209,7 @@ func TestPieces(t *testing.T) {
 	for name, f := range map[string]func(){
 		"ReLU": func() { ReLU(w) }, "ReLUGrad": func() { ReLUGrad(w, x) }, "Add": func() { Add(w, x) }, "SumPixels": func() { SumPixels(&sum, x) },
 	} {
-		require.Zero(t, testing.AllocsPerRun(10, f), name)
+		require.Zero(t, testutil.AllocsPerRun(10, f), name)
 	}
 }
 

@@ -70,7 +70,7 @@ func TestDots(t *testing.T) {
 				got := before[i*vectors+p:]
 				Dots(got, 1, 1, n, w[i*ldw:], n, one)
 				testutil.CheckBits(t, "alone", []int{n, rows, vectors}, got[:1], y[i*vectors+p:][:1])
-				require.Zero(t, testing.AllocsPerRun(10, func() { Dots(y[:1], 1, 1, n, w, ldw, packed) }))
+				require.Zero(t, testutil.AllocsPerRun(10, func() { Dots(y[:1], 1, 1, n, w, ldw, packed) }))
 			}
 		}
 	}

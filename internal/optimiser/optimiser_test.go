@@ -129,7 +129,7 @@ func TestSGDProduct(t *testing.T) {
 			update()
 			testutil.CheckBits(t, "w", []int{n, taps}, w, wantW)
 			testutil.CheckBits(t, "v", []int{n, taps}, v, wantV)
-			require.Zero(t, testing.AllocsPerRun(manyRuns, update))
+			require.Zero(t, testutil.AllocsPerRun(manyRuns, update))
 		}
 	}
 	x := make([]float32, 40)
@@ -152,7 +152,7 @@ func TestPieces(t *testing.T) {
 	ref.SGD(want, ref.Float64(v), ref.Float64(g), 0.5, 0.5, 0.25)
 	SGD(w, v, g, Rule{0.5, 0.5, 0.25})
 	testutil.CheckExact(t, "SGD", n, w, want)
-	require.Zero(t, testing.AllocsPerRun(manyRuns, func() { SGD(w, v, g, Rule{0, 0, 0}) }))
+	require.Zero(t, testutil.AllocsPerRun(manyRuns, func() { SGD(w, v, g, Rule{0, 0, 0}) }))
 }
 
 // TestSpecials: subnormals are numbers like any other, and a NaN or an infinity touches no

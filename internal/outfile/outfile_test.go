@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/stretchr/testify/require"
 )
 
@@ -24,11 +25,11 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		fmt.Println("held")
-		time.Sleep(time.Minute)
+		time.Sleep(2 * testutil.Patience)
 	case path != "":
 		_ = Write(path, func(io.Writer) error {
 			fmt.Println("held")
-			time.Sleep(time.Minute)
+			time.Sleep(2 * testutil.Patience)
 			return nil
 		})
 	default:

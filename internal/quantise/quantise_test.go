@@ -110,7 +110,7 @@ func TestActivations(t *testing.T) {
 		require.InDelta(t, float64(v), float64(q[i])*step, (0.5+0x1p-8)*step)
 	}
 	require.Equal(t, largest(x), MaxAbs(x))
-	require.Zero(t, testing.AllocsPerRun(5, func() { Activations(q, 16, x) }))
+	require.Zero(t, testutil.AllocsPerRun(5, func() { Activations(q, 16, x) }))
 	require.Zero(t, MaxAbs(nil))
 	require.Zero(t, Activations(nil, 16, nil))
 	for _, f := range []func(){

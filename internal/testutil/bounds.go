@@ -1,6 +1,7 @@
 package testutil
 
 import (
+	"math"
 	"runtime"
 	"runtime/debug"
 	"testing"
@@ -11,12 +12,12 @@ import (
 
 // The bounds of [Bounded].
 const (
-	boundedMemory  = 64 << 20        // bytes for a file of any length
-	memoryPerByte  = 8               // and for each byte of it
-	boundedTime    = 4 * time.Second // of processors for a file of any length: a slow or emulated one meets it
-	timePerMB      = time.Second     // and for each megabyte
-	boundedStack   = 32 << 20        // of a goroutine, bytes: nesting is bounded
-	boundedMessage = 1000            // bytes of an error's text
+	boundedMemory  = 64 << 20         // bytes for a file of any length
+	memoryPerByte  = 8                // and for each byte of it
+	boundedTime    = 10 * time.Second // of processors for a file of any length: a slow or emulated one meets it
+	timePerMB      = time.Second      // and for each megabyte
+	boundedStack   = 32 << 20         // of a goroutine, bytes: nesting is bounded
+	boundedMessage = 1000             // bytes of an error's text
 )
 
 // Bounded runs read, which reads outside data of size bytes, and returns its error. read
@@ -24,7 +25,7 @@ const (
 // than once, these can be more than size. The test fails, but continues, if read
 //
 //   - allocates more than 64 MiB and 8 bytes for each byte of data, freed memory included;
-//   - takes more than 4 seconds of processor time and one for each megabyte of data. A
+//   - takes more than 10 seconds of processor time and one for each megabyte of data. A
 //     machine that is busy with something else does not count. Under the race detector it is
 //     ten times that;
 //   - returns an error whose text has more than 1000 bytes, or a character that is not
@@ -71,9 +72,9 @@ func Message(t testing.TB, err error) {
 // Spent returns how many bytes f allocates, freed memory included, and how much time of
 // processors it takes. What other goroutines take meanwhile counts as f's.
 func Spent(f func()) (memory int64, processors time.Duration) {
-	memory, processors = allocated(), processorTime()
+	memory, processors = allocated(), ProcessorTime()
 	f()
-	return allocated() - memory, processorTime() - processors
+	return allocated() - memory, ProcessorTime() - processors
 }
 
 func allocated() int64 {
@@ -82,21 +83,40 @@ func allocated() int64 {
 	return int64(m.TotalAlloc)
 }
 
-// Within runs f up to three times, until one run takes less time of the clock than limit. This
-// is the one rule for bounds that are not of processor time, as of how soon a call ends when it
-// is told to: a machine that stands still for a moment does not fail the test, and a fault
-// does, because it is there each time.
-func Within(t testing.TB, limit time.Duration, f func()) {
+// Patience is how long a test waits for what must come. It bounds hangs only, and no speed:
+// a machine that is busy with something else keeps it.
+const Patience = 3 * time.Minute
+
+// Wait returns once holds does. The test ends if that lasts longer than Patience.
+func Wait(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	const tries = 3
-	var took []time.Duration
-	for range tries {
-		begin := time.Now()
-		f()
-		took = append(took, time.Since(begin))
-		if took[len(took)-1] < limit {
-			return
+	for deadline := time.Now().Add(Patience); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %v for %s", Patience, what)
 		}
 	}
-	t.Errorf("took %v, want less than %v once", took, limit)
+}
+
+// Ends runs f and ends the test if f takes longer than Patience.
+func Ends(t testing.TB, what string, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { defer close(done); f() }()
+	select {
+	case <-done:
+	case <-time.After(Patience):
+		t.Fatalf("waited %v for the end of %s", Patience, what)
+	}
+}
+
+// AllocsPerRun returns how often f allocates, as [testing.AllocsPerRun] does, in the best of
+// several measurements: f's own allocations are in each of them, and those of finalizers and
+// goroutines that other tests have left are not.
+func AllocsPerRun(runs int, f func()) float64 {
+	runtime.GC() // what it finds unused is finalized now
+	least := math.Inf(1)
+	for try := 0; try < 5 && least > 0; try++ {
+		least = min(least, testing.AllocsPerRun(runs, f))
+	}
+	return least
 }

@@ -50,24 +50,26 @@ func TestBounded(t *testing.T) {
 // TestProcessorTime: work counts.
 func TestProcessorTime(t *testing.T) {
 	_, busy := Spent(func() {
-		for begin := processorTime(); processorTime()-begin < 50*time.Millisecond; {
+		for begin := ProcessorTime(); ProcessorTime()-begin < 50*time.Millisecond; {
 		}
 	})
 	require.GreaterOrEqual(t, busy, 50*time.Millisecond)
 }
 
-func TestWithin(t *testing.T) {
-	runs := 0
-	slow := func(n int) func() {
-		runs = 0
-		return func() {
-			if runs++; runs <= n {
-				time.Sleep(30 * time.Millisecond)
-			}
+// TestWait: it asks until the answer is yes.
+func TestWait(t *testing.T) {
+	asked := 0
+	require.Empty(t, record(func(t testing.TB) { Wait(t, "three", func() bool { asked++; return asked == 3 }) }).failures)
+	require.Equal(t, 3, asked)
+}
+
+// TestAllocsPerRun: what f allocates each time counts, what it allocates once does not.
+func TestAllocsPerRun(t *testing.T) {
+	require.EqualValues(t, 2, AllocsPerRun(3, func() { kept = make([]byte, 100); kept = make([]byte, 100) }))
+	n := 0
+	require.Zero(t, AllocsPerRun(1, func() {
+		if n++; n == 2 { // in the first measurement
+			kept = make([]byte, 100)
 		}
-	}
-	require.Empty(t, record(func(t testing.TB) { Within(t, 20*time.Millisecond, slow(2)) }).failures)
-	require.Equal(t, 3, runs)
-	require.Len(t, record(func(t testing.TB) { Within(t, 20*time.Millisecond, slow(3)) }).failures, 1)
-	require.Equal(t, 3, runs)
+	}))
 }

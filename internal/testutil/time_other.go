@@ -4,7 +4,7 @@ package testutil
 
 import "time"
 
-// processorTime returns the time of a clock where processor time is not known.
-func processorTime() time.Duration { return time.Since(begun) }
+// ProcessorTime returns the time of a clock where processor time is not known.
+func ProcessorTime() time.Duration { return time.Since(begun) }
 
 var begun = time.Now()

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// processorTime returns what this process has taken of all processors.
-func processorTime() time.Duration {
+// ProcessorTime returns what this process has taken of all processors.
+func ProcessorTime() time.Duration {
 	var r syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &r) != nil {
 		return 0

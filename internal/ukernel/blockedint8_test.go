@@ -124,7 +124,7 @@ func TestBlockedInt8Panics(t *testing.T) {
 	require.Panics(t, func() { k.Run(1, &BlockedInt8Args{Blocks: 2, A: a[:31], ABlock: 16, B: b, C: c}) })
 	require.Panics(t, func() { k.Run(1, &BlockedInt8Args{Blocks: 2, A: a, ABlock: 16, B: b[1:], C: c}) })
 	require.Panics(t, func() { k.Run(1, &BlockedInt8Args{Blocks: 2, A: a, ABlock: 16, B: b, C: c[1:]}) })
-	require.Zero(t, testing.AllocsPerRun(5, func() { k.Run(1, &BlockedInt8Args{Blocks: 2, A: a, ABlock: 16, B: b, C: c}) }))
+	require.Zero(t, testutil.AllocsPerRun(5, func() { k.Run(1, &BlockedInt8Args{Blocks: 2, A: a, ABlock: 16, B: b, C: c}) }))
 }
 
 func FuzzBlockedInt8(f *testing.F) {

@@ -47,7 +47,7 @@ func TestFieldOffsets(t *testing.T) {
 func TestNoAllocations(t *testing.T) {
 	x, h, c, offsets := make([]float32, 16*64), make([]uint16, 16*64), make([]float32, 128), []int{0, 1}
 	forEachIndirect(t, func(t *testing.T, kern *Indirect) {
-		require.Zero(t, testing.AllocsPerRun(20, func() {
+		require.Zero(t, testutil.AllocsPerRun(20, func() {
 			o := IndirectArgs{Offsets: offsets, A: x, AStep: 1, B: x, Bias: x, C: c, LDC: 16, CBlock: 16}
 			kern.RunM(1, kern.NR, &o)
 			o.LDB, o.LDC = 2*kern.NR, 2*kern.NR
@@ -55,7 +55,7 @@ func TestNoAllocations(t *testing.T) {
 		}))
 	})
 	forEachBlocked(t, func(t *testing.T, kern *Blocked) {
-		require.Zero(t, testing.AllocsPerRun(20, func() {
+		require.Zero(t, testutil.AllocsPerRun(20, func() {
 			kern.Run(1, 1, kern.NR, &BlockedArgs{Blocks: 1, A: x, ABlock: 16, B: x, C: c, NextB: x})
 			kern.RunHalf(1, kern.NR, &BlockedHalfArgs{Blocks: 1, A: x, ABlock: 16, B: h, C: c, NextB: h})
 		}))

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/stretchr/testify/require"
 )
 
@@ -401,9 +402,7 @@ func TestClose(t *testing.T) {
 	_, err = p.Do(t.Context(), "", numbers(0, 1))
 	require.ErrorIs(t, err, ErrDraining)
 	wg.Wait()
-	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
-		require.True(t, time.Now().Before(deadline), "a goroutine is left")
-	}
+	testutil.Wait(t, "the queue's goroutines", func() bool { return runtime.NumGoroutine() <= before })
 }
 
 func TestOptions(t *testing.T) {

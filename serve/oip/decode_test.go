@@ -412,7 +412,7 @@ func TestDecodeAllocates(t *testing.T) {
 			require.NoError(t, err)
 			require.Len(t, q.Inputs[0].Floats, 3*224*224)
 		}
-		require.Less(t, testing.AllocsPerRun(3, decode), 80.0, name)
+		require.Less(t, testutil.AllocsPerRun(3, decode), 80.0, name)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		decode()
@@ -438,7 +438,7 @@ func TestReadFloats(t *testing.T) {
 		}
 	}
 	// What is claimed takes no memory before it arrives.
-	require.LessOrEqual(t, testing.AllocsPerRun(1, func() { _, _ = readFloats(bytes.NewReader(nil), 1<<40) }), 2.0)
+	require.LessOrEqual(t, testutil.AllocsPerRun(1, func() { _, _ = readFloats(bytes.NewReader(nil), 1<<40) }), 2.0)
 }
 
 // TestResponse: what is written is JSON, with the data or with those behind it.

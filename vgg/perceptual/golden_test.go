@@ -117,7 +117,7 @@ func TestWorkers(t *testing.T) {
 			require.NoError(t, err)
 			if workers == 1 {
 				first = d
-				require.Zero(t, testing.AllocsPerRun(2, func() { _, _ = s.Distance(ctx, a, b) }))
+				require.Zero(t, testutil.AllocsPerRun(2, func() { _, _ = s.Distance(ctx, a, b) }))
 			}
 			require.Equal(t, first, d)
 		}

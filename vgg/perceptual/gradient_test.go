@@ -212,7 +212,7 @@ func TestGradientWorkers(t *testing.T) {
 			if workers == 1 {
 				first = grad
 				scratch := make([]float32, len(a))
-				require.Zero(t, testing.AllocsPerRun(2, func() { _, _ = g.Run(ctx, scratch, a, b) }))
+				require.Zero(t, testutil.AllocsPerRun(2, func() { _, _ = g.Run(ctx, scratch, a, b) }))
 			}
 			testutil.CheckBits(t, m.String(), workers, grad, first)
 		}

@@ -303,7 +303,7 @@ func TestOrientationNonsense(t *testing.T) {
 	}
 	require.Equal(t, Upright, Orientation([]byte("II*\x00\xff\xff\xff\xff")), "directory outside the file")
 	require.Equal(t, Upright, Orientation([]byte("\x89PNG\r\n\x1a\n\xff\xff\xff\xffeXIf........")))
-	require.Zero(t, testing.AllocsPerRun(10, func() { Orientation(jpg) }))
+	require.Zero(t, testutil.AllocsPerRun(10, func() { Orientation(jpg) }))
 }
 
 func FuzzOrientation(f *testing.F) {

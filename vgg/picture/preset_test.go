@@ -5,6 +5,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/stretchr/testify/require"
 )
 
@@ -103,7 +104,7 @@ func TestPresetNames(t *testing.T) {
 
 func TestTensorDoesNotAllocate(t *testing.T) {
 	src, dst := noise(1, 20, 20), make([]float32, 1200)
-	require.Zero(t, testing.AllocsPerRun(10, func() { Torch.Tensor(dst, src) }))
+	require.Zero(t, testutil.AllocsPerRun(10, func() { Torch.Tensor(dst, src) }))
 }
 
 // scene is a smooth picture with dark and bright parts, as photographs have.
@@ -128,7 +129,7 @@ func TestCheckInput(t *testing.T) {
 	}
 	for _, p := range []Preset{Torch, Caffe, Unit, None, custom} {
 		require.Nil(t, CheckInput(input(p), 1, h, w, p), "%v", p)
-		require.Zero(t, testing.AllocsPerRun(3, func() { CheckInput(nil, 0, h, w, p) }))
+		require.Zero(t, testutil.AllocsPerRun(3, func() { CheckInput(nil, 0, h, w, p) }))
 	}
 	// Every preset's data under every other preset is found, and the right one named.
 	want := map[[2]string]Problem{

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/stretchr/testify/require"
 )
 
@@ -171,7 +172,7 @@ func TestResizeShortCrop(t *testing.T) {
 func TestResizerDoesNotAllocate(t *testing.T) {
 	src, dst := noise(1, 300, 200), new(RGB)
 	var z Resizer
-	require.Zero(t, testing.AllocsPerRun(10, func() { z.ResizeShortCrop(dst, src, 64, 56) }))
+	require.Zero(t, testutil.AllocsPerRun(10, func() { z.ResizeShortCrop(dst, src, 64, 56) }))
 }
 
 func TestFilterNames(t *testing.T) {

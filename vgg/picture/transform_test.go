@@ -4,6 +4,7 @@ import (
 	"image"
 	"testing"
 
+	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/stretchr/testify/require"
 )
 
@@ -26,7 +27,7 @@ func TestTransform(t *testing.T) {
 	clear(got)
 	require.NoError(t, tr.Apply(got, m))
 	require.Equal(t, want, got)
-	require.Zero(t, testing.AllocsPerRun(5, func() { _ = tr.Apply(got, m) }))
+	require.Zero(t, testutil.AllocsPerRun(5, func() { _ = tr.Apply(got, m) }))
 
 	require.Error(t, tr.Apply(got[1:], src))
 	require.ErrorIs(t, tr.Apply(got, new(RGB)), ErrSize)

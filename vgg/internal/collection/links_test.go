@@ -6,8 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
+	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
@@ -62,19 +63,12 @@ func TestPipes(t *testing.T) {
 	require.NoError(t, unix.Mkfifo(filepath.Join(dir, "ant", "a.png"), 0o600))
 	c, err := Open(dir)
 	require.NoError(t, err)
-	done := make(chan error, 1)
-	go func() {
+	testutil.Ends(t, "a pipe that nobody writes", func() {
 		for it, err := range c.Items() {
 			if err == nil {
 				_, err = c.Decode(it)
 			}
-			done <- err
+			assert.Error(t, err)
 		}
-	}()
-	select {
-	case err := <-done:
-		require.Error(t, err)
-	case <-time.After(20 * time.Second):
-		t.Fatal("it waits for a writer")
-	}
+	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/nonet-go/nonet/internal/testutil"
 	"github.com/nonet-go/nonet/parallel"
 )
 
@@ -37,25 +38,19 @@ func TestAlphaRange(t *testing.T) {
 func TestAlphaBits(t *testing.T) {
 	const k, most = 3, 4096 + 40
 	g := NewMultiplier(nil)
-	a, b := make([]float32, 2*k), make([]float32, k*most)
-	for i := range a {
-		a[i] = 1 / float32(3+i)
-	}
-	for i := range b {
-		b[i] = 1 / float32(7+i)
-	}
+	a, b := testutil.Normal(1, 2*k), testutil.Normal(2, k*most)
 	var want []float32
 	for _, n := range []int{most, 4096 + 17, 4096 + 5, 4097, 4096, 4095, 100, 16, 6} {
 		c := make([]float32, 2*n)
 		for i := range c {
-			c[i] = 0.1
+			c[i] = 0.001 // less than the products, so that their last bits count
 		}
 		require.NoError(t, g.SGEMM(context.Background(), false, true, 2, n, k, 0.3, a, k, b, k, 0.7, c, n))
 		if want == nil {
 			want = c
 		}
-		require.Equal(t, want[:n], c[:n], "%d columns", n)
-		require.Equal(t, want[most:][:n], c[n:], "%d columns", n)
+		testutil.CheckBits(t, "first row, columns", n, c[:n], want[:n])
+		testutil.CheckBits(t, "second row, columns", n, c[n:], want[most:][:n])
 	}
 }
 

@@ -28,9 +28,30 @@ func TestBatch(t *testing.T) {
 	}
 	g := NewMultiplier(nil)
 	x := make([]float32, 100)
+	for _, s := range []Batch{{-1, 0, 0, 0}, {1, -1, 0, 0}, {1, 0, -1, 0}, {1, 0, 0, -1}} {
+		require.PanicsWithValue(t, "gemm: negative size", func() {
+			_ = g.Batch(context.Background(), s, false, false, 1, 1, 1, 1, x, 1, x[1:], 1, 0, x[2:], 1)
+		}, "%+v", s)
+	}
 	require.PanicsWithValue(t, "gemm: products of a batch overlap in C", func() {
 		_ = g.Batch(context.Background(), Batch{2, 1, 1, 1}, false, false, 2, 2, 1, 1, x[:5], 1, x[10:20], 2, 0, x[50:], 2)
 	})
+}
+
+// TestBatchStrides: products may share an operand, and one product alone needs no strides.
+func TestBatchStrides(t *testing.T) {
+	const m, n, k = 2, 3, 7
+	a, b := testutil.Normal(1, m*k), testutil.Normal(2, 2*k*n)
+	want, got := make([]float32, 2*m*n), make([]float32, 2*m*n)
+	for i := range 2 {
+		SGEMM(false, false, m, n, k, 1, a, k, b[i*k*n:], n, 0, want[i*m*n:], n)
+	}
+	g := NewMultiplier(nil)
+	require.NoError(t, g.Batch(context.Background(), Batch{2, 0, k * n, m * n}, false, false, m, n, k, 1, a, k, b, n, 0, got, n))
+	testutil.CheckBits(t, "one A", 2, got, want)
+	clear(got)
+	require.NoError(t, g.Batch(context.Background(), Batch{Count: 1}, false, false, m, n, k, 1, a, k, b, n, 0, got, n))
+	testutil.CheckBits(t, "one product", 1, got[:m*n], want[:m*n])
 }
 
 // TestBatchOverflow: nor do strides.

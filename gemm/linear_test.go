@@ -260,6 +260,48 @@ func TestLinearWindows(t *testing.T) {
 	})
 }
 
+// TestLinearWorkersApart: what a worker computes touches no sums of another worker.
+func TestLinearWorkersApart(t *testing.T) {
+	const n, in, out, workers, batch = 3, 40, 300, 3, 5
+	src, want, dst := testutil.Normal(1, n*in), make([]float32, n*out), make([]float32, n*out)
+	for _, opts := range [][]Option{{single()}, {Half()}, {Fixed()}} {
+		l, err := NewLinear(in, out, testutil.Normal(2, out*in), nil, nil, opts...)
+		require.NoError(t, err)
+		e, err := l.NewExec(batch, parallel.NewTeam(workers))
+		require.NoError(t, err)
+		require.NoError(t, e.Run(context.Background(), n, want, src)) // packs the inputs
+		j := &linearJob{n: n, dst: dst, src: src, a: e.packed}
+		for worker := range workers {
+			if l.fixed != nil {
+				for p := range l.panels() {
+					untouched(t, e.fixed.sums, worker, workers, func() { e.fixedPanel(j, worker, p) })
+				}
+			} else {
+				for p := range l.panels() {
+					untouched(t, e.sums, worker, workers, func() { e.panel(j, worker, p) })
+				}
+			}
+			testutil.CheckBits(t, "results of worker", worker, dst, want)
+			clear(dst)
+		}
+	}
+}
+
+// untouched runs f, which may change a worker's equal part of scratch alone.
+func untouched[F float32 | int64](t *testing.T, scratch []F, worker, workers int, f func()) {
+	t.Helper()
+	for i := range scratch {
+		scratch[i] = -7
+	}
+	f()
+	size := len(scratch) / workers
+	for i, v := range scratch {
+		if i/size != worker && v != -7 {
+			t.Fatalf("worker %d of %d has changed element %d of %d", worker, workers, i, len(scratch))
+		}
+	}
+}
+
 func TestLinearAllocates(t *testing.T) {
 	team := parallel.NewTeam(2)
 	l, err := NewLinear(100, 70, testutil.Normal(1, 7000), nil, nil)

@@ -26,6 +26,9 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -246,18 +249,42 @@ var nearest = map[string][]testRun{
 
 const module = "github.com/nonet-go/nonet"
 
-// test runs the short tests of the mutant's package, and those nearest to it.
+// test runs the short tests of the mutant's package, those of its own file first, and those
+// nearest to it.
 func (m mutant) test(limit time.Duration) (outcome, error) {
 	o, err := newOverlay(map[string]string{m.path: string(m.source)})
 	if err != nil {
 		return 0, err
 	}
 	defer o.remove()
-	runs := append([]testRun{{pkg: m.pkg}}, nearest[strings.TrimPrefix(m.pkg, module+"/")]...)
+	var runs []testRun
+	if own := m.ownTests(); own != "" { // most mutants die here, and the rest takes longer
+		runs = append(runs, testRun{pkg: m.pkg, pattern: own})
+	}
+	runs = append(append(runs, testRun{pkg: m.pkg}), nearest[strings.TrimPrefix(m.pkg, module+"/")]...)
 	for _, run := range runs {
 		if result, err := o.test(run, limit); err != nil || result != lives {
 			return result, err
 		}
 	}
 	return lives, nil
+}
+
+// ownTests returns the pattern of the tests in the file beside the mutant's: those of plan.go
+// are in plan_test.go.
+func (m mutant) ownTests() string {
+	tree, err := parser.ParseFile(token.NewFileSet(), strings.TrimSuffix(m.path, ".go")+"_test.go", nil, parser.SkipObjectResolution)
+	if err != nil {
+		return "" // there is none, or go test will say what is wrong
+	}
+	var names []string
+	for _, d := range tree.Decls {
+		if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && strings.HasPrefix(f.Name.Name, "Test") {
+			names = append(names, f.Name.Name)
+		}
+	}
+	if names == nil {
+		return ""
+	}
+	return "^(" + strings.Join(names, "|") + ")$"
 }

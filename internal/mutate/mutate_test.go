@@ -79,6 +79,17 @@ func TestMutants(t *testing.T) {
 	}, got)
 }
 
+// TestOwnTests: those of max_test.go belong to max.go.
+func TestOwnTests(t *testing.T) {
+	p := exampleModule(t)
+	m := mutant{path: filepath.Join(p.Dir, "max.go")}
+	assert.Equal(t, "^(TestMax)$", m.ownTests())
+	m.path = filepath.Join(p.Dir, "min.go")
+	assert.Empty(t, m.ownTests())
+	require.NoError(t, os.WriteFile(filepath.Join(p.Dir, "min_test.go"), []byte("package example\n\nfunc help() {}\n"), 0o666))
+	assert.Empty(t, m.ownTests())
+}
+
 // TestOutcomes runs a killed mutant, one that lives, and one that does not compile.
 func TestOutcomes(t *testing.T) {
 	if testing.Short() {

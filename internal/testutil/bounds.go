@@ -10,15 +10,23 @@ import (
 	"unicode/utf8"
 )
 
-// The bounds of [Bounded].
-const (
-	boundedMemory  = 64 << 20         // bytes for a file of any length
-	memoryPerByte  = 8                // and for each byte of it
-	boundedTime    = 10 * time.Second // of processors for a file of any length: a slow or emulated one meets it
-	timePerMB      = time.Second      // and for each megabyte
-	boundedStack   = 32 << 20         // of a goroutine, bytes: nesting is bounded
-	boundedMessage = 1000             // bytes of an error's text
-)
+// readBounds are the bounds of a reader.
+type readBounds struct {
+	memory        int64         // bytes for a file of any length
+	memoryPerByte int64         // and for each byte of it
+	time          time.Duration // of processors for a file of any length
+	timePerMB     time.Duration // and for each megabyte
+	stack         int           // of a goroutine, bytes: nesting is bounded
+}
+
+// bounded are the bounds of [Bounded]. A slow or emulated processor meets them.
+var bounded = readBounds{
+	memory: 64 << 20, memoryPerByte: 8,
+	time: 10 * Slower * time.Second, timePerMB: Slower * time.Second,
+	stack: 32 << 20,
+}
+
+const boundedMessage = 1000 // bytes of an error's text
 
 // Bounded runs read, which reads outside data of size bytes, and returns its error. read
 // returns how many bytes of data it found in them: where data are compressed or used more
@@ -35,15 +43,21 @@ const (
 // as read's: a test that calls Bounded is not parallel.
 func Bounded(t testing.TB, size int, read func() (found int64, err error)) error {
 	t.Helper()
-	defer debug.SetMaxStack(debug.SetMaxStack(boundedStack))
+	return bounded.run(t, size, read)
+}
+
+// run is [Bounded] with other bounds.
+func (b readBounds) run(t testing.TB, size int, read func() (found int64, err error)) error {
+	t.Helper()
+	defer debug.SetMaxStack(debug.SetMaxStack(b.stack))
 	var found int64
 	var err error
 	memory, spent := Spent(func() { found, err = read() })
 	n := max(int64(size), found)
-	if most := boundedMemory + memoryPerByte*n; memory > most {
+	if most := b.memory + b.memoryPerByte*n; memory > most {
 		t.Errorf("%d bytes allocated for %d bytes with %d of data, want at most %d (error: %.200v)", memory, size, found, most, err)
 	}
-	if most := Slower * (boundedTime + time.Duration(float64(timePerMB)*float64(n)/1e6)); spent > most {
+	if most := b.time + time.Duration(float64(b.timePerMB)*float64(n)/1e6); spent > most {
 		t.Errorf("%v of processors for %d bytes with %d of data, want at most %v (error: %.200v)", spent, size, found, most, err)
 	}
 	Message(t, err)

@@ -65,8 +65,8 @@ func TestWriteCrash(t *testing.T) {
 	}
 }
 
-// TestWriteFailures: whichever call fails, the file is the old one or the new one, also after
-// a crash, and Write says which: without an error it is the new one.
+// TestWriteFailures: whichever call fails, and whenever the machine crashes after that, the
+// file is the old one or the new one, and Write says which: without an error it is the new one.
 func TestWriteFailures(t *testing.T) {
 	prepare := func(dir string) { require.NoError(t, os.WriteFile(filepath.Join(dir, "x"), []byte("old"), 0o600)) }
 	for _, c := range []struct {
@@ -75,13 +75,17 @@ func TestWriteFailures(t *testing.T) {
 	}{{"new", failures}, {large, failures[:1]}} {
 		failed := 0
 		crash.Each(t, c.errs, prepare, func(d *crash.Disk) error { return write(filepath.Join(d.Dir, "x"), c.text) }, func(d *crash.Disk, failure string, err error) {
-			oldOrNew := func(dir, state string) {
+			said := func(dir, state string) {
 				got := content(t, filepath.Join(dir, "x"))
 				require.True(t, got == "old" && err != nil || got == c.text, "%s, %s: %.40q", failure, state, got)
 			}
-			oldOrNew(d.Dir, "before a crash")
+			said(d.Dir, "before a crash")
 			if len(c.text) < len(large) {
-				d.Final(t, oldOrNew)
+				d.Final(t, said)
+				d.Failed(t, func(dir, state string) {
+					got := content(t, filepath.Join(dir, "x"))
+					require.True(t, got == "old" || got == c.text, "%s, %s: %.40q", failure, state, got)
+				})
 			}
 			if err == nil {
 				return
@@ -143,6 +147,12 @@ func TestAppenderFailures(t *testing.T) {
 		return errors.Join(a.Append([]byte("a line\n")), a.Close())
 	}
 	crash.Each(t, failures, prepare, what, func(d *crash.Disk, failure string, err error) {
+		d.Failed(t, func(dir, state string) {
+			text := content(t, filepath.Join(dir, "x"))
+			n, failed := outfile.Whole(strings.NewReader(text))
+			require.NoError(t, failed)
+			require.Contains(t, []string{"old\n", "old\na line\n"}, text[:n], "%s, %s", failure, state)
+		})
 		text := content(t, filepath.Join(d.Dir, "x"))
 		n, failed := outfile.Whole(strings.NewReader(text))
 		require.NoError(t, failed)
@@ -166,4 +176,21 @@ func TestWhole(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, want, n, "%.20q", text)
 	}
+}
+
+// TestFailed: the states after a failure are those of the call that fails and of the later
+// ones: here of the removal of what was written.
+func TestFailed(t *testing.T) {
+	dir := t.TempDir()
+	d := crash.New(t, dir)
+	d.Fail, d.Err = 3, syscall.EIO // open and write come before it
+	require.ErrorIs(t, write(filepath.Join(dir, "x"), "new"), syscall.EIO)
+	were := map[int]bool{} // how many files there are
+	d.Failed(t, func(dir, state string) {
+		entries, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		were[len(entries)] = true
+	})
+	require.Equal(t, map[int]bool{0: true, 1: true}, were)
+	d.Final(t, func(dir, state string) { require.Empty(t, content(t, filepath.Join(dir, "x")), state) })
 }

@@ -73,7 +73,7 @@ func TestLogCrash(t *testing.T) {
 		crash.Each(t, []error{syscall.ENOSPC, syscall.EIO, syscall.EINTR}, func(string) {}, func(d *crash.Disk) error {
 			return logged5(filepath.Join(d.Dir, name), outcomes)
 		}, func(d *crash.Disk, failure string, err error) {
-			d.Final(t, completes)
+			d.Failed(t, completes)
 			if err == nil && d.Err == syscall.EIO { // nothing has failed
 				d.States(t, completes)
 				d.Final(t, func(dir, state string) {

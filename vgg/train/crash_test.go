@@ -47,7 +47,7 @@ func TestCheckpointCrash(t *testing.T) {
 			d.States(t, goesOn)
 			return
 		}
-		d.Final(t, goesOn)
+		d.Failed(t, goesOn)
 	})
 	require.Greater(t, len(tried), 2)
 }

@@ -45,7 +45,7 @@ func TestWriteFileCrash(t *testing.T) {
 			require.ErrorIs(t, err, d.Err, failure)
 			require.ErrorContains(t, err, d.Dir, failure)
 		}
-		d.Final(t, oldOrNew)
+		d.Failed(t, oldOrNew)
 		if err == nil && d.Err == syscall.EIO { // nothing has failed
 			d.States(t, oldOrNew)
 		}

@@ -53,6 +53,7 @@ type change struct {
 // moment is the state of a Disk after a call.
 type moment struct {
 	call    string
+	n       int // of the call, from 1
 	durable map[string]*inode
 	pending []change
 	content map[*inode]inode
@@ -90,7 +91,7 @@ func (d *Disk) begin(call string) error {
 
 // remember keeps the present state.
 func (d *Disk) remember(call string) {
-	m := moment{call, maps.Clone(d.durable), slices.Clone(d.pending), map[*inode]inode{}}
+	m := moment{call, d.Calls, maps.Clone(d.durable), slices.Clone(d.pending), map[*inode]inode{}}
 	for _, names := range []map[string]*inode{d.inodes, d.durable} {
 		for _, i := range names {
 			m.content[i] = *i
@@ -238,6 +239,17 @@ func (f *file) Close() error {
 func (d *Disk) States(t *testing.T, check func(dir, state string)) {
 	t.Helper()
 	each(t, d.moments, check)
+}
+
+// Failed is States for a crash after the call that has failed or any later one: what a program
+// does about a failure may be cut short as well. If none has failed it is Final.
+func (d *Disk) Failed(t *testing.T, check func(dir, state string)) {
+	t.Helper()
+	first := slices.IndexFunc(d.moments, func(m moment) bool { return m.n >= d.Fail })
+	if d.Fail == 0 || first < 0 {
+		first = len(d.moments) - 1
+	}
+	each(t, d.moments[first:], check)
 }
 
 // Final is States for a crash after the last call.

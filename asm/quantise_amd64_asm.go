@@ -6,11 +6,12 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// quantiseKernels emits what turns floats into integers. n counts blocks of 16 floats.
+// quantiseKernels emits what turns floats into integers and back. n counts blocks of 16 floats.
 func quantiseKernels(c *build.Context) {
 	for _, isa := range vecISAs {
 		maxAbs(c, isa)
 		toInt16(c, isa)
+		toFloat32(c, isa)
 	}
 }
 
@@ -58,14 +59,16 @@ func and(c *build.Context, isa vecISA, m Op, mask, to reg.VecPhysical) {
 
 // toInt16 emits q = x·up·inv, rounded. Its Go form is toInt16Generic.
 func toInt16(c *build.Context, isa vecISA) {
-	n := begin(c, isa, "toInt16", "sets q = x·up·inv, n blocks of 16; see kernel.toInt16.", "func(n int, q *int16, stride int, x *float32, up, inv float32)")
+	n := begin(c, isa, "toInt16", "sets q = x·up·inv, n blocks of 16; see kernel.toInt16.", "func(n int, q *int16, stride int, x *float32, xStride int, up, inv float32)")
 	q := c.Load(c.Param("q"), reg.RDI)
 	stride := c.Load(c.Param("stride"), reg.RDX)
 	x := c.Load(c.Param("x"), reg.RSI)
+	xStride := c.Load(c.Param("xStride"), reg.RBX)
 	up, inv, v := isa.regs[0], isa.regs[1], isa.regs[2:][:16/isa.lanes]
 	broadcast(c, "up", up)
 	broadcast(c, "inv", inv)
 	c.SHLQ(Imm(1), stride)
+	c.SHLQ(Imm(2), xStride)
 	c.Label("block")
 	for i, r := range v {
 		c.VMULPS(Mem{Base: x, Disp: 4 * isa.lanes * i}, up, r)
@@ -81,7 +84,35 @@ func toInt16(c *build.Context, isa vecISA) {
 	}
 	c.VMOVDQU(v[0].AsY(), Mem{Base: q})
 	c.ADDQ(stride, q)
-	next(c, n, "block", x)
+	c.ADDQ(xStride, x)
+	next(c, n, "block")
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// toFloat32 emits y = q·factor + bias, with two roundings. Its Go form is toFloat32Generic.
+func toFloat32(c *build.Context, isa vecISA) {
+	n := begin(c, isa, "toFloat32", "sets y = q·factor + bias, n blocks of 16; see kernel.toFloat32.", "func(n int, y *float32, q *int32, stride int, factor, bias *float32)")
+	y := c.Load(c.Param("y"), reg.RDI)
+	q := c.Load(c.Param("q"), reg.RSI)
+	stride := c.Load(c.Param("stride"), reg.RDX)
+	from := []reg.Register{c.Load(c.Param("factor"), reg.R8), c.Load(c.Param("bias"), reg.R9)}
+	vecs := 16 / isa.lanes
+	factor, bias, v := isa.regs[:vecs], isa.regs[vecs:2*vecs], isa.regs[2*vecs:3*vecs]
+	for i := range vecs {
+		c.VMOVUPS(Mem{Base: from[0], Disp: 4 * isa.lanes * i}, factor[i])
+		c.VMOVUPS(Mem{Base: from[1], Disp: 4 * isa.lanes * i}, bias[i])
+	}
+	c.SHLQ(Imm(2), stride)
+	c.Label("block")
+	for i, r := range v {
+		c.VCVTDQ2PS(Mem{Base: q, Disp: 4 * isa.lanes * i}, r)
+		c.VMULPS(factor[i], r, r)
+		c.VADDPS(bias[i], r, r)
+		c.VMOVUPS(r, Mem{Base: y, Disp: 4 * isa.lanes * i})
+	}
+	c.ADDQ(stride, q)
+	next(c, n, "block", y)
 	c.VZEROUPPER()
 	c.RET()
 }

@@ -8,7 +8,8 @@
 // bits on every instruction set: products are rounded to float32 one by one.
 //
 // A row with a NaN or an infinity has no scale. Its step is NaN and its numbers are 0, so
-// that every sum of it, times step, is NaN. Subnormals are numbers like any other.
+// that every sum of it, times step, is NaN. Subnormals are numbers like any other. Sums become
+// floats again with the same bits everywhere.
 package quantise
 
 import "math"
@@ -40,45 +41,67 @@ func MaxAbs(x []float32) float32 {
 // of x is a multiple of 16, and stride counts elements between blocks of q. It panics on
 // shorter slices and does not allocate.
 func Activations(q []int16, stride int, x []float32) (step float64) {
-	blocks := len(x) / 16
-	if len(x)%16 != 0 || blocks > 0 && len(q) < (blocks-1)*stride+16 {
-		panic("quantise: wrong lengths")
-	}
-	s, ok := scaleOf(MaxAbs(x))
-	if !ok {
-		for b := range blocks {
-			clear(q[b*stride:][:16])
-		}
-		return math.NaN()
-	}
-	for b := 0; b < blocks; b += piece {
-		best.toInt16(min(piece, blocks-b), &q[b*stride], stride, &x[b*16], s.up, s.inv)
-	}
-	return s.step
+	s := NewScale(MaxAbs(x), Levels16)
+	s.ToInt16(len(x)/16, q, stride, x, 16)
+	return s.Step
 }
 
-// A scale says how floats become whole numbers of 16 bits: x·up·inv, each product rounded to
-// float32. up is a power of two, which keeps inv finite for rows of tiny numbers.
-type scale struct {
+// A Scale says how floats become whole numbers of 16 bits.
+type Scale struct {
+	Step float64 // a float is about Step times its number: 0 of zeros, NaN if there are none
+	// Numbers are x·up·inv, each product rounded to float32. up is a power of two, which keeps
+	// inv finite for tiny floats.
 	up, inv float32
-	step    float64 // 1/(up·inv), 0 of zeros
 }
 
-// scaleOf returns the scale of a row whose largest magnitude is m, unless that is NaN or
-// infinite.
-func scaleOf(m float32) (s scale, ok bool) {
-	if math.Float32bits(m) >= infBits {
-		return s, false
+// NewScale returns the scale of floats of magnitudes up to most, see MaxAbs, whose numbers
+// have magnitudes up to limit, at most Levels16. A NaN or an infinity has no numbers.
+func NewScale(most float32, limit int) Scale {
+	switch {
+	case math.Float32bits(most) >= infBits:
+		return Scale{Step: math.NaN()}
+	case most == 0:
+		return Scale{up: 1}
 	}
-	if s.up = 1; m == 0 {
-		return s, true
-	}
-	if m < 0x1p-100 {
+	s := Scale{up: 1}
+	if most < 0x1p-100 {
 		s.up = 0x1p100
 	}
-	s.inv = float32(Levels16 / float64(m*s.up))
-	s.step = 1 / (float64(s.up) * float64(s.inv))
-	return s, true
+	s.inv = float32(float64(limit) / float64(most*s.up))
+	s.Step = 1 / (float64(s.up) * float64(s.inv))
+	return s
+}
+
+// ToInt16 sets q[b*stride+l] to x[b*xStride+l]/Step, rounded, for n blocks of 16, and to 0
+// without numbers. It panics on shorter slices and does not allocate.
+func (s Scale) ToInt16(n int, q []int16, stride int, x []float32, xStride int) {
+	if n == 0 {
+		return
+	}
+	_, _ = q[(n-1)*stride+15], x[(n-1)*xStride+15]
+	if s.Step != s.Step {
+		for b := range n {
+			clear(q[b*stride:][:16])
+		}
+		return
+	}
+	for b := 0; b < n; b += piece {
+		best.toInt16(min(piece, n-b), &q[b*stride], stride, &x[b*xStride], xStride, s.up, s.inv)
+	}
+}
+
+// ToFloat32 sets y[16i+l] to q[i*stride+l]·factor[l] + bias[l], all three operations rounded
+// to float32, until y is full. The length of y is a multiple of 16. It panics on shorter slices
+// and does not allocate.
+func ToFloat32(y []float32, q []int32, stride int, factor, bias *[16]float32) {
+	n := len(y) / 16
+	if n == 0 {
+		return
+	}
+	_ = q[(n-1)*stride+15]
+	for b := 0; b < n; b += piece {
+		best.toFloat32(min(piece, n-b), &y[b*16], &q[b*stride], stride, &factor[0], &bias[0])
+	}
 }
 
 // WeightStep returns the step of a row of weights: the least float32 with which no weight

@@ -12,7 +12,12 @@ func maxAbsAVX2(n int, x *float32) uint32
 // toInt16AVX2 sets q = x·up·inv, n blocks of 16; see kernel.toInt16.
 //
 //go:noescape
-func toInt16AVX2(n int, q *int16, stride int, x *float32, up float32, inv float32)
+func toInt16AVX2(n int, q *int16, stride int, x *float32, xStride int, up float32, inv float32)
+
+// toFloat32AVX2 sets y = q·factor + bias, n blocks of 16; see kernel.toFloat32.
+//
+//go:noescape
+func toFloat32AVX2(n int, y *float32, q *int32, stride int, factor *float32, bias *float32)
 
 // maxAbsAVX512 returns the largest magnitude, n blocks of 16; see kernel.maxAbs.
 //
@@ -22,4 +27,9 @@ func maxAbsAVX512(n int, x *float32) uint32
 // toInt16AVX512 sets q = x·up·inv, n blocks of 16; see kernel.toInt16.
 //
 //go:noescape
-func toInt16AVX512(n int, q *int16, stride int, x *float32, up float32, inv float32)
+func toInt16AVX512(n int, q *int16, stride int, x *float32, xStride int, up float32, inv float32)
+
+// toFloat32AVX512 sets y = q·factor + bias, n blocks of 16; see kernel.toFloat32.
+//
+//go:noescape
+func toFloat32AVX512(n int, y *float32, q *int32, stride int, factor *float32, bias *float32)

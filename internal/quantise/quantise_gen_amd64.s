@@ -36,16 +36,18 @@ block:
 DATA magnitude<>+0(SB)/4, $0x7fffffff
 GLOBL magnitude<>(SB), RODATA|NOPTR, $4
 
-// func toInt16AVX2(n int, q *int16, stride int, x *float32, up float32, inv float32)
+// func toInt16AVX2(n int, q *int16, stride int, x *float32, xStride int, up float32, inv float32)
 // Requires: AVX, AVX2
-TEXT ·toInt16AVX2(SB), $0-40
+TEXT ·toInt16AVX2(SB), $0-48
 	MOVQ         n+0(FP), CX
 	MOVQ         q+8(FP), DI
 	MOVQ         stride+16(FP), DX
 	MOVQ         x+24(FP), SI
-	VBROADCASTSS up+32(FP), Y0
-	VBROADCASTSS inv+36(FP), Y1
+	MOVQ         xStride+32(FP), BX
+	VBROADCASTSS up+40(FP), Y0
+	VBROADCASTSS inv+44(FP), Y1
 	SHLQ         $0x01, DX
+	SHLQ         $0x02, BX
 
 block:
 	VMULPS    (SI), Y0, Y2
@@ -60,9 +62,40 @@ block:
 	VPERMQ  $0xd8, Y2, Y2
 	VMOVDQU Y2, (DI)
 	ADDQ    DX, DI
-	ADDQ    $0x40, SI
+	ADDQ    BX, SI
 	DECQ    CX
 	JNZ     block
+	VZEROUPPER
+	RET
+
+// func toFloat32AVX2(n int, y *float32, q *int32, stride int, factor *float32, bias *float32)
+// Requires: AVX
+TEXT ·toFloat32AVX2(SB), $0-48
+	MOVQ    n+0(FP), CX
+	MOVQ    y+8(FP), DI
+	MOVQ    q+16(FP), SI
+	MOVQ    stride+24(FP), DX
+	MOVQ    factor+32(FP), R8
+	MOVQ    bias+40(FP), R9
+	VMOVUPS (R8), Y0
+	VMOVUPS (R9), Y2
+	VMOVUPS 32(R8), Y1
+	VMOVUPS 32(R9), Y3
+	SHLQ    $0x02, DX
+
+block:
+	VCVTDQ2PS (SI), Y4
+	VMULPS    Y0, Y4, Y4
+	VADDPS    Y2, Y4, Y4
+	VMOVUPS   Y4, (DI)
+	VCVTDQ2PS 32(SI), Y5
+	VMULPS    Y1, Y5, Y5
+	VADDPS    Y3, Y5, Y5
+	VMOVUPS   Y5, 32(DI)
+	ADDQ      DX, SI
+	ADDQ      $0x40, DI
+	DECQ      CX
+	JNZ       block
 	VZEROUPPER
 	RET
 
@@ -93,16 +126,18 @@ block:
 	VZEROUPPER
 	RET
 
-// func toInt16AVX512(n int, q *int16, stride int, x *float32, up float32, inv float32)
+// func toInt16AVX512(n int, q *int16, stride int, x *float32, xStride int, up float32, inv float32)
 // Requires: AVX, AVX512F
-TEXT ·toInt16AVX512(SB), $0-40
+TEXT ·toInt16AVX512(SB), $0-48
 	MOVQ         n+0(FP), CX
 	MOVQ         q+8(FP), DI
 	MOVQ         stride+16(FP), DX
 	MOVQ         x+24(FP), SI
-	VBROADCASTSS up+32(FP), Z0
-	VBROADCASTSS inv+36(FP), Z1
+	MOVQ         xStride+32(FP), BX
+	VBROADCASTSS up+40(FP), Z0
+	VBROADCASTSS inv+44(FP), Z1
 	SHLQ         $0x01, DX
+	SHLQ         $0x02, BX
 
 block:
 	VMULPS    (SI), Z0, Z2
@@ -111,7 +146,32 @@ block:
 	VPMOVSDW  Z2, Y2
 	VMOVDQU   Y2, (DI)
 	ADDQ      DX, DI
-	ADDQ      $0x40, SI
+	ADDQ      BX, SI
+	DECQ      CX
+	JNZ       block
+	VZEROUPPER
+	RET
+
+// func toFloat32AVX512(n int, y *float32, q *int32, stride int, factor *float32, bias *float32)
+// Requires: AVX, AVX512F
+TEXT ·toFloat32AVX512(SB), $0-48
+	MOVQ    n+0(FP), CX
+	MOVQ    y+8(FP), DI
+	MOVQ    q+16(FP), SI
+	MOVQ    stride+24(FP), DX
+	MOVQ    factor+32(FP), R8
+	MOVQ    bias+40(FP), R9
+	VMOVUPS (R8), Z0
+	VMOVUPS (R9), Z1
+	SHLQ    $0x02, DX
+
+block:
+	VCVTDQ2PS (SI), Z2
+	VMULPS    Z0, Z2, Z2
+	VADDPS    Z1, Z2, Z2
+	VMOVUPS   Z2, (DI)
+	ADDQ      DX, SI
+	ADDQ      $0x40, DI
 	DECQ      CX
 	JNZ       block
 	VZEROUPPER

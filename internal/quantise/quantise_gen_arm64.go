@@ -12,4 +12,9 @@ func maxAbsNEON(n int, x *float32) uint32
 // toInt16NEON sets q = x·up·inv, n blocks of 16; see kernel.toInt16.
 //
 //go:noescape
-func toInt16NEON(n int, q *int16, stride int, x *float32, up float32, inv float32)
+func toInt16NEON(n int, q *int16, stride int, x *float32, xStride int, up float32, inv float32)
+
+// toFloat32NEON sets y = q·factor + bias, n blocks of 16; see kernel.toFloat32.
+//
+//go:noescape
+func toFloat32NEON(n int, y *float32, q *int32, stride int, factor *float32, bias *float32)

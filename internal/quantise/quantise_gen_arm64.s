@@ -41,17 +41,19 @@ block:
 	FMOVS F0, ret+16(FP)
 	RET
 
-// func toInt16NEON(n int, q *int16, stride int, x *float32, up float32, inv float32)
-TEXT ·toInt16NEON(SB), $0-40
+// func toInt16NEON(n int, q *int16, stride int, x *float32, xStride int, up float32, inv float32)
+TEXT ·toInt16NEON(SB), $0-48
 	MOVD  n+0(FP), R0
 	MOVD  q+8(FP), R1
 	MOVD  stride+16(FP), R4
 	MOVD  x+24(FP), R2
-	FMOVS up+32(FP), F8
-	FMOVS inv+36(FP), F9
+	MOVD  xStride+32(FP), R5
+	FMOVS up+40(FP), F8
+	FMOVS inv+44(FP), F9
 	VDUP  V8.S[0], V8.S4
 	VDUP  V9.S[0], V9.S4
 	LSL   $1, R4, R4
+	LSL   $2, R5, R5
 
 block:
 	FMOVQ (R2), F0
@@ -76,7 +78,52 @@ block:
 	WORD  $0x4e614866 // VSQXTN2 V3.S4, V6.H8
 	FSTPQ (F4, F6), (R1)
 	ADD   R4, R1, R1
-	ADD   $64, R2, R2
+	ADD   R5, R2, R2
+	SUBS  $1, R0, R0
+	BNE   block
+	RET
+
+// func toFloat32NEON(n int, y *float32, q *int32, stride int, factor *float32, bias *float32)
+TEXT ·toFloat32NEON(SB), $0-48
+	MOVD  n+0(FP), R0
+	MOVD  y+8(FP), R1
+	MOVD  q+16(FP), R2
+	MOVD  stride+24(FP), R4
+	MOVD  factor+32(FP), R5
+	MOVD  bias+40(FP), R6
+	FMOVQ (R5), F4
+	FMOVQ (R6), F8
+	FMOVQ 16(R5), F5
+	FMOVQ 16(R6), F9
+	FMOVQ 32(R5), F6
+	FMOVQ 32(R6), F10
+	FMOVQ 48(R5), F7
+	FMOVQ 48(R6), F11
+	LSL   $2, R4, R4
+
+block:
+	FMOVQ (R2), F0
+	WORD  $0x4e21d800 // VSCVTF V0.S4, V0.S4
+	WORD  $0x6e24dc00 // VFMUL V4.S4, V0.S4, V0.S4
+	WORD  $0x4e28d400 // VFADD V8.S4, V0.S4, V0.S4
+	FMOVQ F0, (R1)
+	FMOVQ 16(R2), F1
+	WORD  $0x4e21d821 // VSCVTF V1.S4, V1.S4
+	WORD  $0x6e25dc21 // VFMUL V5.S4, V1.S4, V1.S4
+	WORD  $0x4e29d421 // VFADD V9.S4, V1.S4, V1.S4
+	FMOVQ F1, 16(R1)
+	FMOVQ 32(R2), F2
+	WORD  $0x4e21d842 // VSCVTF V2.S4, V2.S4
+	WORD  $0x6e26dc42 // VFMUL V6.S4, V2.S4, V2.S4
+	WORD  $0x4e2ad442 // VFADD V10.S4, V2.S4, V2.S4
+	FMOVQ F2, 32(R1)
+	FMOVQ 48(R2), F3
+	WORD  $0x4e21d863 // VSCVTF V3.S4, V3.S4
+	WORD  $0x6e27dc63 // VFMUL V7.S4, V3.S4, V3.S4
+	WORD  $0x4e2bd463 // VFADD V11.S4, V3.S4, V3.S4
+	FMOVQ F3, 48(R1)
+	ADD   R4, R2, R2
+	ADD   $64, R1, R1
 	SUBS  $1, R0, R0
 	BNE   block
 	RET

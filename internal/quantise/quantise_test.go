@@ -60,26 +60,25 @@ func TestToInt16Kernels(t *testing.T) {
 	t.Parallel()
 	forEachKernel(t, func(t *testing.T, k *kernel) {
 		for _, n := range []int{1, 2, 7} {
-			for _, stride := range []int{16, 32, 48} {
+			for i, stride := range []int{16, 32, 48} {
 				for seed, scale := range []float32{1, 0x1p-30, 0x1p-120, 0x1p-145, 0x1p100} {
-					checkToInt16(t, k, uint64(seed), n, stride, scale)
+					checkToInt16(t, k, uint64(seed), n, stride, 16*(1+(i+seed)%3), scale)
 				}
 			}
 		}
 	})
 }
 
-func checkToInt16(t *testing.T, k *kernel, seed uint64, n, stride int, scale float32) {
+func checkToInt16(t *testing.T, k *kernel, seed uint64, n, stride, xStride int, factor float32) {
 	t.Helper()
-	x := testutil.Normal(seed, n*16)
+	x := testutil.Normal(seed, (n-1)*xStride+16)
 	for i := range x {
-		x[i] *= scale
+		x[i] *= factor
 	}
 	x[5], x[7] = 0, -largest(x)
-	s, ok := scaleOf(largest(x))
-	require.True(t, ok)
+	s := NewScale(largest(x), Levels16)
 	for i := range 3 { // halves between two numbers
-		x[i] = float32((float64(7*i) + 0.5) * s.step)
+		x[i] = float32((float64(7*i) + 0.5) * s.Step)
 	}
 	want := make([]int16, (n-1)*stride+16)
 	for i := range want {
@@ -87,18 +86,102 @@ func checkToInt16(t *testing.T, k *kernel, seed uint64, n, stride int, scale flo
 	}
 	got := testutil.GuardedCopy(t, want)
 	head := testutil.GuardedHeadCopy(t, want)
-	generic.toInt16(n, &want[0], stride, &x[0], s.up, s.inv)
-	k.toInt16(n, &got[0], stride, &testutil.GuardedCopy(t, x)[0], s.up, s.inv)
-	k.toInt16(n, &head[0], stride, &testutil.GuardedHeadCopy(t, x)[0], s.up, s.inv)
-	require.Equal(t, want, got, "%d blocks, stride %d, scale %g", n, stride, scale)
+	generic.toInt16(n, &want[0], stride, &x[0], xStride, s.up, s.inv)
+	k.toInt16(n, &got[0], stride, &testutil.GuardedCopy(t, x)[0], xStride, s.up, s.inv)
+	k.toInt16(n, &head[0], stride, &testutil.GuardedHeadCopy(t, x)[0], xStride, s.up, s.inv)
+	require.Equal(t, want, got, "%d blocks, strides %d and %d, factor %g", n, stride, xStride, factor)
 	require.Equal(t, want, head)
-	for i, v := range x {
-		q := want[i/16*stride+i%16]
+	for i := range n * 16 {
+		v, q := x[i/16*xStride+i%16], want[i/16*stride+i%16]
 		require.LessOrEqual(t, q, int16(Levels16))
 		require.GreaterOrEqual(t, q, int16(-Levels16))
 		// The product is rounded to float32: 2⁻²⁴ of at most 32767, twice.
-		require.InDelta(t, float64(v), float64(q)*s.step, (0.5+0x1p-8)*s.step, "x[%d] of %g", i, scale)
+		require.InDelta(t, float64(v), float64(q)*s.Step, (0.5+0x1p-8)*s.Step, "x[%d] of %g", i, factor)
 	}
+}
+
+// TestScaleLimits: numbers reach the limit and never exceed it.
+func TestScaleLimits(t *testing.T) {
+	t.Parallel()
+	for limit := 1; limit <= Levels16; limit = 2*limit + 1 {
+		for i, v := range testutil.Specials() {
+			x := []float32{0: v, 3: -v / 2, 15: v / 3}
+			s, q := NewScale(float32(math.Abs(float64(v))), limit), make([]int16, 16)
+			s.ToInt16(1, q, 16, x, 16)
+			if v == 0 || v != v || math.IsInf(float64(v), 0) {
+				require.Equal(t, make([]int16, 16), q)
+				continue
+			}
+			require.Contains(t, []int16{int16(limit), int16(-limit)}, q[0], "special %d, limit %d", i, limit)
+			for l, number := range q {
+				require.InDelta(t, float64(x[l]), float64(number)*s.Step, (0.5+0x1p-8)*s.Step, "%g", x[l])
+			}
+		}
+	}
+}
+
+// checkToFloat32 compares a kernel with the definition, against inaccessible pages.
+func checkToFloat32(t *testing.T, k *kernel, seed uint64, n, stride int, scale float64) {
+	t.Helper()
+	q := make([]int32, (n-1)*stride+16)
+	for i, v := range testutil.Uniform(seed, len(q)) {
+		q[i] = int32(float64(v) * math.MaxInt32)
+	}
+	q[0], q[15] = math.MinInt32, math.MaxInt32
+	factor, bias := testutil.Uniform(seed+1, 16), testutil.Uniform(seed+2, 16)
+	for l := range factor {
+		factor[l] = float32(float64(factor[l]) * scale)
+	}
+	specials := testutil.Specials()
+	factor[3], bias[4] = specials[seed%uint64(len(specials))], specials[(seed+1)%uint64(len(specials))]
+	want := make([]float32, n*16)
+	for i := range want {
+		l := i % 16
+		want[i] = float32(float32(q[i/16*stride+l])*factor[l]) + bias[l]
+	}
+	for i, guard := range testutil.Guards {
+		got := testutil.Guarded[float32](t, n*16)
+		if i == 1 {
+			got = testutil.GuardedHead[float32](t, n*16)
+		}
+		from := testutil.GuardedCopy(t, q)
+		if i == 1 {
+			from = testutil.GuardedHeadCopy(t, q)
+		}
+		k.toFloat32(n, &got[0], &from[0], stride, &guard(t, factor)[0], &guard(t, bias)[0])
+		testutil.CheckBits(t, "float32", []int{n, stride}, got, want)
+	}
+}
+
+func TestToFloat32Kernels(t *testing.T) {
+	t.Parallel()
+	forEachKernel(t, func(t *testing.T, k *kernel) {
+		for n := 1; n <= 5; n++ {
+			for seed, scale := range []float64{1, 0x1p-31, 0x1p-130, 0x1p-150, 0x1p97, 0x1p100} {
+				checkToFloat32(t, k, uint64(seed+n), n, 16*(1+(n+seed)%4), scale)
+			}
+		}
+	})
+}
+
+func TestToFloat32(t *testing.T) {
+	var factor, bias [16]float32
+	n := piece + 3 // of two calls
+	q, y, want := make([]int32, n*32), make([]float32, n*16), make([]float32, n*16)
+	for i := range q {
+		q[i] = int32(i)
+	}
+	for l := range factor {
+		factor[l], bias[l] = float32(l), 3
+	}
+	for i := range want {
+		want[i] = float32(i/16*32+i%16)*float32(i%16) + 3
+	}
+	ToFloat32(y, q, 32, &factor, &bias)
+	require.Equal(t, want, y)
+	ToFloat32(nil, nil, 16, &factor, &bias)
+	require.Panics(t, func() { ToFloat32(y, q[:len(q)-32], 32, &factor, &bias) })
+	require.Zero(t, testing.AllocsPerRun(5, func() { ToFloat32(y, q, 32, &factor, &bias) }))
 }
 
 func TestActivations(t *testing.T) {
@@ -173,7 +256,8 @@ func FuzzActivations(f *testing.F) {
 		for i := range kernels {
 			if k := &kernels[i]; cpu.Has(k.isa) {
 				blocks := 1 + int(n)%40
-				checkToInt16(t, k, seed, blocks, 16+int(gap), float32(math.Ldexp(1, int(exponent)%120)))
+				checkToInt16(t, k, seed, blocks, 16+int(gap), 16+int(gap)%40, float32(math.Ldexp(1, int(exponent)%120)))
+				checkToFloat32(t, k, seed%1000, blocks, 16+int(gap), math.Ldexp(1, int(exponent)%150))
 				x := testutil.Normal(seed, blocks*16)
 				require.Equal(t, largest(x), math.Float32frombits(k.maxAbs(blocks, &x[0])))
 			}
@@ -190,13 +274,30 @@ func BenchmarkActivations(b *testing.B) {
 			}
 			b.Run(fmt.Sprintf("n=%d/kernel=%s", n, k.name), func(b *testing.B) {
 				x, q := testutil.Normal(1, n), make([]int16, n)
-				s, _ := scaleOf(largest(x))
+				s := NewScale(largest(x), Levels16)
 				for b.Loop() {
 					k.maxAbs(n/16, &x[0])
-					k.toInt16(n/16, &q[0], 16, &x[0], s.up, s.inv)
+					k.toInt16(n/16, &q[0], 16, &x[0], 16, s.up, s.inv)
 				}
 				b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds()/1e9, "Gfloat/s")
 			})
 		}
+	}
+}
+
+func BenchmarkToFloat32(b *testing.B) {
+	const n = 4096
+	for i := range kernels {
+		k := &kernels[i]
+		if !cpu.Has(k.isa) {
+			continue
+		}
+		b.Run("kernel="+k.name, func(b *testing.B) {
+			q, y, factor := make([]int32, n), make([]float32, n), testutil.Normal(1, 16)
+			for b.Loop() {
+				k.toFloat32(n/16, &y[0], &q[0], 16, &factor[0], &factor[0])
+			}
+			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds()/1e9, "Gfloat/s")
+		})
 	}
 }

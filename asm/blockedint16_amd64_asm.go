@@ -45,7 +45,7 @@ func blockedInt16Kernels(c *build.Context) {
 	}
 }
 
-// blockedInt16Tile emits C[i][j] = Σ_p A[i][p]·B[p][j] for i < mr and j < nr = vecs·lanes.
+// blockedInt16Tile emits C[i][j] = Σ_p A[i][p]·B[p][j], or += with fromC, for i < mr and j < nr = vecs·lanes.
 // Its Go form is ukernel.blockedInt16Generic.
 func blockedInt16Tile(c *build.Context, isa int16ISA, mr, vecs int) {
 	nr := vecs * isa.lanes
@@ -75,11 +75,24 @@ func blockedInt16Tile(c *build.Context, isa int16ISA, mr, vecs int) {
 	acc := make([][]reg.VecPhysical, mr)
 	for i := range acc {
 		acc[i] = isa.regs[i*vecs:][:vecs]
+	}
+	others := isa.regs[mr*vecs:]
+	inC := func(i, v int) Mem { return Mem{Base: out, Disp: 4*nr*i + 4*isa.lanes*v} }
+	args.load("fromC", reg.RAX)
+	c.TESTQ(reg.RAX, reg.RAX)
+	c.JZ(LabelRef("zero"))
+	for i := range acc {
+		for v, r := range acc[i] {
+			c.VMOVUPS(inC(i, v), r)
+		}
+	}
+	c.JMP(LabelRef("block"))
+	c.Label("zero")
+	for i := range acc {
 		for _, r := range acc[i] {
 			zero(c, r)
 		}
 	}
-	others := isa.regs[mr*vecs:]
 
 	c.Label("block")
 	c.LEAQ(Mem{Base: a, Index: aBlock, Scale: 1}, ahead)
@@ -111,7 +124,7 @@ func blockedInt16Tile(c *build.Context, isa int16ISA, mr, vecs int) {
 
 	for i := range acc {
 		for v, r := range acc[i] {
-			c.VMOVUPS(r, Mem{Base: out, Disp: 4*nr*i + 4*isa.lanes*v})
+			c.VMOVUPS(r, inC(i, v))
 		}
 	}
 	c.Comment("The next tile; two of them have fetched all of nextB")

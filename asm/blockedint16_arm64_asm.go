@@ -45,6 +45,16 @@ func blockedInt16TileNEON(c *neon.Context, mr int) {
 	c.Label("tile")
 	load("blocks", blocks)
 	acc := func(i, v int) neon.V { return neon.V(8 + 4*i + v) }
+	inC := func(i, v int) neon.Mem { return neon.Mem{Base: out, Off: 64*i + 16*v} }
+	load("fromC", half)
+	c.CBZ(half, "zero")
+	for i := range mr {
+		for v := 0; v < 4; v += 2 {
+			c.FLDPQ(inC(i, v), acc(i, v), acc(i, v+1))
+		}
+	}
+	c.Branch("B", "block")
+	c.Label("zero")
 	for i := range mr {
 		for v := range 4 {
 			c.Zero(acc(i, v))
@@ -80,7 +90,7 @@ func blockedInt16TileNEON(c *neon.Context, mr int) {
 	c.Branch("BNE", "block")
 	for i := range mr {
 		for v := 0; v < 4; v += 2 {
-			c.FSTPQ(acc(i, v), acc(i, v+1), neon.Mem{Base: out, Off: 64*i + 16*v})
+			c.FSTPQ(acc(i, v), acc(i, v+1), inC(i, v))
 		}
 	}
 	c.Comment("The next tile; two of them have fetched all of nextB")

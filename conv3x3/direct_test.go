@@ -157,16 +157,23 @@ func FuzzDirect(f *testing.F) {
 	})
 }
 
+// A layer is one to be measured.
+type layer struct {
+	name string
+	s    Shape
+}
+
+// stridedLayers are RepVGG's with stride 2, and a small one.
+var stridedLayers = []layer{
+	{"a0_stage1", Shape{1, 48, 112, 112, 48, 1, 2}}, {"a0_stage2", Shape{1, 48, 56, 56, 96, 1, 2}}, {"a0_stage3", Shape{1, 96, 28, 28, 192, 1, 2}},
+	{"a0_stage4", Shape{1, 192, 14, 14, 1280, 1, 2}}, {"c32", Shape{1, 32, 64, 64, 32, 1, 2}}, {"b1_stage1", Shape{1, 64, 112, 112, 128, 1, 2}},
+	{"b1_stage2", Shape{1, 128, 56, 56, 256, 1, 2}}, {"b1_stage3", Shape{1, 256, 28, 28, 512, 1, 2}}, {"b1_stage4", Shape{1, 512, 14, 14, 2048, 1, 2}},
+}
+
 func BenchmarkDirect(b *testing.B) {
-	for _, l := range []struct {
-		name string
-		s    Shape
-	}{
-		{"conv1_1", Shape{1, 3, 224, 224, 64, 1, 0}}, {"conv3_2", Shape{1, 256, 56, 56, 256, 1, 0}},
-		{"a0_stage0", Shape{1, 3, 224, 224, 48, 1, 2}}, {"a0_stage1", Shape{1, 48, 112, 112, 48, 1, 2}}, {"a0_stage2", Shape{1, 48, 56, 56, 96, 1, 2}},
-		{"a0_stage3", Shape{1, 96, 28, 28, 192, 1, 2}}, {"a0_stage4", Shape{1, 192, 14, 14, 1280, 1, 2}}, {"c32", Shape{1, 32, 64, 64, 32, 1, 2}},
-		{"b1_stage4", Shape{1, 512, 14, 14, 2048, 1, 2}},
-	} {
+	for _, l := range append([]layer{
+		{"conv1_1", Shape{1, 3, 224, 224, 64, 1, 0}}, {"conv3_2", Shape{1, 256, 56, 56, 256, 1, 0}}, {"a0_stage0", Shape{1, 3, 224, 224, 48, 1, 2}},
+	}, stridedLayers...) {
 		s := l.s
 		x, w := testutil.Normal(1, layout.Len(s.C, s.H, s.W)), testutil.Normal(2, s.K*s.C*9)
 		for i := range ukernel.IndirectKernels {
@@ -177,18 +184,23 @@ func BenchmarkDirect(b *testing.B) {
 			b.Run(fmt.Sprintf("layer=%s/kernel=%s", l.name, kern.Name), func(b *testing.B) {
 				f := &Filter{c: s.C, k: s.K, stride: s.stride(), bias: make([]float32, s.K)}
 				f.packDirect(kern, w)
-				spec := Spec{N: 1, H: s.H, W: s.W, Pad: 1, Planar: f.ReadsPlanes(), Epilogue: fuse.Epilogue{ReLU: true}}
-				n, _ := f.ScratchLen(spec, 1)
-				e, err := f.NewExec(spec, layout.Alloc(n), nil)
-				require.NoError(b, err)
-				dst := layout.Alloc(e.dstLen)
-				for b.Loop() {
-					require.NoError(b, e.Run(context.Background(), dst, x[:e.srcLen]))
-				}
-				b.ReportMetric(18*float64(s.C*s.K*s.OH()*s.OW())*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+				benchmarkExec(b, f, s, x)
 			})
 		}
 	}
+}
+
+// benchmarkExec measures a convolution with a ReLU.
+func benchmarkExec(b *testing.B, f *Filter, s Shape, x []float32) {
+	spec := Spec{N: 1, H: s.H, W: s.W, Pad: 1, Planar: f.ReadsPlanes(), Epilogue: fuse.Epilogue{ReLU: true}}
+	n, _ := f.ScratchLen(spec, 1)
+	e, err := f.NewExec(spec, layout.Alloc(n), nil)
+	require.NoError(b, err)
+	dst := layout.Alloc(e.dstLen)
+	for b.Loop() {
+		require.NoError(b, e.Run(context.Background(), dst, x[:e.srcLen]))
+	}
+	b.ReportMetric(18*float64(s.C*s.K*s.OH()*s.OW())*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 }
 
 // TestInputGradFilter compares gradients with respect to the input, direct and by

@@ -25,4 +25,22 @@
 //
 // A NaN or an infinity in X makes a NaN of every output whose sum has it as a factor.
 // Winograd spreads it over its tile of up to 6×6 pixels.
+//
+// # Fixed point
+//
+// With Fixed, convolutions of 16 input channels or more are computed with integers of 16 bits
+// and sums of 32, which are exact: by Winograd with stride 1, see winograd.NewFixedFilter, and
+// directly with stride 2:
+//
+//	Y = (Σ q·u) · step·scale + b,  q = round(X/step),  u = round(W/scale)
+//
+// step belongs to a row of the result: the largest magnitude of the three rows of X that it is
+// made of, in all channels, divided by limit = ⌊2¹⁶/√C⌋. scale belongs to an output channel: the
+// smallest with which limit·Σ|u| < 2³¹ and |u| < 2¹⁵. So no sum leaves 32 bits, whatever X, and
+// all instruction sets give the same bits. An error is at most
+//
+//	Σ|W|·δ + Σ|X|·ε + 9·C·δ·ε + Gamma(8)·(the same with Σ|W||X| and |b| added)
+//
+// with δ = (1/2 + 2⁻⁸)·step and ε = scale/2. A NaN or an infinity in X makes NaN of the rows of
+// the result that it is in the sums of, and one in W of its output channel.
 package conv3x3

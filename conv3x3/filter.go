@@ -56,10 +56,10 @@ func Direct() Option { return func(o *options) { o.tile = 0 } }
 // stride 2 stay direct.
 func Winograd(m int) Option { return func(o *options) { o.tile = m } }
 
-// Fixed computes what it can in fixed point, with half the memory for filters: convolutions
-// with stride 1 of 16 and more input channels, by F(4×4,3×3) with integers of 16 bits, see
-// package winograd. Others, and input gradients, stay float32. It excludes Direct and
-// Winograd(2).
+// Fixed computes what it can in fixed point, with integers of 16 bits and half the memory for
+// filters: convolutions of 16 and more input channels, with stride 1 by F(4×4,3×3), see
+// package winograd, and with stride 2 directly. Others, and input gradients, stay float32. It
+// excludes Direct and Winograd(2). See the package's documentation.
 func Fixed() Option { return func(o *options) { o.fixed = true } }
 
 // Map says how large the results are that filters are chosen for. Up to 6×6, and for 7×7 with
@@ -90,8 +90,9 @@ type Filter struct {
 	c, k    int
 	stride  int
 	bias    []float32
-	direct  *directFilter // one of these three
+	direct  *directFilter // one of these four
 	strided *stridedFilter
+	fixed   *stridedFixedFilter
 	wino    *winograd.Filter
 	tile    int
 	turned  bool // for the gradient with respect to the input
@@ -134,6 +135,9 @@ func (f *Filter) init(oihw, bias []float32, team *parallel.Team, opts []Option) 
 	f.tile = o.choose(f.c, f.k)
 	var err error
 	switch {
+	case o.fixed && f.stride == 2 && f.c >= layout.Block && f.c <= mostFixedChannels:
+		f.fixed = newStridedFixedFilter(ukernel.BestBlockedInt16(), f.c, f.k)
+		err = f.fixed.pack(oihw, team)
 	case f.tile == 0:
 		f.packDirect(ukernel.BestIndirect().ForK(9*f.c), oihw)
 	case f.turned:
@@ -172,6 +176,8 @@ func (f *Filter) Repack(oihw []float32, team *parallel.Team) error {
 		f.direct.pack(oihw, f.turned)
 	case f.strided != nil:
 		f.strided.pack(oihw)
+	case f.fixed != nil:
+		return f.fixed.pack(oihw, team)
 	default:
 		return f.wino.Repack(oihw, team)
 	}
@@ -187,9 +193,12 @@ func (f *Filter) Weights(team *parallel.Team) []float32 {
 		return f.wino.Weights(team)
 	}
 	oihw := make([]float32, f.k*f.c*9)
-	if f.strided != nil {
+	switch {
+	case f.strided != nil:
 		f.strided.unpack(oihw)
-	} else {
+	case f.fixed != nil:
+		f.fixed.unpack(oihw)
+	default:
 		f.direct.unpack(oihw, f.turned)
 	}
 	return oihw
@@ -226,9 +235,9 @@ func algorithmName(tile int) string {
 }
 
 // Algorithm names the algorithm that the filter is packed for: "direct", "F(2×2,3×3)",
-// "F(4×4,3×3)" or "F(4×4,3×3) int16".
+// "F(4×4,3×3)", "direct int16" or "F(4×4,3×3) int16".
 func (f *Filter) Algorithm() string {
-	if f.wino != nil && f.wino.Fixed() {
+	if f.InFixedPoint() {
 		return algorithmName(f.tile) + " int16"
 	}
 	return algorithmName(f.tile)
@@ -241,6 +250,8 @@ func (f *Filter) Bytes() int64 {
 		return 4 * int64(len(f.direct.u))
 	case f.strided != nil:
 		return f.strided.bytes()
+	case f.fixed != nil:
+		return f.fixed.bytes()
 	}
 	return f.wino.Bytes()
 }
@@ -346,6 +357,8 @@ func (f *Filter) ScratchLen(s Spec, workers int) (int, error) {
 		n = f.directConv(s, oh, ow).scratchLen(workers)
 	case f.strided != nil:
 		n = newStridedConv(f.strided, s, oh, ow).scratchLen(workers)
+	case f.fixed != nil:
+		n = newStridedFixedConv(f.fixed, s, oh, ow).scratchLen(workers)
 	default:
 		c, err := f.wino.NewConv(s.N, s.H, s.W, s.Pad, f.bias, s.Epilogue)
 		if err != nil {
@@ -373,6 +386,9 @@ func (f *Filter) NewExec(s Spec, scratch []float32, team *parallel.Team) (*Exec,
 		e.conv, e.srcLen, err = d, d.srcLen(), d.bind(team, scratch, f.bias)
 	case f.strided != nil:
 		d := newStridedConv(f.strided, s, oh, ow)
+		e.conv, err = d, d.bind(team, scratch, f.bias)
+	case f.fixed != nil:
+		d := newStridedFixedConv(f.fixed, s, oh, ow)
 		e.conv, err = d, d.bind(team, scratch, f.bias)
 	default:
 		if s.Pool {

@@ -9,9 +9,12 @@ import (
 
 // InFixedPoint reports whether f is in fixed point: whether Fixed was given, and the convolution is
 // one of those that it is for.
-func (f *Filter) InFixedPoint() bool { return f.wino != nil && f.wino.Fixed() }
+func (f *Filter) InFixedPoint() bool { return f.fixed != nil || f.Stores() }
 
-// StoreFixed sets b to the filters of block kb of 16 outputs, of a filter in fixed point.
+// Stores reports whether f is in fixed point by Winograd, whose filters StoreFixed gives.
+func (f *Filter) Stores() bool { return f.wino != nil && f.wino.Fixed() }
+
+// StoreFixed sets b to the filters of block kb of 16 outputs, of a filter that Stores.
 func (f *Filter) StoreFixed(kb int, b winograd.StoredBlock) { f.wino.StoreFixed(kb, b) }
 
 // NewStoredFilter is NewFilter with the option Fixed for filters that StoreFixed gave, see

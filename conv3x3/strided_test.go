@@ -195,7 +195,7 @@ func TestRunAdd(t *testing.T) {
 	for i, s := range []Shape{
 		{2, 20, 9, 11, 33, 1, 1}, {1, 64, 14, 14, 70, 0, 1}, {1, 5, 6, 7, 3, 0, 1}, {2, 3, 9, 8, 20, 1, 2}, {2, 20, 9, 11, 33, 1, 2},
 	} {
-		for _, opts := range [][]Option{{}, {Direct()}, {Winograd(2)}} {
+		for _, opts := range [][]Option{{}, {Direct()}, {Winograd(2)}, {Fixed()}} {
 			f, err := NewFilter(s.C, s.K, testutil.Normal(uint64(i), s.K*s.C*9), testutil.Normal(1, s.K), nil, append(opts, Stride(s.stride()))...)
 			require.NoError(t, err)
 			x := blockEach(t, testutil.Normal(2, s.N*s.C*s.H*s.W), s.N, s.C, s.H, s.W)

@@ -36,7 +36,7 @@ func TestAlgorithmIsChosenByShape(t *testing.T) {
 		{nil, chosen},
 		{[]Option{Winograd(4)}, []string{direct, direct, f4, f4, direct, f4}},
 		{[]Option{Winograd(2)}, []string{direct, direct, f2, f2, direct, f2}},
-		{[]Option{Fixed()}, []string{direct, direct, "F(4×4,3×3)", "F(4×4,3×3) int16", direct, "F(4×4,3×3) int16"}},
+		{[]Option{Fixed()}, []string{direct, direct, "F(4×4,3×3)", "F(4×4,3×3) int16", "direct int16", "F(4×4,3×3) int16"}},
 		{[]Option{Direct()}, []string{direct, direct, direct, direct, direct, direct}},
 	} {
 		m, err := New(cfg, src, c.opts...)

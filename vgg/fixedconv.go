@@ -123,7 +123,7 @@ func savedConv(l Layer, c int, shape Shape, src Source) (out []weights.Out, item
 		return nil, "", err
 	}
 	f, err := conv3x3.NewFilter(c, l.Out, w, nil, nil, algorithm{fixed: true}.options(l, c, shape)...)
-	if err != nil || !f.InFixedPoint() {
+	if err != nil || !f.Stores() {
 		return nil, "", err
 	}
 	p := storedConv{c, l.Out}

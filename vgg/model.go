@@ -76,9 +76,9 @@ func HalfFC() Option { return func(o *modelOptions) { o.half = true } }
 func FixedFC() Option { return func(o *modelOptions) { o.fixedFC = true } }
 
 // Fixed computes in fixed point what gains by it, with a third of the memory for weights:
-// fully connected layers of at least 2¹⁸ weights as FixedFC, and 3×3 convolutions with stride 1 of 16 and more input
-// channels by F(4×4,3×3) with integers of 16 bits (package winograd). All other layers stay
-// float32. No calibration is needed. The same input of such a layer gives the same bits on
+// fully connected layers of at least 2¹⁸ weights as FixedFC, and 3×3 convolutions of 16 and more
+// input channels with integers of 16 bits, those with stride 1 by F(4×4,3×3) (package winograd)
+// and those with stride 2 directly (package conv3x3). All other layers stay float32. No calibration is needed. The same input of such a layer gives the same bits on
 // every machine. Logits differ from those of a float32 model by some 5e-3 of their root mean
 // square; docs/numerics.md has the bound, and says when not to use it. Fixed excludes Direct
 // and Winograd(2), and goes before HalfFC.

@@ -279,8 +279,8 @@ func (e *Exec) product(w *worker, width int, p product) {
 	aBlock, aTile := f.alpha*f.alpha*p.tiles*16, p.tiles*c.vTile()
 	if x := f.fixed; x != nil {
 		x.kern.Run(p.n, p.tiles, width, &ukernel.BlockedInt16Args{
-			Blocks: f.cBlocks, A: int16s(w.v)[p.v:], ABlock: aBlock, ATile: aTile,
-			B: x.u[p.u.first:][:p.u.n], C: int32s(w.m)[p.m:], NextB: x.u[p.ahead.first:][:p.ahead.n],
+			Blocks: f.cBlocks, A: ukernel.Int16s(w.v)[p.v:], ABlock: aBlock, ATile: aTile,
+			B: x.u[p.u.first:][:p.u.n], C: ukernel.Int32s(w.m)[p.m:], NextB: x.u[p.ahead.first:][:p.ahead.n],
 		})
 		return
 	}

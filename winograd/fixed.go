@@ -3,7 +3,6 @@ package winograd
 import (
 	"context"
 	"math"
-	"unsafe"
 
 	"github.com/nonet-go/nonet/internal/bilinear"
 	"github.com/nonet-go/nonet/internal/ukernel"
@@ -272,16 +271,6 @@ func scaleOf(extremes *[32]uint32) float32 {
 		return math.Float32frombits(0x7fc00000)
 	}
 	return max(scale, leastScale)
-}
-
-// int16s returns floats as twice as many integers.
-func int16s(x []float32) []int16 {
-	return unsafe.Slice((*int16)(unsafe.Pointer(unsafe.SliceData(x))), 2*len(x))
-}
-
-// int32s returns floats as integers.
-func int32s(x []float32) []int32 {
-	return unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(x))), len(x))
 }
 
 // elementSize returns the bytes of an element of V and of U.

@@ -147,6 +147,24 @@ func fixedConvolutions(h *hashes) {
 			}
 		}
 	}
+	stridedFixed(h)
+}
+
+// stridedFixed adds convolutions with stride 2 in fixed point.
+func stridedFixed(h *hashes) {
+	for _, s := range []conv3x3.Shape{{N: 2, C: 37, H: 13, W: 11, K: 70, Pad: 1}, {N: 1, C: 128, H: 20, W: 64, K: 48}, {N: 1, C: 300, H: 7, W: 6, K: 200, Pad: 1}} {
+		f, err := conv3x3.NewFilter(s.C, s.K, data(1, s.K*s.C*9), data(2, s.K), h.team, conv3x3.Stride(2), conv3x3.Fixed())
+		h.do(err)
+		spec := conv3x3.Spec{N: s.N, H: s.H, W: s.W, Pad: s.Pad}
+		n, err := f.ScratchLen(spec, h.workers)
+		h.do(err)
+		exec, err := f.NewExec(spec, layout.Alloc(n), h.team)
+		h.do(err)
+		s.Stride = 2
+		y := make([]float32, s.N*layout.Len(s.K, s.OH(), s.OW()))
+		h.do(exec.Run(context.Background(), y, blocked(h, 3, s.N, s.C, s.H*s.W)))
+		h.add(fmt.Sprintf("stride 2 fixed %d×%d×%d×%d to %d", s.N, s.C, s.H, s.W, s.K), y)
+	}
 }
 
 // pools run on pictures whose channels, rows and columns leave remainders.

@@ -24,6 +24,23 @@ TEXT ·blocked6x16Int16NEON(SB), $0-8
 
 tile:
 	MOVD  8(R12), R0
+	MOVD  64(R12), R6
+	CBZ   R6, zero
+	FLDPQ (R4), (F8, F9)
+	FLDPQ 32(R4), (F10, F11)
+	FLDPQ 64(R4), (F12, F13)
+	FLDPQ 96(R4), (F14, F15)
+	FLDPQ 128(R4), (F16, F17)
+	FLDPQ 160(R4), (F18, F19)
+	FLDPQ 192(R4), (F20, F21)
+	FLDPQ 224(R4), (F22, F23)
+	FLDPQ 256(R4), (F24, F25)
+	FLDPQ 288(R4), (F26, F27)
+	FLDPQ 320(R4), (F28, F29)
+	FLDPQ 352(R4), (F30, F31)
+	B     block
+
+zero:
 	VMOVI $0, V8.B16
 	VMOVI $0, V9.B16
 	VMOVI $0, V10.B16
@@ -336,6 +353,21 @@ TEXT ·blocked5x16Int16NEON(SB), $0-8
 
 tile:
 	MOVD  8(R12), R0
+	MOVD  64(R12), R6
+	CBZ   R6, zero
+	FLDPQ (R4), (F8, F9)
+	FLDPQ 32(R4), (F10, F11)
+	FLDPQ 64(R4), (F12, F13)
+	FLDPQ 96(R4), (F14, F15)
+	FLDPQ 128(R4), (F16, F17)
+	FLDPQ 160(R4), (F18, F19)
+	FLDPQ 192(R4), (F20, F21)
+	FLDPQ 224(R4), (F22, F23)
+	FLDPQ 256(R4), (F24, F25)
+	FLDPQ 288(R4), (F26, F27)
+	B     block
+
+zero:
 	VMOVI $0, V8.B16
 	VMOVI $0, V9.B16
 	VMOVI $0, V10.B16
@@ -609,6 +641,19 @@ TEXT ·blocked4x16Int16NEON(SB), $0-8
 
 tile:
 	MOVD  8(R12), R0
+	MOVD  64(R12), R6
+	CBZ   R6, zero
+	FLDPQ (R4), (F8, F9)
+	FLDPQ 32(R4), (F10, F11)
+	FLDPQ 64(R4), (F12, F13)
+	FLDPQ 96(R4), (F14, F15)
+	FLDPQ 128(R4), (F16, F17)
+	FLDPQ 160(R4), (F18, F19)
+	FLDPQ 192(R4), (F20, F21)
+	FLDPQ 224(R4), (F22, F23)
+	B     block
+
+zero:
 	VMOVI $0, V8.B16
 	VMOVI $0, V9.B16
 	VMOVI $0, V10.B16
@@ -843,6 +888,17 @@ TEXT ·blocked3x16Int16NEON(SB), $0-8
 
 tile:
 	MOVD  8(R12), R0
+	MOVD  64(R12), R6
+	CBZ   R6, zero
+	FLDPQ (R4), (F8, F9)
+	FLDPQ 32(R4), (F10, F11)
+	FLDPQ 64(R4), (F12, F13)
+	FLDPQ 96(R4), (F14, F15)
+	FLDPQ 128(R4), (F16, F17)
+	FLDPQ 160(R4), (F18, F19)
+	B     block
+
+zero:
 	VMOVI $0, V8.B16
 	VMOVI $0, V9.B16
 	VMOVI $0, V10.B16
@@ -1038,6 +1094,15 @@ TEXT ·blocked2x16Int16NEON(SB), $0-8
 
 tile:
 	MOVD  8(R12), R0
+	MOVD  64(R12), R6
+	CBZ   R6, zero
+	FLDPQ (R4), (F8, F9)
+	FLDPQ 32(R4), (F10, F11)
+	FLDPQ 64(R4), (F12, F13)
+	FLDPQ 96(R4), (F14, F15)
+	B     block
+
+zero:
 	VMOVI $0, V8.B16
 	VMOVI $0, V9.B16
 	VMOVI $0, V10.B16
@@ -1194,6 +1259,13 @@ TEXT ·blocked1x16Int16NEON(SB), $0-8
 
 tile:
 	MOVD  8(R12), R0
+	MOVD  64(R12), R6
+	CBZ   R6, zero
+	FLDPQ (R4), (F8, F9)
+	FLDPQ 32(R4), (F10, F11)
+	B     block
+
+zero:
 	VMOVI $0, V8.B16
 	VMOVI $0, V9.B16
 	VMOVI $0, V10.B16

@@ -98,6 +98,7 @@ type blockedInt16Call struct {
 	b             *int16
 	c             *int32
 	nextB         *int16
+	fromC         int // 1: the sums start from c; else 0
 }
 
 // A blockedInt16Func computes tiles whose rows and columns are the function's own. It

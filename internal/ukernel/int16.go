@@ -26,8 +26,8 @@ type BlockedInt16 struct {
 //
 //	B[(p/Pair)·nr·Pair + j·Pair + p%Pair]
 //
-// The caller sees to it that no sum of the first products leaves the range of int32. C
-// overlaps no other operand.
+// The caller sees to it that no sum of the first products leaves the range of int32. With
+// FromC the sums start from C. C overlaps no other operand.
 type BlockedInt16Args struct {
 	Blocks int // of 16 channels, at least 1
 	A      []int16
@@ -36,6 +36,7 @@ type BlockedInt16Args struct {
 	B      []int16
 	C      []int32
 	NextB  []int16 // fetched to the second-level cache, half a panel by each tile: the next panel, or B
+	FromC  bool
 }
 
 // BestBlockedInt16 returns the kernel that this process prefers.
@@ -52,12 +53,52 @@ func (kern *BlockedInt16) Run(tiles, mr, nr int, o *BlockedInt16Args) {
 	var call blockedInt16Call
 	call.blocks, call.aBlock, call.aTile = o.Blocks, o.ABlock, o.ATile
 	call.b, call.nextB = unsafe.SliceData(o.B), unsafe.SliceData(o.NextB)
+	if o.FromC {
+		call.fromC = 1
+	}
 	most := max(blockedMACs/(mr*o.Blocks*16*nr), 1)
 	for t := 0; t < tiles; t += most {
 		call.tiles, call.a, call.c = min(most, tiles-t), &o.A[t*o.ATile], &o.C[t*mr*nr]
 		kern.funcs[nr/16-1][mr-1](noescape(&call))
 		call.nextB = call.b // the first tiles have fetched it
 	}
+}
+
+// RunM computes m rows that follow each other, by nr columns. Whole tiles of MR rows come
+// first, and what remains in two even ones, since a small tile runs below the peak. ATile is
+// of no account.
+func (kern *BlockedInt16) RunM(m, nr int, o *BlockedInt16Args) {
+	args := *o
+	args.ATile = kern.MR * 16
+	run := func(tiles, mr int) {
+		kern.Run(tiles, mr, nr, &args)
+		args.A, args.C = args.A[tiles*mr*16:], args.C[tiles*mr*nr:]
+		args.NextB = args.B // the first tiles have fetched it
+	}
+	tiles, rest := m/kern.MR, m%kern.MR
+	if tiles > 0 && rest > 0 {
+		tiles, rest = tiles-1, rest+kern.MR
+	}
+	if tiles > 0 {
+		run(tiles, kern.MR)
+	}
+	if rest > kern.MR {
+		run(1, (rest+1)/2)
+		rest /= 2
+	}
+	if rest > 0 {
+		run(1, rest)
+	}
+}
+
+// Int16s returns scratch of floats as twice as many integers.
+func Int16s(x []float32) []int16 {
+	return unsafe.Slice((*int16)(unsafe.Pointer(unsafe.SliceData(x))), 2*len(x))
+}
+
+// Int32s returns scratch of floats as integers.
+func Int32s(x []float32) []int32 {
+	return unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(x))), len(x))
 }
 
 // Symbol returns the name of the function that computes tiles of mr rows and nr columns,

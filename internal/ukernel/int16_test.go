@@ -55,11 +55,24 @@ func checkInt16(t *testing.T, k *BlockedInt16, seed uint64, tiles, mr, nr, block
 	shape := fmt.Sprintf("%s tiles=%d mr=%d nr=%d blocks=%d aBlock=%d", k.Name, tiles, mr, nr, blocks, aBlock)
 	tail, head := testutil.Guarded[int32](t, len(want)), testutil.GuardedHead[int32](t, len(want))
 	ga, gb := testutil.GuardedCopy(t, a), testutil.GuardedCopy(t, b)
-	k.Run(tiles, mr, nr, &BlockedInt16Args{Blocks: blocks, A: ga, ABlock: aBlock, ATile: aTile, B: gb, C: tail, NextB: gb})
+	o := &BlockedInt16Args{Blocks: blocks, A: ga, ABlock: aBlock, ATile: aTile, B: gb, C: tail, NextB: gb}
+	k.Run(tiles, mr, nr, o)
 	require.Equal(t, want, tail, shape)
 	ga, gb = testutil.GuardedHeadCopy(t, a), testutil.GuardedHeadCopy(t, b)
-	k.Run(tiles, mr, nr, &BlockedInt16Args{Blocks: blocks, A: ga, ABlock: aBlock, ATile: aTile, B: gb, C: head, NextB: gb})
+	o.A, o.B, o.C, o.NextB = ga, gb, head, gb
+	k.Run(tiles, mr, nr, o)
 	require.Equal(t, want, head, shape)
+
+	for i := range head { // from C: the differences of the sums and what is there
+		head[i], tail[i] = int32(i)-want[i]/2, int32(i)-want[i]/2
+		want[i] += head[i]
+	}
+	o.FromC = true
+	k.Run(tiles, mr, nr, o)
+	require.Equal(t, want, head, "%s from C", shape)
+	o.A, o.B, o.C = testutil.GuardedCopy(t, a), testutil.GuardedCopy(t, b), tail
+	k.Run(tiles, mr, nr, o)
+	require.Equal(t, want, tail, "%s from C", shape)
 }
 
 func TestBlockedInt16(t *testing.T) {
@@ -82,6 +95,33 @@ func TestBlockedInt16Calls(t *testing.T) {
 	k := BestBlockedInt16()
 	const blocks = 160
 	checkInt16(t, k, 1, 2*(blockedMACs/(k.MR*k.NR*blocks*16))+1, k.MR, k.NR, blocks, 0)
+}
+
+// TestBlockedInt16RunM: rows that follow each other are computed as those of single tiles,
+// from zero and from C.
+func TestBlockedInt16RunM(t *testing.T) {
+	t.Parallel()
+	forEachInt16(t, func(t *testing.T, k *BlockedInt16) {
+		const blocks = 3
+		for m := 1; m <= 3*k.MR+1; m++ {
+			nr := 16 * (1 + m%(k.NR/16))
+			aBlock := m*16 + 32
+			a, b := int16Operands(uint64(m), (blocks-1)*aBlock+m*16, blocks*16*nr, 2*blocks)
+			want, got := make([]int32, m*nr), testutil.Guarded[int32](t, m*nr)
+			for i := range m {
+				k.Run(1, 1, nr, &BlockedInt16Args{Blocks: blocks, A: a[i*16:], ABlock: aBlock, B: b, C: want[i*nr:], NextB: b})
+			}
+			o := &BlockedInt16Args{Blocks: blocks, A: testutil.GuardedCopy(t, a), ABlock: aBlock, B: b, C: got, NextB: b}
+			k.RunM(m, nr, o)
+			require.Equal(t, want, got, "%s, %d rows", k.Name, m)
+			o.FromC = true
+			k.RunM(m, nr, o)
+			for i := range want {
+				want[i] *= 2
+			}
+			require.Equal(t, want, got, "%s, %d rows, from C", k.Name, m)
+		}
+	})
 }
 
 func TestBlockedInt16Bounds(t *testing.T) {

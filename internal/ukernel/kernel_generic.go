@@ -166,7 +166,11 @@ func blockedInt16Generic(mr, nr int) blockedInt16Func {
 		for i := range call.tiles * mr {
 			row := as[i/mr*call.aTile+i%mr*16:]
 			for j := 0; j < nr; j += 16 {
+				to := cs[i*nr+j:][:16]
 				var acc [16]int32
+				if call.fromC != 0 {
+					copy(acc[:], to)
+				}
 				for block := range call.blocks {
 					pairs := row[block*call.aBlock:][:16]
 					for p := 0; p < 16; p += 2 {
@@ -177,7 +181,7 @@ func blockedInt16Generic(mr, nr int) blockedInt16Func {
 						}
 					}
 				}
-				copy(cs[i*nr+j:], acc[:])
+				copy(to, acc[:])
 			}
 		}
 	}

@@ -111,22 +111,32 @@ const fixedBound = 1e-2
 // fixedConvolutions compares convolutions in fixed point.
 func (k *kernels) fixedConvolutions() {
 	s := conv3x3.Shape{N: 2, C: 37, H: 13, W: 11, K: 70, Pad: 1}
-	shape := ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 3, KW: 3, Pad: s.Pad}
-	x, w, b := random(1, shape.InputLen()), random(2, shape.WeightLen()), random(3, s.K)
-	want, _ := ref.Conv2D(shape, x, w, b)
+	x, w, b := random(1, s.N*s.C*s.H*s.W), random(2, s.K*s.C*9), random(3, s.K)
+	conv := func(s conv3x3.Shape) []float64 {
+		want, _ := ref.Conv2D(ref.ConvShape{N: s.N, C: s.C, H: s.H, W: s.W, K: s.K, KH: 3, KW: 3, Pad: s.Pad, Stride: s.Stride}, x, w, b)
+		return want
+	}
+	want, strided := conv(s), s
 	relu := ref.ReLU(want)
 	pooled, _ := ref.MaxPool2x2(s.N*s.K, s.OH(), s.OW(), relu)
+	strided.Stride = 2
 	for _, f := range []struct {
-		what string
-		want []float64
-		opts []conv3x3.Option
-	}{{"convolution", want, nil}, {"convolution, ReLU", relu, []conv3x3.Option{conv3x3.ReLU()}}, {"convolution, ReLU, pool", pooled, []conv3x3.Option{conv3x3.Pool()}}} {
+		family, what string
+		s            conv3x3.Shape
+		want         []float64
+		opts         []conv3x3.Option
+	}{
+		{"F(4×4,3×3) int16", "convolution", s, want, nil},
+		{"F(4×4,3×3) int16", "convolution, ReLU", s, relu, []conv3x3.Option{conv3x3.ReLU()}},
+		{"F(4×4,3×3) int16", "convolution, ReLU, pool", s, pooled, []conv3x3.Option{conv3x3.Pool()}},
+		{"stride 2, int16", "convolution, ReLU", strided, ref.ReLU(conv(strided)), []conv3x3.Option{conv3x3.ReLU()}},
+	} {
 		y := make([]float32, len(f.want))
-		p, err := conv3x3.NewPlan(s, w, b, append(f.opts, conv3x3.Fixed(), conv3x3.Workers(2))...)
+		p, err := conv3x3.NewPlan(f.s, w, b, append(f.opts, conv3x3.Fixed(), conv3x3.Workers(2))...)
 		if err == nil {
 			err = p.Forward(y, x)
 		}
-		k.row("F(4×4,3×3) int16", f.what, err, y, f.want)
+		k.row(f.family, f.what, err, y, f.want)
 		r := &k.rows[len(k.rows)-1]
 		r.MaxBound, r.RMSBound, r.OK = fixedBound, fixedBound, r.Max <= fixedBound
 	}

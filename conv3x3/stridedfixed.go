@@ -119,7 +119,8 @@ func (f *stridedFixedFilter) eachElement(out int, visit func(u *int16, w int)) {
 // stridedFixedConv computes runs of rows of one picture, for some panels, an item. For each
 // pixel of the result it writes the 9·C numbers that its sums are made of, so that the kernel
 // sees neither edges nor strides. A row of the result has a scale of its own, which the
-// largest magnitude of the three rows of the source decides.
+// largest magnitude of the three rows of the source decides. The items of a run follow each
+// other, and a worker writes the numbers once for those that it does.
 type stridedFixedConv struct {
 	f       *stridedFixedFilter
 	n, h, w int // of the source
@@ -132,15 +133,24 @@ type stridedFixedConv struct {
 	items   int
 	relu    bool
 	bias    []float32
-	steps   [][]float64 // of each worker: what a number of each row of a run stands for
+	workers []fixedWorker
 	team    *parallel.Team
 	scratch []float32
 	item    func(worker, item int)
 	operands
 }
 
+// A fixedWorker is the run whose numbers a worker's scratch holds, -1 is none, and what a
+// number of each row of it stands for.
+type fixedWorker struct {
+	run   int
+	steps []float64
+	_     [32]byte
+}
+
 // The sizes of an item. A run has about stridedFixedPixels pixels if their numbers fit
-// stridedFixedNumbers bytes.
+// stridedFixedNumbers bytes. A call of the kernel takes the filters of fixedBlocks blocks of 16
+// terms, which stay in the first-level cache while all pixels use them.
 const (
 	stridedFixedPixels  = 112
 	stridedFixedNumbers = 512 << 10
@@ -173,35 +183,48 @@ func (d *stridedFixedConv) bind(team *parallel.Team, scratch, bias []float32) er
 	d.team, d.scratch, d.item = team, scratch, d.compute
 	d.bias = make([]float32, d.f.outputs())
 	copy(d.bias, bias)
-	d.steps = make([][]float64, team.Workers())
-	for i := range d.steps {
-		d.steps[i] = make([]float64, d.rows)
+	d.workers = make([]fixedWorker, team.Workers())
+	for i := range d.workers {
+		d.workers[i].steps = make([]float64, d.rows)
 	}
-	d.groups = min(max(stridedItems*team.Workers()/(d.n*d.runs), 1), d.f.panels())
+	d.divide(team.Workers())
+	return nil
+}
+
+// divide makes items for some workers. No result depends on it.
+func (d *stridedFixedConv) divide(workers int) {
+	runs := d.n * d.runs
+	d.groups = min((stridedItems*workers+runs-1)/runs, d.f.panels())
 	d.panels = (d.f.panels() + d.groups - 1) / d.groups
 	d.groups = (d.f.panels() + d.panels - 1) / d.panels
-	d.items = d.groups * d.n * d.runs
-	return nil
+	d.items = d.groups * runs
 }
 
 func (d *stridedFixedConv) setBias(bias []float32) error { return setBias(d.bias, bias, d.f.k) }
 
 func (d *stridedFixedConv) run(ctx context.Context, o operands) error {
 	d.operands = o
+	for i := range d.workers {
+		d.workers[i].run = -1
+	}
 	err := d.team.Run(ctx, d.items, d.item)
 	d.operands = operands{}
 	return err
 }
 
-// compute does one item: the runs of all pictures for one group of panels, then for the
-// next.
+// compute does one item: a group of panels for a run of one picture.
 func (d *stridedFixedConv) compute(worker, item int) {
-	group, picture, first := item/(d.n*d.runs), item/d.runs%d.n, item%d.runs*d.rows
+	run, group := item/d.groups, item%d.groups
+	picture, first := run/d.runs, run%d.runs*d.rows
 	rows := min(d.rows, d.oh-first)
 	scratch := d.scratch[worker*(d.numbersLen()+d.sumsLen()):]
 	numbers, sums := ukernel.Int16s(scratch[:d.numbersLen()]), ukernel.Int32s(scratch[d.numbersLen():][:d.sumsLen()])
-	steps := d.steps[worker][:rows]
-	d.round(numbers, steps, picture, first)
+	w := &d.workers[worker]
+	steps := w.steps[:rows]
+	if w.run != run {
+		d.round(numbers, steps, picture, first)
+		w.run = run
+	}
 	for panel := group * d.panels; panel < min((group+1)*d.panels, d.f.panels()); panel++ {
 		d.sum(panel, rows*d.ow, numbers, sums)
 		width := d.f.width(panel)

@@ -140,12 +140,14 @@ type stridedFixedConv struct {
 	operands
 }
 
-// A fixedWorker is the run whose numbers a worker's scratch holds, -1 is none, and what a
-// number of each row of it stands for.
+// A fixedWorker is the run whose numbers a worker's scratch holds, -1 is none, what a number
+// of each row of it stands for, and what the sums of a row and a block of outputs are
+// multiplied by.
 type fixedWorker struct {
-	run   int
-	steps []float64
-	_     [32]byte
+	run    int
+	steps  []float64
+	factor [16]float32
+	_      [32]byte
 }
 
 // The sizes of an item. A run has about stridedFixedPixels pixels if their numbers fit
@@ -220,9 +222,8 @@ func (d *stridedFixedConv) compute(worker, item int) {
 	scratch := d.scratch[worker*(d.numbersLen()+d.sumsLen()):]
 	numbers, sums := ukernel.Int16s(scratch[:d.numbersLen()]), ukernel.Int32s(scratch[d.numbersLen():][:d.sumsLen()])
 	w := &d.workers[worker]
-	steps := w.steps[:rows]
 	if w.run != run {
-		d.round(numbers, steps, picture, first)
+		d.round(numbers, w.steps[:rows], picture, first)
 		w.run = run
 	}
 	for panel := group * d.panels; panel < min((group+1)*d.panels, d.f.panels()); panel++ {
@@ -231,7 +232,7 @@ func (d *stridedFixedConv) compute(worker, item int) {
 		for b := range width / 16 {
 			block := panel*d.f.kern.NR/16 + b
 			at := ((picture*layout.Blocks(d.f.k)+block)*d.oh + first) * d.ow * 16
-			d.finish(at, block, steps, sums[b*16:], width)
+			d.finish(w, rows, at, block, sums[b*16:], width)
 		}
 	}
 }
@@ -309,15 +310,14 @@ func roundColumns(scale quantise.Scale, dst []int16, src []float32, x int) {
 
 // finish computes the results of one block of outputs, which begin at in dst, from its sums,
 // a pixel of which is stride behind the one before.
-func (d *stridedFixedConv) finish(at, block int, steps []float64, sums []int32, stride int) {
-	y := d.dst[at:][:len(steps)*d.ow*16]
+func (d *stridedFixedConv) finish(w *fixedWorker, rows, at, block int, sums []int32, stride int) {
+	y := d.dst[at:][:rows*d.ow*16]
 	bias := (*[16]float32)(d.bias[block*16:])
-	var factor [16]float32
-	for r, step := range steps {
-		for l := range factor {
-			factor[l] = float32(min(step*d.f.scale[block*16+l], math.MaxFloat32))
+	for r, step := range w.steps[:rows] {
+		for l := range w.factor {
+			w.factor[l] = float32(min(step*d.f.scale[block*16+l], math.MaxFloat32))
 		}
-		quantise.ToFloat32(y[r*d.ow*16:][:d.ow*16], sums[r*d.ow*stride:], stride, &factor, bias)
+		quantise.ToFloat32(y[r*d.ow*16:][:d.ow*16], sums[r*d.ow*stride:], stride, &w.factor, bias)
 	}
 	if d.residual != nil {
 		activation.Add(y, d.residual[at:][:len(y)])

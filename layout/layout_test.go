@@ -46,14 +46,14 @@ func TestLengths(t *testing.T) {
 
 func TestAlloc(t *testing.T) {
 	t.Parallel()
-	for _, n := range []int{0, 1, 100, 1 << 20, 3<<20 + 5} {
+	for _, n := range []int{0, 1, 100, 1<<18 - 1, 1 << 18, 1<<20 + 100, 1<<20 - 100, 3<<20 + 5} {
 		s := Alloc(n)
 		require.Len(t, s, n)
 		if n == 0 {
 			continue
 		}
 		align := uintptr(cacheLine)
-		if 4*n >= hugePage/4 {
+		if 4*n >= hugePage/2 {
 			align = hugePage
 		}
 		require.Zero(t, uintptr(unsafe.Pointer(&s[0]))%align, "n=%d", n)

@@ -86,6 +86,9 @@ func (pl plan) symbol() string {
 func PlanLinear(n, in, out int, opts ...Option) string {
 	o := collect(opts)
 	lin := &Linear{in: in, out: out, blocks: layout.Blocks(in), kernel: ukernel.BestBlocked()}
+	if o.fixed {
+		return planFixed(n, in, out)
+	}
 	if o.half {
 		lin.h = []uint16{}
 	}
@@ -102,6 +105,21 @@ func PlanLinear(n, in, out int, opts ...Option) string {
 	l.Add("packA", "%s", map[bool]string{false: "no, the input is read where it is", true: "into blocks of 16 columns"}[n > 1 || in%16 != 0])
 	l.Add("packB", "before, when the Linear is made")
 	l.Add("items", "%d panels", lin.panels())
+	return l.String()
+}
+
+// planFixed is PlanLinear in whole numbers.
+func planFixed(n, in, out int) string {
+	kern := ukernel.BestBlockedInt8()
+	mr := evenly(n, kern.MR)
+	var l describe.Lines
+	l.Add("product", "%d×%d×%d (m×n×k), 16 by 8 bits", n, out, in)
+	l.Add("kernel", "%s", kern.Symbol(mr))
+	l.Add("tile", "MR %d, NR %d", mr, ukernel.Int8NR)
+	l.Add("blocks", "KC %d, all rows", min(fixedChunk, layout.Blocks(in))*16)
+	l.Add("packA", "into whole numbers, in blocks of 16 columns")
+	l.Add("packB", "before, when the Linear is made")
+	l.Add("items", "%d panels", ceilDiv(out, ukernel.Int8NR))
 	return l.String()
 }
 

@@ -2,9 +2,12 @@ package vgg_test
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/nonet-go/nonet/internal/testutil"
@@ -162,6 +165,65 @@ func rewrite(t *testing.T, f *weights.File, change func(meta map[string]string, 
 	require.NoError(t, weights.WriteFile(bad, list, meta))
 	_, err := vgg.Open(bad)
 	return err
+}
+
+// TestFixedFileResident: a process that opens a file and classifies needs memory for the weights, once,
+// and for the session, which is small here. It runs in a process of its own, since the system counts the
+// peak of a whole process.
+func TestFixedFileResident(t *testing.T) {
+	const child = "NONET_TEST_RESIDENT"
+	if path := os.Getenv(child); path != "" {
+		before := peakBytes(t)
+		m, err := vgg.Open(path)
+		require.NoError(t, err)
+		fixedLogits(t, m, testutil.Uniform(1, 3*24*24))
+		fmt.Printf("bytes: %d %d\n", m.Bytes(), peakBytes(t)-before)
+		return
+	}
+	if testing.Short() {
+		t.Skip("packs and writes 35 MB")
+	}
+	peakBytes(t) // or skip
+	layers, err := vgg.ParseLayers("16 M 256 256 256 256 M F2048 F1000")
+	require.NoError(t, err)
+	cfg := vgg.Config{Name: "test", Channels: 3, Size: 24, Pad: 1, Layers: layers}
+	src, err := vgg.Seeded(cfg, 3)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "fixed.safetensors")
+	require.NoError(t, vgg.Save(path, cfg, src, false, vgg.Fixed()))
+	self, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(self, "-test.run", "^TestFixedFileResident$", "-test.v")
+	cmd.Env = append(os.Environ(), child+"="+path)
+	out, err := cmd.CombinedOutput()
+	if err != nil && strings.Contains(err.Error(), "exec format") {
+		t.Skip("the test program runs in an emulator and can't start itself")
+	}
+	require.NoError(t, err, "%s", out)
+	_, text, found := strings.Cut(string(out), "bytes: ")
+	require.True(t, found, "%s", out)
+	var weights, grown int64
+	_, err = fmt.Sscan(text, &weights, &grown)
+	require.NoError(t, err, "%s", out)
+	t.Logf("%.1f MB of weights, the process grew by %.1f MB", float64(weights)/1e6, float64(grown)/1e6)
+	require.Greater(t, weights, int64(30e6))
+	require.Greater(t, grown, weights)
+	require.Less(t, grown, weights*5/4+4<<20)
+}
+
+// peakBytes returns the largest resident set of this process so far.
+func peakBytes(t *testing.T) int64 {
+	t.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Skip("needs /proc/self/status")
+	}
+	_, after, _ := strings.Cut(string(status), "VmHWM:")
+	var kib int64
+	if _, err := fmt.Sscan(after, &kib); err != nil {
+		t.Skip("needs the peak of the resident set")
+	}
+	return kib << 10
 }
 
 // TestFixedFileRefused: what the metadata say and what the tensors are must agree.

@@ -466,4 +466,6 @@ type selftestCmd struct {
 	Config  string   `default:"D" placeholder:"NAME" help:"Configuration of the paper that the layers of --explain belong to; D if not given."`
 	Threads int      `min:"0" max:"65536" help:"Threads that --explain plans for; all cores if 0 or not given."`
 	JSON    bool     `help:"Print a JSON object."`
+
+	computeFlags `embed:""`
 }

@@ -60,11 +60,11 @@ func (c *selftestCmd) plan(work string) (string, error) {
 	if i < 0 {
 		return "", fmt.Errorf("--explain %q: neither a product, such as 49x512x512, nor a layer of configuration %s", work, c.Config)
 	}
-	return layerPlan(cfg, i, threads)
+	return c.layerPlan(cfg, i, threads)
 }
 
 // layerPlan returns the plan of layer i for one picture and a number of threads.
-func layerPlan(cfg vgg.Config, i, threads int) (string, error) {
+func (c *selftestCmd) layerPlan(cfg vgg.Config, i, threads int) (string, error) {
 	shapes, err := cfg.Shapes(cfg.Input())
 	if err != nil {
 		return "", err
@@ -75,7 +75,7 @@ func layerPlan(cfg vgg.Config, i, threads int) (string, error) {
 	}
 	switch {
 	case l.Kind == vgg.FC:
-		return gemm.PlanLinear(1, in.C*in.H*in.W, l.Out), nil
+		return gemm.PlanLinear(1, in.C*in.H*in.W, l.Out, c.linear()...), nil
 	case l.Kind != vgg.Conv:
 		return "", fmt.Errorf("--explain %s: a %v has one kernel, which the tables in docs/dispatch.md name", l.Name, l.Kind)
 	case l.Kernel == 1:
@@ -85,10 +85,25 @@ func layerPlan(cfg vgg.Config, i, threads int) (string, error) {
 		}
 		return p.Plan(1, in.H, in.W), nil
 	}
-	f, err := conv3x3.NewFilter(in.C, l.Out, make([]float32, l.Out*in.C*9), nil, nil, conv3x3.Stride(max(1, l.Stride)), conv3x3.Map(shapes[i].H, shapes[i].W))
+	opts := append(slices.Clone(algorithms[c.Algorithm]), conv3x3.Stride(max(1, l.Stride)), conv3x3.Map(shapes[i].H, shapes[i].W))
+	if c.Fixed {
+		opts = append(opts, conv3x3.Fixed())
+	}
+	f, err := conv3x3.NewFilter(in.C, l.Out, make([]float32, l.Out*in.C*9), nil, nil, opts...)
 	if err != nil {
 		return "", err
 	}
 	pool := f.Fuses() && i+1 < len(cfg.Layers) && cfg.Layers[i+1].Kind == vgg.Pool
 	return f.Plan(conv3x3.Spec{N: 1, H: in.H, W: in.W, Pad: cfg.Pad, Planar: f.ReadsPlanes() && i == 0, Epilogue: fuse.Epilogue{ReLU: l.ReLU, Pool: pool}}, threads)
+}
+
+// linear returns the options of the fully connected layers, all of which are large.
+func (c *selftestCmd) linear() []gemm.Option {
+	switch {
+	case c.FixedFC || c.Fixed:
+		return []gemm.Option{gemm.Fixed()}
+	case c.HalfFC:
+		return []gemm.Option{gemm.Half()}
+	}
+	return nil
 }

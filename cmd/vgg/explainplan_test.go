@@ -39,6 +39,12 @@ func TestSelftestExplain(t *testing.T) {
 		}
 	}
 	require.Contains(t, requireOK(t, "selftest", "--explain", "conv3_3", "--config", "C"), "for each picture")
+	require.Contains(t, requireOK(t, "selftest", "--explain", "fc6", "--fixed-fc"), "16 by 8 bits")
+	require.Contains(t, requireOK(t, "selftest", "--explain", "fc6,conv5_1", "--fixed"), "Int16")
+	require.NotEqual(t, requireOK(t, "selftest", "--explain", "fc6", "--half-fc"), requireOK(t, "selftest", "--explain", "fc6"))
+	require.Contains(t, requireOK(t, "selftest", "--explain", "conv5_1", "--algorithm", "winograd2"), "F(2×2,3×3)")
+	requireFails(t, []string{"--fixed", "--explain"}, "selftest", "--fixed")
+	requireFails(t, []string{"fixed"}, "selftest", "--explain", "conv5_1", "--fixed", "--algorithm", "direct")
 	for _, bad := range []string{"pool1", "conv9_9", "49x512", "axbxc", "0x1x1"} {
 		requireFails(t, []string{"--explain", bad}, "selftest", "--explain", bad)
 	}

@@ -61,6 +61,9 @@ func (c *selftestCmd) Run(ctx context.Context, s streams) error {
 	if len(c.Explain) > 0 {
 		return c.explain(s)
 	}
+	if f := c.computeFlags; f.Algorithm != "auto" || f.HalfFC || f.FixedFC || f.Fixed {
+		return errors.New("--algorithm, --half-fc, --fixed-fc and --fixed go with --explain: without it, all that there is is checked")
+	}
 	r := describe()
 	var err error
 	if r.Choices, err = choices(); err != nil {

@@ -80,8 +80,8 @@ func Best() ISA {
 	return Generic
 }
 
-// Features names the processor's extensions that the choice looks at and that it
-// has, whatever NONET_ISA says.
+// Features names the processor's extensions that the choice looks at, and AVX-VNNI, if it
+// has them, whatever NONET_ISA says.
 func Features() (names []string) {
 	for _, f := range features() {
 		if f.has {

@@ -52,6 +52,15 @@ func TestFeatures(t *testing.T) {
 	require.Subset(t, Features(), needs[Best()])
 }
 
+// TestFeaturesWithoutKernels: what no kernel uses is named as well, and changes no choice.
+func TestFeaturesWithoutKernels(t *testing.T) {
+	t.Parallel()
+	if runtime.GOARCH != "amd64" || len(features()) == 0 {
+		t.Skip("amd64 alone has such an extension")
+	}
+	require.True(t, slices.ContainsFunc(features(), func(f feature) bool { return f.name == "avxvnni" }))
+}
+
 // TestSwitchedOff takes one feature after the other away, as a user may, in a
 // process of its own: no instruction set that needs the feature stays.
 func TestSwitchedOff(t *testing.T) {

@@ -25,6 +25,8 @@ func blockedKernels(c *build.Context) {
 				blockedTile(c, isa, mr, vecs, true)
 			}
 		}
+		blockedRow(c, isa, false)
+		blockedRow(c, isa, true)
 	}
 }
 
@@ -154,6 +156,68 @@ func blockedTile(c *build.Context, isa ukernelISA, mr, vecs int, half bool) {
 		c.Label("more")
 		c.DECQ(tiles)
 		c.JNZ(LabelRef("tile"))
+	}
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// rowPanels is ukernel.RowPanels.
+const rowPanels = 4
+
+// blockedRow emits C[p][j] = Σ_k A[k]·B[p][k][j] for some of the widest panels. B is in half
+// precision if half is set. The Go forms are ukernel.blockedRowGeneric and
+// blockedRowHalfGeneric.
+func blockedRow(c *build.Context, isa ukernelISA, half bool) {
+	nr := isa.vecs * isa.lanes
+	size, shift, suffix, call := 4, 2, isa.suffix, "blockedRowCall"
+	if half {
+		size, shift, suffix, call = 2, 1, "Half"+isa.suffix, "blockedRowHalfCall"
+	}
+	c.Function(fmt.Sprintf("blockedRow%dx%d%s", rowPanels, nr, suffix))
+	c.Doc(fmt.Sprintf("blockedRow%dx%d%s multiplies one row and %d panels of %d; see BlockedRowArgs.", rowPanels, nr, suffix, rowPanels, nr))
+	c.Pragma("noescape")
+	c.Signature(callSignature(call))
+	args := loadCall(c, reg.R15)
+	quarters := args.load("blocks", reg.RCX)
+	a := args.load("a", reg.RSI)
+	b := args.load("b", reg.RDI)
+	bPanel := args.load("bPanel", reg.RDX)
+	out := args.load("c", reg.RBX)
+	bPanel3 := reg.R8
+	c.SHLQ(Imm(uint64(shift)), bPanel)
+	c.LEAQ(Mem{Base: bPanel, Index: bPanel, Scale: 2}, bPanel3)
+	panels := strided(b, bPanel, bPanel3, nil)[:rowPanels]
+	acc := func(p, v int) reg.VecPhysical { return isa.vec(p*isa.vecs + v) }
+	av, bv := isa.vec(rowPanels*isa.vecs), isa.vec(rowPanels*isa.vecs+1)
+	for i := range rowPanels * isa.vecs {
+		zero(c, isa.vec(i))
+	}
+	c.SHLQ(Imm(2), quarters)
+	align(c)
+	c.Label("quarter")
+	for ch := range 4 {
+		c.Comment(fmt.Sprintf("Channel %d of 4: acc[p] += A·B[p]", ch))
+		c.VBROADCASTSS(Mem{Base: a, Disp: 4 * ch}, av)
+		for p, panel := range panels {
+			for v := range isa.vecs {
+				m := panel.Offset(size*nr*ch + size*isa.lanes*v)
+				if half {
+					c.VCVTPH2PS(m, bv)
+					c.VFMADD231PS(bv, av, acc(p, v))
+				} else {
+					c.VFMADD231PS(m, av, acc(p, v))
+				}
+			}
+		}
+	}
+	c.ADDQ(Imm(16), a)
+	c.ADDQ(U32(uint32(4*size*nr)), b)
+	c.DECQ(quarters)
+	c.JNZ(LabelRef("quarter"))
+	for p := range rowPanels {
+		for v := range isa.vecs {
+			c.VMOVUPS(acc(p, v), Mem{Base: out, Disp: 4 * (nr*p + isa.lanes*v)})
+		}
 	}
 	c.VZEROUPPER()
 	c.RET()

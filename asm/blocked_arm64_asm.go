@@ -21,6 +21,8 @@ func blockedNEON(c *neon.Context) {
 	for mr := 5; mr >= 1; mr-- {
 		blockedTileNEON(c, mr, true)
 	}
+	blockedRowNEON(c, false)
+	blockedRowNEON(c, true)
 }
 
 func blockedTileNEON(c *neon.Context, mr int, half bool) {
@@ -115,6 +117,71 @@ func blockedTileNEON(c *neon.Context, mr int, half bool) {
 		c.Label("more")
 		c.SUBS(neon.Imm(1), tiles, tiles)
 		c.Branch("BNE", "tile")
+	}
+	c.RET()
+}
+
+// blockedRowNEON emits C[p][j] = Σ_k A[k]·B[p][k][j]. See blockedRow for amd64.
+//
+//	V0-V15   accumulators, 4 of each panel
+//	V16      four elements of A
+//	V17-V18  two vectors of B
+//	V19      two vectors of B in half precision
+func blockedRowNEON(c *neon.Context, half bool) {
+	suffix, size, signature := "NEON", 4, callSignature("blockedRowCall")
+	if half {
+		suffix, size, signature = "HalfNEON", 2, callSignature("blockedRowHalfCall")
+	}
+	name := fmt.Sprintf("blockedRow%dx16%s", rowPanels, suffix)
+	c.Function(name)
+	c.Doc(fmt.Sprintf("%s multiplies one row and %d panels of 16; see BlockedRowArgs.", name, rowPanels))
+	c.Pragma("noescape")
+	c.Signature(signature)
+	const quarters, a, bPanel, out, call neon.R = 0, 1, 2, 3, 4
+	panels := []neon.R{5, 6, 7, 8}
+	const av, bv, hv neon.V = 16, 17, 19
+	c.Load("call", call)
+	load := func(field string, r neon.R) { c.LoadField("call", call, field, r) }
+	load("blocks", quarters)
+	load("a", a)
+	load("b", panels[0])
+	load("bPanel", bPanel)
+	load("c", out)
+	for p := 1; p < rowPanels; p++ {
+		c.ADDShift(bPanel, size/2, panels[p-1], panels[p])
+	}
+	for i := range 4 * rowPanels {
+		c.Zero(neon.V(i))
+	}
+	c.LSL(2, quarters, quarters)
+	c.Align(16)
+	c.Label("quarter")
+	c.FMOVQ(neon.Mem{Base: a}, av)
+	for ch := range 4 {
+		c.Comment(fmt.Sprintf("Channel %d of 4: acc[p] += A·B[p]", ch))
+		for p, b := range panels {
+			for pair := 0; pair < 4; pair += 2 {
+				if half {
+					c.FMOVQ(neon.Mem{Base: b, Off: 32*ch + 8*pair}, hv)
+					c.VFCVTL(hv, bv)
+					c.VFCVTL2(hv, bv+1)
+				} else {
+					c.FLDPQ(neon.Mem{Base: b, Off: 64*ch + 16*pair}, bv, bv+1)
+				}
+				for v := range 2 {
+					c.VFMLAElem(av, ch, bv+neon.V(v), neon.V(4*p+pair+v))
+				}
+			}
+		}
+	}
+	c.ADD(neon.Imm(16), a, a)
+	for _, b := range panels {
+		c.ADD(neon.Imm(64*size), b, b)
+	}
+	c.SUBS(neon.Imm(1), quarters, quarters)
+	c.Branch("BNE", "quarter")
+	for i := 0; i < 4*rowPanels; i += 2 {
+		c.FSTPQ(neon.V(i), neon.V(i+1), neon.Mem{Base: out, Off: 16 * i})
 	}
 	c.RET()
 }

@@ -140,7 +140,7 @@ func TestZeroUpper(t *testing.T) {
 }
 
 // tile finds what differs in the names of one kernel on two instruction sets.
-var tile = regexp.MustCompile(`^(indirect|blocked)[0-9]+x[0-9]+`)
+var tile = regexp.MustCompile(`^(indirect|blocked|blockedRow)[0-9]+x[0-9]+`)
 
 // TestSameKernels fails when an instruction set lacks a kernel that another has. Kernels for
 // VNNI are additions to those for AVX512.

@@ -110,13 +110,17 @@ func TestLinearExactHalf(t *testing.T) {
 // TestLinearBits compares batches and workers bit for bit.
 func TestLinearBits(t *testing.T) {
 	forEachBlocked(t, func(t *testing.T, kern *ukernel.Blocked) {
-		const n, out, in = 9, 70, 1040
+		const n, out, in = 9, 600, 1040
 		x, w, b := testutil.Normal(1, n*in), testutil.Normal(2, out*in), testutil.Normal(3, out)
 		want := linear(t, kern, n, out, in, x, w, b, 1)
 		for i := range n {
-			testutil.CheckBits(t, "one input", i, linear(t, kern, 1, out, in, x[i*in:][:in], w, b, 2), want[i*out:][:out])
+			for _, workers := range []int{1, 2, 20} { // 20: too many for several panels at once
+				testutil.CheckBits(t, "one input", i, linear(t, kern, 1, out, in, x[i*in:][:in], w, b, workers), want[i*out:][:out])
+			}
 		}
 		testutil.CheckBits(t, "3 workers", n, linear(t, kern, n, out, in, x, w, b, 3), want)
+		want = linear(t, kern, n, out, in, x, w, b, 1, Half())
+		testutil.CheckBits(t, "one input in half precision", 1, linear(t, kern, 1, out, in, x[:in], w, b, 1, Half()), want[:out])
 	})
 }
 

@@ -57,7 +57,7 @@ func (l *Linear) NewExec(batch int, team *parallel.Team) (*LinearExec, error) {
 		e.packed = layout.Alloc(batch * l.blocks * 16)
 	}
 	e.tiles = make([]linearTile, team.Workers())
-	e.sums = layout.Alloc(team.Workers() * batch * l.kernel.NR)
+	e.sums = layout.Alloc(team.Workers() * e.sumsLen())
 	return e, nil
 }
 
@@ -84,7 +84,16 @@ func (e *LinearExec) Run(ctx context.Context, n int, dst, src []float32) error {
 			return err
 		}
 	}
-	return e.run(ctx, &j, l.panels(), (*LinearExec).panel)
+	return e.sum(ctx, &j)
+}
+
+// sum computes the outputs from packed inputs. One input meets some panels at once, if that
+// leaves enough items for the workers.
+func (e *LinearExec) sum(ctx context.Context, j *linearJob) error {
+	if items := ceilDiv(e.l.panels(), ukernel.RowPanels); j.n == 1 && items >= 2*e.team.Workers() {
+		return e.run(ctx, j, items, (*LinearExec).row)
+	}
+	return e.run(ctx, j, e.l.panels(), (*LinearExec).panel)
 }
 
 // RunWindows is Run for inputs that lie in src in blocks of 16 elements and may
@@ -112,7 +121,7 @@ func (e *LinearExec) RunWindows(ctx context.Context, dst, src []float32, inputs,
 	if err := e.run(ctx, &j, ceilDiv(l.blocks, packedBlocks), (*LinearExec).packWindows); err != nil {
 		return err
 	}
-	return e.run(ctx, &j, l.panels(), (*LinearExec).panel)
+	return e.sum(ctx, &j)
 }
 
 // run hands a job to the team: step is called for each item.
@@ -149,24 +158,57 @@ func (e *LinearExec) packWindows(j *linearJob, _, item int) {
 	}
 }
 
+// sumsLen returns the sums of a worker.
+func (e *LinearExec) sumsLen() int { return max(e.batch, ukernel.RowPanels) * e.l.kernel.NR }
+
+// row computes the outputs of some panels for one input.
+func (e *LinearExec) row(j *linearJob, worker, item int) {
+	l := e.l
+	p := item * ukernel.RowPanels
+	if p+ukernel.RowPanels > l.outputs()/l.kernel.NR { // not all are there, and wide
+		for ; p < l.panels(); p++ {
+			e.panel(j, worker, p)
+		}
+		return
+	}
+	n := ukernel.RowPanels * l.kernel.NR
+	sums, c, first := e.sums[worker*e.sumsLen():][:n], e.tiles[worker].c[:n], p*l.kernel.NR
+	copy(sums, l.bias[first:])
+	for b := 0; b < l.blocks; b += chunkBlocks {
+		blocks, at, panel := min(chunkBlocks, l.blocks-b), l.at(p)+b*16*l.kernel.NR, l.at(1)
+		if l.h != nil {
+			l.kernel.RunRowHalf(&ukernel.BlockedRowArgs[uint16]{Blocks: blocks, A: j.a[b*16:], B: l.h[at:], BPanel: panel, C: c})
+		} else {
+			l.kernel.RunRow(&ukernel.BlockedRowArgs[float32]{Blocks: blocks, A: j.a[b*16:], B: l.u[at:], BPanel: panel, C: c})
+		}
+		activation.Add(sums, c)
+	}
+	e.store(j, 0, first, sums)
+}
+
 // panel computes the outputs of one panel for all inputs.
 func (e *LinearExec) panel(j *linearJob, worker, p int) {
 	l := e.l
 	width := l.width(p)
-	sums := e.sums[worker*e.batch*l.kernel.NR:][:j.n*width]
+	sums := e.sums[worker*e.sumsLen():][:j.n*width]
 	for i := range j.n {
 		copy(sums[i*width:], l.bias[p*l.kernel.NR:][:width])
 	}
 	for b := 0; b < l.blocks; b += chunkBlocks {
 		e.addChunk(j, sums, e.tiles[worker].c[:], p, b)
 	}
-	valid := min(width, l.out-p*l.kernel.NR)
 	for i := range j.n {
-		out := j.dst[i*l.out+p*l.kernel.NR:][:valid]
-		copy(out, sums[i*width:])
-		if l.relu {
-			activation.ReLU(out)
-		}
+		e.store(j, i, p*l.kernel.NR, sums[i*width:][:width])
+	}
+}
+
+// store sets the outputs of input i from the first on.
+func (e *LinearExec) store(j *linearJob, i, first int, sums []float32) {
+	l := e.l
+	out := j.dst[i*l.out+first:][:min(len(sums), l.out-first)]
+	copy(out, sums)
+	if l.relu {
+		activation.ReLU(out)
 	}
 }
 

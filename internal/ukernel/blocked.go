@@ -16,6 +16,9 @@ type Blocked struct {
 	NR    int                 // columns of a panel of B, a multiple of 16; the last panel may be narrower
 	funcs [][]blockedFunc     // [nr/16-1][mr-1]
 	half  [][]blockedHalfFunc // likewise
+
+	row     blockedRowFunc // one row by RowPanels panels of NR
+	rowHalf blockedRowHalfFunc
 }
 
 // BlockedArgs are the operands of
@@ -48,6 +51,24 @@ type BlockedHalfArgs struct {
 	B      []uint16
 	C      []float32
 	NextB  []uint16
+}
+
+// RowPanels is how many panels RunRow reads side by side. Memory is read faster as several
+// streams: docs/tuning.md, table 14.
+const RowPanels = 4
+
+// BlockedRowArgs are the operands of
+//
+//	C[p·NR + j] = Σ_k A[k] · B[p·BPanel + k·NR + j],  k = 0 … 16·Blocks−1, p = 0 … RowPanels−1
+//
+// in single or in IEEE half precision of B. Distances are in elements. C overlaps no other
+// operand.
+type BlockedRowArgs[T float32 | uint16] struct {
+	Blocks int // of 16 elements, at least 1
+	A      []float32
+	B      []T
+	BPanel int // from panel to panel
+	C      []float32
 }
 
 // BestBlocked returns the kernel that this process prefers.
@@ -95,6 +116,27 @@ func (kern *Blocked) RunHalf(mr, nr int, o *BlockedHalfArgs) {
 	call.blocks, call.a, call.aBlock = o.Blocks, unsafe.SliceData(o.A), o.ABlock
 	call.b, call.c, call.nextB = unsafe.SliceData(o.B), unsafe.SliceData(o.C), unsafe.SliceData(o.NextB)
 	kern.half[nr/16-1][mr-1](noescape(&call))
+}
+
+// check checks the bounds of everything that the kernel touches.
+func (o *BlockedRowArgs[T]) check(nr int) {
+	_ = o.A[o.Blocks*16-1]
+	_ = o.B[(RowPanels-1)*o.BPanel+o.Blocks*16*nr-1]
+	_ = o.C[RowPanels*nr-1]
+}
+
+// RunRow computes one row by RowPanels panels. The sums are those of Run for each panel.
+func (kern *Blocked) RunRow(o *BlockedRowArgs[float32]) {
+	o.check(kern.NR)
+	call := blockedRowCall{o.Blocks, unsafe.SliceData(o.A), unsafe.SliceData(o.B), o.BPanel, unsafe.SliceData(o.C)}
+	kern.row(noescape(&call))
+}
+
+// RunRowHalf is RunRow for B in half precision.
+func (kern *Blocked) RunRowHalf(o *BlockedRowArgs[uint16]) {
+	o.check(kern.NR)
+	call := blockedRowHalfCall{o.Blocks, unsafe.SliceData(o.A), unsafe.SliceData(o.B), o.BPanel, unsafe.SliceData(o.C)}
+	kern.rowHalf(noescape(&call))
 }
 
 // Symbol returns the name of the function that computes tiles of mr rows and nr columns,

@@ -64,6 +64,16 @@ func blocked2x16HalfAVX2(call *blockedHalfCall)
 //go:noescape
 func blocked1x16HalfAVX2(call *blockedHalfCall)
 
+// blockedRow4x16AVX2 multiplies one row and 4 panels of 16; see BlockedRowArgs.
+//
+//go:noescape
+func blockedRow4x16AVX2(call *blockedRowCall)
+
+// blockedRow4x16HalfAVX2 multiplies one row and 4 panels of 16; see BlockedRowArgs.
+//
+//go:noescape
+func blockedRow4x16HalfAVX2(call *blockedRowHalfCall)
+
 // blocked7x64AVX512 computes tiles of 7×64; see Blocked.
 //
 //go:noescape
@@ -323,3 +333,13 @@ func blocked2x16HalfAVX512(call *blockedHalfCall)
 //
 //go:noescape
 func blocked1x16HalfAVX512(call *blockedHalfCall)
+
+// blockedRow4x64AVX512 multiplies one row and 4 panels of 64; see BlockedRowArgs.
+//
+//go:noescape
+func blockedRow4x64AVX512(call *blockedRowCall)
+
+// blockedRow4x64HalfAVX512 multiplies one row and 4 panels of 64; see BlockedRowArgs.
+//
+//go:noescape
+func blockedRow4x64HalfAVX512(call *blockedRowHalfCall)

@@ -58,3 +58,13 @@ func blocked2x16HalfNEON(call *blockedHalfCall)
 //
 //go:noescape
 func blocked1x16HalfNEON(call *blockedHalfCall)
+
+// blockedRow4x16NEON multiplies one row and 4 panels of 16; see BlockedRowArgs.
+//
+//go:noescape
+func blockedRow4x16NEON(call *blockedRowCall)
+
+// blockedRow4x16HalfNEON multiplies one row and 4 panels of 16; see BlockedRowArgs.
+//
+//go:noescape
+func blockedRow4x16HalfNEON(call *blockedRowHalfCall)

@@ -176,6 +176,58 @@ func TestRowsAreIndependent(t *testing.T) {
 	})
 }
 
+// checkBlockedRow compares RunRow and RunRowHalf with Run for each panel: their sums are the
+// same.
+func checkBlockedRow(t *testing.T, k *Blocked, seed uint64, blocks, gap int) {
+	t.Helper()
+	n := blocks * 16 * k.NR
+	bPanel := n + gap
+	a, b := testutil.Normal(seed, blocks*16), testutil.Normal(seed+1, (RowPanels-1)*bPanel+n)
+	h := make([]uint16, len(b))
+	for i := range b {
+		h[i] = half.FromFloat32(b[i])
+		b[i] = half.ToFloat32(h[i])
+	}
+	want := make([]float32, RowPanels*k.NR)
+	for p := range RowPanels {
+		panel := b[p*bPanel:][:n]
+		k.Run(1, 1, k.NR, &BlockedArgs{Blocks: blocks, A: a, ABlock: 16, B: panel, C: want[p*k.NR:][:k.NR], NextB: panel})
+	}
+	for _, tail := range []bool{true, false} {
+		ga, gb, gh, got := testutil.GuardedHeadCopy(t, a), testutil.GuardedHeadCopy(t, b), testutil.GuardedHeadCopy(t, h), testutil.GuardedHead[float32](t, len(want))
+		if tail {
+			ga, gb, gh, got = testutil.GuardedCopy(t, a), testutil.GuardedCopy(t, b), testutil.GuardedCopy(t, h), testutil.Guarded[float32](t, len(want))
+		}
+		testutil.Poison(got)
+		k.RunRow(&BlockedRowArgs[float32]{Blocks: blocks, A: ga, B: gb, BPanel: bPanel, C: got})
+		testutil.CheckBits(t, "row", []int{k.NR, blocks, gap}, got, want)
+		testutil.Poison(got)
+		k.RunRowHalf(&BlockedRowArgs[uint16]{Blocks: blocks, A: ga, B: gh, BPanel: bPanel, C: got})
+		testutil.CheckBits(t, "row, half precision", []int{k.NR, blocks, gap}, got, want)
+	}
+}
+
+func TestBlockedRow(t *testing.T) {
+	t.Parallel()
+	forEachBlocked(t, func(t *testing.T, k *Blocked) {
+		for blocks := 1; blocks <= 5; blocks++ {
+			checkBlockedRow(t, k, uint64(blocks), blocks, 16*(blocks%3))
+		}
+		x, h := make([]float32, RowPanels*16*k.NR), make([]uint16, RowPanels*16*k.NR)
+		full := BlockedRowArgs[float32]{Blocks: 1, A: x[:16], B: x, BPanel: 16 * k.NR, C: x[:RowPanels*k.NR]}
+		for _, o := range []BlockedRowArgs[float32]{
+			{Blocks: 1, A: x[:15], B: x, BPanel: 16 * k.NR, C: full.C},
+			{Blocks: 1, A: full.A, B: x[:len(x)-1], BPanel: 16 * k.NR, C: full.C},
+			{Blocks: 1, A: full.A, B: x, BPanel: 16 * k.NR, C: full.C[:len(full.C)-1]},
+		} {
+			require.Panics(t, func() { k.RunRow(&o) })
+		}
+		require.Panics(t, func() {
+			k.RunRowHalf(&BlockedRowArgs[uint16]{Blocks: 1, A: full.A, B: h[:len(h)-1], BPanel: 16 * k.NR, C: full.C})
+		})
+	})
+}
+
 // TestCallsAreShort: tiles of many channels are spread over several calls of
 // assembly, with the same results.
 func TestCallsAreShort(t *testing.T) {
@@ -237,6 +289,17 @@ func FuzzBlocked(f *testing.F) {
 	})
 }
 
+func FuzzBlockedRow(f *testing.F) {
+	f.Add(uint64(1), uint8(3), uint8(16))
+	f.Fuzz(func(t *testing.T, seed uint64, blocks, gap uint8) {
+		for i := range BlockedKernels {
+			if k := &BlockedKernels[i]; cpu.Has(k.ISA) {
+				checkBlockedRow(t, k, seed, int(blocks)%8+1, int(gap))
+			}
+		}
+	})
+}
+
 func FuzzBlockedHalf(f *testing.F) {
 	f.Add(uint64(1), uint8(6), uint8(3), uint8(2), uint8(1))
 	f.Fuzz(func(t *testing.T, seed uint64, mr, nr, blocks, gap uint8) {
@@ -246,6 +309,36 @@ func FuzzBlockedHalf(f *testing.F) {
 			}
 		}
 	})
+}
+
+// BenchmarkBlockedRow reads panels from memory.
+func BenchmarkBlockedRow(b *testing.B) {
+	const blocks, groups = 32, 64
+	for i := range BlockedKernels {
+		k := &BlockedKernels[i]
+		if !cpu.Has(k.ISA) {
+			continue
+		}
+		panel := blocks * 16 * k.NR
+		a, w, out := testutil.Uniform(1, blocks*16), testutil.Uniform(2, groups*RowPanels*panel), make([]float32, RowPanels*k.NR)
+		h := make([]uint16, len(w))
+		b.Run("b=float/kernel="+k.Name, func(b *testing.B) {
+			for b.Loop() {
+				for g := range groups {
+					k.RunRow(&BlockedRowArgs[float32]{Blocks: blocks, A: a, B: w[g*RowPanels*panel:], BPanel: panel, C: out})
+				}
+			}
+			b.ReportMetric(4*float64(len(w))*float64(b.N)/b.Elapsed().Seconds()/1e9, "GB/s")
+		})
+		b.Run("b=half/kernel="+k.Name, func(b *testing.B) {
+			for b.Loop() {
+				for g := range groups {
+					k.RunRowHalf(&BlockedRowArgs[uint16]{Blocks: blocks, A: a, B: h[g*RowPanels*panel:], BPanel: panel, C: out})
+				}
+			}
+			b.ReportMetric(2*float64(len(h))*float64(b.N)/b.Elapsed().Seconds()/1e9, "GB/s")
+		})
+	}
 }
 
 func BenchmarkBlocked(b *testing.B) {

@@ -78,6 +78,30 @@ type blockedHalfCall struct {
 // sums are those of the blockedFunc for the same values.
 type blockedHalfFunc func(call *blockedHalfCall)
 
+// A blockedRowCall holds the arguments of a blockedRowFunc. See BlockedRowArgs.
+type blockedRowCall struct {
+	blocks int // positive
+	a, b   *float32
+	bPanel int
+	c      *float32
+}
+
+// A blockedRowFunc multiplies one row and RowPanels panels of the function's own columns. Its
+// sums are those of the blockedFunc for one row.
+type blockedRowFunc func(call *blockedRowCall)
+
+// A blockedRowHalfCall is a blockedRowCall with B in IEEE half precision.
+type blockedRowHalfCall struct {
+	blocks int // positive
+	a      *float32
+	b      *uint16
+	bPanel int
+	c      *float32
+}
+
+// A blockedRowHalfFunc is a blockedRowFunc with B in IEEE half precision.
+type blockedRowHalfFunc func(call *blockedRowHalfCall)
+
 // A blockedInt8Call holds the arguments of a blockedInt8Func. See BlockedInt8Args.
 type blockedInt8Call struct {
 	blocks int // positive

@@ -36,12 +36,12 @@ var BlockedKernels = []Blocked{
 		{blocked1x32HalfAVX512, blocked2x32HalfAVX512, blocked3x32HalfAVX512, blocked4x32HalfAVX512, blocked5x32HalfAVX512, blocked6x32HalfAVX512},
 		{blocked1x48HalfAVX512, blocked2x48HalfAVX512, blocked3x48HalfAVX512, blocked4x48HalfAVX512, blocked5x48HalfAVX512, blocked6x48HalfAVX512},
 		{blocked1x64HalfAVX512, blocked2x64HalfAVX512, blocked3x64HalfAVX512, blocked4x64HalfAVX512, blocked5x64HalfAVX512, blocked6x64HalfAVX512},
-	}},
+	}, row: blockedRow4x64AVX512, rowHalf: blockedRow4x64HalfAVX512},
 	{Name: "avx2_6x16", ISA: cpu.AVX2, MR: 6, NR: 16, funcs: [][]blockedFunc{
 		{blocked1x16AVX2, blocked2x16AVX2, blocked3x16AVX2, blocked4x16AVX2, blocked5x16AVX2, blocked6x16AVX2},
 	}, half: [][]blockedHalfFunc{
 		{blocked1x16HalfAVX2, blocked2x16HalfAVX2, blocked3x16HalfAVX2, blocked4x16HalfAVX2, blocked5x16HalfAVX2, blocked6x16HalfAVX2},
-	}},
+	}, row: blockedRow4x16AVX2, rowHalf: blockedRow4x16HalfAVX2},
 	genericBlocked(),
 }
 

@@ -18,7 +18,7 @@ var BlockedKernels = []Blocked{
 		{blocked1x16NEON, blocked2x16NEON, blocked3x16NEON, blocked4x16NEON, blocked5x16NEON, blocked6x16NEON},
 	}, half: [][]blockedHalfFunc{
 		{blocked1x16HalfNEON, blocked2x16HalfNEON, blocked3x16HalfNEON, blocked4x16HalfNEON, blocked5x16HalfNEON},
-	}},
+	}, row: blockedRow4x16NEON, rowHalf: blockedRow4x16HalfNEON},
 	genericBlocked(),
 }
 

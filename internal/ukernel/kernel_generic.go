@@ -116,8 +116,33 @@ func blockedHalfGeneric(mr, nr int) blockedHalfFunc {
 	}
 }
 
+// blockedRowGeneric returns the portable twin of one row by RowPanels panels of nr columns.
+func blockedRowGeneric(nr int) blockedRowFunc {
+	one := blockedGeneric(1, nr)
+	return func(call *blockedRowCall) {
+		bs := unsafe.Slice(call.b, (RowPanels-1)*call.bPanel+call.blocks*16*nr)
+		cs := unsafe.Slice(call.c, RowPanels*nr)
+		for p := range RowPanels {
+			one(&blockedCall{tiles: 1, blocks: call.blocks, a: call.a, aBlock: 16, b: &bs[p*call.bPanel], c: &cs[p*nr]})
+		}
+	}
+}
+
+// blockedRowHalfGeneric is blockedRowGeneric for half precision.
+func blockedRowHalfGeneric(nr int) blockedRowHalfFunc {
+	one := blockedHalfGeneric(1, nr)
+	return func(call *blockedRowHalfCall) {
+		bs := unsafe.Slice(call.b, (RowPanels-1)*call.bPanel+call.blocks*16*nr)
+		cs := unsafe.Slice(call.c, RowPanels*nr)
+		for p := range RowPanels {
+			one(&blockedHalfCall{blocks: call.blocks, a: call.a, aBlock: 16, b: &bs[p*call.bPanel], c: &cs[p*nr]})
+		}
+	}
+}
+
 func genericBlocked() Blocked {
 	kern := Blocked{Name: "generic_4x16", ISA: cpu.Generic, MR: 4, NR: 16, funcs: make([][]blockedFunc, 1), half: make([][]blockedHalfFunc, 1)}
+	kern.row, kern.rowHalf = blockedRowGeneric(16), blockedRowHalfGeneric(16)
 	for mr := 1; mr <= kern.MR; mr++ {
 		kern.funcs[0] = append(kern.funcs[0], blockedGeneric(mr, 16))
 		kern.half[0] = append(kern.half[0], blockedHalfGeneric(mr, 16))

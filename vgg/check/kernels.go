@@ -224,7 +224,7 @@ func (k *kernels) products() {
 // connected checks fully connected layers in both precisions. The reference of half
 // precision has rounded weights.
 func (k *kernels) connected() {
-	const n, out, in = 9, 133, 1040
+	const n, out, in = 9, 333, 1040
 	x, w, b := random(11, n*in), random(12, out*in), random(13, out)
 	for i, v := range w {
 		w[i] = half.ToFloat32(half.FromFloat32(v))
@@ -243,6 +243,13 @@ func (k *kernels) connected() {
 			}
 		}
 		k.row("fully connected", storage.name, err, y, want)
+		if err == nil {
+			var e *gemm.LinearExec
+			if e, err = l.NewExec(1, nil); err == nil {
+				err = e.Run(k.ctx, 1, y[:out], x[:in])
+			}
+		}
+		k.row("fully connected", storage.name+", one input", err, y[:out], want[:out])
 	}
 	k.fixed()
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/nonet-go/nonet/serve/oip"
 	"github.com/nonet-go/nonet/vgg"
 	"github.com/nonet-go/nonet/vgg/picture"
+	"github.com/nonet-go/nonet/vgg/weights"
 )
 
 // The names that tensors of the protocol have.
@@ -184,22 +185,12 @@ func (v view) split(x []float32, n int) (list [][]float32, err error) {
 	size := v.inputLen()
 	for i := range n {
 		p := x[i*size:][:size]
-		if !finite(p) {
+		if weights.NotFinite(p) >= 0 {
 			return nil, faultf(http.StatusBadRequest, "picture %d of input %s has a NaN or an infinity", i, inputTensor)
 		}
 		list = append(list, p)
 	}
 	return list, nil
-}
-
-// finite says whether no element is NaN or infinite.
-func finite(x []float32) bool {
-	for _, v := range x {
-		if v-v != 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // compute computes some layers for the pictures that t counts, and prepare gives once they
@@ -257,7 +248,7 @@ func collect(l *loaded, set string, jobs []*job) (*results, error) {
 				data = append(data, j.result[i]...)
 			}
 		}
-		if !finite(data) {
+		if weights.NotFinite(data) >= 0 {
 			return nil, faultf(http.StatusUnprocessableEntity, "the activation of %s is NaN or infinite for these pictures", layer)
 		}
 		r.data[layer] = data

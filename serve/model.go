@@ -168,16 +168,13 @@ func (l *loaded) compute(ctx context.Context, set string, jobs []*job) error {
 	if err != nil {
 		return err
 	}
-	n, size := len(jobs), l.inputLen()
-	for i, j := range jobs {
-		copy(s.input[i*size:][:size], j.input)
-	}
+	n, input := len(jobs), s.join(jobs)
 	shapes := s.OutputShapes()
 	results := make([][]float32, len(shapes))
 	for i, shape := range shapes {
 		results[i] = make([]float32, n*shape.Len())
 	}
-	if err := s.RunOutputs(ctx, results, s.input[:n*size]); err != nil {
+	if err := s.RunOutputs(ctx, results, input); err != nil {
 		return err
 	}
 	for i, j := range jobs {
@@ -187,6 +184,18 @@ func (l *loaded) compute(ctx context.Context, set string, jobs []*job) error {
 		}
 	}
 	return nil
+}
+
+// join returns the inputs of jobs in one piece.
+func (s *session) join(jobs []*job) []float32 {
+	if len(jobs) == 1 {
+		return jobs[0].input
+	}
+	at := 0
+	for _, j := range jobs {
+		at += copy(s.input[at:], j.input)
+	}
+	return s.input[:at]
 }
 
 // resultBytes returns the memory of the results of n pictures for some layers.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nonet-go/nonet/serve/oip"
@@ -245,8 +246,9 @@ func (s *Server) inferREST(w http.ResponseWriter, r *http.Request) error {
 	}
 	resp, err := s.infer(r.Context(), v, req, time.Since(begin))
 	if err != nil {
-		return err
+		return err // what is being computed may yet read the request
 	}
+	req.Release()
 	return writeResponse(w, r, resp)
 }
 
@@ -282,21 +284,41 @@ func writeResponse(w http.ResponseWriter, r *http.Request, resp *oip.Response) e
 	return nil
 }
 
+// compressor is a gzip.Writer or a zlib.Writer, each of which takes a megabyte.
+type compressor interface {
+	io.WriteCloser
+	Reset(io.Writer)
+}
+
+// compressors keeps those of each Content-Encoding that have done.
+var compressors = map[string]*sync.Pool{
+	"gzip": {New: func() any {
+		c, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
+		return c
+	}},
+	"deflate": {New: func() any {
+		c, _ := zlib.NewWriterLevel(io.Discard, zlib.BestSpeed)
+		return c
+	}},
+}
+
 // compressing returns a writer that compresses as the client asks for first of all.
 func compressing(w http.ResponseWriter, r *http.Request) (out io.Writer, finish func()) {
 	first, _, _ := strings.Cut(r.Header.Get("Accept-Encoding"), ",")
-	var c io.WriteCloser
-	switch first = strings.TrimSpace(first); first {
-	case "gzip":
-		c, _ = gzip.NewWriterLevel(w, gzip.BestSpeed)
-	case "deflate":
-		c, _ = zlib.NewWriterLevel(w, zlib.BestSpeed)
-	default:
+	first = strings.TrimSpace(first)
+	pool := compressors[first]
+	if pool == nil {
 		return w, func() {}
 	}
+	c := pool.Get().(compressor)
+	c.Reset(w)
 	w.Header().Set("Content-Encoding", first)
 	w.Header().Add("Vary", "Accept-Encoding")
-	return c, func() { _ = c.Close() }
+	return c, func() {
+		_ = c.Close()
+		c.Reset(io.Discard)
+		pool.Put(c)
+	}
 }
 
 // repositoryRequest is the body of requests to the repository.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -51,7 +52,7 @@ func newLoad(url string, size int) (*load, error) {
 		return nil, err
 	}
 	tr := &http.Transport{MaxIdleConnsPerHost: 1024}
-	return &load{&http.Client{Transport: tr}, url + "/v2/models/bench/infer", b.Bytes(), strconv.Itoa(len(head))}, nil
+	return &load{&http.Client{Transport: tr}, url, b.Bytes(), strconv.Itoa(len(head))}, nil
 }
 
 // samples collects the outcomes of requests.
@@ -66,7 +67,7 @@ type samples struct {
 // send sends a request that was due at some time and counts it.
 func (l *load) send(ctx context.Context, due time.Time, s *samples) {
 	status := "lost"
-	req, err := http.NewRequestWithContext(ctx, "POST", l.url, bytes.NewReader(l.body))
+	req, err := http.NewRequestWithContext(ctx, "POST", l.url+"/v2/models/bench/infer", bytes.NewReader(l.body))
 	if err == nil {
 		req.Header.Set("Inference-Header-Content-Length", l.header)
 		var resp *http.Response
@@ -87,6 +88,41 @@ func (l *load) send(ctx context.Context, due time.Time, s *samples) {
 	if status == "200" {
 		s.millis = append(s.millis, time.Since(due).Seconds()*1e3)
 	}
+}
+
+// computed returns how many seconds a server of package serve has computed.
+func (l *load) computed(ctx context.Context) (float64, error) {
+	req, err := http.NewRequestWithContext(ctx, "GET", l.url+"/v2/models/bench/stats", nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := l.client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	var all struct {
+		Models []struct {
+			Stats struct {
+				Infer struct{ Ns float64 } `json:"compute_infer"`
+			} `json:"inference_stats"`
+		} `json:"model_stats"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&all); err != nil {
+		return 0, err
+	}
+	if len(all.Models) != 1 {
+		return 0, fmt.Errorf("statistics of %d networks, want one", len(all.Models))
+	}
+	return all.Models[0].Stats.Infer.Ns * 1e-9, nil
+}
+
+// mean returns the mean of samples.
+func mean(x []float64) (sum float64) {
+	for _, v := range x {
+		sum += v / float64(len(x))
+	}
+	return sum
 }
 
 // closed lets n clients send requests for some seconds.

@@ -6,8 +6,8 @@
 // It compares two servers: package serve, which computes what waits together, and one that
 // gives each request a session of its own, which is what a program would do without a
 // queue. Servers are processes of their own, whose peak of memory is told. They take turns,
-// with Session.Run alone among them where there is one client, so that a machine that
-// others use as well is the same to each.
+// with Session.Run alone among them where there are one or eight clients, for one or eight
+// pictures, so that a machine that others use as well is the same to each.
 //
 //	go run ./bench/serve -json result.json -svg result.svg
 package main
@@ -171,15 +171,24 @@ func (s *settings) newServer(ctx context.Context, kind string) (*server, error) 
 // turns measures the closed loop and then the open one, whose rates are parts of what the
 // batched server answers to at most 8 clients.
 func (s *settings) turns(ctx context.Context, r *report, servers []*server) error {
-	alone, err := s.alone(ctx)
+	m, err := s.network()
 	if err != nil {
+		return err
+	}
+	alone := map[int]*alone{}
+	for _, n := range []int{1, 8} {
+		if alone[n], err = s.alone(ctx, m, n); err != nil {
+			return err
+		}
+	}
+	if r.OverheadMillis, err = s.overhead(ctx, servers[0].load); err != nil {
 		return err
 	}
 	capacity := 0.0
 	for _, n := range s.clients {
 		also := func() error { return nil }
-		if n == 1 {
-			also = alone.run
+		if a := alone[n]; a != nil {
+			also = a.run
 		}
 		points, err := s.measureLoad(ctx, servers, also, func(l *load, of *samples) { l.closed(ctx, n, s.seconds/float64(s.rounds), of) })
 		if err != nil {
@@ -194,7 +203,7 @@ func (s *settings) turns(ctx context.Context, r *report, servers []*server) erro
 			capacity = max(capacity, points[0].PerSecond)
 		}
 	}
-	r.RunMillis = quantile(alone.millis, 0.5)
+	r.RunMillis, r.BatchMillis = quantile(alone[1].millis, 0.5), quantile(alone[8].millis, 0.5)
 	for _, part := range s.rates {
 		rate := part * capacity
 		points, err := s.measureLoad(ctx, servers, func() error { return nil }, func(l *load, of *samples) { l.open(ctx, rate, s.seconds/float64(s.rounds), of) })
@@ -208,6 +217,22 @@ func (s *settings) turns(ctx context.Context, r *report, servers []*server) erro
 		}
 	}
 	return nil
+}
+
+// overhead returns by how many milliseconds a request of a lone client takes longer than what
+// it is computed in, on average: both times are of the same requests.
+func (s *settings) overhead(ctx context.Context, l *load) (float64, error) {
+	before, err := l.computed(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var of samples
+	l.closed(ctx, 1, s.seconds, &of)
+	after, err := l.computed(ctx)
+	if err == nil && (len(of.statuses) != 1 || len(of.millis) == 0) {
+		err = fmt.Errorf("answers to a lone client: %v", of.statuses)
+	}
+	return mean(of.millis) - (after-before)*1e3/float64(len(of.millis)), err
 }
 
 // measureLoad lets servers take turns under one load, also with something else.
@@ -231,22 +256,18 @@ func (s *settings) measureLoad(ctx context.Context, servers []*server, also func
 	return points, nil
 }
 
-// alone runs a session for one picture at a time, without a server.
+// alone runs a session for so many pictures at a time, without a server.
 type alone struct {
 	run    func() error
-	millis []float64
+	millis []float64 // of each run
 }
 
-func (s *settings) alone(ctx context.Context) (*alone, error) {
-	m, err := s.network()
+func (s *settings) alone(ctx context.Context, m *vgg.Model, pictures int) (*alone, error) {
+	session, err := m.NewSession(vgg.Batch(pictures))
 	if err != nil {
 		return nil, err
 	}
-	session, err := m.NewSession()
-	if err != nil {
-		return nil, err
-	}
-	in, out := make([]float32, 3*s.size*s.size), make([]float32, session.OutputShape().Len())
+	in, out := make([]float32, pictures*3*s.size*s.size), make([]float32, pictures*session.OutputShape().Len())
 	a := &alone{}
 	a.run = func() error {
 		for begin, n := time.Now(), 0; n < 3 || time.Since(begin).Seconds() < s.seconds/float64(s.rounds); n++ {

@@ -35,6 +35,8 @@ func TestMeasure(t *testing.T) {
 	require.NoError(t, err)
 	var r report
 	require.NoError(t, json.Unmarshal(text, &r))
+	require.Greater(t, r.OverheadMillis, 0.0)
+	require.Greater(t, r.RunMillis, 0.0)
 	for _, kind := range kinds {
 		res := r.Servers[kind]
 		require.Len(t, res.Closed, 2)

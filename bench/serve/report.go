@@ -18,13 +18,15 @@ import (
 
 // report is what the JSON file holds.
 type report struct {
-	Machine   string                   `json:"machine"`
-	Command   string                   `json:"command"`
-	Config    string                   `json:"config"`
-	Size      int                      `json:"size"`
-	Seconds   float64                  `json:"seconds"`
-	RunMillis float64                  `json:"run_ms"` // of Session.Run for one picture, without a server
-	Servers   map[string]*serverResult `json:"servers"`
+	Machine        string                   `json:"machine"`
+	Command        string                   `json:"command"`
+	Config         string                   `json:"config"`
+	Size           int                      `json:"size"`
+	Seconds        float64                  `json:"seconds"`
+	RunMillis      float64                  `json:"run_ms"`      // of Session.Run for one picture, without a server
+	BatchMillis    float64                  `json:"run_8_ms"`    // of Session.Run for eight
+	OverheadMillis float64                  `json:"overhead_ms"` // of a lone client's requests to the batched server, beyond computing
+	Servers        map[string]*serverResult `json:"servers"`
 }
 
 // serverResult is what came of a server.
@@ -56,7 +58,11 @@ func machine() string {
 // String is the table.
 func (r *report) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\nconfiguration %s, %d×%d; Session.Run %.1f ms\n", r.Machine, r.Config, r.Size, r.Size, r.RunMillis)
+	fmt.Fprintf(&b, "%s\nconfiguration %s, %d×%d; Session.Run %.1f ms", r.Machine, r.Config, r.Size, r.Size, r.RunMillis)
+	if r.BatchMillis > 0 {
+		fmt.Fprintf(&b, ", for eight pictures %.1f ms, which are %.1f/s", r.BatchMillis, 8e3/r.BatchMillis)
+	}
+	fmt.Fprintf(&b, "; a lone client waits %.2f ms longer than its request is computed\n", r.OverheadMillis)
 	for _, kind := range kinds {
 		s := r.Servers[kind]
 		if s == nil {

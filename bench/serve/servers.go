@@ -90,6 +90,7 @@ func (s *separate) answer(w http.ResponseWriter, r *http.Request) error {
 	if err := session.Run(r.Context(), out, req.Inputs[0].Floats); err != nil {
 		return err
 	}
+	req.Release()
 	s.mu.Lock()
 	s.idle = append(s.idle, session)
 	s.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"sync"
 	"unsafe"
 )
 
@@ -18,7 +19,8 @@ func Decode(r io.Reader, header int64, limits Limits) (*Request, error) {
 	if header >= 0 {
 		text = io.LimitReader(r, header)
 	}
-	s := newScanner(text)
+	s, free := borrowScanner(text)
+	defer free()
 	d := decoder{scanner: s, limits: limits}
 	if err := s.object("the request", d.member); err != nil {
 		return nil, err
@@ -100,7 +102,7 @@ func (d *decoder) input() error {
 		case "data":
 			values = &data{limits: d.limits}
 			if n, err := t.Len(); err == nil && t.Datatype == FP32 { // the usual order: they come before
-				values.floats = make([]float32, 0, min(n, firstFloats, d.limits.Numbers))
+				values.floats = newFloats(min(n, d.limits.Numbers))
 			}
 			err = values.read(d.scanner)
 			d.limits.Numbers -= len(values.floats)
@@ -230,9 +232,32 @@ func readAll(r io.Reader, n int) ([]byte, error) {
 // firstFloats is how many numbers have room before they have arrived.
 const firstFloats = 1 << 18
 
+// released keeps the memory of requests that have been released, as *[]float32.
+var released sync.Pool
+
+// newFloats returns a slice without elements with room for n, or for firstFloats.
+func newFloats(n int) []float32 {
+	n = min(n, firstFloats)
+	if x, ok := released.Get().(*[]float32); ok && cap(*x) >= n {
+		return (*x)[:0]
+	}
+	return make([]float32, 0, n)
+}
+
+// Release gives the memory of the inputs' numbers to requests to come. Nothing may use them
+// any more.
+func (r *Request) Release() {
+	for i := range r.Inputs {
+		if x := r.Inputs[i].Floats; cap(x) > 0 && cap(x) <= 2*firstFloats {
+			released.Put(&x)
+		}
+		r.Inputs[i].Floats = nil
+	}
+}
+
 // readFloats reads n little-endian float32; memory grows as they arrive.
 func readFloats(r io.Reader, n int) ([]float32, error) {
-	floats := make([]float32, 0, min(n, firstFloats))
+	floats := newFloats(n)
 	for len(floats) < n {
 		at := len(floats)
 		floats = slices.Grow(floats, min(n-at, max(at, 1)))

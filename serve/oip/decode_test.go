@@ -13,9 +13,11 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/nonet-go/nonet/internal/testutil"
@@ -376,9 +378,11 @@ func BenchmarkDecode(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			b.SetBytes(int64(len(c.text)))
 			for b.Loop() {
-				if _, err := Decode(strings.NewReader(c.text), -1, limits); err != nil {
+				q, err := Decode(strings.NewReader(c.text), -1, limits)
+				if err != nil {
 					b.Fatal(err)
 				}
+				q.Release()
 			}
 		})
 	}
@@ -387,9 +391,11 @@ func BenchmarkDecode(b *testing.B) {
 	b.Run("data=binary", func(b *testing.B) {
 		b.SetBytes(int64(len(body)))
 		for b.Loop() {
-			if _, err := Decode(bytes.NewReader(body), int64(len(head)), limits); err != nil {
+			q, err := Decode(bytes.NewReader(body), int64(len(head)), limits)
+			if err != nil {
 				b.Fatal(err)
 			}
+			q.Release()
 		}
 	})
 }
@@ -419,6 +425,36 @@ func TestDecodeAllocates(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(4*3*224*224+2*scanBuffer), name)
 	}
+}
+
+// TestRelease: requests that are decoded beside others, and into the memory of those before
+// them, have their own numbers.
+func TestRelease(t *testing.T) {
+	var wg sync.WaitGroup
+	for k := range 8 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(4, uint64(k)))
+			for range 200 {
+				want := make([]float32, 1+rng.IntN(500))
+				var text []string
+				for i := range want {
+					want[i] = float32(rng.IntN(1000))
+					text = append(text, strconv.Itoa(int(want[i])))
+				}
+				q, err := decode(input(fmt.Sprintf(`"shape":[%d],"datatype":"FP32","data":[%s]`, len(want), strings.Join(text, ","))))
+				if !assert.NoError(t, err) {
+					return
+				}
+				runtime.Gosched()
+				assert.Equal(t, want, q.Inputs[0].Floats)
+				if rng.IntN(4) > 0 {
+					q.Release()
+					q.Release() // has nothing to give
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // TestReadFloats: numbers beyond those that have room at first, and bodies that end early.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -23,6 +24,19 @@ const (
 )
 
 func newScanner(r io.Reader) *scanner { return &scanner{r: r, buf: make([]byte, scanBuffer)} }
+
+// scanners keeps those that have done.
+var scanners = sync.Pool{New: func() any { return newScanner(nil) }}
+
+// borrowScanner returns a scanner until free is called.
+func borrowScanner(r io.Reader) (s *scanner, free func()) {
+	s = scanners.Get().(*scanner)
+	*s = scanner{r: r, buf: s.buf}
+	return s, func() {
+		s.r = nil
+		scanners.Put(s)
+	}
+}
 
 // more makes n bytes available from pos on, or all that there are.
 func (s *scanner) more(n int) error {

@@ -117,14 +117,6 @@ func (l *load) computed(ctx context.Context) (float64, error) {
 	return all.Models[0].Stats.Infer.Ns * 1e-9, nil
 }
 
-// mean returns the mean of samples.
-func mean(x []float64) (sum float64) {
-	for _, v := range x {
-		sum += v / float64(len(x))
-	}
-	return sum
-}
-
 // closed lets n clients send requests for some seconds.
 func (l *load) closed(ctx context.Context, n int, seconds float64, s *samples) {
 	begin := time.Now()

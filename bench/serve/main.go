@@ -219,20 +219,27 @@ func (s *settings) turns(ctx context.Context, r *report, servers []*server) erro
 	return nil
 }
 
-// overhead returns by how many milliseconds a request of a lone client takes longer than what
-// it is computed in, on average: both times are of the same requests.
+// overhead returns by how many milliseconds a request of a lone client takes longer than it is
+// computed: the median of the differences, each of one request.
 func (s *settings) overhead(ctx context.Context, l *load) (float64, error) {
-	before, err := l.computed(ctx)
-	if err != nil {
-		return 0, err
-	}
 	var of samples
-	l.closed(ctx, 1, s.seconds, &of)
-	after, err := l.computed(ctx)
-	if err == nil && (len(of.statuses) != 1 || len(of.millis) == 0) {
-		err = fmt.Errorf("answers to a lone client: %v", of.statuses)
+	var beyond []float64
+	for begin := time.Now(); time.Since(begin).Seconds() < s.seconds || len(beyond) == 0; {
+		before, err := l.computed(ctx)
+		if err != nil {
+			return 0, err
+		}
+		l.send(ctx, time.Now(), &of)
+		after, err := l.computed(ctx)
+		if err != nil {
+			return 0, err
+		}
+		if of.statuses["200"] != len(beyond)+1 {
+			return 0, fmt.Errorf("answers to a lone client: %v", of.statuses)
+		}
+		beyond = append(beyond, of.millis[len(beyond)]-(after-before)*1e3)
 	}
-	return mean(of.millis) - (after-before)*1e3/float64(len(of.millis)), err
+	return quantile(beyond, 0.5), nil
 }
 
 // measureLoad lets servers take turns under one load, also with something else.

@@ -41,3 +41,34 @@ func TestFixedVGG16(t *testing.T) {
 		require.Less(t, rms, c.rms, c.name)
 	}
 }
+
+// TestFixedRepVGG holds the accuracy of RepVGG-A0, whose stages begin with stride 2, with
+// seeded weights: logits in fixed point beside those of float32. Four convolutions with stride
+// 2 are in fixed point; the first layer is not.
+func TestFixedRepVGG(t *testing.T) {
+	if testing.Short() {
+		t.Skip("packs RepVGG-A0 twice")
+	}
+	cfg, err := Lookup("RepVGG-A0")
+	require.NoError(t, err)
+	src, err := Seeded(cfg, 1)
+	require.NoError(t, err)
+	x := testutil.Uniform(1, 3*224*224)
+	m, err := New(cfg, src)
+	require.NoError(t, err)
+	want := ref.Float64(runSession(t, m, x))
+	fixed, err := New(cfg, src, Fixed())
+	require.NoError(t, err)
+	strided := 0
+	for _, l := range fixed.Summary().Layers {
+		if l.Algorithm == "direct int16" {
+			strided++
+		}
+	}
+	require.Equal(t, 4, strided)
+	require.Less(t, fixed.Bytes(), m.Bytes()*6/10)
+	largest, rms := testutil.RelErrors(runSession(t, fixed, x), want)
+	t.Logf("largest error %.2g, rms %.2g of the logits' root mean square; %d of %d bytes", largest, rms, fixed.Bytes(), m.Bytes())
+	require.Less(t, largest, 4e-2)
+	require.Less(t, rms, 1e-2)
+}

@@ -68,6 +68,65 @@ func TestParseLayers(t *testing.T) {
 	}
 }
 
+// TestParseLimits: a layer has up to 2²⁰ channels or outputs, and a network one global pool.
+func TestParseLimits(t *testing.T) {
+	t.Parallel()
+	for _, good := range []string{"1048576", "F1048576", "1/1", "F1", "8 G F1"} {
+		_, err := ParseLayers(good)
+		require.NoError(t, err, good)
+	}
+	for _, bad := range []string{"1048577", "F1048577", "0", "0/1", "F-1", "8 G G", "=M", "=S+", "=F3+", "8 F3 N", "8 F3 3/1", "8/1/1", "8/0"} {
+		_, err := ParseLayers(bad)
+		require.ErrorIs(t, err, ErrConfig, bad)
+	}
+}
+
+// TestValidate accepts what can be computed up to its limits, and refuses what is beyond.
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	conv, fc := Layer{Kind: Conv, Name: "a", Kernel: 3, Out: 1}, Layer{Kind: FC, Name: "b", Out: 1}
+	with := func(l Layer, change func(*Layer)) Layer { change(&l); return l }
+	named := func(name string, l Layer) Layer { return with(l, func(l *Layer) { l.Name = name }) }
+	of := func(layers ...Layer) Config { return Config{Channels: 1, Size: 4, Pad: 1, Layers: layers} }
+	for name, c := range map[string]Config{
+		"most channels":  {Channels: maxWidth, Size: 4, Layers: []Layer{{Kind: Pool, Name: "a"}}},
+		"most outputs":   of(with(conv, func(l *Layer) { l.Out = maxWidth })),
+		"most of FC":     of(with(fc, func(l *Layer) { l.Out = maxWidth })),
+		"no padding":     {Channels: 1, Size: 3, Layers: []Layer{conv}},
+		"width":          {Channels: 1, Size: 2, Width: 1, Pad: 1, Layers: []Layer{conv}},
+		"strides":        of(with(conv, func(l *Layer) { l.Stride = 2 }), named("c", with(conv, func(l *Layer) { l.Stride = 1 }))),
+		"1×1":            of(with(conv, func(l *Layer) { l.Kernel, l.Stride = 1, 1 })),
+		"FC at the end":  of(conv, fc, named("c", fc), Layer{Kind: Scale, Name: "d"}, named("e", fc)),
+		"a pool's Out":   of(Layer{Kind: Pool, Name: "a", Out: -1}),
+		"the last kinds": of(Layer{Kind: Scale, Name: "a"}, Layer{Kind: GlobalPool, Name: "b"}),
+	} {
+		require.NoError(t, c.Validate(), name)
+	}
+	for name, c := range map[string]Config{
+		"no channels":       {Size: 4, Layers: []Layer{conv}},
+		"too many channels": {Channels: maxWidth + 1, Size: 4, Layers: []Layer{conv}},
+		"negative padding":  {Channels: 1, Size: 4, Pad: -1, Layers: []Layer{conv}},
+		"padding":           {Channels: 1, Size: 4, Pad: 2, Layers: []Layer{conv}},
+		"negative width":    {Channels: 1, Size: 4, Width: -1, Layers: []Layer{conv}},
+		"no layers":         of(),
+		"no name":           of(named("", conv)),
+		"one name twice":    of(conv, conv),
+		"unknown kind":      of(Layer{Kind: Scale + 1, Name: "a"}),
+		"kernel of 2":       of(with(conv, func(l *Layer) { l.Kernel = 2 })),
+		"no kernel":         of(with(conv, func(l *Layer) { l.Kernel = 0 })),
+		"FC with stride":    of(with(fc, func(l *Layer) { l.Stride, l.Kernel = 2, 3 })),
+		"no outputs":        of(with(conv, func(l *Layer) { l.Out = 0 })),
+		"too many outputs":  of(with(conv, func(l *Layer) { l.Out = maxWidth + 1 })),
+		"too many of FC":    of(with(fc, func(l *Layer) { l.Out = maxWidth + 1 })),
+		"FC without any":    of(with(fc, func(l *Layer) { l.Out = 0 })),
+		"conv after FC":     of(fc, conv),
+		"pool after FC":     of(conv, fc, Layer{Kind: Pool, Name: "c"}),
+		"pool after scale":  of(conv, fc, Layer{Kind: Scale, Name: "d"}, Layer{Kind: AvgPool, Name: "c"}),
+	} {
+		require.ErrorIs(t, c.Validate(), ErrConfig, name)
+	}
+}
+
 func TestShapesRefuse(t *testing.T) {
 	t.Parallel()
 	d, err := Lookup("D")

@@ -298,3 +298,34 @@ func TestFeatures(t *testing.T) {
 		testutil.CheckBits(t, "new classifier", p.Name, w, want)
 	}
 }
+
+// TestStepTimes: the times of all steps since the last call are those of the layers, and with
+// them the loss and the change of the weights.
+func TestStepTimes(t *testing.T) {
+	tr := newTrainer(t, "A", 16, 2, TrainWorkers(1))
+	x, targets := testutil.Normal(5, 2*3*32*32), []int{1, 2}
+	for range 2 {
+		_, err := tr.Gradients(context.Background(), x, targets)
+		require.NoError(t, err)
+		tr.Update(SGD{Rate: 0.1})
+	}
+	all, layers := tr.Times()
+	var sum StepTimes
+	for i, l := range layers {
+		require.Equal(t, tr.Config().Layers[i].Name, l.Layer)
+		sum.Forward += l.Forward
+		sum.BackwardData += l.BackwardData
+		sum.BackwardWeights += l.BackwardWeights
+		sum.Update += l.Update
+	}
+	require.Len(t, layers, len(tr.Config().Layers))
+	require.GreaterOrEqual(t, all.Forward, sum.Forward)
+	require.GreaterOrEqual(t, all.Update, sum.Update)
+	require.Equal(t, sum.BackwardData, all.BackwardData)
+	require.Equal(t, sum.BackwardWeights, all.BackwardWeights)
+	all, layers = tr.Times()
+	require.Zero(t, all)
+	for _, l := range layers {
+		require.Zero(t, l.StepTimes, l.Layer)
+	}
+}

@@ -37,7 +37,7 @@ func watch(b bounds, args []string) (status int, why string, err error) {
 // watchGroup looks at a group of processes until its first one has ended or a bound is
 // exceeded, which it names.
 func (b bounds) watchGroup(group int, ended <-chan struct{}) (why string) {
-	const period = 100 * time.Millisecond
+	const period = 500 * time.Millisecond // a look at 200 processes takes some ms
 	tick := time.NewTicker(period)
 	defer tick.Stop()
 	var last usage

@@ -93,3 +93,18 @@ func Unchanged(t testing.TB, what string, x []float32) {
 		CheckBits(t, what+" must not change", len(x), x, was)
 	})
 }
+
+// ChangesOnly fills x, runs f, and fails the test if f has changed an element of x outside of
+// x[from:to]. So it tells whether a worker writes into the scratch memory of another one.
+func ChangesOnly[T float32 | int64](t testing.TB, what string, x []T, from, to int, f func()) {
+	t.Helper()
+	for i := range x {
+		x[i] = -7
+	}
+	f()
+	for i, v := range x {
+		if v != -7 && (i < from || i >= to) {
+			t.Fatalf("%s: element %d of %d is changed, want changes from %d to %d only", what, i, len(x), from, to)
+		}
+	}
+}

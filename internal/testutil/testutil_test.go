@@ -273,3 +273,11 @@ func TestShared(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, strings.HasPrefix(string(mod), "module github.com/nonet-go/nonet\n"))
 }
+
+func TestChangesOnly(t *testing.T) {
+	x := make([]float32, 6)
+	for i := range x {
+		r := record(func(t testing.TB) { ChangesOnly(t, "x", x, 2, 4, func() { x[i] = 1 }) })
+		require.Equal(t, i < 2 || i >= 4, len(r.failures) == 1, "element %d", i)
+	}
+}

@@ -1,6 +1,7 @@
 package vgg
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -297,7 +298,7 @@ func savedFC(cfg Config, i int, in Shape, src Source) (out []weights.Out, item s
 
 // fixedTensors returns what savedFC and, for Fixed, savedConv do for all layers, by the name of
 // their weights, and the metadata.
-func fixedTensors(cfg Config, src Source, o *modelOptions) (tensors map[string][]weights.Out, meta string, err error) {
+func fixedTensors(ctx context.Context, cfg Config, src Source, o *modelOptions) (tensors map[string][]weights.Out, meta string, err error) {
 	in, shapes, err := cfg.nominal()
 	if err != nil {
 		return nil, "", err
@@ -305,6 +306,9 @@ func fixedTensors(cfg Config, src Source, o *modelOptions) (tensors map[string][
 	tensors = map[string][]weights.Out{}
 	var items []string
 	for i, l := range cfg.Layers {
+		if err := ctx.Err(); err != nil {
+			return nil, "", err
+		}
 		var out []weights.Out
 		var item string
 		switch {

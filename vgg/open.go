@@ -2,6 +2,7 @@ package vgg
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -483,6 +484,12 @@ func Metadata(cfg Config, opts ...Option) (map[string]string, error) {
 // rounding, and gives a model with that option. To what reads it otherwise, it has the rounded
 // weights.
 func Save(path string, cfg Config, src Source, half bool, opts ...Option) error {
+	return SaveContext(context.Background(), path, cfg, src, half, opts...)
+}
+
+// SaveContext is Save until ctx ends, which it looks at for each tensor and every 256 KiB that it
+// writes. Then it returns an error that wraps ctx's, and path is as it was.
+func SaveContext(ctx context.Context, path string, cfg Config, src Source, half bool, opts ...Option) error {
 	params, err := cfg.Params()
 	if err != nil {
 		return err
@@ -491,7 +498,7 @@ func Save(path string, cfg Config, src Source, half bool, opts ...Option) error 
 	if err != nil {
 		return err
 	}
-	fixed, err := saveFixed(cfg, src, meta, opts)
+	fixed, err := saveFixed(ctx, cfg, src, meta, opts)
 	if err != nil {
 		return err
 	}
@@ -500,6 +507,9 @@ func Save(path string, cfg Config, src Source, half bool, opts ...Option) error 
 		if packed := fixed[p.Name]; packed != nil {
 			out = append(out, packed...)
 			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 		w, err := src.Tensor(p.Name, p.Shape)
 		if err != nil {
@@ -514,12 +524,12 @@ func Save(path string, cfg Config, src Source, half bool, opts ...Option) error 
 	if err := unchanged(src); err != nil {
 		return err
 	}
-	return weights.WriteFile(path, out, meta)
+	return weights.WriteFileContext(ctx, path, out, meta)
 }
 
 // saveFixed returns the tensors that are stored in whole numbers by the names of the weights, and
 // adds to the metadata.
-func saveFixed(cfg Config, src Source, meta map[string]string, opts []Option) (map[string][]weights.Out, error) {
+func saveFixed(ctx context.Context, cfg Config, src Source, meta map[string]string, opts []Option) (map[string][]weights.Out, error) {
 	var o modelOptions
 	for _, f := range opts {
 		f(&o)
@@ -527,7 +537,7 @@ func saveFixed(cfg Config, src Source, meta map[string]string, opts []Option) (m
 	if !o.fixedFC && !o.algorithm.fixed {
 		return nil, nil
 	}
-	tensors, text, err := fixedTensors(cfg, src, &o)
+	tensors, text, err := fixedTensors(ctx, cfg, src, &o)
 	if text != "" {
 		meta[weights.KeyFixed] = text
 	}

@@ -131,7 +131,7 @@ func (c *convertCmd) Run(ctx context.Context, s streams) error {
 	case c.FixedFC:
 		opts = append(opts, vgg.FixedFC())
 	}
-	if err := vgg.Save(c.Out, cfg, n.Source, c.Half, opts...); err != nil {
+	if err := vgg.SaveContext(ctx, c.Out, cfg, n.Source, c.Half, opts...); err != nil {
 		return err
 	}
 	if c.JSON {

@@ -1,6 +1,8 @@
 package weights
 
 import (
+	"context"
+	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -50,4 +52,47 @@ func TestWriteFileCrash(t *testing.T) {
 			d.States(t, oldOrNew)
 		}
 	})
+}
+
+// endsAt is a context that ends when it is looked at for the last time that is left.
+type endsAt struct {
+	context.Context
+	left int
+}
+
+func (c *endsAt) Err() error {
+	if c.left--; c.left > 0 {
+		return nil
+	}
+	return context.Canceled
+}
+
+// TestWriteFileContext: wherever the context ends, the old file is whole and alone.
+func TestWriteFileContext(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "x")
+	require.NoError(t, os.WriteFile(path, []byte("old"), 0o600))
+	large := make([]byte, 3*bufferLen+5)
+	out := []Out{{Name: "b", DType: U8, Shape: []int{len(large)}, Data: large}, {Name: "w", DType: F32, Shape: []int{bufferLen/2 + 1}, Floats: make([]float32, bufferLen/2+1)}}
+	for looks := 1; ; looks++ {
+		err := WriteFileContext(&endsAt{context.Background(), looks}, path, out, nil)
+		entries, errDir := os.ReadDir(dir)
+		require.NoError(t, errDir)
+		require.Len(t, entries, 1, "look %d", looks)
+		if err == nil {
+			require.Equal(t, 10, looks, "the header, four parts of b, three of w and the end were looks")
+			break
+		}
+		require.ErrorIs(t, err, context.Canceled)
+		require.ErrorContains(t, err, path)
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, "old", string(text), "look %d", looks)
+	}
+	f, err := Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	b, err := f.Tensor("b")
+	require.NoError(t, err)
+	require.Equal(t, large, b.Data)
 }

@@ -3,6 +3,7 @@ package weights
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -25,6 +26,9 @@ type Out struct {
 	Stream func(io.Writer) error
 }
 
+// bufferLen is how many bytes are written at a time.
+const bufferLen = 1 << 18
+
 // Write writes a safetensors file. Tensors are ordered by descending size of an element, so
 // that each is aligned, and otherwise stay in the order given. The bytes depend only on the
 // arguments. Write needs memory for the header and a buffer. It checks the tensors before it
@@ -40,7 +44,7 @@ func Write(w io.Writer, tensors []Out, metadata map[string]string) error {
 	if _, err := w.Write(head); err != nil {
 		return err
 	}
-	buf := make([]byte, 1<<18)
+	buf := make([]byte, bufferLen)
 	for _, t := range tensors {
 		if err := t.writeTo(w, buf); err != nil {
 			return &Error{Tensor: t.Name, Err: err}
@@ -55,11 +59,41 @@ func Write(w io.Writer, tensors []Out, metadata map[string]string) error {
 // that is killed during the write leaves a file in the same folder, .<name>.<number>.tmp.
 // The next WriteFile to the same path removes it.
 func WriteFile(path string, tensors []Out, metadata map[string]string) error {
-	err := outfile.Write(path, func(w io.Writer) error { return Write(w, tensors, metadata) })
+	return WriteFileContext(context.Background(), path, tensors, metadata)
+}
+
+// WriteFileContext is WriteFile until ctx ends, which it looks at every 256 KiB. Then it removes
+// what it has written and returns an error that wraps ctx's, and path is as it was.
+func WriteFileContext(ctx context.Context, path string, tensors []Out, metadata map[string]string) error {
+	err := outfile.Write(path, func(w io.Writer) error {
+		if err := Write(writerUntil{ctx, w}, tensors, metadata); err != nil {
+			return err
+		}
+		return ctx.Err()
+	})
 	if err != nil {
 		return inFile(path, plain(err))
 	}
 	return nil
+}
+
+// writerUntil is a writer that can be written to until ctx ends.
+type writerUntil struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (u writerUntil) Write(b []byte) (n int, err error) {
+	for chunk := range slices.Chunk(b, bufferLen) {
+		if err := u.ctx.Err(); err != nil {
+			return n, err
+		}
+		wrote, err := u.w.Write(chunk)
+		if n += wrote; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 // encodeHeader returns the length and the JSON, padded with spaces to a

@@ -75,7 +75,7 @@ type serveGuards struct {
 type serveRunning struct {
 	Log      string        `default:"text" enum:"text,json,none" help:"Form of the log on the standard error: ${enum}."`
 	LogLevel slog.Level    `default:"info" help:"Least level that is logged: debug, info, warn or error."`
-	Notice   time.Duration `default:"0s" help:"After SIGTERM, how long requests are still taken while the server says that it is not ready: as long as a load balancer takes to notice."`
+	Notice   time.Duration `default:"200ms" help:"After SIGTERM, how long requests are still taken while the server says that it is not ready: as long as a load balancer takes to notice."`
 	Drain    time.Duration `default:"30s" help:"After that, how long requests that have been taken may go on."`
 }
 

@@ -95,17 +95,31 @@ func PlanLinear(n, in, out int, opts ...Option) string {
 	mr, nr := lin.tileRows(n), lin.kernel.NR
 	var l describe.Lines
 	l.Add("product", "%d×%d×%d (m×n×k)", n, out, in)
-	if o.half {
-		l.Add("kernel", "%s", lin.kernel.HalfSymbol(mr, nr))
-	} else {
-		l.Add("kernel", "%s", lin.kernel.Symbol(mr, nr))
-	}
+	row := n == 1 && lin.outputs() >= ukernel.RowPanels*nr
+	l.Add("kernel", "%s", lin.symbol(mr, row))
 	l.Add("tile", "MR %d, NR %d", mr, nr)
 	l.Add("blocks", "KC %d, all rows", min(chunkBlocks*16, lin.blocks*16))
 	l.Add("packA", "%s", map[bool]string{false: "no, the input is read where it is", true: "into blocks of 16 columns"}[n > 1 || in%16 != 0])
 	l.Add("packB", "before, when the Linear is made")
-	l.Add("items", "%d panels", lin.panels())
+	if row {
+		l.Add("items", "%d groups of %d panels; or single panels, where a worker has less than two groups", ceilDiv(lin.panels(), ukernel.RowPanels), ukernel.RowPanels)
+	} else {
+		l.Add("items", "%d panels", lin.panels())
+	}
 	return l.String()
+}
+
+// symbol returns the function that computes tiles of mr rows, or a row by several panels.
+func (l *Linear) symbol(mr int, row bool) string {
+	switch {
+	case row && l.h != nil:
+		return l.kernel.RowHalfSymbol()
+	case row:
+		return l.kernel.RowSymbol()
+	case l.h != nil:
+		return l.kernel.HalfSymbol(mr, l.kernel.NR)
+	}
+	return l.kernel.Symbol(mr, l.kernel.NR)
 }
 
 // planFixed is PlanLinear in whole numbers.

@@ -122,6 +122,9 @@ func TestExplain(t *testing.T) {
 	}
 	require.Contains(t, NewMultiplier(nil).Plan(false, false, 1000, 1, 600), "1×1000×600") // a column is a row
 	require.Contains(t, PlanLinear(3, 512, 10, Half()), "3×10×512")
+	require.Contains(t, PlanLinear(1, 512, 1000), "blockedRow")
+	require.Contains(t, PlanLinear(1, 512, 1000, Half()), "blockedRow")
+	require.NotContains(t, PlanLinear(1, 512, 10), "blockedRow")
 	fixed := PlanLinear(3, 500, 70, Fixed())
 	require.Contains(t, fixed, "3×70×500 (m×n×k), 16 by 8 bits")
 	require.Contains(t, fixed, "KC 512")

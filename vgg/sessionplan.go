@@ -148,7 +148,7 @@ func (s *Session) planSegments(ops []op, in Shape) error {
 }
 
 // These bound how many pictures the layers before the first fully connected one take at a
-// time. Results do not depend on it: docs/tuning.md, table 14.
+// time. Results do not depend on it.
 const (
 	mostChunk = 64
 	fewBytes  = 4 << 20 // of activations, which stay in the caches

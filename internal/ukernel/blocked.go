@@ -147,3 +147,9 @@ func (kern *Blocked) Symbol(mr, nr int) string { return describe.Symbol(kern.fun
 func (kern *Blocked) HalfSymbol(mr, nr int) string {
 	return describe.Symbol(kern.half[nr/16-1][mr-1])
 }
+
+// RowSymbol is Symbol for RunRow.
+func (kern *Blocked) RowSymbol() string { return describe.Symbol(kern.row) }
+
+// RowHalfSymbol is Symbol for RunRowHalf.
+func (kern *Blocked) RowHalfSymbol() string { return describe.Symbol(kern.rowHalf) }

@@ -64,3 +64,15 @@ func TestGradWorkersApart(t *testing.T) {
 		}
 	}
 }
+
+// TestSpecErrors: each size of a Spec is checked, also where the others are right.
+func TestSpecErrors(t *testing.T) {
+	f, err := NewFilter(3, 5, make([]float32, 5*3*9), make([]float32, 5), nil)
+	require.NoError(t, err)
+	_, err = f.ScratchLen(Spec{N: 1, H: 3, W: 3}, 1)
+	require.NoError(t, err)
+	for _, s := range []Spec{{H: 3, W: 3}, {N: 1, W: 3, Pad: 1}, {N: 1, H: 3, Pad: 1}, {N: 1, H: 9, W: 9, Pad: -1}, {N: 1, H: 2, W: 3}, {N: 1, H: 3, W: 2}, {N: 1, H: 3, W: 3, Pad: 3}} {
+		_, err := f.ScratchLen(s, 1)
+		require.ErrorIs(t, err, ErrShape, "%+v", s)
+	}
+}

@@ -226,16 +226,18 @@ func (k *kernels) products() {
 func (k *kernels) connected() {
 	const n, out, in = 9, 333, 1040
 	x, w, b := random(11, n*in), random(12, out*in), random(13, out)
+	rounded := make([]float32, len(w)) // w itself would be stored in half precision, were it this
 	for i, v := range w {
-		w[i] = half.ToFloat32(half.FromFloat32(v))
+		rounded[i] = half.ToFloat32(half.FromFloat32(v))
 	}
-	want, _ := ref.Linear(n, in, out, x, w, b)
 	for _, storage := range []struct {
-		name string
-		opts []gemm.Option
-	}{{"float32", nil}, {"float16", []gemm.Option{gemm.Half()}}} {
+		name    string
+		weights []float32
+		opts    []gemm.Option
+	}{{"float32", w, nil}, {"float16", rounded, []gemm.Option{gemm.Half()}}} {
 		y := make([]float32, n*out)
-		l, err := gemm.NewLinear(in, out, w, b, nil, storage.opts...)
+		want, _ := ref.Linear(n, in, out, x, storage.weights, b)
+		l, err := gemm.NewLinear(in, out, storage.weights, b, nil, storage.opts...)
 		if err == nil {
 			var e *gemm.LinearExec
 			if e, err = l.NewExec(n, k.team); err == nil {

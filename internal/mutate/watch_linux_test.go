@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -31,6 +32,7 @@ func watched(what string) {
 	switch what {
 	case "works":
 		for {
+			runtime.Gosched()
 		}
 	case "sleeps":
 		time.Sleep(time.Hour)

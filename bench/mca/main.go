@@ -50,7 +50,7 @@ import (
 // A core is what the tool has to know beside llvm-mca's model.
 type core struct {
 	pipes int // 128-bit FMA instructions that it starts per cycle, from Arm's software optimisation guides
-	fma   int // cycles from one FMLA to the next into the same register, in the model
+	fma   int // cycles from one FMLA, SMLAL or UADALP to the next into the same register, in the model
 	add   int // likewise for FADD
 }
 
@@ -171,7 +171,7 @@ func (l loop) fmas() (n int) {
 }
 
 var (
-	sum      = regexp.MustCompile(`^(fml[as]|fadd) v(\d+)\.\w+, (?:v(\d+)\.)?`)
+	sum      = regexp.MustCompile(`^(fml[as]|fadd|smlal2?|uadalp) v(\d+)\.\w+, (?:v(\d+)\.)?`)
 	register = regexp.MustCompile(`\b[bhsdqv](\d+)\b`)
 )
 

@@ -56,6 +56,7 @@ func TestBounds(t *testing.T) {
 		"slower than its sums":             {tiles(2), result{18, nil}, latency, false},
 		"one tile":                         {tiles(1), result{16.1, nil}, "sums (4)", true},
 		"a loaded register is no sum":      {loop{"winograd.input4x4NEON", 0, []string{"ldp q5, q0, [x1]", "fmla v0.4s, v1.4s, v2.4s"}}, result{4, nil}, latency, false},
+		"sums of whole numbers":            {loop{"winograd.magnitudesNEON", 0, []string{"abs v4.8h, v4.8h", "uadalp v0.4s, v4.8h", "smlal v1.4s, v4.4h, v0.h[1]", "smlal2 v1.4s, v4.8h, v0.h[2]"}}, result{8, nil}, "sums (2)", true},
 		"FADD to itself":                   {loop{"activation.sumPixelsNEON", 0, []string{"fadd v0.4s, v0.4s, v4.4s"}}, result{2, nil}, "sums (1)", true},
 		"FADD of others":                   {loop{"activation.sumPixelsNEON", 0, []string{"fadd v0.4s, v1.4s, v4.4s"}}, result{2, nil}, latency, false},
 		"a transform need not reach FMA's": {loop{"winograd.filter4x4NEON", 0, []string{"fmul v0.4s, v1.4s, v2.4s"}}, result{2, full}, "V0 99 %", true},

@@ -67,7 +67,7 @@ func emptyFixed(kern *ukernel.BlockedInt16, tr *fixedTransforms, c, k int) (*Fil
 // about equal.
 func fixedLimit(c int) int {
 	bits := 14
-	for most := 128; c > most; most *= 4 {
+	for above := (c - 1) / 128; above > 0; above /= 4 {
 		bits--
 	}
 	return 1<<bits - 1

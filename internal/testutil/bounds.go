@@ -21,7 +21,7 @@ type readBounds struct {
 
 // bounded are the bounds of [Bounded]. A slow or emulated processor meets them.
 var bounded = readBounds{
-	memory: 64 << 20, memoryPerByte: 8,
+	memory: Forgetful * 64 << 20, memoryPerByte: 8,
 	time: 10 * Slower * time.Second, timePerMB: Slower * time.Second,
 	stack: 32 << 20,
 }
@@ -32,7 +32,9 @@ const boundedMessage = 1000 // bytes of an error's text
 // returns how many bytes of data it found in them: where data are compressed or used more
 // than once, these can be more than size. The test fails, but continues, if read
 //
-//   - allocates more than 64 MiB and 8 bytes for each byte of data, freed memory included;
+//   - allocates more than 64 MiB and 8 bytes for each byte of data, freed memory included.
+//     Under the race detector it is a hundred times that: pools, such as that of regexp, forget
+//     things there at random;
 //   - takes more than 10 seconds of processor time and one for each megabyte of data. A
 //     machine that is busy with something else does not count. Under the race detector it is
 //     ten times that;

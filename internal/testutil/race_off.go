@@ -3,3 +3,5 @@
 package testutil
 
 const Slower = 1
+
+const Forgetful = 1

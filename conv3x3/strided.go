@@ -325,10 +325,16 @@ func (d *stridedConv) divide(workers int) {
 		d.parts[i].firstRun = runs
 		runs += d.n * d.parts[i].runs
 	}
-	d.groups = min((stridedItems*workers+runs-1)/runs, d.f.panels())
-	d.panels = (d.f.panels() + d.groups - 1) / d.groups
-	d.groups = (d.f.panels() + d.panels - 1) / d.panels
+	d.groups, d.panels = stridedGroups(runs, d.f.panels(), workers)
 	d.items = d.groups * runs
+}
+
+// stridedGroups returns the groups of panels that make enough items of some runs for the
+// workers, and the panels of a group.
+func stridedGroups(runs, panels, workers int) (groups, each int) {
+	groups = min((stridedItems*workers+runs-1)/runs, panels)
+	each = (panels + groups - 1) / groups
+	return (panels + each - 1) / each, each
 }
 
 func (d *stridedConv) setBias(bias []float32) error { return setBias(d.bias, bias, d.f.k) }

@@ -196,9 +196,7 @@ func (d *stridedFixedConv) bind(team *parallel.Team, scratch, bias []float32) er
 // divide makes items for some workers. No result depends on it.
 func (d *stridedFixedConv) divide(workers int) {
 	runs := d.n * d.runs
-	d.groups = min((stridedItems*workers+runs-1)/runs, d.f.panels())
-	d.panels = (d.f.panels() + d.groups - 1) / d.groups
-	d.groups = (d.f.panels() + d.panels - 1) / d.panels
+	d.groups, d.panels = stridedGroups(runs, d.f.panels(), workers)
 	d.items = d.groups * runs
 }
 

@@ -4,6 +4,7 @@ import (
 	"math"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"testing"
 	"time"
 	"unicode"
@@ -78,7 +79,8 @@ func Message(t testing.TB, err error) {
 		t.Errorf("a message of %d bytes, want at most %d: %.300q …", len(text), boundedMessage, text)
 	}
 	for i, r := range text {
-		if r != '\n' && (r == utf8.RuneError || !unicode.IsPrint(r)) {
+		broken := r == utf8.RuneError && !strings.HasPrefix(text[i:], "\uFFFD")
+		if r != '\n' && (broken || !unicode.IsPrint(r)) {
 			t.Errorf("byte %d of a message is %U, want printable text: %.300q", i, r, text)
 			break
 		}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -26,7 +27,25 @@ import (
 // command is this test program as the command, with what it says.
 type command struct {
 	*exec.Cmd
-	out, err bytes.Buffer
+	out, err said
+}
+
+// said is what a process has written so far; it may be read while the process runs.
+type said struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
 
 func startCommand(t testing.TB, args ...string) *command {

@@ -269,21 +269,56 @@ func TestCharts(t *testing.T) {
 	}
 }
 
-// TestReadme: the table in README.md is what the result file that it names gives.
-// `go run ./bench/compare -readme FILE` writes it.
+// TestReadme: each table in README.md is what the result file that it names gives, and
+// each comes from another instruction set. `go run ./bench/compare -readme FILE` writes one.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
 	text, err := os.ReadFile(filepath.Join(root, "README.md"))
 	require.NoError(t, err)
-	m := readmePart.FindSubmatch(text)
-	require.NotNil(t, m, "README.md has no table of bench/compare")
-	want, err := readmeText(root, string(m[1]))
-	require.NoError(t, err)
-	require.Equal(t, want, string(m[0]))
-	for _, picture := range regexp.MustCompile(`\]\((bench/results/[^)]+)\)`).FindAllStringSubmatch(want, -1) {
-		require.FileExists(t, filepath.Join(root, picture[1]))
+	var sets []string
+	for _, m := range readmePart.FindAllSubmatch(text, -1) {
+		isa, err := isaOf(root, string(m[1]))
+		require.NoError(t, err)
+		sets = append(sets, isa)
+		want, err := readmeText(root, string(m[1]))
+		require.NoError(t, err)
+		require.Equal(t, want, string(m[0]))
+		for _, picture := range regexp.MustCompile(`\]\((bench/results/[^)]+)\)`).FindAllStringSubmatch(want, -1) {
+			require.FileExists(t, filepath.Join(root, picture[1]))
+		}
 	}
+	require.Equal(t, []string{"avx512", "avx2"}, sets)
+}
+
+// TestWriteReadme: the table of a machine takes the place of the one with its instructions.
+func TestWriteReadme(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name, isa string, ms float64) string {
+		rep := &report{Commit: name, Peak: []peak{{isa, 1, 50, 0, 0}}, Results: []result{{Work: "vggD_b1", Threads: 1, Subject: "nonet", Median: ms}}}
+		data, err := json.Marshal(rep)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), data, 0o644))
+		return name
+	}
+	wide, narrow, later := write("wide.json", "avx512", 50), write("narrow.json", "avx2", 60), write("later.json", "avx2", 70)
+	before, err := readmeText(dir, wide)
+	require.NoError(t, err)
+	old, err := readmeText(dir, narrow)
+	require.NoError(t, err)
+	readme := filepath.Join(dir, "README.md")
+	require.NoError(t, os.WriteFile(readme, []byte("# a\n"+before+"\nb\n"+old+"\nc\n"), 0o644))
+	require.NoError(t, writeReadme(readme, later))
+	text, err := os.ReadFile(readme)
+	require.NoError(t, err)
+	after, err := readmeText(dir, later)
+	require.NoError(t, err)
+	require.Contains(t, after, "70.0")
+	require.Equal(t, "# a\n"+before+"\nb\n"+after+"\nc\n", string(text))
+
+	require.NoError(t, os.WriteFile(readme, []byte("# a\n"+before+"\n"), 0o644))
+	require.ErrorContains(t, writeReadme(readme, later), "results of avx2")
 }
 
 func TestAdd(t *testing.T) {

@@ -11,24 +11,49 @@ import (
 )
 
 // What stands between these two lines of README.md comes from the result file
-// that the first one names.
+// that the first one names. There is one such part for each instruction set.
 var readmePart = regexp.MustCompile(`(?s)<!-- bench/compare: (\S+) -->\n.*?<!-- end of bench/compare -->`)
 
-// writeReadme replaces the table in a README by that of a result file, whose path
-// is relative to the README's folder.
+// writeReadme replaces a table in a README by that of a result file, whose path is
+// relative to the README's folder: the table of a machine with the same instructions.
 func writeReadme(readme, path string) error {
 	text, err := os.ReadFile(readme)
 	if err != nil {
 		return err
 	}
-	part, err := readmeText(filepath.Dir(readme), path)
+	root := filepath.Dir(readme)
+	part, err := readmeText(root, path)
 	if err != nil {
 		return err
 	}
-	if !readmePart.Match(text) {
-		return fmt.Errorf("%s has no line <!-- bench/compare: … -->", readme)
+	isa, err := isaOf(root, path)
+	if err != nil {
+		return err
 	}
-	return os.WriteFile(readme, readmePart.ReplaceAllLiteral(text, []byte(part)), 0o644)
+	for _, m := range readmePart.FindAllSubmatchIndex(text, -1) {
+		old, err := isaOf(root, string(text[m[2]:m[3]]))
+		if err != nil {
+			return err
+		}
+		if old == isa {
+			return os.WriteFile(readme, slices.Replace(text, m[0], m[1], []byte(part)...), 0o644)
+		}
+	}
+	return fmt.Errorf("%s has no line <!-- bench/compare: … --> with results of %s", readme, isa)
+}
+
+// isaOf names the best instruction set of the machine that a result file comes from.
+func isaOf(root, path string) (string, error) {
+	rep, err := readReport(filepath.Join(root, path))
+	if err != nil {
+		return "", err
+	}
+	for _, p := range rep.Peak {
+		if p.ISA == "avx512" && p.GFLOPS > 0 {
+			return p.ISA, nil
+		}
+	}
+	return "avx2", nil
 }
 
 // readmeText is what README.md says of a result file in the folder root.

@@ -307,6 +307,13 @@ func TestPaper(t *testing.T) {
 		require.True(t, isPapers(cfg))
 		require.False(t, isPapers(cfg.WithClasses(10)))
 		require.False(t, isPapers(cfg.WithSize(32)))
+		for _, change := range []func(c *vgg.Config){
+			func(c *vgg.Config) { c.Width = 256 }, func(c *vgg.Config) { c.HWC = true }, func(c *vgg.Config) { c.Pad = 0 }, func(c *vgg.Config) { c.Name = "other" },
+		} {
+			other := cfg
+			change(&other)
+			require.False(t, isPapers(other))
+		}
 		cfg = cfg.Divide(64).WithClasses(1000)
 		require.False(t, isPapers(cfg))
 		src, err := vgg.Seeded(cfg, 1)

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -188,4 +190,75 @@ func FuzzLog(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestLogLines: the form of both files is what readers of other programs know, and a line
+// that is none names its place and ends the outcomes.
+func TestLogLines(t *testing.T) {
+	five := []vgg.Prediction{{Class: 4, ID: "n1", Label: "e", Probability: 0.5}, {Class: 3, Label: "d", Probability: 0.25},
+		{Class: 2, Label: "c", Probability: 0.125}, {Class: 1, Label: "b", Probability: 0.0625}, {Class: 0, Label: "a", Probability: 0.03125}}
+	want := []Outcome{{Path: "a.png", Class: 4, Label: "e", Top: five}, {Path: "b.png", Class: 1, Label: "b", Err: "bad"}, {Path: "c.png", Label: "a", Top: five[:2]}}
+	for name, text := range map[string]string{
+		"x.csv": "run,path,class,label,error,class1,id1,label1,probability1,class2,id2,label2,probability2,class3,id3,label3,probability3," +
+			"class4,id4,label4,probability4,class5,id5,label5,probability5\n" +
+			"r,a.png,4,e,,4,n1,e,0.5,3,,d,0.25,2,,c,0.125,1,,b,0.0625,0,,a,0.03125\n" +
+			"r,b.png,1,b,bad" + strings.Repeat(",", 20) + "\n" +
+			"r,c.png,0,a,,4,n1,e,0.5,3,,d,0.25" + strings.Repeat(",", 12) + "\n",
+		"x.jsonl": `{"run":"r","path":"a.png","class":4,"label":"e","top":[{"class":4,"wnid":"n1","label":"e","probability":0.5},{"class":3,"label":"d","probability":0.25},` +
+			`{"class":2,"label":"c","probability":0.125},{"class":1,"label":"b","probability":0.0625},{"class":0,"label":"a","probability":0.03125}]}` + "\n" +
+			`{"run":"r","path":"b.png","class":1,"label":"b","error":"bad"}` + "\n" +
+			`{"run":"r","path":"c.png","class":0,"label":"a","top":[{"class":4,"wnid":"n1","label":"e","probability":0.5},{"class":3,"label":"d","probability":0.25}]}` + "\n",
+	} {
+		path := filepath.Join(t.TempDir(), name)
+		l, err := OpenLog(path, "r", false)
+		require.NoError(t, err)
+		for _, o := range want {
+			require.NoError(t, l.Append(o))
+		}
+		require.NoError(t, l.Close())
+		require.Equal(t, text, readText(t, path))
+		require.Equal(t, want, logOutcomes(t, path, ""))
+
+		lines := strings.SplitAfter(text, "\n")
+		for _, damage := range [][2]string{{"b.png", "b.png\","}, {"bad", "ba\""}, {"b.png,1", "b.png,x"}, {`"class":1`, `"class":"x"`}, {"r", "other"}} {
+			place := len(lines) - 3 // of the second picture
+			if !strings.Contains(lines[place], damage[0]) {
+				continue
+			}
+			bad := append(append(lines[:place:place], strings.Replace(lines[place], damage[0], damage[1], 1)), lines[place+1:]...)
+			require.NoError(t, os.WriteFile(path, []byte(strings.Join(bad, "")), 0o600))
+			got := logOutcomes(t, path, "line "+strconv.Itoa(place+1)+" ", "line "+strconv.Itoa(place+1)+":")
+			require.Equal(t, want[:1], got, "%s %q", name, damage)
+		}
+		if name == "x.csv" {
+			for _, damage := range [][2]string{{"a,,4,", "a,,four,"}, {"0.25,", "quarter,"}, {"0.25,", "0.25,,"}} {
+				place := 3
+				bad := append(lines[:place:place], strings.Replace(lines[place], damage[0], damage[1], 1))
+				require.NoError(t, os.WriteFile(path, []byte(strings.Join(bad, "")), 0o600))
+				require.Equal(t, want[:2], logOutcomes(t, path, "line 4:"), "%q", damage)
+			}
+		}
+	}
+}
+
+// logOutcomes returns the outcomes of a log, which ends with an error that has one of the texts,
+// unless the first is empty.
+func logOutcomes(t *testing.T, path string, texts ...string) (list []Outcome) {
+	t.Helper()
+	l, err := OpenLog(path, "r", true)
+	require.NoError(t, err)
+	defer l.Close()
+	failed := false
+	for o, err := range l.Done() {
+		require.False(t, failed, "an error is the last")
+		if err == nil {
+			list = append(list, o)
+			continue
+		}
+		failed = true
+		require.ErrorIs(t, err, ErrData)
+		require.True(t, slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(err.Error(), text) }), err)
+	}
+	require.Equal(t, texts[0] != "", failed)
+	return list
 }

@@ -15,8 +15,17 @@ import (
 func TestWorkersApart(t *testing.T) {
 	const workers = 3
 	team := parallel.NewTeam(workers)
-	for _, s := range []Shape{{2, 3, 9, 7, 20, 1, 1}, {2, 3, 9, 7, 20, 1, 2}, {2, 20, 9, 7, 20, 1, 2}} {
-		f, err := NewFilter(s.C, s.K, testutil.Normal(1, s.K*s.C*9), make([]float32, s.K), team, Direct(), Stride(s.stride()))
+	for _, c := range []struct {
+		Shape
+		opts []Option
+	}{
+		{Shape{2, 3, 9, 7, 20, 1, 1}, []Option{Direct()}},
+		{Shape{2, 3, 9, 7, 20, 1, 2}, []Option{Direct()}},
+		{Shape{2, 20, 9, 7, 20, 1, 2}, []Option{Direct()}},
+		{Shape{2, 20, 9, 7, 20, 1, 2}, []Option{Fixed()}},
+	} {
+		s := c.Shape
+		f, err := NewFilter(s.C, s.K, testutil.Normal(1, s.K*s.C*9), make([]float32, s.K), team, append(c.opts, Stride(s.stride()))...)
 		require.NoError(t, err)
 		spec := Spec{N: s.N, H: s.H, W: s.W, Pad: s.Pad}
 		n, err := f.ScratchLen(spec, workers)
@@ -36,6 +45,16 @@ func TestWorkersApart(t *testing.T) {
 				for i := range d.held {
 					d.held[i].run = -1
 				}
+			case *stridedFixedConv:
+				d.operands, own, compute, items = o, d.numbersLen()+d.sumsLen(), d.compute, d.items
+				for i := range d.workers {
+					d.workers[i].run = -1
+				}
+				defer func() {
+					for i, w := range d.workers[:workers-1] { // the last one was the last to compute
+						require.Equal(t, -1, w.run, "of worker %d", i)
+					}
+				}()
 			}
 			require.NotNil(t, compute, "%T", e.conv)
 			testutil.ChangesOnly(t, "scratch", scratch, worker*own, (worker+1)*own, func() {
@@ -62,6 +81,24 @@ func TestGradWorkersApart(t *testing.T) {
 			testutil.ChangesOnly(t, "lines", lines, worker*e.linesLen, (worker+1)*e.linesLen, func() { e.sumBand(worker, item) })
 			testutil.ChangesOnly(t, "sums", sums, item*e.sumLen(), (item+1)*e.sumLen(), func() { e.sumBand(worker, item) })
 		}
+	}
+
+	strided := Shape{2, 20, 9, 7, 40, 1, 2}
+	sg := newStridedGrad(ukernel.BestIndirect(), strided)
+	se := sg.bind(team, make([]float32, sg.scratchLen(workers)))
+	se.src, se.dy = testutil.Normal(1, strided.N*layout.Len(strided.C, strided.H, strided.W)), testutil.Normal(2, strided.N*layout.Len(strided.K, strided.OH(), strided.OW()))
+	var want []float32
+	for worker := range workers {
+		se.dw, se.db = make([]float32, strided.K*strided.C*9), make([]float32, strided.K)
+		testutil.ChangesOnly(t, "scratch", se.scratch, worker*sg.workerLen(), (worker+1)*sg.workerLen(), func() {
+			for item := range layout.Blocks(strided.C) * sg.groups {
+				se.sumGroup(worker, item)
+			}
+		})
+		if want == nil {
+			want = se.dw
+		}
+		testutil.CheckBits(t, "results of worker", worker, se.dw, want)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nonet-go/nonet/internal/cpu"
 	"github.com/nonet-go/nonet/internal/half"
+	"github.com/nonet-go/nonet/internal/level1f"
 	"github.com/nonet-go/nonet/internal/quantise"
 	"github.com/nonet-go/nonet/internal/ref"
 	"github.com/nonet-go/nonet/internal/testutil"
@@ -55,6 +56,38 @@ func TestLinearInputGrad(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestLinearInputGradWorkersApart: what a worker computes touches no scratch memory of another
+// worker.
+func TestLinearInputGradWorkersApart(t *testing.T) {
+	const n, out, in, workers = 2, 70, 150, 3
+	l, err := NewLinear(in, out, testutil.Normal(1, out*in), nil, nil, Half())
+	require.NoError(t, err)
+	g, err := l.NewInputGrad(n, parallel.NewTeam(workers))
+	require.NoError(t, err)
+	dy, want := testutil.Normal(2, n*out), make([]float32, n*in)
+	require.NoError(t, g.Run(context.Background(), n, want, dy))
+	own := len(g.workers[0].wide)
+	wide := make([]float32, workers*own)
+	for i := range g.workers {
+		g.workers[i].wide = wide[i*own:][:own]
+	}
+	for worker := range workers {
+		for i := range g.workers {
+			g.workers[i].edge = level1f.Edge{}
+		}
+		g.n, g.dx, g.dy = n, make([]float32, n*in), dy
+		testutil.ChangesOnly(t, "weights", wide, worker*own, (worker+1)*own, func() {
+			for item := range ceilDiv(in, g.columns) {
+				g.some(worker, item)
+			}
+		})
+		testutil.CheckBits(t, "results of worker", worker, g.dx, want)
+		for i := range g.workers {
+			require.Equal(t, i == worker, g.workers[i].edge != level1f.Edge{}, "edge of worker %d", i)
+		}
+	}
 }
 
 // TestLinearInputGradBits: an input's gradient is the same bits in any batch and for any

@@ -224,3 +224,26 @@ func testPointwiseGrad(t *testing.T, s pointwiseShape, seed uint64) {
 	}
 	testutil.Check(t, "dX", s, dx, want, ref.Bound(s.k, mag))
 }
+
+// TestPointwiseGradWorkersApart: what a worker computes touches no sums of another worker.
+func TestPointwiseGradWorkersApart(t *testing.T) {
+	const n, c, h, w, k, workers = 2, 20, 3, 5, 40, 3
+	g, err := NewPointwiseWeightGrad(n, c, h, w, k, parallel.NewTeam(workers))
+	require.NoError(t, err)
+	src, dy := testutil.Normal(1, n*layout.Len(c, h, w)), testutil.Normal(2, n*layout.Len(k, h, w))
+	want, wantBias := make([]float32, k*c), make([]float32, k)
+	require.NoError(t, g.Run(context.Background(), want, wantBias, src, dy))
+	for worker := range workers {
+		clear(g.sums)
+		g.dw, g.db, g.src, g.dy = make([]float32, k*c), make([]float32, k), src, dy
+		for item := range layout.Blocks(c) * layout.Blocks(k) {
+			g.block(worker, item)
+		}
+		testutil.CheckBits(t, "weights of worker", worker, g.dw, want)
+		testutil.CheckBits(t, "biases of worker", worker, g.db, wantBias)
+		for i := range g.sums {
+			require.Equal(t, i == worker, g.sums[i].sum != [256]float32{}, "sums of worker %d", i)
+			require.Equal(t, i == worker, g.sums[i].part != [16]float32{}, "biases of worker %d", i)
+		}
+	}
+}

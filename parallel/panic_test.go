@@ -129,6 +129,56 @@ func TestItemExits(t *testing.T) {
 	})
 }
 
+// TestHelperReplaced: when Run has returned, the goroutine of an item that did not return has
+// a successor, and leaves.
+func TestHelperReplaced(t *testing.T) {
+	if runtime.GOMAXPROCS(0) < 2 {
+		t.Skip("needs GOMAXPROCS of 2 or more")
+	}
+	for name, end := range map[string]func(){
+		"panic": func() { panic("no") },
+		"exit":  runtime.Goexit,
+		"both": func() {
+			defer func() { panic("no") }()
+			runtime.Goexit()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			team := NewTeam(2)
+			var begun atomic.Int32
+			left := make(chan struct{})
+			start := team.helpers[0].start
+			team.helpers[0].start = func() {
+				begun.Add(1)
+				defer func() { left <- struct{}{} }()
+				start()
+			}
+			team.Begin()
+			testutil.Ends(t, "phases that need the helper", func() {
+				for range 10 {
+					var both sync.WaitGroup
+					both.Add(2)
+					require.NotNil(t, recovered(func() {
+						_ = team.Run(context.Background(), 2, func(worker, _ int) {
+							both.Done()
+							both.Wait() // for the other one
+							if worker == 1 {
+								end()
+							}
+						})
+					}))
+					require.True(t, team.helpers[0].running.Load())
+					<-left // although the team works on
+				}
+			})
+			team.End()
+			<-left
+			require.EqualValues(t, 11, begun.Load())
+			require.False(t, team.helpers[0].running.Load())
+		})
+	}
+}
+
 // TestNestedRun: an item that calls Run of its own team is told so, on any worker; of
 // another team it may.
 func TestNestedRun(t *testing.T) {
@@ -156,6 +206,21 @@ func TestNestedRun(t *testing.T) {
 			team.End()
 		}
 	}
+}
+
+// TestInnerPanic: a panic of a team inside an item is told once, with its own value and stack.
+func TestInnerPanic(t *testing.T) {
+	team := NewTeam(2)
+	team.Begin()
+	defer team.End()
+	testutil.Ends(t, "a phase", func() {
+		p := recovered(func() {
+			_ = team.Run(context.Background(), 10, func(_, _ int) {
+				_ = NewTeam(1).Run(context.Background(), 1, func(_, _ int) { panic(io.ErrUnexpectedEOF) })
+			})
+		})
+		require.Equal(t, io.ErrUnexpectedEOF, p.(*ItemPanic).Value)
+	})
 }
 
 // TestManyItems: more of them than a ticket holds are none fewer.

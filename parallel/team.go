@@ -339,28 +339,23 @@ func (t *Team) await(n int64) {
 // help is the body of a helper, from Begin to End.
 func (t *Team) help(i int) {
 	h := &t.helpers[i]
-	left := false
-	defer func() {
-		if !left { // an item has ended the goroutine
-			h.running.Store(false)
-		}
-	}()
-	for {
-		t.work(i + 1)
+	for t.work(i + 1) {
 		h.running.Store(false)
 		// Begin may have found this helper still running, and left it running.
 		if !t.open.Load() || !h.running.CompareAndSwap(false, true) {
-			left = true
 			return
 		}
 	}
 }
 
-// work does items until End.
-func (t *Team) work(worker int) {
+// work does items until End. It returns false after an item that has not returned: another
+// goroutine has taken this one's place.
+func (t *Team) work(worker int) bool {
 	for idle := 0; t.open.Load(); idle++ {
 		if item, ok := t.claim(worker); ok {
-			t.do(worker, item)
+			if !t.do(worker, item) {
+				return false
+			}
 			idle = -1
 			continue
 		}
@@ -373,23 +368,27 @@ func (t *Team) work(worker int) {
 			idle = -1
 		}
 	}
+	return true
 }
 
-// do runs a claimed item and wakes the caller after the phase's last one.
-func (t *Team) do(worker, item int) {
-	n, returned := int64(t.n), false // once done reaches n, the next phase may write t.n
+// do runs a claimed item and wakes the caller after the phase's last one. It reports whether
+// the item has returned. One that has not may have ended this goroutine. So the helper goes on
+// as another one, which starts before the item counts as done.
+func (t *Team) do(worker, item int) (returned bool) {
+	n := int64(t.n) // once done reaches n, the next phase may write t.n
 	defer func() {
 		ended := int64(1)
 		if !returned {
 			t.fail(recover())
 			ended += t.dropRest()
+			go t.helpers[worker-1].start()
 		}
 		if t.done.Add(ended) == n && t.waiting.CompareAndSwap(true, false) {
 			t.finished <- struct{}{}
 		}
 	}()
 	t.call(worker, item)
-	returned = true
+	return true
 }
 
 // fail keeps the value that a helper's item has panicked with for the caller, or nil if the

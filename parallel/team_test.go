@@ -127,6 +127,21 @@ func TestParkedHelpersCome(t *testing.T) {
 	})
 }
 
+// TestNoParkBesideItems: a helper does not park while there are items, whose Run may have found
+// nobody to wake.
+func TestNoParkBesideItems(t *testing.T) {
+	team := NewTeam(3)
+	team.open.Store(true)
+	for i := range team.ranges {
+		team.ranges[i].ticket.Store(7<<32 | 1)
+		testutil.Ends(t, "a helper that looks for items", team.park)
+		team.ranges[i].ticket.Store(7 << 32)
+	}
+	require.Zero(t, team.parked.Load())
+	team.open.Store(false)
+	testutil.Ends(t, "a helper of a team that ends", team.park)
+}
+
 // TestHelpersComeAgain: after each Begin a helper comes, also after those before have left.
 func TestHelpersComeAgain(t *testing.T) {
 	if runtime.GOMAXPROCS(0) < 2 {

@@ -53,6 +53,27 @@ func TestUpsampleTorch(t *testing.T) {
 		3, 3.25, 3.75, 4})
 }
 
+// TestBilinearWorkersApart: what a worker computes touches no scratch memory of another
+// worker.
+func TestBilinearWorkersApart(t *testing.T) {
+	const c, h, w, workers = 17, 3, 5, 3
+	scratch := make([]float32, BilinearScratchLen(w, workers))
+	e, err := NewBilinear(1, c, h, w, 2*h, 2*w, scratch, parallel.NewTeam(workers))
+	require.NoError(t, err)
+	src, want := testutil.Normal(1, e.srcLen), make([]float32, e.dstLen)
+	require.NoError(t, e.Run(context.Background(), want, src))
+	for worker := range workers {
+		own := len(scratch) / workers
+		e.dst, e.src = make([]float32, e.dstLen), src
+		testutil.ChangesOnly(t, "scratch", scratch, worker*own, (worker+1)*own, func() {
+			for item := range e.items {
+				e.item(worker, item)
+			}
+		})
+		testutil.CheckBits(t, "results of worker", worker, e.dst, want)
+	}
+}
+
 func FuzzUpsample(f *testing.F) {
 	f.Add(uint64(1), uint8(17), uint8(4), uint8(9), uint8(8), uint8(18))
 	f.Fuzz(func(t *testing.T, seed uint64, c, h, w, oh, ow uint8) {

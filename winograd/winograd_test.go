@@ -629,3 +629,40 @@ func benchmarkFilter(b *testing.B, f *Filter, size int, pool bool, workers int) 
 	direct := 2 * 9 * float64(f.c*f.k*size*size)
 	b.ReportMetric(direct*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 }
+
+// TestWorkersApart: what a worker computes touches no scratch memory of another worker.
+func TestWorkersApart(t *testing.T) {
+	const c, k, h, w, workers = 20, 40, 13, 9, 3
+	weights := testutil.Normal(1, k*c*9)
+	plain, err := NewFilter(4, c, k, weights, nil)
+	require.NoError(t, err)
+	fixed, err := NewFixedFilter(c, k, weights, nil)
+	require.NoError(t, err)
+	for _, f := range []*Filter{plain, fixed} {
+		conv, err := f.NewConv(1, h, w, 1, nil, fuse.Epilogue{})
+		require.NoError(t, err)
+		scratch := make([]float32, conv.ScratchLen(workers))
+		e, err := conv.NewExec(scratch, parallel.NewTeam(workers))
+		require.NoError(t, err)
+		src, want := testutil.Normal(2, conv.srcLen()), make([]float32, conv.dstLen())
+		require.NoError(t, e.Run(context.Background(), want, src))
+		own := len(scratch) / workers
+		for worker := range workers {
+			for i := range e.workers {
+				e.workers[i].block = -1
+				clear(e.workers[i].strip[:])
+			}
+			e.dst, e.src = make([]float32, conv.dstLen()), src
+			testutil.ChangesOnly(t, "scratch", scratch, worker*own, (worker+1)*own, func() {
+				for item := range e.loops.items() {
+					e.runItem(worker, item)
+				}
+			})
+			testutil.CheckBits(t, "results of worker", worker, e.dst, want)
+			for i := range e.workers {
+				require.Equal(t, i == worker, e.workers[i].block != -1, "block of worker %d", i)
+				require.Equal(t, i == worker, e.workers[i].strip != [len(e.workers[i].strip)]float32{}, "strip of worker %d", i)
+			}
+		}
+	}
+}

@@ -12,8 +12,8 @@ import (
 	"github.com/nonet-go/nonet/vgg/picture"
 )
 
-// TestExplain: each method writes a picture of what the embedded network sees.
-func TestExplain(t *testing.T) {
+// TestExplainMethods: each method writes a picture of what the embedded network sees.
+func TestExplainMethods(t *testing.T) {
 	dir := t.TempDir()
 	photo := filepath.Join(dir, "p.png")
 	writePhoto(t, photo, 80, 60, color.RGBA{80, 130, 220, 255})

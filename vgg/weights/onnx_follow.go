@@ -74,9 +74,9 @@ func (g *onnxGraph) nodeConstant(n *onnxNode) error {
 			t.dataType, t.values = 1, a.floats
 			t.values.dtype, t.dims = F32, []int64{int64(len(a.floats.own) / 4)}
 		case "value_int":
-			t.dataType, t.ints = 7, []int64{a.i}
+			t.dataType, t.values.dtype, t.ints = 7, I64, []int64{a.i}
 		case "value_ints":
-			t.dataType, t.ints, t.dims = 7, a.ints, []int64{int64(len(a.ints))}
+			t.dataType, t.values.dtype, t.ints, t.dims = 7, I64, a.ints, []int64{int64(len(a.ints))}
 		default:
 			n.used = false
 			return nil

@@ -114,10 +114,11 @@ func (g *onnxGraph) convLayer(n *onnxNode, w onnxWeight, pads [4]int64) error {
 	case three:
 		g.padded = append(g.padded, padded)
 	}
+	sides := v.sides()
 	for _, letter := range []byte("HW") {
 		if d := v.dims[letter]; d > 0 && three && !padded {
 			if d < 3 {
-				return n.failf("a convolution of 3×3 without padding of %s", v.sides())
+				return n.failf("a convolution of 3×3 without padding of %s", sides)
 			}
 			v.dims[letter] = d - 2
 		}
@@ -461,9 +462,10 @@ func (g *onnxGraph) halve(n *onnxNode, kind byte) error {
 	if g.fc || !g.before.identity() {
 		return n.failf("a pool after the fully connected layers began")
 	}
+	sides := g.view.sides()
 	for _, letter := range []byte("HW") {
 		if d := g.view.dims[letter]; d == 1 {
-			return n.failf("a pool of 2×2 of an input of %s", g.view.sides())
+			return n.failf("a pool of 2×2 of an input of %s", sides)
 		} else if d > 1 {
 			g.view.dims[letter] = d / 2
 		}

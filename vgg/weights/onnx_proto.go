@@ -50,7 +50,7 @@ type onnxValue struct {
 }
 
 // onnxTypes are TensorProto.DataType.
-var onnxTypes = map[int64]DType{1: F32, 2: U8, 6: I32, 7: I64, 10: F16, 11: F64, 16: BF16}
+var onnxTypes = map[int64]DType{1: F32, 2: U8, 6: I32, 7: I64, 9: Bool, 10: F16, 11: F64, 16: BF16}
 
 func (g *onnxGraph) readModel(m message) error {
 	return m.each(func(x field) error {

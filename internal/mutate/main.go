@@ -240,7 +240,7 @@ func load(patterns []string) ([]goPackage, error) {
 
 // nearest are tests outside of a package that test it: packages and patterns of names.
 var nearest = map[string][]testRun{
-	"vgg/weights":  {{pkg: module + "/vgg", pattern: "ONNX|Open|Format|Dialect|Damage|Source|Kinds|Names|RepVGG"}},
+	"vgg/weights":  {{pkg: module + "/vgg", pattern: "ONNX|Open|Format|Dialect|Damage|Source|Kinds|Names|RepVGG|Snapshot"}},
 	"vgg/train":    {{pkg: module + "/cmd/vgg", pattern: "Train|WholeLog|FailedPicture"}},
 	"vgg/evaluate": {{pkg: module + "/cmd/vgg", pattern: "Eval|Merge|Shard|Fingerprint"}},
 	"vgg":          {{pkg: module + "/vgg/train", pattern: "."}, {pkg: module + "/vgg/check", pattern: "."}},

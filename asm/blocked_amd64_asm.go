@@ -62,8 +62,9 @@ func blockedTile(c *build.Context, isa ukernelISA, mr, vecs int, half bool) {
 		c.SHLQ(Imm(2), aTile)
 		c.MOVQ(a, firstA)
 		c.MOVQ(b, firstB)
-		c.Comment("nextB ends after blocks·16 rows")
-		c.IMUL3Q(U32(uint32(16*4*nr)), blocks, nextEnd)
+		c.Comment("nextB ends after as many rows as B")
+		c.LEAQ(Mem{Base: args.load("last", reg.RAX), Index: blocks, Scale: 4, Disp: -4}, nextEnd)
+		c.IMUL3Q(U32(uint32(4*size*nr)), nextEnd, nextEnd)
 		c.ADDQ(next, nextEnd)
 		c.Label("tile")
 		args.load("blocks", blocks)
@@ -93,6 +94,10 @@ func blockedTile(c *build.Context, isa ukernelISA, mr, vecs int, half bool) {
 		c.LEAQ(Mem{Base: a, Index: aBlock, Scale: 1}, ahead)
 	}
 	c.MOVQ(U32(4), reg.RAX)
+	if !half {
+		c.CMPQ(blocks, Imm(1))
+		c.CMOVQEQ(args.at("last"), reg.RAX)
+	}
 	align(c)
 	c.Label("quarter")
 	for ch := range 4 {

@@ -35,7 +35,7 @@ func blockedTileNEON(c *neon.Context, mr int, half bool) {
 	c.Doc(fmt.Sprintf("%s computes tiles of %d×16; see Blocked.", name, mr))
 	c.Pragma("noescape")
 	c.Signature(signature)
-	const blocks, a, aBlock, b, out, next, quarter, tiles, aTile, nextEnd, firstA, firstB, call neon.R = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
+	const blocks, a, aBlock, b, out, next, quarter, tiles, aTile, nextEnd, firstA, firstB, call, last neon.R = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
 	c.Load("call", call)
 	load := func(field string, r neon.R) { c.LoadField("call", call, field, r) }
 	load("blocks", blocks)
@@ -52,8 +52,11 @@ func blockedTileNEON(c *neon.Context, mr int, half bool) {
 		c.LSL(2, aTile, aTile)
 		c.MOVD(a, firstA)
 		c.MOVD(b, firstB)
-		c.Comment("nextB ends after blocks·16 rows")
+		load("last", last)
+		c.Comment("nextB ends after as many rows as B")
 		c.ADDShift(blocks, 10, next, nextEnd)
+		c.ADDShift(last, 8, nextEnd, nextEnd)
+		c.SUB(neon.Imm(1024), nextEnd, nextEnd)
 		c.Label("tile")
 		load("blocks", blocks)
 	}
@@ -65,7 +68,15 @@ func blockedTileNEON(c *neon.Context, mr int, half bool) {
 	}
 	av := func(i int) neon.V { return neon.V(24 + i) }
 	c.Label("block")
+	if !half {
+		c.MOVD(last, quarter)
+		c.CMP(neon.Imm(1), blocks)
+		c.Branch("BEQ", "last")
+	}
 	c.MOVD(neon.Imm(4), quarter)
+	if !half {
+		c.Label("last")
+	}
 	c.Align(16)
 	c.Label("quarter")
 	for i := range mr {

@@ -24,7 +24,7 @@ func blockedInt16TileNEON(c *neon.Context, mr int) {
 	c.Doc(fmt.Sprintf("%s computes tiles of %d×16; see BlockedInt16.", name, mr))
 	c.Pragma("noescape")
 	c.Signature(callSignature("blockedInt16Call"))
-	const blocks, a, aBlock, b, out, next, half, tiles, aTile, nextEnd, firstA, firstB, call neon.R = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
+	const blocks, a, aBlock, b, out, next, half, tiles, aTile, nextEnd, firstA, firstB, call, last neon.R = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
 	c.Load("call", call)
 	load := func(field string, r neon.R) { c.LoadField("call", call, field, r) }
 	load("a", a)
@@ -35,13 +35,16 @@ func blockedInt16TileNEON(c *neon.Context, mr int) {
 	load("tiles", tiles)
 	load("aTile", aTile)
 	load("blocks", blocks)
+	load("last", last)
 	c.LSL(1, aBlock, aBlock)
 	c.SUB(neon.Imm(32), aBlock, aBlock) // a has moved by 32 bytes within the block
 	c.LSL(1, aTile, aTile)
 	c.MOVD(a, firstA)
 	c.MOVD(b, firstB)
-	c.Comment("nextB ends after blocks·16 rows")
+	c.Comment("nextB ends after as many rows as B")
 	c.ADDShift(blocks, 9, next, nextEnd)
+	c.ADDShift(last, 8, nextEnd, nextEnd)
+	c.SUB(neon.Imm(512), nextEnd, nextEnd)
 	c.Label("tile")
 	load("blocks", blocks)
 	acc := func(i, v int) neon.V { return neon.V(8 + 4*i + v) }
@@ -61,7 +64,11 @@ func blockedInt16TileNEON(c *neon.Context, mr int) {
 		}
 	}
 	c.Label("block")
+	c.MOVD(last, half)
+	c.CMP(neon.Imm(1), blocks)
+	c.Branch("BEQ", "last")
 	c.MOVD(neon.Imm(2), half)
+	c.Label("last")
 	c.Align(16)
 	c.Label("half")
 	for i := range mr {

@@ -242,10 +242,11 @@ func (d *stridedFixedConv) sum(panel, pixels int, numbers []int16, sums []int32)
 	o := ukernel.BlockedInt16Args{ABlock: pixels * 16, C: sums}
 	blocks := d.f.terms() / 16
 	for first := 0; first < blocks; first += fixedBlocks {
-		o.Blocks = min(fixedBlocks, blocks-first)
+		n := min(fixedBlocks, blocks-first)
+		o.Channels = n * 16
 		o.A, o.B, o.FromC = numbers[first*o.ABlock:], u[first*16*width:], first > 0
 		o.NextB = o.B
-		if after := (first + o.Blocks) * 16 * width; after < len(u) {
+		if after := (first + n) * 16 * width; after < len(u) {
 			o.NextB = u[after:]
 		} else if panel+1 < d.f.panels() {
 			o.NextB = d.f.panel(panel + 1)

@@ -224,7 +224,7 @@ func (e *LinearExec) addChunk(j *linearJob, sums, c []float32, p, b int) {
 		if l.h != nil {
 			l.kernel.RunHalf(m, width, &ukernel.BlockedHalfArgs{Blocks: blocks, A: a, ABlock: n * 16, B: l.h[at:], C: c, NextB: l.h[next:]})
 		} else {
-			l.kernel.Run(1, m, width, &ukernel.BlockedArgs{Blocks: blocks, A: a, ABlock: n * 16, B: l.u[at:], C: c, NextB: l.u[next:]})
+			l.kernel.Run(1, m, width, &ukernel.BlockedArgs{Channels: blocks * 16, A: a, ABlock: n * 16, B: l.u[at:], C: c, NextB: l.u[next:]})
 		}
 		activation.Add(sums[i*width:][:m*width], c[:m*width])
 		if i == 0 && next != at {

@@ -279,13 +279,13 @@ func (e *Exec) product(w *worker, width int, p product) {
 	aBlock, aTile := f.alpha*f.alpha*p.tiles*16, p.tiles*c.vTile()
 	if x := f.fixed; x != nil {
 		x.kern.Run(p.n, p.tiles, width, &ukernel.BlockedInt16Args{
-			Blocks: f.cBlocks, A: ukernel.Int16s(w.v)[p.v:], ABlock: aBlock, ATile: aTile,
+			Channels: channelSteps(f.c, ukernel.Int16ChannelStep), A: ukernel.Int16s(w.v)[p.v:], ABlock: aBlock, ATile: aTile,
 			B: x.u[p.u.first:][:p.u.n], C: ukernel.Int32s(w.m)[p.m:], NextB: x.u[p.ahead.first:][:p.ahead.n],
 		})
 		return
 	}
 	f.kern.Run(p.n, p.tiles, width, &ukernel.BlockedArgs{
-		Blocks: f.cBlocks, A: w.v[p.v:], ABlock: aBlock, ATile: aTile,
+		Channels: f.rows, A: w.v[p.v:], ABlock: aBlock, ATile: aTile,
 		B: f.u[p.u.first:][:p.u.n], C: w.m[p.m:], NextB: f.u[p.ahead.first:][:p.ahead.n],
 	})
 }

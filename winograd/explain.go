@@ -20,7 +20,7 @@ func (c *Conv) Plan(workers int) string {
 		l.Add("kernel", "%s", f.kern.Symbol(mr, nr))
 	}
 	l.Add("tile", "MR %d, NR %d", mr, nr)
-	l.Add("blocks", "MC %d, KC %d", loops.block, f.cBlocks*16)
+	l.Add("blocks", "MC %d, KC %d", loops.block, f.rows)
 	l.Add("loops", "%s", loops.order())
 	l.Add("items", "%d: %d blocks by %d groups of the %d panels", loops.items(), loops.blocks, loops.groups, f.panels())
 	return l.String()

@@ -25,11 +25,12 @@ type Filter struct {
 	m, alpha int
 	c, k     int // input and output channels
 	cBlocks  int
+	rows     int // of U for each ξ: c, padded with zeros
 	rotated  bool
 	mr, nr   int // tiles and outputs of the micro-kernel
 	kern     *ukernel.Blocked
 	tr       *transforms
-	u        []float32    // [panel][ξ][cBlocks*16][width]
+	u        []float32    // [panel][ξ][rows][width]
 	fixed    *fixedFilter // instead of kern, tr and u
 }
 
@@ -48,6 +49,9 @@ func NewFilter(m, c, k int, oihw []float32, team *parallel.Team) (*Filter, error
 func NewInputGradFilter(m, c, k int, oihw []float32, team *parallel.Team) (*Filter, error) {
 	return newFilter(ukernel.BestBlocked(), bestTransforms(m), m, k, c, true, oihw, team)
 }
+
+// channelSteps returns c padded to steps of the micro-kernel.
+func channelSteps(c, step int) int { return (c + step - 1) / step * step }
 
 // Repack replaces the filters by others of the same shape. Only the sole owner of a filter
 // may do that: training, after each step. Errors wrap ErrShape.
@@ -70,7 +74,7 @@ func newFilter(kern *ukernel.Blocked, tr *transforms, m, c, k int, rotated bool,
 	if err := checkFilters(c, k, oihw); err != nil {
 		return nil, err
 	}
-	f := &Filter{m: m, alpha: m + bilinear.R - 1, c: c, k: k, cBlocks: layout.Blocks(c), rotated: rotated, mr: kern.MR, nr: kern.NR, kern: kern, tr: tr}
+	f := &Filter{m: m, alpha: m + bilinear.R - 1, c: c, k: k, cBlocks: layout.Blocks(c), rows: channelSteps(c, ukernel.ChannelStep), rotated: rotated, mr: kern.MR, nr: kern.NR, kern: kern, tr: tr}
 	n, err := f.elements()
 	if err != nil {
 		return nil, err
@@ -91,7 +95,7 @@ func checkFilters(c, k int, oihw []float32) error {
 
 // elements returns the number of elements of U.
 func (f *Filter) elements() (int, error) {
-	n := layout.BatchLen(f.alpha*f.alpha, f.k, f.cBlocks, 16)
+	n := layout.BatchLen(f.alpha*f.alpha, f.k, f.rows, 1)
 	if n == shape.TooMany {
 		return 0, shape.Errorf("winograd: %d×%d filters", f.k, f.c)
 	}
@@ -118,18 +122,17 @@ func (f *Filter) width(panel int) int { return min(f.nr, f.outputs()-panel*f.nr)
 // A span is a part of U.
 type span struct{ first, n int }
 
-// panel returns where the packed filters of a panel and element ξ are: [cBlocks*16][width].
+// panel returns where the packed filters of a panel and element ξ are: [rows][width].
 func (f *Filter) panel(panel, xi int) span {
-	c := f.cBlocks * 16
-	n := c * f.width(panel)
-	return span{panel*f.nr*f.alpha*f.alpha*c + xi*n, n}
+	n := f.rows * f.width(panel)
+	return span{panel*f.nr*f.alpha*f.alpha*f.rows + xi*n, n}
 }
 
 // pack transforms the filters of 16 input channels to one panel, 16 outputs at a
 // time.
 func (f *Filter) pack(panel, cBlock int, oihw []float32) {
 	width := f.width(panel)
-	size := f.cBlocks * 16 * width // of one ξ
+	size := f.rows * width // of one ξ
 	u := f.u[f.panel(panel, 0).first:]
 	var taps filterTaps
 	c0 := cBlock * 16

@@ -49,7 +49,7 @@ func newFixedFilter(kern *ukernel.BlockedInt16, tr *fixedTransforms, c, k int, o
 
 // emptyFixed returns memory for filters in fixed point.
 func emptyFixed(kern *ukernel.BlockedInt16, tr *fixedTransforms, c, k int) (*Filter, error) {
-	f := &Filter{m: 4, alpha: 6, c: c, k: k, cBlocks: layout.Blocks(c), mr: kern.MR, nr: kern.NR}
+	f := &Filter{m: 4, alpha: 6, c: c, k: k, cBlocks: layout.Blocks(c), rows: layout.Blocks(c) * 16, mr: kern.MR, nr: kern.NR}
 	n, err := f.elements()
 	if err != nil {
 		return nil, err

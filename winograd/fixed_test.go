@@ -131,6 +131,11 @@ func TestFixed(t *testing.T) {
 			checkFixed(t, p, x, w, b)
 		}
 	}
+	for c := 1; c <= 20; c++ { // every remainder of the last block of channels
+		p := problem{n: 1, c: c, h: 4, w: 7, k: 5, pad: 1}
+		x, w, b := fixedData(p, uint64(c), true)
+		checkFixed(t, p, x, w, b)
+	}
 	for i, p := range []problem{
 		{n: 1, c: 3, h: 1, w: 1, k: 5, pad: 1},
 		{n: 1, c: 16, h: 1, w: 30, k: 16, pad: 1, e: epilogues[1]},

@@ -108,10 +108,10 @@ func (c *Conv) estimate(l loops, workers int) float64 {
 	if each > l.groups {
 		transformed = (each + l.groups - 1) / l.groups
 	}
-	scale := float64(f.alpha * f.alpha * f.cBlocks * 16)
+	input := float64(c.vTile()*l.block*transformed) * inputCost
 	panels := (f.panels() + l.groups - 1) / l.groups
-	item := scale*float64(min(panels*f.nr, f.outputs()))*c.productTiles(l.block) + itemCost
-	return scale*inputCost*float64(l.block*transformed) + item*(float64(each)+late)
+	item := float64(f.alpha*f.alpha*f.rows*min(panels*f.nr, f.outputs()))*c.productTiles(l.block) + itemCost
+	return input + item*(float64(each)+late)
 }
 
 // productTiles returns the time of the products of some tiles, in that of one tile of a large
@@ -135,7 +135,7 @@ func (c *Conv) productTiles(tiles int) float64 {
 func (c *Conv) Loops(workers int) string {
 	f, l := c.f, c.loops(workers)
 	return fmt.Sprintf("F(%d×%d,3×3), %s: NR %d, MC %d, KC %d; %d blocks, %d panels in %d groups; %d items; loops %s",
-		f.m, f.m, f.kernelName(), f.nr, l.block, f.cBlocks*16, l.blocks, f.panels(), l.groups, l.items(), l.order())
+		f.m, f.m, f.kernelName(), f.nr, l.block, f.rows, l.blocks, f.panels(), l.groups, l.items(), l.order())
 }
 
 // order names the loops from the outermost on.

@@ -17,8 +17,8 @@ var untouched = sync.OnceValue(func() []float32 { return make([]float32, 36*512*
 // the kernel.
 func planned(t testing.TB, kern *ukernel.Blocked, m, c, k, side int) *Conv {
 	t.Helper()
-	f := &Filter{m: m, alpha: m + 2, c: c, k: k, cBlocks: layout.Blocks(c), mr: kern.MR, nr: kern.NR, kern: kern}
-	f.u = untouched()[:f.alpha*f.alpha*f.cBlocks*16*f.outputs()]
+	f := &Filter{m: m, alpha: m + 2, c: c, k: k, cBlocks: layout.Blocks(c), rows: channelSteps(c, ukernel.ChannelStep), mr: kern.MR, nr: kern.NR, kern: kern}
+	f.u = untouched()[:f.alpha*f.alpha*f.rows*f.outputs()]
 	conv, err := f.NewConv(1, side, side, 1, nil, fuse.Epilogue{ReLU: true})
 	require.NoError(t, err)
 	return conv

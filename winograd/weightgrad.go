@@ -390,7 +390,7 @@ func (e *WeightGradExec) multiplyGroup(p *gradPart, group *gradGroup, panel, xi 
 	if xi < 35 {
 		o.PrefetchB = [3]int{g.dXi(), v + p.vXi - d, u + uXi - d}
 	}
-	g.kern.RunM(16*group.blocks, width, &o)
+	g.kern.RunM(min(16*group.blocks, g.c-16*group.b), width, &o) // finishGroup reads no others
 }
 
 // finishGroup sets dW = Gᵀ·dU·G for a panel and group of inputs.

@@ -250,6 +250,9 @@ func TestConv(t *testing.T) {
 				checkConv(t, v, uint64(size), p, 1+size%3)
 			}
 		}
+		for c := 1; c <= 20; c++ { // every remainder of the last block of channels
+			checkConv(t, v, uint64(c), problem{n: 1, c: c, h: 4, w: 7, k: 5, pad: 1}, 1)
+		}
 		checkConv(t, v, 1, problem{n: 1, c: 3, h: 1, w: 1, k: 5, pad: 1}, 1)
 		checkConv(t, v, 2, problem{n: 1, c: 16, h: 1, w: 30, k: 16, pad: 1, e: epilogues[1]}, 2)
 		checkConv(t, v, 3, problem{n: 2, c: 32, h: 20, w: 23, k: 64, pad: 1, e: epilogues[2]}, 2)

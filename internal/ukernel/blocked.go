@@ -23,23 +23,24 @@ type Blocked struct {
 
 // BlockedArgs are the operands of
 //
-//	C[i][j] = Σ_p A[i][p] · B[p][j],  p = 0 … 16·Blocks−1
+//	C[i][j] = Σ_p A[i][p] · B[p][j],  p = 0 … Channels−1
 //
 // for tiles of mr rows. A is read where it is: the 16 channels of one row and one block
 // are adjacent, the rows of a tile follow each other, and A[i][p] stands at
 //
 //	A[(i/mr)·ATile + (p/16)·ABlock + (i%mr)·16 + p%16]
 //
-// B is a packed panel, 16·Blocks×nr, and C is tiles·mr×nr without gaps. All distances
-// are in elements. C overlaps no other operand.
+// The kernel uses no more of A's last block than Channels say. B is a packed panel,
+// Channels×nr, and C is tiles·mr×nr without gaps. All distances are in elements. C overlaps
+// no other operand.
 type BlockedArgs struct {
-	Blocks int // of 16 channels, at least 1
-	A      []float32
-	ABlock int // from block to block
-	ATile  int // from tile to tile; any for a single one
-	B      []float32
-	C      []float32
-	NextB  []float32 // fetched to the second-level cache, half a panel by each tile: the next panel, or B
+	Channels int // at least 4, a multiple of ChannelStep
+	A        []float32
+	ABlock   int // from block to block
+	ATile    int // from tile to tile; any for a single one
+	B        []float32
+	C        []float32
+	NextB    []float32 // fetched to the second-level cache, half a panel by each tile: the next panel, or B
 }
 
 // BlockedHalfArgs are the operands of a BlockedArgs for one tile, with B in IEEE half
@@ -52,6 +53,10 @@ type BlockedHalfArgs struct {
 	C      []float32
 	NextB  []uint16
 }
+
+// ChannelStep is how many channels the kernels of BlockedArgs multiply at once. Callers pad
+// A and B with zeros to a multiple of it.
+const ChannelStep = 4
 
 // RowPanels is how many panels RunRow reads side by side. Memory is read faster as several
 // streams: docs/tuning.md, table 14.
@@ -87,13 +92,15 @@ func (kern *Blocked) HalfMR() int { return len(kern.half[0]) }
 // Run computes tiles of mr rows, at most MR, by nr columns, a multiple of 16 up to NR.
 func (kern *Blocked) Run(tiles, mr, nr int, o *BlockedArgs) {
 	// The bounds of everything that the kernel touches.
-	_ = o.A[(tiles-1)*o.ATile+(o.Blocks-1)*o.ABlock+mr*16-1]
-	_ = o.B[o.Blocks*16*nr-1]
+	blocks := (o.Channels + 15) / 16
+	_ = o.A[(tiles-1)*o.ATile+(blocks-1)*o.ABlock+mr*16-1]
+	_ = o.B[o.Channels*nr-1]
 	_ = o.C[tiles*mr*nr-1]
 	var call blockedCall
-	call.blocks, call.aBlock, call.aTile = o.Blocks, o.ABlock, o.ATile
+	call.blocks, call.aBlock, call.aTile = blocks, o.ABlock, o.ATile
+	call.last = o.Channels/ChannelStep - 4*(blocks-1)
 	call.b, call.nextB = unsafe.SliceData(o.B), unsafe.SliceData(o.NextB)
-	most := max(blockedMACs/(mr*o.Blocks*16*nr), 1)
+	most := max(blockedMACs/(mr*o.Channels*nr), 1)
 	for t := 0; t < tiles; t += most {
 		call.tiles, call.a, call.c = min(most, tiles-t), &o.A[t*o.ATile], &o.C[t*mr*nr]
 		kern.funcs[nr/16-1][mr-1](noescape(&call))

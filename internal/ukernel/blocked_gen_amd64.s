@@ -3,24 +3,26 @@
 //go:build !purego
 
 // func blocked6x16AVX2(call *blockedCall)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked6x16AVX2(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -41,6 +43,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -174,24 +178,26 @@ more:
 	RET
 
 // func blocked5x16AVX2(call *blockedCall)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked5x16AVX2(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -210,6 +216,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -329,24 +337,26 @@ more:
 	RET
 
 // func blocked4x16AVX2(call *blockedCall)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked4x16AVX2(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -363,6 +373,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -467,24 +479,26 @@ more:
 	RET
 
 // func blocked3x16AVX2(call *blockedCall)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked3x16AVX2(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -499,6 +513,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -589,24 +605,26 @@ more:
 	RET
 
 // func blocked2x16AVX2(call *blockedCall)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked2x16AVX2(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -619,6 +637,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -695,24 +715,26 @@ more:
 	RET
 
 // func blocked1x16AVX2(call *blockedCall)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked1x16AVX2(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -723,6 +745,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -1579,24 +1603,26 @@ quarter:
 	RET
 
 // func blocked7x64AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked7x64AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00001000, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000400, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -1633,6 +1659,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -1860,24 +1888,26 @@ more:
 	RET
 
 // func blocked6x64AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked6x64AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00001000, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000400, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -1910,6 +1940,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -2117,24 +2149,26 @@ more:
 	RET
 
 // func blocked5x64AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked5x64AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00001000, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000400, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -2163,6 +2197,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -2346,24 +2382,26 @@ more:
 	RET
 
 // func blocked4x64AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked4x64AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00001000, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000400, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -2388,6 +2426,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -2546,24 +2586,26 @@ more:
 	RET
 
 // func blocked3x64AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked3x64AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00001000, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000400, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -2584,6 +2626,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -2718,24 +2762,26 @@ more:
 	RET
 
 // func blocked2x64AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked2x64AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00001000, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000400, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -2752,6 +2798,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -2862,24 +2910,26 @@ more:
 	RET
 
 // func blocked1x64AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked1x64AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00001000, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000400, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -2892,6 +2942,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -3896,24 +3948,26 @@ quarter:
 	RET
 
 // func blocked7x48AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked7x48AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000c00, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000300, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -3943,6 +3997,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -4133,24 +4189,26 @@ more:
 	RET
 
 // func blocked6x48AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked6x48AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000c00, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000300, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -4177,6 +4235,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -4348,24 +4408,26 @@ more:
 	RET
 
 // func blocked5x48AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked5x48AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000c00, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000300, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -4389,6 +4451,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -4541,24 +4605,26 @@ more:
 	RET
 
 // func blocked4x48AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked4x48AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000c00, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000300, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -4579,6 +4645,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -4711,24 +4779,26 @@ more:
 	RET
 
 // func blocked3x48AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked3x48AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000c00, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000300, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -4746,6 +4816,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -4859,24 +4931,26 @@ more:
 	RET
 
 // func blocked2x48AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked2x48AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000c00, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000300, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -4891,6 +4965,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -4985,24 +5061,26 @@ more:
 	RET
 
 // func blocked1x48AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked1x48AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000c00, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000300, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -5014,6 +5092,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -5851,24 +5931,26 @@ quarter:
 	RET
 
 // func blocked7x32AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked7x32AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000800, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000200, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -5891,6 +5973,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -6040,24 +6124,26 @@ more:
 	RET
 
 // func blocked6x32AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked6x32AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000800, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000200, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -6078,6 +6164,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -6213,24 +6301,26 @@ more:
 	RET
 
 // func blocked5x32AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked5x32AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000800, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000200, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -6249,6 +6339,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -6370,24 +6462,26 @@ more:
 	RET
 
 // func blocked4x32AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked4x32AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000800, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000200, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -6404,6 +6498,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -6510,24 +6606,26 @@ more:
 	RET
 
 // func blocked3x32AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked3x32AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000800, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000200, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -6542,6 +6640,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -6634,24 +6734,26 @@ more:
 	RET
 
 // func blocked2x32AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked2x32AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000800, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000200, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -6664,6 +6766,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -6742,24 +6846,26 @@ more:
 	RET
 
 // func blocked1x32AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked1x32AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000800, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000200, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -6770,6 +6876,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -7440,24 +7548,26 @@ quarter:
 	RET
 
 // func blocked7x16AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked7x16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -7473,6 +7583,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -7581,24 +7693,26 @@ more:
 	RET
 
 // func blocked6x16AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked6x16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -7613,6 +7727,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -7712,24 +7828,26 @@ more:
 	RET
 
 // func blocked5x16AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked5x16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -7743,6 +7861,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -7833,24 +7953,26 @@ more:
 	RET
 
 // func blocked4x16AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked4x16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -7863,6 +7985,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -7943,24 +8067,26 @@ more:
 	RET
 
 // func blocked3x16AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked3x16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -7972,6 +8098,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -8043,24 +8171,26 @@ more:
 	RET
 
 // func blocked2x16AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked2x16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -8071,6 +8201,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:
@@ -8133,24 +8265,26 @@ more:
 	RET
 
 // func blocked1x16AVX512(call *blockedCall)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·blocked1x16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	SHLQ $0x02, DX
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x02, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -4(AX)(CX*4), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
@@ -8160,6 +8294,8 @@ tile:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000004, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 quarter:

@@ -6,21 +6,24 @@
 TEXT ·blocked6x16NEON(SB), $0-8
 	MOVD call+0(FP), R12
 	MOVD 8(R12), R0
-	MOVD 16(R12), R1
-	MOVD 24(R12), R2
-	MOVD 40(R12), R3
-	MOVD 48(R12), R4
-	MOVD 56(R12), R5
+	MOVD 24(R12), R1
+	MOVD 32(R12), R2
+	MOVD 48(R12), R3
+	MOVD 56(R12), R4
+	MOVD 64(R12), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
 	MOVD (R12), R7
-	MOVD 32(R12), R8
+	MOVD 40(R12), R8
 	LSL  $2, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
+	MOVD 16(R12), R13
 
-	// nextB ends after blocks·16 rows
+	// nextB ends after as many rows as B
 	ADD R0<<10, R5, R9
+	ADD R13<<8, R9, R9
+	SUB $1024, R9, R9
 
 tile:
 	MOVD  8(R12), R0
@@ -50,7 +53,12 @@ tile:
 	VMOVI $0, V23.B16
 
 block:
-	MOVD    $4, R6
+	MOVD R13, R6
+	CMP  $1, R0
+	BEQ  last
+	MOVD $4, R6
+
+last:
 	PCALIGN $16
 
 quarter:
@@ -214,21 +222,24 @@ more:
 TEXT ·blocked5x16NEON(SB), $0-8
 	MOVD call+0(FP), R12
 	MOVD 8(R12), R0
-	MOVD 16(R12), R1
-	MOVD 24(R12), R2
-	MOVD 40(R12), R3
-	MOVD 48(R12), R4
-	MOVD 56(R12), R5
+	MOVD 24(R12), R1
+	MOVD 32(R12), R2
+	MOVD 48(R12), R3
+	MOVD 56(R12), R4
+	MOVD 64(R12), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
 	MOVD (R12), R7
-	MOVD 32(R12), R8
+	MOVD 40(R12), R8
 	LSL  $2, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
+	MOVD 16(R12), R13
 
-	// nextB ends after blocks·16 rows
+	// nextB ends after as many rows as B
 	ADD R0<<10, R5, R9
+	ADD R13<<8, R9, R9
+	SUB $1024, R9, R9
 
 tile:
 	MOVD  8(R12), R0
@@ -254,7 +265,12 @@ tile:
 	VMOVI $0, V19.B16
 
 block:
-	MOVD    $4, R6
+	MOVD R13, R6
+	CMP  $1, R0
+	BEQ  last
+	MOVD $4, R6
+
+last:
 	PCALIGN $16
 
 quarter:
@@ -399,21 +415,24 @@ more:
 TEXT ·blocked4x16NEON(SB), $0-8
 	MOVD call+0(FP), R12
 	MOVD 8(R12), R0
-	MOVD 16(R12), R1
-	MOVD 24(R12), R2
-	MOVD 40(R12), R3
-	MOVD 48(R12), R4
-	MOVD 56(R12), R5
+	MOVD 24(R12), R1
+	MOVD 32(R12), R2
+	MOVD 48(R12), R3
+	MOVD 56(R12), R4
+	MOVD 64(R12), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
 	MOVD (R12), R7
-	MOVD 32(R12), R8
+	MOVD 40(R12), R8
 	LSL  $2, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
+	MOVD 16(R12), R13
 
-	// nextB ends after blocks·16 rows
+	// nextB ends after as many rows as B
 	ADD R0<<10, R5, R9
+	ADD R13<<8, R9, R9
+	SUB $1024, R9, R9
 
 tile:
 	MOVD  8(R12), R0
@@ -435,7 +454,12 @@ tile:
 	VMOVI $0, V15.B16
 
 block:
-	MOVD    $4, R6
+	MOVD R13, R6
+	CMP  $1, R0
+	BEQ  last
+	MOVD $4, R6
+
+last:
 	PCALIGN $16
 
 quarter:
@@ -561,21 +585,24 @@ more:
 TEXT ·blocked3x16NEON(SB), $0-8
 	MOVD call+0(FP), R12
 	MOVD 8(R12), R0
-	MOVD 16(R12), R1
-	MOVD 24(R12), R2
-	MOVD 40(R12), R3
-	MOVD 48(R12), R4
-	MOVD 56(R12), R5
+	MOVD 24(R12), R1
+	MOVD 32(R12), R2
+	MOVD 48(R12), R3
+	MOVD 56(R12), R4
+	MOVD 64(R12), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
 	MOVD (R12), R7
-	MOVD 32(R12), R8
+	MOVD 40(R12), R8
 	LSL  $2, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
+	MOVD 16(R12), R13
 
-	// nextB ends after blocks·16 rows
+	// nextB ends after as many rows as B
 	ADD R0<<10, R5, R9
+	ADD R13<<8, R9, R9
+	SUB $1024, R9, R9
 
 tile:
 	MOVD  8(R12), R0
@@ -593,7 +620,12 @@ tile:
 	VMOVI $0, V11.B16
 
 block:
-	MOVD    $4, R6
+	MOVD R13, R6
+	CMP  $1, R0
+	BEQ  last
+	MOVD $4, R6
+
+last:
 	PCALIGN $16
 
 quarter:
@@ -700,21 +732,24 @@ more:
 TEXT ·blocked2x16NEON(SB), $0-8
 	MOVD call+0(FP), R12
 	MOVD 8(R12), R0
-	MOVD 16(R12), R1
-	MOVD 24(R12), R2
-	MOVD 40(R12), R3
-	MOVD 48(R12), R4
-	MOVD 56(R12), R5
+	MOVD 24(R12), R1
+	MOVD 32(R12), R2
+	MOVD 48(R12), R3
+	MOVD 56(R12), R4
+	MOVD 64(R12), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
 	MOVD (R12), R7
-	MOVD 32(R12), R8
+	MOVD 40(R12), R8
 	LSL  $2, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
+	MOVD 16(R12), R13
 
-	// nextB ends after blocks·16 rows
+	// nextB ends after as many rows as B
 	ADD R0<<10, R5, R9
+	ADD R13<<8, R9, R9
+	SUB $1024, R9, R9
 
 tile:
 	MOVD  8(R12), R0
@@ -728,7 +763,12 @@ tile:
 	VMOVI $0, V7.B16
 
 block:
-	MOVD    $4, R6
+	MOVD R13, R6
+	CMP  $1, R0
+	BEQ  last
+	MOVD $4, R6
+
+last:
 	PCALIGN $16
 
 quarter:
@@ -816,21 +856,24 @@ more:
 TEXT ·blocked1x16NEON(SB), $0-8
 	MOVD call+0(FP), R12
 	MOVD 8(R12), R0
-	MOVD 16(R12), R1
-	MOVD 24(R12), R2
-	MOVD 40(R12), R3
-	MOVD 48(R12), R4
-	MOVD 56(R12), R5
+	MOVD 24(R12), R1
+	MOVD 32(R12), R2
+	MOVD 48(R12), R3
+	MOVD 56(R12), R4
+	MOVD 64(R12), R5
 	LSL  $2, R2, R2
 	SUB  $64, R2, R2
 	MOVD (R12), R7
-	MOVD 32(R12), R8
+	MOVD 40(R12), R8
 	LSL  $2, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
+	MOVD 16(R12), R13
 
-	// nextB ends after blocks·16 rows
+	// nextB ends after as many rows as B
 	ADD R0<<10, R5, R9
+	ADD R13<<8, R9, R9
+	SUB $1024, R9, R9
 
 tile:
 	MOVD  8(R12), R0
@@ -840,7 +883,12 @@ tile:
 	VMOVI $0, V3.B16
 
 block:
-	MOVD    $4, R6
+	MOVD R13, R6
+	CMP  $1, R0
+	BEQ  last
+	MOVD $4, R6
+
+last:
 	PCALIGN $16
 
 quarter:

@@ -3,29 +3,31 @@
 //go:build !purego
 
 // func blocked6x16Int16AVX2(call *blockedInt16Call)
-// Requires: AVX, AVX2, MMX+
+// Requires: AVX, AVX2, CMOV, MMX+
 TEXT ·blocked6x16Int16AVX2(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000200, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Y0
@@ -59,6 +61,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -240,29 +244,31 @@ more:
 	RET
 
 // func blocked5x16Int16AVX2(call *blockedInt16Call)
-// Requires: AVX, AVX2, MMX+
+// Requires: AVX, AVX2, CMOV, MMX+
 TEXT ·blocked5x16Int16AVX2(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000200, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Y0
@@ -292,6 +298,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -451,29 +459,31 @@ more:
 	RET
 
 // func blocked4x16Int16AVX2(call *blockedInt16Call)
-// Requires: AVX, AVX2, MMX+
+// Requires: AVX, AVX2, CMOV, MMX+
 TEXT ·blocked4x16Int16AVX2(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000200, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Y0
@@ -499,6 +509,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -635,29 +647,31 @@ more:
 	RET
 
 // func blocked3x16Int16AVX2(call *blockedInt16Call)
-// Requires: AVX, AVX2, MMX+
+// Requires: AVX, AVX2, CMOV, MMX+
 TEXT ·blocked3x16Int16AVX2(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000200, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Y0
@@ -679,6 +693,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -793,29 +809,31 @@ more:
 	RET
 
 // func blocked2x16Int16AVX2(call *blockedInt16Call)
-// Requires: AVX, AVX2, MMX+
+// Requires: AVX, AVX2, CMOV, MMX+
 TEXT ·blocked2x16Int16AVX2(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000200, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Y0
@@ -833,6 +851,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -925,29 +945,31 @@ more:
 	RET
 
 // func blocked1x16Int16AVX2(call *blockedInt16Call)
-// Requires: AVX, AVX2, MMX+
+// Requires: AVX, AVX2, CMOV, MMX+
 TEXT ·blocked1x16Int16AVX2(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000200, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Y0
@@ -961,6 +983,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -1031,29 +1055,31 @@ more:
 	RET
 
 // func blocked6x64Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked6x64Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000800, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000400, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -1111,6 +1137,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -1414,29 +1442,31 @@ more:
 	RET
 
 // func blocked5x64Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked5x64Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000800, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000400, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -1486,6 +1516,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -1749,29 +1781,31 @@ more:
 	RET
 
 // func blocked4x64Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked4x64Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000800, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000400, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -1813,6 +1847,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -2035,29 +2071,31 @@ more:
 	RET
 
 // func blocked3x64Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked3x64Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000800, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000400, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -2091,6 +2129,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -2273,29 +2313,31 @@ more:
 	RET
 
 // func blocked2x64Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked2x64Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000800, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000400, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -2321,6 +2363,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -2463,29 +2507,31 @@ more:
 	RET
 
 // func blocked1x64Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked1x64Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000800, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000400, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -2503,6 +2549,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -2605,29 +2653,31 @@ more:
 	RET
 
 // func blocked6x48Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked6x48Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000600, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000300, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -2673,6 +2723,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -2916,29 +2968,31 @@ more:
 	RET
 
 // func blocked5x48Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked5x48Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000600, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000300, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -2978,6 +3032,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -3190,29 +3246,31 @@ more:
 	RET
 
 // func blocked4x48Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked4x48Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000600, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000300, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -3246,6 +3304,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -3426,29 +3486,31 @@ more:
 	RET
 
 // func blocked3x48Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked3x48Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000600, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000300, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -3476,6 +3538,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -3625,29 +3689,31 @@ more:
 	RET
 
 // func blocked2x48Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked2x48Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000600, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000300, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -3669,6 +3735,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -3787,29 +3855,31 @@ more:
 	RET
 
 // func blocked1x48Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked1x48Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000600, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000300, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -3825,6 +3895,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -3912,29 +3984,31 @@ more:
 	RET
 
 // func blocked6x32Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked6x32Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000200, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -3968,6 +4042,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -4151,29 +4227,31 @@ more:
 	RET
 
 // func blocked5x32Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked5x32Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000200, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -4203,6 +4281,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -4364,29 +4444,31 @@ more:
 	RET
 
 // func blocked4x32Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked4x32Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000200, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -4412,6 +4494,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -4550,29 +4634,31 @@ more:
 	RET
 
 // func blocked3x32Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked3x32Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000200, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -4594,6 +4680,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -4710,29 +4798,31 @@ more:
 	RET
 
 // func blocked2x32Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked2x32Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000200, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -4750,6 +4840,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -4844,29 +4936,31 @@ more:
 	RET
 
 // func blocked1x32Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked1x32Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000200, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -4880,6 +4974,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -4952,29 +5048,31 @@ more:
 	RET
 
 // func blocked6x16Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked6x16Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000200, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -4996,6 +5094,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -5119,29 +5219,31 @@ more:
 	RET
 
 // func blocked5x16Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked5x16Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000200, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -5161,6 +5263,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -5271,29 +5375,31 @@ more:
 	RET
 
 // func blocked4x16Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked4x16Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000200, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -5311,6 +5417,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -5407,29 +5515,31 @@ more:
 	RET
 
 // func blocked3x16Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked3x16Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000200, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -5445,6 +5555,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -5528,29 +5640,31 @@ more:
 	RET
 
 // func blocked2x16Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked2x16Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000200, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -5564,6 +5678,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -5634,29 +5750,31 @@ more:
 	RET
 
 // func blocked1x16Int16AVX512(call *blockedInt16Call)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
 TEXT ·blocked1x16Int16AVX512(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000200, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -5668,6 +5786,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -5725,29 +5845,31 @@ more:
 	RET
 
 // func blocked7x64Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked7x64Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000800, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000400, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -5813,6 +5935,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -6016,29 +6140,31 @@ more:
 	RET
 
 // func blocked6x64Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked6x64Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000800, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000400, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -6096,6 +6222,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -6279,29 +6407,31 @@ more:
 	RET
 
 // func blocked5x64Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked5x64Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000800, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000400, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -6351,6 +6481,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -6514,29 +6646,31 @@ more:
 	RET
 
 // func blocked4x64Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked4x64Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000800, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000400, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -6578,6 +6712,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -6720,29 +6856,31 @@ more:
 	RET
 
 // func blocked3x64Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked3x64Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000800, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000400, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -6776,6 +6914,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -6898,29 +7038,31 @@ more:
 	RET
 
 // func blocked2x64Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked2x64Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000800, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000400, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -6946,6 +7088,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -7048,29 +7192,31 @@ more:
 	RET
 
 // func blocked1x64Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked1x64Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000800, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000400, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -7088,6 +7234,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -7170,29 +7318,31 @@ more:
 	RET
 
 // func blocked7x48Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked7x48Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000600, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000300, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -7244,6 +7394,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -7406,29 +7558,31 @@ more:
 	RET
 
 // func blocked6x48Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked6x48Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000600, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000300, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -7474,6 +7628,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -7621,29 +7777,31 @@ more:
 	RET
 
 // func blocked5x48Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked5x48Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000600, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000300, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -7683,6 +7841,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -7815,29 +7975,31 @@ more:
 	RET
 
 // func blocked4x48Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked4x48Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000600, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000300, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -7871,6 +8033,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -7987,29 +8151,31 @@ more:
 	RET
 
 // func blocked3x48Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked3x48Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000600, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000300, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -8037,6 +8203,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -8138,29 +8306,31 @@ more:
 	RET
 
 // func blocked2x48Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked2x48Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000600, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000300, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -8182,6 +8352,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -8268,29 +8440,31 @@ more:
 	RET
 
 // func blocked1x48Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked1x48Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000600, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000300, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -8306,6 +8480,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -8377,29 +8553,31 @@ more:
 	RET
 
 // func blocked7x32Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked7x32Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000200, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -8437,6 +8615,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -8558,29 +8738,31 @@ more:
 	RET
 
 // func blocked6x32Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked6x32Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000200, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -8614,6 +8796,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -8725,29 +8909,31 @@ more:
 	RET
 
 // func blocked5x32Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked5x32Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000200, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -8777,6 +8963,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -8878,29 +9066,31 @@ more:
 	RET
 
 // func blocked4x32Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked4x32Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000200, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -8926,6 +9116,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -9016,29 +9208,31 @@ more:
 	RET
 
 // func blocked3x32Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked3x32Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000200, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -9060,6 +9254,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -9140,29 +9336,31 @@ more:
 	RET
 
 // func blocked2x32Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked2x32Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000200, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -9180,6 +9378,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -9250,29 +9450,31 @@ more:
 	RET
 
 // func blocked1x32Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked1x32Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000400, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000200, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -9286,6 +9488,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -9346,29 +9550,31 @@ more:
 	RET
 
 // func blocked7x16Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked7x16Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000200, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -9392,6 +9598,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -9472,29 +9680,31 @@ more:
 	RET
 
 // func blocked6x16Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked6x16Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000200, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -9516,6 +9726,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -9591,29 +9803,31 @@ more:
 	RET
 
 // func blocked5x16Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked5x16Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000200, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -9633,6 +9847,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -9703,29 +9919,31 @@ more:
 	RET
 
 // func blocked4x16Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked4x16Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000200, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -9743,6 +9961,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -9807,29 +10027,31 @@ more:
 	RET
 
 // func blocked3x16Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked3x16Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000200, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -9845,6 +10067,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -9904,29 +10128,31 @@ more:
 	RET
 
 // func blocked2x16Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked2x16Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000200, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -9940,6 +10166,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:
@@ -9994,29 +10222,31 @@ more:
 	RET
 
 // func blocked1x16Int16VNNI(call *blockedInt16Call)
-// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+// Requires: AVX, AVX512F, AVX512VNNI, CMOV, MMX+
 TEXT ·blocked1x16Int16VNNI(SB), $0-8
 	MOVQ call+0(FP), R15
 	MOVQ 8(R15), CX
-	MOVQ 16(R15), SI
-	MOVQ 24(R15), DX
-	MOVQ 40(R15), DI
-	MOVQ 48(R15), BX
-	MOVQ 56(R15), R8
+	MOVQ 24(R15), SI
+	MOVQ 32(R15), DX
+	MOVQ 48(R15), DI
+	MOVQ 56(R15), BX
+	MOVQ 64(R15), R8
 	MOVQ (R15), R10
-	MOVQ 32(R15), R11
+	MOVQ 40(R15), R11
 	SHLQ $0x01, DX
 	SHLQ $0x01, R11
 	MOVQ SI, R13
 	MOVQ DI, R14
 
-	// nextB ends after blocks·16 rows
-	IMUL3Q $0x00000200, CX, R12
+	// nextB ends after as many rows as B
+	MOVQ   16(R15), AX
+	LEAQ   -2(AX)(CX*2), R12
+	IMUL3Q $0x00000100, R12, R12
 	ADDQ   R8, R12
 
 tile:
 	MOVQ    8(R15), CX
-	MOVQ    64(R15), AX
+	MOVQ    72(R15), AX
 	TESTQ   AX, AX
 	JZ      zero
 	VMOVUPS (BX), Z0
@@ -10028,6 +10258,8 @@ zero:
 block:
 	LEAQ    (SI)(DX*1), R9
 	MOVQ    $0x00000002, AX
+	CMPQ    CX, $0x01
+	CMOVQEQ 16(R15), AX
 	PCALIGN $0x40
 
 half:

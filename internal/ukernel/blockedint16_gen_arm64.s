@@ -5,26 +5,29 @@
 // func blocked6x16Int16NEON(call *blockedInt16Call)
 TEXT ·blocked6x16Int16NEON(SB), $0-8
 	MOVD call+0(FP), R12
-	MOVD 16(R12), R1
-	MOVD 24(R12), R2
-	MOVD 40(R12), R3
-	MOVD 48(R12), R4
-	MOVD 56(R12), R5
+	MOVD 24(R12), R1
+	MOVD 32(R12), R2
+	MOVD 48(R12), R3
+	MOVD 56(R12), R4
+	MOVD 64(R12), R5
 	MOVD (R12), R7
-	MOVD 32(R12), R8
+	MOVD 40(R12), R8
 	MOVD 8(R12), R0
+	MOVD 16(R12), R13
 	LSL  $1, R2, R2
 	SUB  $32, R2, R2
 	LSL  $1, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
 
-	// nextB ends after blocks·16 rows
+	// nextB ends after as many rows as B
 	ADD R0<<9, R5, R9
+	ADD R13<<8, R9, R9
+	SUB $512, R9, R9
 
 tile:
 	MOVD  8(R12), R0
-	MOVD  64(R12), R6
+	MOVD  72(R12), R6
 	CBZ   R6, zero
 	FLDPQ (R4), (F8, F9)
 	FLDPQ 32(R4), (F10, F11)
@@ -67,7 +70,12 @@ zero:
 	VMOVI $0, V31.B16
 
 block:
-	MOVD    $2, R6
+	MOVD R13, R6
+	CMP  $1, R0
+	BEQ  last
+	MOVD $2, R6
+
+last:
 	PCALIGN $16
 
 half:
@@ -334,26 +342,29 @@ more:
 // func blocked5x16Int16NEON(call *blockedInt16Call)
 TEXT ·blocked5x16Int16NEON(SB), $0-8
 	MOVD call+0(FP), R12
-	MOVD 16(R12), R1
-	MOVD 24(R12), R2
-	MOVD 40(R12), R3
-	MOVD 48(R12), R4
-	MOVD 56(R12), R5
+	MOVD 24(R12), R1
+	MOVD 32(R12), R2
+	MOVD 48(R12), R3
+	MOVD 56(R12), R4
+	MOVD 64(R12), R5
 	MOVD (R12), R7
-	MOVD 32(R12), R8
+	MOVD 40(R12), R8
 	MOVD 8(R12), R0
+	MOVD 16(R12), R13
 	LSL  $1, R2, R2
 	SUB  $32, R2, R2
 	LSL  $1, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
 
-	// nextB ends after blocks·16 rows
+	// nextB ends after as many rows as B
 	ADD R0<<9, R5, R9
+	ADD R13<<8, R9, R9
+	SUB $512, R9, R9
 
 tile:
 	MOVD  8(R12), R0
-	MOVD  64(R12), R6
+	MOVD  72(R12), R6
 	CBZ   R6, zero
 	FLDPQ (R4), (F8, F9)
 	FLDPQ 32(R4), (F10, F11)
@@ -390,7 +401,12 @@ zero:
 	VMOVI $0, V27.B16
 
 block:
-	MOVD    $2, R6
+	MOVD R13, R6
+	CMP  $1, R0
+	BEQ  last
+	MOVD $2, R6
+
+last:
 	PCALIGN $16
 
 half:
@@ -622,26 +638,29 @@ more:
 // func blocked4x16Int16NEON(call *blockedInt16Call)
 TEXT ·blocked4x16Int16NEON(SB), $0-8
 	MOVD call+0(FP), R12
-	MOVD 16(R12), R1
-	MOVD 24(R12), R2
-	MOVD 40(R12), R3
-	MOVD 48(R12), R4
-	MOVD 56(R12), R5
+	MOVD 24(R12), R1
+	MOVD 32(R12), R2
+	MOVD 48(R12), R3
+	MOVD 56(R12), R4
+	MOVD 64(R12), R5
 	MOVD (R12), R7
-	MOVD 32(R12), R8
+	MOVD 40(R12), R8
 	MOVD 8(R12), R0
+	MOVD 16(R12), R13
 	LSL  $1, R2, R2
 	SUB  $32, R2, R2
 	LSL  $1, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
 
-	// nextB ends after blocks·16 rows
+	// nextB ends after as many rows as B
 	ADD R0<<9, R5, R9
+	ADD R13<<8, R9, R9
+	SUB $512, R9, R9
 
 tile:
 	MOVD  8(R12), R0
-	MOVD  64(R12), R6
+	MOVD  72(R12), R6
 	CBZ   R6, zero
 	FLDPQ (R4), (F8, F9)
 	FLDPQ 32(R4), (F10, F11)
@@ -672,7 +691,12 @@ zero:
 	VMOVI $0, V23.B16
 
 block:
-	MOVD    $2, R6
+	MOVD R13, R6
+	CMP  $1, R0
+	BEQ  last
+	MOVD $2, R6
+
+last:
 	PCALIGN $16
 
 half:
@@ -869,26 +893,29 @@ more:
 // func blocked3x16Int16NEON(call *blockedInt16Call)
 TEXT ·blocked3x16Int16NEON(SB), $0-8
 	MOVD call+0(FP), R12
-	MOVD 16(R12), R1
-	MOVD 24(R12), R2
-	MOVD 40(R12), R3
-	MOVD 48(R12), R4
-	MOVD 56(R12), R5
+	MOVD 24(R12), R1
+	MOVD 32(R12), R2
+	MOVD 48(R12), R3
+	MOVD 56(R12), R4
+	MOVD 64(R12), R5
 	MOVD (R12), R7
-	MOVD 32(R12), R8
+	MOVD 40(R12), R8
 	MOVD 8(R12), R0
+	MOVD 16(R12), R13
 	LSL  $1, R2, R2
 	SUB  $32, R2, R2
 	LSL  $1, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
 
-	// nextB ends after blocks·16 rows
+	// nextB ends after as many rows as B
 	ADD R0<<9, R5, R9
+	ADD R13<<8, R9, R9
+	SUB $512, R9, R9
 
 tile:
 	MOVD  8(R12), R0
-	MOVD  64(R12), R6
+	MOVD  72(R12), R6
 	CBZ   R6, zero
 	FLDPQ (R4), (F8, F9)
 	FLDPQ 32(R4), (F10, F11)
@@ -913,7 +940,12 @@ zero:
 	VMOVI $0, V19.B16
 
 block:
-	MOVD    $2, R6
+	MOVD R13, R6
+	CMP  $1, R0
+	BEQ  last
+	MOVD $2, R6
+
+last:
 	PCALIGN $16
 
 half:
@@ -1075,26 +1107,29 @@ more:
 // func blocked2x16Int16NEON(call *blockedInt16Call)
 TEXT ·blocked2x16Int16NEON(SB), $0-8
 	MOVD call+0(FP), R12
-	MOVD 16(R12), R1
-	MOVD 24(R12), R2
-	MOVD 40(R12), R3
-	MOVD 48(R12), R4
-	MOVD 56(R12), R5
+	MOVD 24(R12), R1
+	MOVD 32(R12), R2
+	MOVD 48(R12), R3
+	MOVD 56(R12), R4
+	MOVD 64(R12), R5
 	MOVD (R12), R7
-	MOVD 32(R12), R8
+	MOVD 40(R12), R8
 	MOVD 8(R12), R0
+	MOVD 16(R12), R13
 	LSL  $1, R2, R2
 	SUB  $32, R2, R2
 	LSL  $1, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
 
-	// nextB ends after blocks·16 rows
+	// nextB ends after as many rows as B
 	ADD R0<<9, R5, R9
+	ADD R13<<8, R9, R9
+	SUB $512, R9, R9
 
 tile:
 	MOVD  8(R12), R0
-	MOVD  64(R12), R6
+	MOVD  72(R12), R6
 	CBZ   R6, zero
 	FLDPQ (R4), (F8, F9)
 	FLDPQ 32(R4), (F10, F11)
@@ -1113,7 +1148,12 @@ zero:
 	VMOVI $0, V15.B16
 
 block:
-	MOVD    $2, R6
+	MOVD R13, R6
+	CMP  $1, R0
+	BEQ  last
+	MOVD $2, R6
+
+last:
 	PCALIGN $16
 
 half:
@@ -1240,26 +1280,29 @@ more:
 // func blocked1x16Int16NEON(call *blockedInt16Call)
 TEXT ·blocked1x16Int16NEON(SB), $0-8
 	MOVD call+0(FP), R12
-	MOVD 16(R12), R1
-	MOVD 24(R12), R2
-	MOVD 40(R12), R3
-	MOVD 48(R12), R4
-	MOVD 56(R12), R5
+	MOVD 24(R12), R1
+	MOVD 32(R12), R2
+	MOVD 48(R12), R3
+	MOVD 56(R12), R4
+	MOVD 64(R12), R5
 	MOVD (R12), R7
-	MOVD 32(R12), R8
+	MOVD 40(R12), R8
 	MOVD 8(R12), R0
+	MOVD 16(R12), R13
 	LSL  $1, R2, R2
 	SUB  $32, R2, R2
 	LSL  $1, R8, R8
 	MOVD R1, R10
 	MOVD R3, R11
 
-	// nextB ends after blocks·16 rows
+	// nextB ends after as many rows as B
 	ADD R0<<9, R5, R9
+	ADD R13<<8, R9, R9
+	SUB $512, R9, R9
 
 tile:
 	MOVD  8(R12), R0
-	MOVD  64(R12), R6
+	MOVD  72(R12), R6
 	CBZ   R6, zero
 	FLDPQ (R4), (F8, F9)
 	FLDPQ 32(R4), (F10, F11)
@@ -1272,7 +1315,12 @@ zero:
 	VMOVI $0, V11.B16
 
 block:
-	MOVD    $2, R6
+	MOVD R13, R6
+	CMP  $1, R0
+	BEQ  last
+	MOVD $2, R6
+
+last:
 	PCALIGN $16
 
 half:

@@ -55,6 +55,7 @@ type indirectFunc func(call *indirectCall)
 // A blockedCall holds the arguments of a blockedFunc. See BlockedArgs.
 type blockedCall struct {
 	tiles, blocks int // positive: the loops test at their end
+	last          int // steps of 4 channels in the last block, 1 to 4
 	a             *float32
 	aBlock, aTile int
 	b, c, nextB   *float32
@@ -117,6 +118,7 @@ type blockedInt8Func func(call *blockedInt8Call)
 // A blockedInt16Call holds the arguments of a blockedInt16Func. See BlockedInt16Args.
 type blockedInt16Call struct {
 	tiles, blocks int // positive: the loops test at their end
+	last          int // steps of 8 channels in the last block, 1 or 2
 	a             *int16
 	aBlock, aTile int // elements
 	b             *int16

@@ -56,7 +56,7 @@ func TestNoAllocations(t *testing.T) {
 	})
 	forEachBlocked(t, func(t *testing.T, kern *Blocked) {
 		require.Zero(t, testutil.AllocsPerRun(20, func() {
-			kern.Run(1, 1, kern.NR, &BlockedArgs{Blocks: 1, A: x, ABlock: 16, B: x, C: c, NextB: x})
+			kern.Run(1, 1, kern.NR, &BlockedArgs{Channels: 16, A: x, ABlock: 16, B: x, C: c, NextB: x})
 			kern.RunHalf(1, kern.NR, &BlockedHalfArgs{Blocks: 1, A: x, ABlock: 16, B: h, C: c, NextB: h})
 		}))
 	})
@@ -83,6 +83,6 @@ func atDepth(depth int) (c [2][]float32) {
 	c = [2][]float32{make([]float32, 16), make([]float32, 16)}
 	indirect, blocked := genericIndirect(), genericBlocked()
 	indirect.RunM(1, 16, &IndirectArgs{Offsets: []int{0, 1}, A: ones, B: ones, Bias: ones, C: c[0], LDC: 16})
-	blocked.Run(1, 1, 16, &BlockedArgs{Blocks: 1, A: ones, B: ones, C: c[1]})
+	blocked.Run(1, 1, 16, &BlockedArgs{Channels: 16, A: ones, B: ones, C: c[1]})
 	return c
 }

@@ -20,7 +20,7 @@ type BlockedInt16 struct {
 
 // BlockedInt16Args are the operands of
 //
-//	C[i][j] = Σ_p A[i][p] · B[p][j],  p = 0 … 16·Blocks−1
+//	C[i][j] = Σ_p A[i][p] · B[p][j],  p = 0 … Channels−1
 //
 // A is read as BlockedArgs says. B is a packed panel: B[p][j] stands at
 //
@@ -29,15 +29,18 @@ type BlockedInt16 struct {
 // The caller sees to it that no sum of the first products leaves the range of int32. With
 // FromC the sums start from C. C overlaps no other operand.
 type BlockedInt16Args struct {
-	Blocks int // of 16 channels, at least 1
-	A      []int16
-	ABlock int // from block to block
-	ATile  int // from tile to tile; any for a single one
-	B      []int16
-	C      []int32
-	NextB  []int16 // fetched to the second-level cache, half a panel by each tile: the next panel, or B
-	FromC  bool
+	Channels int // at least 8, a multiple of Int16ChannelStep
+	A        []int16
+	ABlock   int // from block to block
+	ATile    int // from tile to tile; any for a single one
+	B        []int16
+	C        []int32
+	NextB    []int16 // fetched to the second-level cache, half a panel by each tile: the next panel, or B
+	FromC    bool
 }
+
+// Int16ChannelStep is ChannelStep for integers of 16 bits.
+const Int16ChannelStep = 8
 
 // BestBlockedInt16 returns the kernel that this process prefers.
 func BestBlockedInt16() *BlockedInt16 {
@@ -47,16 +50,18 @@ func BestBlockedInt16() *BlockedInt16 {
 // Run computes tiles of mr rows, at most MR, by nr columns, a multiple of 16 up to NR.
 func (kern *BlockedInt16) Run(tiles, mr, nr int, o *BlockedInt16Args) {
 	// The bounds of everything that the kernel touches.
-	_ = o.A[(tiles-1)*o.ATile+(o.Blocks-1)*o.ABlock+mr*16-1]
-	_ = o.B[o.Blocks*16*nr-1]
+	blocks := (o.Channels + 15) / 16
+	_ = o.A[(tiles-1)*o.ATile+(blocks-1)*o.ABlock+mr*16-1]
+	_ = o.B[o.Channels*nr-1]
 	_ = o.C[tiles*mr*nr-1]
 	var call blockedInt16Call
-	call.blocks, call.aBlock, call.aTile = o.Blocks, o.ABlock, o.ATile
+	call.blocks, call.aBlock, call.aTile = blocks, o.ABlock, o.ATile
+	call.last = o.Channels/Int16ChannelStep - 2*(blocks-1)
 	call.b, call.nextB = unsafe.SliceData(o.B), unsafe.SliceData(o.NextB)
 	if o.FromC {
 		call.fromC = 1
 	}
-	most := max(blockedMACs/(mr*o.Blocks*16*nr), 1)
+	most := max(blockedMACs/(mr*o.Channels*nr), 1)
 	for t := 0; t < tiles; t += most {
 		call.tiles, call.a, call.c = min(most, tiles-t), &o.A[t*o.ATile], &o.C[t*mr*nr]
 		kern.funcs[nr/16-1][mr-1](noescape(&call))

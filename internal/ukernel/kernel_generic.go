@@ -68,15 +68,16 @@ func genericIndirect() Indirect {
 // blockedGeneric returns the portable twin of a tile of mr rows and nr columns.
 func blockedGeneric(mr, nr int) blockedFunc {
 	return func(call *blockedCall) {
+		channels := ((call.blocks-1)*4 + call.last) * ChannelStep
 		as := unsafe.Slice(call.a, (call.tiles-1)*call.aTile+(call.blocks-1)*call.aBlock+mr*16)
-		bs := unsafe.Slice(call.b, call.blocks*16*nr)
+		bs := unsafe.Slice(call.b, channels*nr)
 		cs := unsafe.Slice(call.c, call.tiles*mr*nr)
 		for i := range call.tiles * mr {
 			row := as[i/mr*call.aTile+i%mr*16:]
 			for j := 0; j < nr; j += 16 {
 				var acc [16]float64
 				for block := range call.blocks {
-					for ch, x := range row[block*call.aBlock:][:16] {
+					for ch, x := range row[block*call.aBlock:][:min(16, channels-block*16)] {
 						from := bs[(block*16+ch)*nr+j:][:16]
 						for l := range acc {
 							acc[l] += float64(x) * float64(from[l])
@@ -123,7 +124,7 @@ func blockedRowGeneric(nr int) blockedRowFunc {
 		bs := unsafe.Slice(call.b, (RowPanels-1)*call.bPanel+call.blocks*16*nr)
 		cs := unsafe.Slice(call.c, RowPanels*nr)
 		for p := range RowPanels {
-			one(&blockedCall{tiles: 1, blocks: call.blocks, a: call.a, aBlock: 16, b: &bs[p*call.bPanel], c: &cs[p*nr]})
+			one(&blockedCall{tiles: 1, blocks: call.blocks, last: 4, a: call.a, aBlock: 16, b: &bs[p*call.bPanel], c: &cs[p*nr]})
 		}
 	}
 }
@@ -185,8 +186,9 @@ func genericBlockedInt8() BlockedInt8 {
 // B lie in pairs.
 func blockedInt16Generic(mr, nr int) blockedInt16Func {
 	return func(call *blockedInt16Call) {
+		channels := ((call.blocks-1)*2 + call.last) * Int16ChannelStep
 		as := unsafe.Slice(call.a, (call.tiles-1)*call.aTile+(call.blocks-1)*call.aBlock+mr*16)
-		bs := unsafe.Slice(call.b, call.blocks*16*nr)
+		bs := unsafe.Slice(call.b, channels*nr)
 		cs := unsafe.Slice(call.c, call.tiles*mr*nr)
 		for i := range call.tiles * mr {
 			row := as[i/mr*call.aTile+i%mr*16:]
@@ -197,8 +199,8 @@ func blockedInt16Generic(mr, nr int) blockedInt16Func {
 					copy(acc[:], to)
 				}
 				for block := range call.blocks {
-					pairs := row[block*call.aBlock:][:16]
-					for p := 0; p < 16; p += 2 {
+					pairs := row[block*call.aBlock:][:min(16, channels-block*16)]
+					for p := 0; p < len(pairs); p += 2 {
 						x0, x1 := int32(pairs[p]), int32(pairs[p+1])
 						from := bs[(block*16+p)*nr+2*j:][:32]
 						for l := range acc {

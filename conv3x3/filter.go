@@ -16,8 +16,8 @@ import (
 // every package of this module.
 var ErrShape = shape.Err
 
-// fewChannels is the most input channels for which a direct convolution is chosen. Winograd
-// pads them to a block of 16, and takes as long for 1 as for 16: docs/tuning.md, table 12.
+// fewChannels is the most input channels for which a direct convolution is chosen. Winograd's
+// transforms take as long for 1 channel as for 16: docs/tuning.md, table 12.
 const fewChannels = 6
 
 // These choose F(2×2,3×3): for maps of up to smallMap×smallMap, and for maps of one pixel

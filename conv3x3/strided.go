@@ -19,7 +19,7 @@ type stridedFilter struct {
 	kern *ukernel.Indirect
 	c, k int
 	grad bool
-	u    [][]float32 // of each part: [panel][c/16][taps][16][width], zero for channels beyond c
+	u    [][]float32 // of each part: [panel][c/16][taps][16][width], where the last block may have fewer than 16
 }
 
 // A phase says which taps of a filter, along one axis, make the outputs of a part, and which
@@ -64,8 +64,23 @@ func (f *stridedFilter) phases(part int) (rows, cols *phase) {
 
 // taps returns the length of the sums of a part.
 func (f *stridedFilter) taps(rows, cols *phase) int {
-	return layout.Blocks(f.c) * 16 * len(rows.taps) * len(cols.taps)
+	return f.channels() * len(rows.taps) * len(cols.taps)
 }
+
+// mostLanes is the most channels of a last block that are multiplied alone: a whole block
+// has contiguous offsets and is faster than 13.
+const mostLanes = 12
+
+// channels returns c, padded with zeros to a whole block unless the last one is small.
+func (f *stridedFilter) channels() int {
+	if f.c%16 <= mostLanes {
+		return f.c
+	}
+	return layout.Blocks(f.c) * 16
+}
+
+// lanes returns the channels of a block.
+func (f *stridedFilter) lanes(block int) int { return min(16, f.channels()-16*block) }
 
 func (f *stridedFilter) outputs() int { return layout.Blocks(f.k) * 16 }
 
@@ -116,7 +131,7 @@ func (f *stridedFilter) eachTap(visit func(u *float32, w int)) {
 				for _, j := range cols.taps {
 					for _, i := range rows.taps {
 						visit(&u[t*width], filter+i*3+j)
-						t += 16
+						t += f.lanes(c / 16)
 					}
 				}
 			}
@@ -186,7 +201,8 @@ type stridedPart struct {
 	pitch      int   // pixels of a row of an image
 	wide       bool  // the kernel computes row by row; else a run at once
 	offsets    []int // of the taps in the images
-	chunk      int   // taps of a call
+	ends       []int // of the offsets of each call
+	whole      int   // offsets of blocks of 16 channels
 	firstRun   int
 }
 
@@ -233,9 +249,8 @@ func (d *stridedConv) part(rows, cols grid) stridedPart {
 	p.runs = (rows.n + p.run - 1) / p.run
 	p.run = (rows.n + p.runs - 1) / p.runs
 	p.runs = (rows.n + p.run - 1) / p.run
-	p.layOut(blocks)
-	group := 16 * len(rows.taps) // the last offset of each is larger than all before
-	p.chunk = max(stridedFilters/(4*d.f.kern.NR)/group, 1) * group
+	p.layOut(d.f)
+	p.cutSums(d.f)
 	d.imageLen = max(d.imageLen, blocks*p.blockLen())
 	d.outLen = max(d.outLen, p.run*cols.n*d.f.kern.NR)
 	return p
@@ -279,12 +294,12 @@ func (p *stridedPart) classRows(class int) int {
 
 // layOut places rows and taps in the images: [c/16][image][row][pixel][16], the rows of
 // one parity together.
-func (p *stridedPart) layOut(blocks int) {
+func (p *stridedPart) layOut(f *stridedFilter) {
 	for class := range p.rows.stride {
 		p.rowClasses = append(p.rowClasses, p.imageRows)
 		p.imageRows += p.classRows(class)
 	}
-	for b := range blocks {
+	for b := range layout.Blocks(f.c) {
 		for j, shift := range p.cols.shifts {
 			image, pixel := j, 0
 			if p.wide {
@@ -293,11 +308,27 @@ func (p *stridedPart) layOut(blocks int) {
 			for _, shift := range p.rows.shifts {
 				row := p.rowClasses[shift%p.rows.stride] + shift/p.rows.stride
 				at := b*p.blockLen() + ((image*p.imageRows+row)*p.pitch+pixel)*16
-				for lane := range 16 {
+				for lane := range f.lanes(b) {
 					p.offsets = append(p.offsets, at+lane)
 				}
 			}
 		}
+	}
+}
+
+// cutSums divides the offsets into calls, whose filters stay in the first-level cache. Each
+// ends with a column of taps: its last offset is larger than all before. A call of the last
+// block has 16 channels or fewer.
+func (p *stridedPart) cutSums(f *stridedFilter) {
+	columns := max(stridedFilters/(4*f.kern.NR)/(16*len(p.rows.taps)), 1)
+	p.whole = f.channels() / 16 * 16 * len(p.rows.taps) * len(p.cols.taps)
+	for at := 0; at < len(p.offsets); {
+		end, lanes := p.whole, 16
+		if at == p.whole {
+			end, lanes = len(p.offsets), f.channels()%16
+		}
+		at = min(at+columns*lanes*len(p.rows.taps), end)
+		p.ends = append(p.ends, at)
 	}
 }
 
@@ -387,10 +418,11 @@ func (d *stridedConv) sum(part, panel, rows int, images, c []float32, cBlock int
 		pixels, calls = p.cols.n, rows
 	}
 	u := d.f.panel(part, panel, len(p.offsets))
-	o := ukernel.IndirectArgs{Contiguous: true, AStep: 16, Bias: d.bias[panel*d.f.kern.NR:], LDC: 16, CBlock: cBlock}
-	for t := 0; t < len(p.offsets); t += p.chunk {
-		end := min(t+p.chunk, len(p.offsets))
+	o := ukernel.IndirectArgs{AStep: 16, Bias: d.bias[panel*d.f.kern.NR:], LDC: 16, CBlock: cBlock}
+	t := 0
+	for _, end := range p.ends {
 		o.Offsets, o.B, o.Mode = p.offsets[t:end], u[t*width:end*width], 0
+		o.Contiguous = end <= p.whole
 		if t > 0 {
 			o.Mode = ukernel.ModeFromC
 		}
@@ -401,6 +433,7 @@ func (d *stridedConv) sum(part, panel, rows int, images, c []float32, cBlock int
 			o.A, o.C = images[r*p.pitch*16:], c[r*p.cols.n*16:]
 			d.f.kern.RunM(pixels, width, &o)
 		}
+		t = end
 	}
 }
 

@@ -30,6 +30,9 @@ func TestStridedRemainders(t *testing.T) {
 		for w := 1; w <= 4*kern.MR+2; w++ { // every tile
 			testDirect(t, kern, problem{Shape{1, 16, 5, w, 1 + 11*w%90, 1, 2}, false, false}, uint64(w))
 		}
+		for c := 16; c <= 32; c++ { // every last block of channels
+			testDirect(t, kern, problem{Shape{1, c, 5, 6, 5, 1, 2}, false, false}, uint64(c))
+		}
 	})
 }
 

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/nonet-go/nonet/internal/cpu"
 )
 
 // A work is one thing to compare: a network at a batch size, a training step,
@@ -147,16 +149,18 @@ func subjects(dir string, w work) ([]subject, error) {
 	variant := func(name, note string, env []string, argv ...string) subject {
 		return subject{name, note, append(slices.Clone(nonet.argv), argv...), env}
 	}
-	list := []subject{
-		nonet,
-		variant("nonet AVX2", "NONET_ISA=avx2", []string{"NONET_ISA=avx2"}),
+	list := []subject{nonet}
+	if cpu.Best() == cpu.AVX512 {
+		list = append(list, variant("nonet AVX2", "NONET_ISA=avx2", []string{"NONET_ISA=avx2"}))
+	}
+	list = append(list,
 		variant("nonet F(2×2)", "F(2×2,3×3) for all layers", nil, "-variant", "f2"),
 		variant("nonet f16 FC", "half-precision storage of fully connected layers", nil, "-variant", "f16"),
 		variant("nonet fixed FC", "fully connected layers of 8 bits", nil, "-variant", "fixed-fc"),
 		variant("nonet fixed", "fixed point: convolutions of 16 bits, fully connected layers of 8", nil, "-variant", "fixed"),
-		onednn("winograd"), {"oneDNN winograd, unbound", "threads not bound", onednn("winograd").argv, unbound}, onednn("auto"), ort,
+		onednn("winograd"), subject{"oneDNN winograd, unbound", "threads not bound", onednn("winograd").argv, unbound}, onednn("auto"), ort,
 		torch("PyTorch", nil), torch("PyTorch tuned", []string{tuned}, "--layout", "nhwc"),
-	}
+	)
 	if len(w.config) == 1 { // VGG without normalisation
 		peers, err := int8Peers(dir, w, onednn("direct"), ort)
 		if err != nil {

@@ -82,15 +82,15 @@ func (r *trainer) fillCache(ctx context.Context, layer string) error {
 	if err != nil {
 		return err
 	}
-	if r.trainFeatures, err = r.compute(ctx, s, r.train, &r.Augment); err != nil {
+	if r.trainFeatures, err = r.compute(ctx, s.Run, r.train, &r.Augment); err != nil {
 		return err
 	}
-	r.valFeatures, err = r.compute(ctx, s, r.val, nil)
+	r.valFeatures, err = r.compute(ctx, s.Run, r.val, nil)
 	return err
 }
 
-// compute returns the activations of a data set's pictures.
-func (r *trainer) compute(ctx context.Context, s *vgg.Session, d *Dataset, augment *Augment) ([]float32, error) {
+// compute returns the activations of a data set's pictures, which run computes of a batch.
+func (r *trainer) compute(ctx context.Context, run func(ctx context.Context, dst, src []float32) error, d *Dataset, augment *Augment) ([]float32, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	n, size := len(d.Examples), r.features
@@ -103,7 +103,7 @@ func (r *trainer) compute(ctx context.Context, s *vgg.Session, d *Dataset, augme
 		if b.err != nil {
 			return nil, b.err
 		}
-		if err := s.Run(ctx, dst, b.Input); err != nil {
+		if err := run(ctx, dst, b.Input); err != nil {
 			return nil, err
 		}
 		copy(all[i*r.Micro*size:], dst)

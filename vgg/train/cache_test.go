@@ -2,11 +2,15 @@ package train
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/nonet-go/nonet/vgg"
 	"github.com/stretchr/testify/require"
 )
 
@@ -83,4 +87,85 @@ func TestCacheUnreadable(t *testing.T) {
 	_, history, err := Train(context.Background(), r)
 	require.ErrorContains(t, err, filepath.Join("bee", "03.png"))
 	require.Empty(t, history)
+}
+
+// TestCachedLayer: the layer is the last one before the fully connected ones, if it is frozen.
+func TestCachedLayer(t *testing.T) {
+	for _, c := range []struct{ layers, freeze, want string }{
+		{"8 M 16 M F16 F3", "pool2", "pool2"},
+		{"8 M 16 M F16 F3", "fc3", "pool2"},
+		{"8 M 16 M F16 F3", "conv2_1", ""},
+		{"8 M 16 M F16 F3", "", ""},
+		{"8 F3", "conv1_1", "conv1_1"},
+		{"8 F3", "", ""},
+		{"F8 F3", "fc1", ""},
+		{"8 M 3 G", "pool1", ""},
+	} {
+		layers, err := vgg.ParseLayers(c.layers)
+		require.NoError(t, err)
+		r := Run{Recipe: Recipe{Config: vgg.Config{Name: "test", Channels: 3, Size: 8, Pad: 1, Layers: layers}, Freeze: c.freeze}}
+		layer, why := r.cachedLayer()
+		require.Equal(t, c.want, layer, "%+v", c)
+		require.Empty(t, why)
+	}
+}
+
+// TestPlanCache: activations are kept where they fit to the byte, and the run tells their size
+// in MiB, rounded up.
+func TestPlanCache(t *testing.T) {
+	layers, err := vgg.ParseLayers("8 F3")
+	require.NoError(t, err)
+	const need = 4 * 39 * 8 * 33 * 33 // 1.3 MiB
+	for cache, want := range map[int64]string{
+		need:     "conv1_1 and all before it are frozen, and nothing is random before: its activations of 39 pictures, 2 MiB, are computed once",
+		need - 1: "conv1_1 and all before it are frozen, but its activations are computed anew in each epoch: those of 39 pictures take 2 MiB, more than the 1 MiB for them",
+		0:        "",
+	} {
+		run := smallRun(t, openFolder(t, 13))
+		note := ""
+		run.Config.Layers, run.Config.Size, run.Freeze, run.Augment = layers, 33, "conv1_1", Augment{}
+		run.Cache, run.OnNote = cache, func(s string) { note = s }
+		r := &trainer{Run: run}
+		require.NoError(t, r.splitData())
+		layer, err := r.planCache()
+		require.NoError(t, err)
+		require.Equal(t, want, note)
+		require.Equal(t, cache == need, layer == "conv1_1")
+		if cache > 0 {
+			require.Equal(t, 8*33*33, r.features)
+		}
+	}
+}
+
+// TestCacheNotes: what takes long is told every ten seconds, in pictures; an error of the
+// network ends it.
+func TestCacheNotes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		run := smallRun(t, openFolder(t, 3))
+		run.Augment = Augment{}
+		var notes []string
+		run.OnNote = func(s string) { notes = append(notes, s) }
+		r := &trainer{Run: run, features: 2}
+		count := 0
+		slow := func(_ context.Context, dst, _ []float32) error {
+			count++
+			for i := range dst {
+				dst[i] = float32(10*count + i)
+			}
+			time.Sleep(5250 * time.Millisecond)
+			return nil
+		}
+		all, err := r.compute(t.Context(), slow, r.Data, nil)
+		require.NoError(t, err)
+		require.Equal(t, []float32{10, 11, 12, 13, 14, 15, 16, 17, 20, 21, 22, 23, 24, 25, 26, 27, 30, 31}, all)
+		require.Equal(t, []string{"activations of 8 of 9 pictures of " + r.Data.Name}, notes)
+		run.Micro = 5
+		r.Run, notes = run, nil
+		_, err = r.compute(t.Context(), slow, r.Data, nil)
+		require.NoError(t, err)
+		require.Equal(t, []string{"activations of 9 of 9 pictures of " + r.Data.Name}, notes)
+		failed := errors.New("no")
+		_, err = r.compute(t.Context(), func(context.Context, []float32, []float32) error { return failed }, r.Data, nil)
+		require.Equal(t, failed, err)
+	})
 }

@@ -4,11 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/nonet-go/nonet/internal/outfile"
 	"github.com/nonet-go/nonet/vgg"
@@ -245,25 +250,17 @@ func TestOldCheckpoint(t *testing.T) {
 	want.Checkpoint = ""
 	w, _, err := Train(context.Background(), want)
 	require.NoError(t, err)
-	f, err := weights.Open(run.Checkpoint)
-	require.NoError(t, err)
-	meta := f.Metadata()
-	delete(meta, checksumKey)
-	var s map[string]any
-	require.NoError(t, json.Unmarshal([]byte(meta[stateKey]), &s))
-	delete(s, "version")
-	delete(s, "data")
-	text, err := json.Marshal(s)
-	require.NoError(t, err)
-	meta[stateKey] = string(text)
-	var out []weights.Out
-	for _, name := range f.Names() {
-		x, err := f.Tensor(name)
+	rewrite(t, run.Checkpoint, func(meta map[string]string, out []weights.Out) []weights.Out {
+		delete(meta, checksumKey)
+		var s map[string]any
+		require.NoError(t, json.Unmarshal([]byte(meta[stateKey]), &s))
+		delete(s, "version")
+		delete(s, "data")
+		text, err := json.Marshal(s)
 		require.NoError(t, err)
-		out = append(out, weights.Out{Name: name, DType: x.DType, Shape: x.Shape, Data: bytes.Clone(x.Data)})
-	}
-	require.NoError(t, f.Close())
-	require.NoError(t, weights.WriteFile(run.Checkpoint, out, meta))
+		meta[stateKey] = string(text)
+		return out
+	})
 	note := ""
 	run.Resume, run.OnNote = true, func(s string) { note = s }
 	got, _, err := Train(context.Background(), run)
@@ -282,5 +279,216 @@ func TestNullCheckpoint(t *testing.T) {
 	run := smallRun(t, openFolder(t, 12))
 	run.Checkpoint = os.DevNull
 	_, _, err := Train(context.Background(), run)
+	require.NoError(t, err)
+}
+
+// rewrite changes the metadata and the tensors of a file of weights.
+func rewrite(t *testing.T, path string, change func(meta map[string]string, out []weights.Out) []weights.Out) {
+	t.Helper()
+	f, err := weights.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	meta := f.Metadata()
+	var out []weights.Out
+	for _, name := range f.Names() {
+		x, err := f.Tensor(name)
+		require.NoError(t, err)
+		out = append(out, weights.Out{Name: name, DType: x.DType, Shape: x.Shape, Data: bytes.Clone(x.Data)})
+	}
+	out = change(meta, out)
+	require.NoError(t, weights.WriteFile(path, out, meta))
+}
+
+// TestForeignCheckpoints: a file that is no checkpoint, or one of a newer program, or one that
+// lacks what it must have, is refused with the reason, by name.
+func TestForeignCheckpoints(t *testing.T) {
+	run := checkpointed(t)
+	run.Resume = true
+	good := read(t, run.Checkpoint)
+	run.OnBegin = func([]Epoch) error { t.Error("the run has begun"); return nil }
+	field := func(name string, value any) func(meta map[string]string, out []weights.Out) []weights.Out {
+		return func(meta map[string]string, out []weights.Out) []weights.Out {
+			var s map[string]any
+			require.NoError(t, json.Unmarshal([]byte(meta[stateKey]), &s))
+			s[name] = value
+			b, err := json.Marshal(s)
+			require.NoError(t, err)
+			meta[stateKey] = string(b)
+			return out
+		}
+	}
+	for _, c := range []struct {
+		change func(meta map[string]string, out []weights.Out) []weights.Out
+		is     error
+		words  string
+	}{
+		{func(meta map[string]string, out []weights.Out) []weights.Out { delete(meta, stateKey); return out }, weights.ErrFormat, "is no checkpoint"},
+		{func(meta map[string]string, out []weights.Out) []weights.Out { meta[stateKey] = "{"; return out }, weights.ErrFormat, stateKey},
+		{func(meta map[string]string, out []weights.Out) []weights.Out { delete(meta, checksumKey); return out }, weights.ErrFormat, "is damaged"},
+		{func(_ map[string]string, out []weights.Out) []weights.Out { return out[1:] }, nil, "conv1_1"},
+		{func(_ map[string]string, out []weights.Out) []weights.Out {
+			out[0].Shape = append(out[0].Shape, 1)
+			return out
+		}, nil, "conv1_1"},
+		{field("version", 3), weights.ErrUnsupported, "of version 3, this program knows those up to 2"},
+		{field("version", 1), weights.ErrFormat, "is damaged"}, // it has a checksum
+		{field("data", nil), nil, "was validated with other data"},
+		{field("recipe", 7), nil, "another recipe"},
+		{func(meta map[string]string, out []weights.Out) []weights.Out {
+			meta[stateKey] = `{"version":2}`
+			return out
+		}, weights.ErrFormat, "recipe"},
+		{field("unreadable", []map[string]string{{"path": "x", "mark": "00"}}), weights.ErrFormat, "32 hexadecimal digits"},
+		{field("unreadable", []map[string]string{{"path": "x", "mark": "0123456789abcdef0123456789abcdeg"}}), weights.ErrFormat, "invalid byte"},
+		{field("classes", []string{"ant", "bee"}), nil, `the classes are ["ant" "bee"] in the checkpoint and ["ant" "bee" "cow"] now`},
+	} {
+		require.NoError(t, os.WriteFile(run.Checkpoint, good, 0o600))
+		rewrite(t, run.Checkpoint, c.change)
+		_, _, err := Train(context.Background(), run)
+		require.ErrorContains(t, err, c.words)
+		require.ErrorContains(t, err, run.Checkpoint)
+		if c.is != nil {
+			require.ErrorIs(t, err, c.is, c.words)
+		}
+	}
+}
+
+// TestManyDifferences: four differences are named, and the others are counted.
+func TestManyDifferences(t *testing.T) {
+	run := checkpointed(t)
+	run.Resume = true
+	changes := []func(r *Run){
+		func(r *Run) { r.Momentum = 0 }, func(r *Run) { r.Decay = 0 }, func(r *Run) { r.Dropout = 0 },
+		func(r *Run) { r.Seed = 1 }, func(r *Run) { r.Validation = 0.3 }, func(r *Run) { r.Schedule.Rate = 1 },
+	}
+	for n := 4; n <= len(changes); n++ {
+		other := run
+		for _, change := range changes[:n] {
+			change(&other)
+		}
+		_, _, err := Train(context.Background(), other)
+		require.ErrorContains(t, err, "cannot be resumed")
+		require.Equal(t, 4, strings.Count(err.Error(), " in the checkpoint and "), "%v", err)
+		require.Equal(t, n > 4, strings.HasSuffix(err.Error(), fmt.Sprintf(" now; and %d others", n-4)), "%v", err)
+	}
+}
+
+// TestResumeDone: a run that has come to its end trains no more.
+func TestResumeDone(t *testing.T) {
+	run := smallRun(t, openFolder(t, 12))
+	run.Epochs, run.Checkpoint, run.Resume = 1, filepath.Join(t.TempDir(), "c"), true
+	want, _, err := Train(context.Background(), run)
+	require.NoError(t, err)
+	old := read(t, run.Checkpoint)
+	run.OnProgress = func(Progress) { t.Error("a step") }
+	got, history, err := Train(context.Background(), run)
+	require.NoError(t, err)
+	require.Len(t, history, 1)
+	requireSame(t, "done", want, got)
+	require.Equal(t, old, read(t, run.Checkpoint))
+}
+
+// TestSeconds: the time of a run that goes on is that since its beginning, without pauses.
+func TestSeconds(t *testing.T) {
+	run := checkpointed(t)
+	run.Resume, run.Epochs = true, 4
+	r := &trainer{Run: run}
+	require.NoError(t, r.prepare(context.Background()))
+	r.state.Seconds = 1e6
+	require.NoError(t, r.state.save(run.Checkpoint, r.t))
+	r.lock.Release()
+	_, history, err := Train(context.Background(), run)
+	require.NoError(t, err)
+	require.Len(t, history, 4)
+	require.Less(t, history[0].Seconds, 1e6)
+	for i, e := range history[1:] {
+		require.Greater(t, e.Seconds, max(1e6, history[i].Seconds))
+		require.Less(t, e.Seconds, 2e6)
+	}
+	s, err := readState(run.Checkpoint)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, s.Seconds, history[3].Seconds)
+}
+
+// TestNotSavedAgain: a run that stops right behind a checkpoint leaves it as it is.
+func TestNotSavedAgain(t *testing.T) {
+	run := smallRun(t, openFolder(t, 12))
+	run.Checkpoint = filepath.Join(t.TempDir(), "c")
+	ctx, cancel := context.WithCancel(context.Background())
+	var saved []byte
+	run.OnEpoch = func(Epoch) error { saved = read(t, run.Checkpoint); cancel(); return nil }
+	_, _, err := Train(ctx, run)
+	var stopped *Stopped
+	require.ErrorAs(t, err, &stopped)
+	require.Equal(t, "1 epochs and 0 steps", stopped.Holds)
+	require.Equal(t, saved, read(t, run.Checkpoint))
+}
+
+// TestCheckpointGone: a stopped run whose checkpoint cannot be written says both.
+func TestCheckpointGone(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a folder with an open file cannot be removed")
+	}
+	for _, save := range []time.Duration{0, time.Nanosecond} {
+		run := smallRun(t, openFolder(t, 12))
+		dir := filepath.Join(t.TempDir(), "sub")
+		require.NoError(t, os.Mkdir(dir, 0o700))
+		run.Checkpoint, run.Save = filepath.Join(dir, "c"), save
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		run.OnProgress = func(Progress) {
+			require.NoError(t, os.RemoveAll(dir))
+			if save == 0 {
+				cancel()
+			}
+		}
+		_, _, err := Train(ctx, run)
+		require.ErrorIs(t, err, fs.ErrNotExist)
+		require.ErrorContains(t, err, run.Checkpoint)
+		require.Equal(t, save == 0, errors.Is(err, context.Canceled), "%v", err)
+		var stopped *Stopped
+		require.False(t, errors.As(err, &stopped), "no checkpoint holds the run")
+	}
+}
+
+// TestSaveSeldom: Save is the time from one checkpoint to the next.
+func TestSaveSeldom(t *testing.T) {
+	run := smallRun(t, openFolder(t, 12))
+	run.Checkpoint, run.Save = filepath.Join(t.TempDir(), "c"), 1000*time.Hour
+	var steps []int
+	run.OnProgress = func(Progress) { // what is on the disk after the step before
+		if s, err := readState(run.Checkpoint); err == nil {
+			steps = append(steps, s.Step)
+		} else {
+			steps = append(steps, -1)
+		}
+	}
+	r := &trainer{Run: run}
+	defer func() { r.lock.Release() }()
+	require.NoError(t, r.prepare(context.Background()))
+	require.NoError(t, r.epoch(context.Background()))
+	require.Equal(t, []int{-1, -1, -1}, steps)
+	steps = nil
+	r.saved = time.Now().Add(-2000 * time.Hour)
+	require.NoError(t, r.epoch(context.Background()))
+	require.Equal(t, []int{0, 1, 1}, steps, "one in this epoch")
+}
+
+// TestDataChangeBesides: a picture that changes and is mended while a run stops is no other
+// data: the checkpoint knows what the run began with.
+func TestDataChangeBesides(t *testing.T) {
+	dir := folder(t, 12)
+	d, err := Open(dir)
+	require.NoError(t, err)
+	defer d.Close()
+	run := smallRun(t, d)
+	run.Checkpoint = filepath.Join(t.TempDir(), "c")
+	one := filepath.Join(dir, "bee", "03.png")
+	good := read(t, one)
+	run.OnBegin = func([]Epoch) error { return os.WriteFile(one, append(bytes.Clone(good), 0), 0o600) }
+	stopAfter(t, run, 2)
+	require.NoError(t, os.WriteFile(one, good, 0o600))
+	run.OnBegin, run.Resume, run.Epochs = nil, true, 4
+	_, _, err = Train(context.Background(), run)
 	require.NoError(t, err)
 }

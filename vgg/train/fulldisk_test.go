@@ -53,3 +53,18 @@ func TestNoSpace(t *testing.T) {
 	require.Len(t, history, 4)
 	requireSame(t, "after a full disk", want, got)
 }
+
+// TestPipeCheckpoint: what is no file keeps no checkpoint, and stays what it is.
+func TestPipeCheckpoint(t *testing.T) {
+	run := smallRun(t, openFolder(t, 12))
+	run.Checkpoint, run.Epochs, run.Resume = filepath.Join(t.TempDir(), "pipe"), 1, true
+	require.NoError(t, syscall.Mkfifo(run.Checkpoint, 0o600))
+	fd, err := syscall.Open(run.Checkpoint, syscall.O_RDWR, 0) // else a writer would wait
+	require.NoError(t, err)
+	defer syscall.Close(fd)
+	_, _, err = Train(context.Background(), run)
+	require.NoError(t, err)
+	info, err := os.Lstat(run.Checkpoint)
+	require.NoError(t, err)
+	require.Equal(t, os.ModeNamedPipe, info.Mode().Type())
+}

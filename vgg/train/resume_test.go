@@ -113,3 +113,41 @@ func TestStepTakenAgain(t *testing.T) {
 	require.Equal(t, before, *r.state)
 	require.Equal(t, batches, r.t.Batches())
 }
+
+// TestMissingPicture: a picture that is missing ends a run with an error that says so.
+// When it is back the run goes on. It may be the first one, and one of the validation.
+func TestMissingPicture(t *testing.T) {
+	for _, validation := range []bool{false, true} {
+		dir := folder(t, 12)
+		d, err := Open(dir)
+		require.NoError(t, err)
+		defer d.Close()
+		run := smallRun(t, openFolder(t, 12))
+		run.Validate = d
+		if !validation {
+			run.Data, run.Validate = d, run.Data
+		}
+		run.Epochs, run.Batch, run.Augment = 2, 12, Augment{} // 12 divides 36: an epoch sees all
+		want, _, err := Train(context.Background(), run)
+		require.NoError(t, err)
+		run.Checkpoint, run.Resume = filepath.Join(t.TempDir(), "c"), true
+		bad := filepath.Join(dir, "ant", "00.png")
+		good := read(t, bad)
+		run.OnEpoch = func(Epoch) error { return os.Remove(bad) }
+		_, history, err := Train(context.Background(), run)
+		require.ErrorIs(t, err, os.ErrNotExist)
+		require.ErrorContains(t, err, bad)
+		require.Len(t, history, 1)
+		run.OnEpoch = nil
+		if !validation {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "ant", "01.png"), good[1:], 0o600))
+			_, _, err = Train(context.Background(), run)
+			require.ErrorContains(t, err, "other data")
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "ant", "01.png"), photo(t, 0, 1), 0o600))
+		}
+		require.NoError(t, os.WriteFile(bad, good, 0o600))
+		got, _, err := Train(context.Background(), run)
+		require.NoError(t, err)
+		requireSame(t, "mended", want, got)
+	}
+}

@@ -110,3 +110,85 @@ func TestSenseless(t *testing.T) {
 	_, _, err = Train(context.Background(), run)
 	require.ErrorContains(t, err, "resize")
 }
+
+// TestScheduleLimits: each number is checked where the schedule takes it, and may be its limit.
+func TestScheduleLimits(t *testing.T) {
+	plateau, step, cosine := Schedule{Kind: "plateau", Rate: 1, Factor: 2}, Schedule{Kind: "step", Rate: 1, Factor: 2, Every: 1}, Schedule{Kind: "cosine", Rate: 1}
+	change := func(s Schedule, f func(s *Schedule)) Schedule { f(&s); return s }
+	tiny, huge := math.SmallestNonzeroFloat64, 2.0*math.MaxFloat32
+	for _, c := range []struct {
+		Schedule
+		refused string
+	}{
+		{plateau, ""}, {step, ""}, {cosine, ""}, {Schedule{Kind: "constant", Rate: 1}, ""},
+		{Schedule{}, "learning rate 0"}, {Schedule{Rate: 1}, `schedule ""`}, {Schedule{Kind: "Step", Rate: 1}, `"Step": want plateau`},
+		{change(cosine, func(s *Schedule) { s.Rate = tiny }), ""},
+		{change(cosine, func(s *Schedule) { s.Rate = math.MaxFloat32 }), ""},
+		{change(cosine, func(s *Schedule) { s.Rate = huge }), "learning rate 6.8"},
+		{change(cosine, func(s *Schedule) { s.Warmup = tiny }), ""},
+		{change(cosine, func(s *Schedule) { s.Warmup = math.Inf(1) }), "warm-up of +Inf"},
+		{change(cosine, func(s *Schedule) { s.Warmup = -tiny }), "warm-up of -"},
+		{change(step, func(s *Schedule) { s.Factor = 1 }), "schedule step: factor 1"},
+		{change(plateau, func(s *Schedule) { s.Factor = 1 }), "schedule plateau: factor 1"},
+		{change(step, func(s *Schedule) { s.Factor = math.Nextafter(1, 2) }), ""},
+		{change(cosine, func(s *Schedule) { s.Factor = 1 }), ""},
+		{change(plateau, func(s *Schedule) { s.Patience = -1 }), "patience -1, 0 drops"},
+		{change(plateau, func(s *Schedule) { s.Drops = -1 }), "patience 0, -1 drops"},
+		{change(step, func(s *Schedule) { s.Patience, s.Drops = -1, -1 }), ""},
+		{change(step, func(s *Schedule) { s.Every = 0 }), "divided every 0 epochs"},
+		{change(plateau, func(s *Schedule) { s.Every = -1 }), ""},
+	} {
+		err := c.validate()
+		if c.refused == "" {
+			require.NoError(t, err, "%+v", c.Schedule)
+		} else {
+			require.ErrorContains(t, err, c.refused, "%+v", c.Schedule)
+		}
+	}
+}
+
+// TestPlateauLeast: the rate falls by no less than 10⁻⁸, as with PyTorch.
+func TestPlateauLeast(t *testing.T) {
+	s := Schedule{Kind: "plateau", Rate: 3e-8, Factor: 2, Drops: 9}
+	for drops, want := range []float64{3e-8, 1.5e-8, 1.5e-8, 1.5e-8} {
+		require.InEpsilon(t, want, s.rate(0, 1, 1, plateau{Drops: drops}), 1e-12)
+	}
+}
+
+// TestPlateauAfter: an error counts as better if it is below the best by a ten-thousandth of
+// it. Only the plateau's own schedule drops the rate and ends.
+func TestPlateauAfter(t *testing.T) {
+	s := Schedule{Kind: "plateau", Patience: 1, Drops: 1}
+	p := plateau{Best: 0.5}
+	for _, c := range []struct {
+		err  float64
+		want plateau
+		done bool
+	}{
+		{0.4999, plateau{0.4999, 0, 0}, false},
+		{0.49986, plateau{0.4999, 1, 0}, false},
+		{0.49984, plateau{0.49984, 0, 0}, false},
+		{0.6, plateau{0.49984, 1, 0}, false},
+		{0.6, plateau{0.49984, 0, 1}, false},
+		{0.6, plateau{0.49984, 1, 1}, false},
+		{0.6, plateau{0.49984, 0, 2}, true},
+	} {
+		require.Equal(t, c.done, p.after(s, c.err))
+		require.Equal(t, c.want, p)
+	}
+	require.True(t, p.over(s))
+	s.Kind = "step"
+	require.False(t, p.over(s))
+	for range 5 {
+		require.False(t, p.after(s, 0.6))
+	}
+	require.Equal(t, plateau{0.49984, 5, 2}, p)
+}
+
+// TestCosineWarmup: a warm-up as long as the run leaves no cosine.
+func TestCosineWarmup(t *testing.T) {
+	for _, warmup := range []float64{3, 4} {
+		s := Schedule{Kind: "cosine", Rate: 1, Warmup: warmup}
+		require.InDelta(t, 3/warmup, s.rate(2, 1, 3, plateau{}), 1e-12)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/nonet-go/nonet/internal/testutil"
+	"github.com/nonet-go/nonet/parallel"
 	"github.com/nonet-go/nonet/vgg"
 	"github.com/nonet-go/nonet/vgg/picture"
 	"github.com/stretchr/testify/require"
@@ -387,4 +389,236 @@ func TestProgress(t *testing.T) {
 	}
 	require.EqualValues(t, 2, all[0].ValidationError)
 	require.InDelta(t, 1-history[0].Validation, all[steps].ValidationError, 1e-12)
+}
+
+// TestRecipeLimits: each number of a recipe may be its limit, and what is beyond is refused with
+// a text about it.
+func TestRecipeLimits(t *testing.T) {
+	d := openFolder(t, 12)
+	for _, c := range []struct {
+		change  func(r *Run)
+		refused string
+	}{
+		{func(*Run) {}, ""},
+		{func(r *Run) { r.Epochs, r.Batch, r.Micro = 1, 1, 1 }, ""},
+		{func(r *Run) { r.Epochs = 0 }, "0 epochs"},
+		{func(r *Run) { r.Batch, r.Micro = 0, 1 }, "batches of 0"},
+		{func(r *Run) { r.Batch, r.Micro = -8, -4 }, "in parts of -4"},
+		{func(r *Run) { r.Batch, r.Micro = 8, -4 }, "in parts of -4"},
+		{func(r *Run) { r.Batch, r.Micro = 8, 3 }, "the parts of one size"},
+		{func(r *Run) { r.Momentum = 0 }, ""},
+		{func(r *Run) { r.Momentum = math.Nextafter(1, 0) }, ""},
+		{func(r *Run) { r.Momentum = 1 }, "momentum 1"},
+		{func(r *Run) { r.Momentum = -1e-300 }, "momentum -1e-300"},
+		{func(r *Run) { r.Decay = 0 }, ""},
+		{func(r *Run) { r.Decay = math.MaxFloat32 }, ""},
+		{func(r *Run) { r.Decay = 2 * math.MaxFloat32 }, "weight decay 6.8"},
+		{func(r *Run) { r.Decay = -1e-300 }, "weight decay -1e-300"},
+		{func(r *Run) { r.Dropout = 0 }, ""},
+		{func(r *Run) { r.Dropout = 0.9 }, ""},
+		{func(r *Run) { r.Dropout = 1 }, "dropout 1"},
+		{func(r *Run) { r.Dropout = -1e-300 }, "dropout -1e-300"},
+		{func(r *Run) { r.Validation = 0 }, ""},
+		{func(r *Run) { r.Validation = 0.99 }, ""},
+		{func(r *Run) { r.Validation = 1 }, "1 of the pictures set apart"},
+		{func(r *Run) { r.Validation = -1e-300 }, "-1e-300 of the pictures set apart"},
+		{func(r *Run) { r.Augment.Colour = 0 }, ""},
+		{func(r *Run) { r.Augment.Colour = math.MaxFloat32 }, ""},
+		{func(r *Run) { r.Augment.Colour = 2 * math.MaxFloat32 }, "shift of colours 6.8"},
+		{func(r *Run) { r.Augment.Colour = -1e-300 }, "shift of colours -1e-300"},
+		{func(r *Run) { r.Config = r.Config.WithClasses(4) }, "the network has 4 classes"},
+		{func(r *Run) { r.Augment = Augment{Min: 8, Max: 8} }, ""},
+		{func(r *Run) { r.Augment = Augment{Min: 7, Max: 8} }, "augmentation {Min:7"},
+		{func(r *Run) { r.Augment = Augment{Min: 10, Max: 9} }, "augmentation {Min:10"},
+		{func(r *Run) { r.Augment = Augment{Min: 1} }, "augmentation {Min:1"},
+		{func(r *Run) { r.Augment = Augment{Min: 8} }, "augmentation {Min:8"},
+		{func(r *Run) { r.Augment = Augment{} }, ""},
+		{func(r *Run) { r.Augment = Augment{Pad: -1} }, "Pad:-1"},
+		{func(r *Run) { r.Augment = Augment{Cutout: -1} }, "Cutout:-1"},
+		{func(r *Run) { r.Config, r.Augment = r.Config.WithInput(8, 12), Augment{Pad: 1} }, ""},
+		{func(r *Run) { r.Config, r.Augment = r.Config.WithInput(8, 12), Augment{Min: 8, Max: 8} }, "the network takes 8×12"},
+		{func(r *Run) { r.FreshClassifier = true }, "there are none"},
+		{func(r *Run) { r.FreshClassifier, r.Start = true, "file" }, ""},
+	} {
+		r := &trainer{Run: smallRun(t, d)}
+		c.change(&r.Run)
+		err := r.validateRecipe()
+		if c.refused == "" {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, c.refused)
+		}
+	}
+	whole := &trainer{Run: smallRun(t, d)}
+	whole.Micro = 0
+	require.NoError(t, whole.validateRecipe())
+	require.Equal(t, whole.Batch, whole.Micro)
+}
+
+// TestSplitData: one batch is enough; other data validate only if their classes are the same.
+func TestSplitData(t *testing.T) {
+	run := smallRun(t, openFolder(t, 12))
+	val, training := run.Data.Split(run.Validation)
+	require.NotEmpty(t, val.Examples)
+	for batch, refused := range map[int]bool{len(training.Examples): false, len(training.Examples) + 1: true} {
+		r := &trainer{Run: run}
+		r.Batch = batch
+		err := r.splitData()
+		require.Equal(t, refused, err != nil, "%v", err)
+		require.Equal(t, training.Examples, r.train.Examples)
+		require.Equal(t, val.Examples, r.val.Examples)
+		if refused {
+			require.ErrorIs(t, err, ErrData)
+			require.ErrorContains(t, err, "fill no batch")
+		}
+	}
+	r := &trainer{Run: run}
+	r.Validate = openFolder(t, 1)
+	require.NoError(t, r.splitData())
+	require.Len(t, r.train.Examples, 36)
+	require.Len(t, r.val.Examples, 3)
+	require.NoError(t, os.RemoveAll(filepath.Join(r.Validate.Name, "cow")))
+	two, err := Open(r.Validate.Name)
+	require.NoError(t, err)
+	defer two.Close()
+	r.Validate = two
+	require.ErrorIs(t, r.splitData(), ErrData)
+	require.ErrorContains(t, r.splitData(), "different classes")
+	r.Validate, r.Validation, r.Schedule.Kind = nil, 0, "plateau"
+	require.ErrorContains(t, r.splitData(), "plateau")
+	r.Schedule.Kind = "step"
+	require.NoError(t, r.splitData())
+}
+
+// TestColours: the shift is along the components of all training pictures' colours.
+func TestColours(t *testing.T) {
+	dir := folder(t, 6)
+	d, err := Open(dir)
+	require.NoError(t, err)
+	defer d.Close()
+	r := &trainer{Run: smallRun(t, d)}
+	r.Batch, r.Micro = 2, 2
+	require.NoError(t, r.prepare(context.Background()))
+	var stats picture.ColourStats
+	for i := range r.train.Examples {
+		img, err := r.train.Picture(i)
+		require.NoError(t, err)
+		var rgb picture.RGB
+		rgb.SetImage(img)
+		stats.Add(&rgb)
+	}
+	require.Equal(t, stats.PCA(), *r.colours)
+
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	require.ErrorIs(t, r.colour(ended), context.Canceled)
+	require.NoError(t, os.Remove(filepath.Join(dir, filepath.FromSlash(r.train.Examples[3].Path))))
+	_, _, err = Train(context.Background(), r.Run)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.ErrorContains(t, err, filepath.FromSlash(r.train.Examples[3].Path))
+}
+
+// TestCallersErrors: an error of OnBegin or OnEpoch ends the run.
+func TestCallersErrors(t *testing.T) {
+	no := errors.New("no")
+	run := smallRun(t, openFolder(t, 12))
+	run.OnProgress = func(Progress) { t.Error("a step") }
+	run.OnBegin = func([]Epoch) error { return no }
+	_, history, err := Train(context.Background(), run)
+	require.Equal(t, no, err)
+	require.Empty(t, history)
+	run.OnBegin, run.OnProgress = nil, nil
+	run.OnEpoch = func(Epoch) error { return no }
+	_, history, err = Train(context.Background(), run)
+	require.Equal(t, no, err)
+	require.Len(t, history, 1)
+}
+
+// TestWorkersRefused: as many workers as no team has are refused.
+func TestWorkersRefused(t *testing.T) {
+	run := smallRun(t, openFolder(t, 12))
+	run.Workers = parallel.MaxWorkers + 1
+	_, _, err := Train(context.Background(), run)
+	require.ErrorIs(t, err, vgg.ErrShape)
+	require.ErrorContains(t, err, "workers")
+	run.Workers, run.Epochs = 0, 1
+	_, _, err = Train(context.Background(), run)
+	require.NoError(t, err)
+}
+
+// TestPerSecond: the speed of an epoch is that of the pictures since the run began or went on.
+func TestPerSecond(t *testing.T) {
+	run := checkpointed(t)
+	run.Resume, run.Epochs = true, 4
+	var first, last time.Time
+	run.OnProgress = func(p Progress) {
+		last = time.Now()
+		if first.IsZero() {
+			first = last
+		}
+		require.Positive(t, p.PerSecond)
+		time.Sleep(20 * time.Millisecond) // so that little is left beside it
+	}
+	begin := time.Now()
+	run.OnEpoch = func(e Epoch) error {
+		pictures := 24.
+		if e.Epoch == 2 { // of which one step was done
+			pictures = 16
+		}
+		require.GreaterOrEqual(t, e.PerSecond*time.Since(begin).Seconds(), pictures*(1-1e-9))
+		require.LessOrEqual(t, e.PerSecond*last.Sub(first).Seconds(), pictures*(1+1e-9))
+		begin, first = time.Now(), time.Time{}
+		return nil
+	}
+	_, _, err := Train(context.Background(), run)
+	require.NoError(t, err)
+}
+
+// TestValidateErrors: an error of the network, or of a picture, is one of the validation.
+func TestValidateErrors(t *testing.T) {
+	r := &trainer{Run: smallRun(t, openFolder(t, 12))}
+	require.NoError(t, r.prepare(context.Background()))
+	_, _, err := r.validate(context.Background())
+	require.NoError(t, err)
+	r.Micro = 2 // not what the network was made for
+	_, _, err = r.validate(context.Background())
+	require.ErrorIs(t, err, vgg.ErrShape)
+	r.Micro = 4
+	require.NoError(t, os.RemoveAll(r.Data.Name))
+	_, _, err = r.validate(context.Background())
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// TestSurePrediction: a class that gets no probability at all has a finite loss.
+func TestSurePrediction(t *testing.T) {
+	r := &trainer{Run: smallRun(t, openFolder(t, 12))}
+	require.NoError(t, r.prepare(context.Background()))
+	w := r.t.Weights()
+	clear(w[len(w)-2])
+	copy(w[len(w)-1], []float32{0, 2000, 0})
+	r.t.Changed()
+	loss, accuracy, err := r.validate(context.Background())
+	require.NoError(t, err)
+	bees := 0.
+	for _, e := range r.val.Examples {
+		if e.Class == 1 {
+			bees++
+		}
+	}
+	n := float64(len(r.val.Examples))
+	require.Equal(t, bees/n, accuracy)
+	require.InEpsilon(t, -math.Log(math.SmallestNonzeroFloat64)*(n-bees)/n, loss, 1e-12)
+}
+
+// TestSplit: the parts have about their share, and a picture's part depends on its path alone.
+func TestSplit(t *testing.T) {
+	d := openFolder(t, 100)
+	for _, fraction := range []float64{0, 0.1, 0.5, 1} {
+		part, rest := d.Split(fraction)
+		require.InDelta(t, 300*fraction, len(part.Examples), 30)
+		require.Len(t, rest.Examples, 300-len(part.Examples))
+	}
+	part, _ := d.Split(0.3)
+	smaller, _ := d.Split(0.2)
+	require.Subset(t, part.Examples, smaller.Examples)
 }

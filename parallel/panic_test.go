@@ -135,15 +135,18 @@ func TestHelperReplaced(t *testing.T) {
 	if runtime.GOMAXPROCS(0) < 2 {
 		t.Skip("needs GOMAXPROCS of 2 or more")
 	}
-	for name, end := range map[string]func(){
-		"panic": func() { panic("no") },
-		"exit":  runtime.Goexit,
-		"both": func() {
+	for _, c := range []struct {
+		name, value string // what Run panics with
+		end         func()
+	}{
+		{"panic", "no", func() { panic("no") }},
+		{"exit", "runtime.Goexit on a helper's goroutine", runtime.Goexit},
+		{"both", "no", func() {
 			defer func() { panic("no") }()
 			runtime.Goexit()
-		},
+		}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			team := NewTeam(2)
 			var begun atomic.Int32
 			left := make(chan struct{})
@@ -158,15 +161,17 @@ func TestHelperReplaced(t *testing.T) {
 				for range 10 {
 					var both sync.WaitGroup
 					both.Add(2)
-					require.NotNil(t, recovered(func() {
+					p := recovered(func() {
 						_ = team.Run(context.Background(), 2, func(worker, _ int) {
 							both.Done()
 							both.Wait() // for the other one
 							if worker == 1 {
-								end()
+								c.end()
 							}
 						})
-					}))
+					})
+					require.IsType(t, &ItemPanic{}, p)
+					require.Equal(t, c.value, p.(*ItemPanic).Value)
 					require.True(t, team.helpers[0].running.Load())
 					<-left // although the team works on
 				}

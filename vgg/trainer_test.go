@@ -329,3 +329,74 @@ func TestStepTimes(t *testing.T) {
 		require.Zero(t, l.StepTimes, l.Layer)
 	}
 }
+
+// TestTrainerRefusals: numbers may be their limits, and what is beyond is an error that says so.
+func TestTrainerRefusals(t *testing.T) {
+	cfg := newTrainer(t, "A", 16, 2).Config()
+	src, err := Initial(cfg, InitHe, 1)
+	require.NoError(t, err)
+	for _, c := range []struct {
+		opt   TrainerOption
+		is    error
+		words string
+	}{
+		{Dropout(0, 1), nil, ""}, {Dropout(0.99, 1), nil, ""},
+		{Dropout(1, 1), ErrConfig, "dropout of 1"}, {Dropout(-0.1, 1), ErrConfig, "dropout of -0.1"},
+		{TrainWorkers(1), nil, ""}, {TrainWorkers(0), ErrShape, "0 workers"},
+		{Freeze("fc8"), nil, ""}, {Freeze("conv9_9"), ErrConfig, "conv9_9"},
+		{Features("pool5"), nil, ""}, {Features("fc6"), ErrConfig, "features of fc6"},
+	} {
+		tr, err := NewTrainer(cfg, src, 1, c.opt)
+		if c.is == nil {
+			require.NoError(t, err)
+			continue
+		}
+		require.Nil(t, tr)
+		require.ErrorIs(t, err, c.is)
+		require.ErrorContains(t, err, c.words)
+	}
+	headless, err := cfg.Until("pool5")
+	require.NoError(t, err)
+	for want, bad := range map[error]Config{ErrConfig: headless, ErrShape: cfg.WithClasses(11)} {
+		tr, err := NewTrainer(bad, src, 1)
+		require.ErrorIs(t, err, want)
+		require.Nil(t, tr)
+	}
+	_, err = NewTrainer(cfg, failing{}, 1)
+	require.ErrorIs(t, err, errFailing)
+
+	tr := newTrainer(t, "A", 16, 2)
+	require.Nil(t, tr.InputGradient())
+	x, logits := make([]float32, 2*3*32*32), make([]float32, 20)
+	ctx := context.Background()
+	require.NoError(t, tr.Logits(ctx, logits, x))
+	require.ErrorIs(t, tr.Logits(ctx, logits[1:], x), ErrShape)
+	require.ErrorIs(t, tr.Logits(ctx, logits, x[1:]), ErrShape)
+	for _, targets := range [][]int{{1}, {1, 2, 3}, {-1, 0}, {0, 10}} {
+		_, err = tr.Gradients(ctx, x, targets)
+		require.ErrorIs(t, err, ErrShape, targets)
+	}
+	_, err = tr.Gradients(ctx, x[1:], []int{0, 9})
+	require.ErrorIs(t, err, ErrShape)
+	_, err = tr.Gradients(ctx, x, []int{0, 9})
+	require.NoError(t, err)
+}
+
+// TestSetBatches: with the seed and the number of batches a Trainer goes on with the dropout of
+// another one.
+func TestSetBatches(t *testing.T) {
+	x, targets := testutil.Normal(5, 2*3*32*32), []int{1, 2}
+	a, b := newTrainer(t, "A", 16, 2, Dropout(0.5, 3)), newTrainer(t, "A", 16, 2, Dropout(0.5, 3))
+	loss := func(tr *Trainer) float64 {
+		r, err := tr.Gradients(context.Background(), x, targets)
+		require.NoError(t, err)
+		return r.Loss
+	}
+	first, second := loss(a), loss(a)
+	require.NotEqual(t, first, second)
+	require.EqualValues(t, 2, a.Batches())
+	b.SetBatches(1)
+	require.Equal(t, second, loss(b))
+	b.SetBatches(0)
+	require.Equal(t, first, loss(b))
+}

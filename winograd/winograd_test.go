@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"testing"
+	"unsafe"
 
 	"github.com/nonet-go/nonet/fuse"
 	"github.com/nonet-go/nonet/internal/bilinear"
@@ -668,4 +669,38 @@ func TestWorkersApart(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestFMAHalves: the twin's multiply-add is rounded once, also where the product lies in the middle
+// of two numbers and the rest decides.
+func TestFMAHalves(t *testing.T) {
+	const x = 1 + 0x1p-12 // x² = 1 + 2⁻¹¹ + 2⁻²⁴, half a unit above a number that is even
+	for _, scale := range []float32{0x1p-30, 0x1p-3, 1, 0x1p20} {
+		for _, sign := range []float32{1, -1} {
+			product := sign * scale
+			even := product * (1 + 0x1p-11)
+			require.Equal(t, even, fma(sign*x, scale*x, 0))
+			for _, tiny := range []float32{0x1p-30, 0x1p-45, 0x1p-60, 0x1p-80} {
+				require.Equal(t, product*(1+0x1p-11+0x1p-23), fma(sign*x, scale*x, product*tiny), "away from 0: %v, %v", product, tiny)
+				require.Equal(t, even, fma(sign*x, scale*x, -product*tiny), "towards 0: %v, %v", product, tiny)
+			}
+		}
+	}
+	inf := float32(math.Inf(1))
+	require.Equal(t, inf, fma(inf, 1, 3))
+	require.Equal(t, -inf, fma(1, 1, -inf))
+	require.Equal(t, inf, fma(math.MaxFloat32, 2, 1))
+	require.True(t, math.IsNaN(float64(fma(inf, 1, -inf))))
+}
+
+// TestFilterBytes: Bytes is what the slices of a filter hold.
+func TestFilterBytes(t *testing.T) {
+	const c, k = 20, 40
+	w := testutil.Normal(1, k*c*9)
+	f, err := NewFilter(4, c, k, w, nil)
+	require.NoError(t, err)
+	require.EqualValues(t, len(f.u)*int(unsafe.Sizeof(f.u[0])), f.Bytes())
+	f, err = NewFixedFilter(c, k, w, nil)
+	require.NoError(t, err)
+	require.EqualValues(t, len(f.fixed.u)*int(unsafe.Sizeof(f.fixed.u[0]))+len(f.fixed.scale)*int(unsafe.Sizeof(f.fixed.scale[0])), f.Bytes())
 }

@@ -1,7 +1,9 @@
 package testutil
 
 import (
+	"fmt"
 	"math"
+	"reflect"
 	"testing"
 	"unsafe"
 )
@@ -105,6 +107,79 @@ func ChangesOnly[T float32 | int64](t testing.TB, what string, x []T, from, to i
 	for i, v := range x {
 		if v != -7 && (i < from || i >= to) {
 			t.Fatalf("%s: element %d of %d is changed, want changes from %d to %d only", what, i, len(x), from, to)
+		}
+	}
+}
+
+// Forgets fails the test if something that x refers to, other than variables of functions, is
+// a part of one of the operands. What keeps them after a run keeps their memory from being
+// freed.
+func Forgets(t testing.TB, what string, x any, operands ...[]float32) {
+	t.Helper()
+	k := keeper{t: t, operands: operands, seen: map[place]bool{}}
+	k.look(reflect.ValueOf(x), what)
+}
+
+// A keeper looks for operands in what a value refers to.
+type keeper struct {
+	t        testing.TB
+	operands [][]float32
+	seen     map[place]bool
+}
+
+// A place is memory that was looked at as a type.
+type place struct {
+	at uintptr
+	as reflect.Type
+}
+
+// visit reports whether v, a pointer or a slice, is seen for the first time.
+func (k *keeper) visit(v reflect.Value) bool {
+	p := place{v.Pointer(), v.Type()}
+	first := p.at != 0 && !k.seen[p]
+	k.seen[p] = true
+	return first
+}
+
+func (k *keeper) look(v reflect.Value, path string) {
+	k.t.Helper()
+	switch v.Kind() {
+	case reflect.Slice:
+		k.compare(v.Pointer(), path)
+		if holdsNumbers(v) || !k.visit(v) {
+			return
+		}
+		fallthrough
+	case reflect.Array:
+		for i := range v.Len() {
+			if holdsNumbers(v) {
+				return
+			}
+			k.look(v.Index(i), fmt.Sprintf("%s[%d]", path, i))
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			k.look(v.Field(i), path+"."+v.Type().Field(i).Name)
+		}
+	case reflect.Pointer:
+		if k.visit(v) {
+			k.look(v.Elem(), path)
+		}
+	case reflect.Interface:
+		if !v.IsNil() {
+			k.look(v.Elem(), path)
+		}
+	}
+}
+
+func holdsNumbers(v reflect.Value) bool { return v.Type().Elem().Kind() <= reflect.Complex128 }
+
+// compare fails the test if memory is that of an operand.
+func (k *keeper) compare(at uintptr, path string) {
+	k.t.Helper()
+	for i, o := range k.operands {
+		if from := uintptr(unsafe.Pointer(unsafe.SliceData(o))); at >= from && at < from+4*uintptr(len(o)) {
+			k.t.Errorf("%s is a part of operand %d", path, i)
 		}
 	}
 }

@@ -281,3 +281,24 @@ func TestChangesOnly(t *testing.T) {
 		require.Equal(t, i < 2 || i >= 4, len(r.failures) == 1, "element %d", i)
 	}
 }
+
+func TestForgets(t *testing.T) {
+	type inner struct{ x []float32 }
+	type outer struct {
+		own  []float32
+		list []inner
+		next *outer
+		any  any
+		grid [2][3]float32
+	}
+	x, other := make([]float32, 4), make([]float32, 4)
+	loop := &outer{own: other}
+	loop.next = loop
+	for i, o := range []*outer{
+		nil, {}, loop, {own: other, list: []inner{{other}}, any: &inner{}},
+		{own: x}, {own: x[3:]}, {list: []inner{{}, {x}}}, {next: &outer{own: x}}, {any: inner{x}}, {any: []any{nil, &x}},
+	} {
+		r := record(func(t testing.TB) { Forgets(t, "x", o, other[4:], x) })
+		require.Equal(t, i > 3, len(r.failures) == 1, "case %d: %v", i, r.failures)
+	}
+}

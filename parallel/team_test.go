@@ -198,6 +198,22 @@ func TestNewTeam(t *testing.T) {
 	}
 }
 
+// TestOneItem: the caller does a single item itself, for which nobody is woken.
+func TestOneItem(t *testing.T) {
+	team := NewTeam(2)
+	team.Begin()
+	defer team.End()
+	for range 2000 {
+		require.NoError(t, team.Run(context.Background(), 1, func(worker, item int) {
+			if worker != 0 || item != 0 {
+				t.Errorf("worker %d does item %d", worker, item)
+			}
+		}))
+	}
+	require.Zero(t, team.phase)
+	require.NoError(t, team.Run(context.Background(), 0, func(_, _ int) { t.Error("an item") }))
+}
+
 func TestCancel(t *testing.T) {
 	for _, workers := range []int{1, 2} {
 		ctx, cancel := context.WithCancel(context.Background())

@@ -95,10 +95,9 @@ func (r *trainer) compute(ctx context.Context, run func(ctx context.Context, dst
 	defer cancel()
 	n, size := len(d.Examples), r.features
 	l := &loader{data: d, cfg: r.Config, pic: r.Picture, augment: augment, order: inOrder(n), batch: r.Micro}
-	count := (n + r.Micro - 1) / r.Micro
-	next, giveBack := l.batches(ctx, 0, count)
+	next, giveBack := l.batches(ctx, 0, l.count())
 	all, dst, told := make([]float32, n*size), make([]float32, r.Micro*size), time.Now()
-	for i := range count {
+	for i := range l.count() {
 		b := next()
 		if b.err != nil {
 			return nil, b.err

@@ -62,6 +62,9 @@ func (l *loader) size() int {
 	return 3 * h * w
 }
 
+// count returns the number of batches of all examples.
+func (l *loader) count() int { return (len(l.order) + l.batch - 1) / l.batch }
+
 // batches deliver count batches of the epoch from the first on, until ctx ends. The caller
 // returns each after use.
 func (l *loader) batches(ctx context.Context, first, count int) (next func() *Batch, giveBack func(*Batch)) {

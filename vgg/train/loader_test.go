@@ -166,6 +166,13 @@ func TestLoader(t *testing.T) {
 	}
 }
 
+// TestLoaderCount: the last batch may be smaller, and none is empty.
+func TestLoaderCount(t *testing.T) {
+	for n, want := range []int{0, 1, 1, 1, 2, 2, 2, 3} {
+		require.Equal(t, want, (&loader{order: inOrder(n), batch: 3}).count())
+	}
+}
+
 // TestLoaderFeatures: activations take the place of pictures, which are not read.
 func TestLoaderFeatures(t *testing.T) {
 	dir := folder(t, 2)

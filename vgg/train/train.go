@@ -489,13 +489,12 @@ func (r *trainer) validate(ctx context.Context) (loss, accuracy float64, err err
 	l := &loader{data: r.val, cfg: r.Config, pic: r.Picture, order: inOrder(n), batch: r.Micro, features: r.valFeatures}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	count := (n + r.Micro - 1) / r.Micro
-	next, giveBack := l.batches(ctx, 0, count)
+	next, giveBack := l.batches(ctx, 0, l.count())
 	classes := r.Config.Classes()
 	logits := make([]float32, r.Micro*classes)
 	p := make([]float64, classes)
 	correct := 0
-	for range count {
+	for range l.count() {
 		b := next()
 		if b.err != nil {
 			return 0, 0, b.err

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -336,7 +337,7 @@ func TestPaper(t *testing.T) {
 			members, units = append(members, m), append([]PaperUnit{m.unit()}, units...)
 		}
 		require.Len(t, units, len(row.Members), command)
-		found, ok := findPaper(row.Views, units)
+		found, ok := findPaper(slices.Repeat([]Views{row.Views}, len(units)), units)
 		require.True(t, ok, command)
 		require.Equal(t, [2]float64{row.Top1, row.Top5}, [2]float64{found.Top1, found.Top5}, command)
 		_, ok = FindPaper(members)
@@ -345,8 +346,12 @@ func TestPaper(t *testing.T) {
 	}
 	require.Equal(t, map[int]int{3: 12, 4: 10, 5: 6, 6: 4}, count)
 	require.Equal(t, "D/[256;512]/256,384,512", bestTwo[0].String())
-	_, ok := findPaper(Dense, []PaperUnit{unit("D", Training{320, 320}, 320)})
+	_, ok := findPaper([]Views{Dense}, []PaperUnit{unit("D", Training{320, 320}, 320)})
 	require.False(t, ok)
+	for _, views := range [][]Views{{Dense, MultiCrop}, {MultiCrop, Dense}, {Center, Center}} {
+		_, ok = findPaper(views, bestTwo)
+		require.False(t, ok, "%v", views)
+	}
 	_, ok = FindPaper(nil)
 	require.False(t, ok)
 }

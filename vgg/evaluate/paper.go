@@ -89,17 +89,15 @@ func PaperRows() []PaperRow { return slices.Clone(paper) }
 // repeats: it has the same configurations, training and test scales, and views. It returns
 // rows that are in both table 4 and table 5 from table 4.
 func FindPaper(members []Member) (PaperRow, bool) {
+	var views []Views
 	var units []PaperUnit
 	for _, m := range members {
-		if !isPapers(m.Model.Config()) || m.Protocol.Views != members[0].Protocol.Views {
+		if !isPapers(m.Model.Config()) {
 			return PaperRow{}, false
 		}
-		units = append(units, m.unit())
+		views, units = append(views, m.Protocol.Views), append(units, m.unit())
 	}
-	if len(units) == 0 {
-		return PaperRow{}, false
-	}
-	return findPaper(members[0].Protocol.Views, units)
+	return findPaper(views, units)
 }
 
 // isPapers reports whether cfg is a configuration of the paper, with its widths, classes and
@@ -109,9 +107,11 @@ func isPapers(cfg vgg.Config) bool {
 	return err == nil && known.LayerString() == cfg.LayerString() && known.Size == cfg.Size && known.Pad == cfg.Pad && cfg.Width == 0 && !cfg.HWC
 }
 
-func findPaper(views Views, units []PaperUnit) (PaperRow, bool) {
+// findPaper returns the row of networks with their views, in any order.
+func findPaper(views []Views, units []PaperUnit) (PaperRow, bool) {
 	for _, row := range paper {
-		if row.Views == views && slices.Equal(sorted(row.Members), sorted(units)) {
+		others := slices.ContainsFunc(views, func(v Views) bool { return v != row.Views })
+		if !others && slices.Equal(sorted(row.Members), sorted(units)) {
 			return row, true
 		}
 	}

@@ -257,3 +257,30 @@ func TestTIFFLayouts(t *testing.T) {
 		}
 	}
 }
+
+// TestTIFFJPEGRefused: JPEG data that are not those of the strip, or have other colours than the
+// directory says, are refused.
+func TestTIFFJPEGRefused(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		tag, value uint16
+		says       string
+	}{
+		{"tp_CMYK_jpeg.tif", tagPhotometric, trueColour, "JPEG with 4 components and photometric interpretation 2"},
+		{"tp_CMYK_jpeg.tif", tagPhotometric, yCbCr, "JPEG with 4 components and photometric interpretation 6"},
+		{"tp_CMYK_jpeg.tif", tagPhotometric, blackIsZero, "JPEG with 4 components and photometric interpretation 1"},
+		{"tp_CMYK_jpeg.tif", tagWidth, 5, "pixels in a strip or tile of 5×"},
+		{"tp_L_jpeg.tif", tagWidth, 5, "pixels in a strip or tile of 5×"},
+		{"tp_L_jpeg.tif", tagHeight, 20, "pixels in a strip or tile of 51×20"},
+		{"tp_L_jpeg.tif", tagStripOffsets, 0, "jpeg"},
+		{"tp_L_jpeg.tif", tagStripOffsets, 65535, "truncated"},
+		{"tp_L_jpeg.tif", tagStripCounts, 3, "truncated"},
+	} {
+		file, err := os.ReadFile(filepath.Join("testdata", c.name))
+		require.NoError(t, err)
+		_, err = Decode(c.name, bytes.NewReader(patchTIFF(t, file, c.tag, c.value)))
+		if err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s, tag %d of %d: %v, want %s", c.name, c.tag, c.value, err, c.says)
+		}
+	}
+}

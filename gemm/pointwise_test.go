@@ -247,3 +247,23 @@ func TestPointwiseGradWorkersApart(t *testing.T) {
 		}
 	}
 }
+
+// TestPointwisePlan: the text has the product of a picture, the kernel and the items of the
+// pictures.
+func TestPointwisePlan(t *testing.T) {
+	p, err := NewPointwise(20, 40, make([]float32, 800), nil)
+	require.NoError(t, err)
+	for _, s := range [][2]int{{3, 5}, {40, 30}} {
+		e, err := p.NewExec(2, s[0], s[1], fuse.Epilogue{}, nil)
+		require.NoError(t, err)
+		text := p.Plan(2, s[0], s[1])
+		for _, want := range []string{
+			fmt.Sprintf("%d×40×20 (m×n×k) for each picture", s[0]*s[1]),
+			fmt.Sprintf("MR %d, NR %d", p.kernel.MR, p.kernel.NR), fmt.Sprintf("MC %d, KC 20", e.run), p.kernel.Symbol(min(p.kernel.MR, s[0]*s[1]), p.kernel.NR),
+		} {
+			require.Contains(t, text, want)
+		}
+		require.Regexp(t, fmt.Sprintf(`items +%d(\n|$)`, 2*e.runs), text)
+	}
+	require.EqualValues(t, 4*len(p.u), p.Bytes())
+}

@@ -24,3 +24,25 @@ func TestPacked(t *testing.T) {
 		}
 	})
 }
+
+// TestPackedSizes: sizes that do not fit are refused, as by SGEMM.
+func TestPackedSizes(t *testing.T) {
+	const m, n, k = 3, 20, 40
+	g := NewMultiplier(nil)
+	p := g.Pack(false, n, k, make([]float32, k*n), n)
+	run := func(m, a, lda, c, ldc int) func() {
+		return func() {
+			_ = g.Packed(context.Background(), false, m, make([]float32, a), lda, p, 0, make([]float32, c), ldc)
+		}
+	}
+	run(m, m*k, k, m*n, n)()
+	for want, bad := range map[string]func(){
+		"gemm: negative size":           run(-1, m*k, k, m*n, n),
+		"gemm: slice of A is too short": run(m, m*k-1, k, m*n, n),
+		"gemm: slice of C is too short": run(m, m*k, k, m*n-1, n),
+	} {
+		require.PanicsWithValue(t, want, bad)
+	}
+	require.Panics(t, run(m, m*k, k-1, m*n, n), "lda")
+	require.Panics(t, run(m, m*k, k, m*n, n-1), "ldc")
+}

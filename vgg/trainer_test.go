@@ -400,3 +400,31 @@ func TestSetBatches(t *testing.T) {
 	b.SetBatches(0)
 	require.Equal(t, first, loss(b))
 }
+
+// TestNoDropout: there is none behind the last fully connected layer, also where that has a
+// ReLU, nor where outputs are wanted that are not those of training.
+func TestNoDropout(t *testing.T) {
+	layers, err := ParseLayers("8 M F10")
+	require.NoError(t, err)
+	layers[len(layers)-1].ReLU = true
+	cfg := Config{Name: "test", Channels: 3, Size: 8, Pad: 1, Layers: layers}
+	src, err := Seeded(cfg, 1)
+	require.NoError(t, err)
+	x := testutil.Normal(1, 3*8*8)
+	var results []Result
+	for _, fraction := range []float64{0, 0.9} {
+		tr, err := NewTrainer(cfg, src, 1, Dropout(fraction, 1))
+		require.NoError(t, err)
+		r, err := tr.Gradients(context.Background(), x, []int{1})
+		require.NoError(t, err)
+		results = append(results, r)
+	}
+	require.Equal(t, results[0], results[1])
+
+	a, b := newTrainer(t, "A", 16, 1), newTrainer(t, "A", 16, 1, Dropout(0.9, 1))
+	x = testutil.Normal(1, 3*32*32)
+	want, got := make([]float32, 10), make([]float32, 10)
+	require.NoError(t, a.Logits(context.Background(), want, x))
+	require.NoError(t, b.Logits(context.Background(), got, x))
+	testutil.CheckBits(t, "logits", 1, got, want)
+}

@@ -122,3 +122,19 @@ func TestGEMV(t *testing.T) {
 		}
 	}
 }
+
+// TestRowMinus: one row with alpha −1 gives the results of alpha 1, negated.
+func TestRowMinus(t *testing.T) {
+	const n, k = 700, 300
+	a, b := testutil.Normal(1, k), testutil.Normal(2, k*n)
+	for transB, ldb := range map[bool]int{false: n, true: k} {
+		plus, minus := make([]float32, n), make([]float32, n)
+		g := NewMultiplier(nil)
+		require.NoError(t, g.SGEMM(context.Background(), false, transB, 1, n, k, 1, a, k, b, ldb, 0, plus, n))
+		require.NoError(t, g.SGEMM(context.Background(), false, transB, 1, n, k, -1, a, k, b, ldb, 0, minus, n))
+		for i := range plus {
+			plus[i] = -plus[i]
+		}
+		testutil.CheckBits(t, "alpha -1", transB, minus, plus)
+	}
+}

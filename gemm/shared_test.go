@@ -107,7 +107,7 @@ func BenchmarkShared(b *testing.B) {
 // TestProcessorsStay: a product leaves GOMAXPROCS as it is.
 func TestProcessorsStay(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(3))
-	const n = 200
+	const n = 256
 	x := make([]float32, n*n)
 	SGEMM(false, false, n, n, n, 1, x, n, x, n, 0, make([]float32, n*n), n)
 	require.Equal(t, 3, runtime.GOMAXPROCS(0))

@@ -63,6 +63,20 @@ func trainFrom(cfg vgg.Config, f weights.Source) error {
 	return err
 }
 
+// saveFrom writes the network of a file to another.
+func saveFrom(t *testing.T, cfg vgg.Config, f weights.Source) error {
+	n, err := vgg.Describe(f)
+	if err != nil {
+		return err
+	}
+	out := filepath.Join(t.TempDir(), "out.safetensors")
+	if err := vgg.Save(out, cfg, n.Source, false); err != nil {
+		require.NoFileExists(t, out)
+		return err
+	}
+	return nil
+}
+
 // TestWrittenTo: a file of which another process has changed one byte is no longer
 // the file that was opened.
 func TestWrittenTo(t *testing.T) {
@@ -70,6 +84,7 @@ func TestWrittenTo(t *testing.T) {
 	for name, open := range map[string]func(weights.Source) error{
 		"model":   func(f weights.Source) error { _, err := vgg.FromFile(f); return err },
 		"trainer": func(f weights.Source) error { return trainFrom(cfg, f) },
+		"save":    func(f weights.Source) error { return saveFrom(t, cfg, f) },
 	} {
 		old := time.Now().Add(-time.Hour)
 		require.NoError(t, os.Chtimes(path, old, old))

@@ -129,7 +129,7 @@ func TestGRPCErrors(t *testing.T) {
 	timed := inferMessage(x)
 	timed.Parameters = map[string]*inference.InferParameter{"timeout": {ParameterChoice: &inference.InferParameter_Int64Param{Int64Param: 10_000}}}
 	require.Equal(t, connect.CodeDeadlineExceeded, code(ctx, timed))
-	require.Contains(t, s.logText(), `"status_of_call":404`)
+	require.Contains(t, s.log.String(), `"status_of_call":404`)
 }
 
 // TestGRPCStream: answers come in order, and an error does not end the stream.

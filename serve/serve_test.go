@@ -55,33 +55,14 @@ type testServer struct {
 	*Server
 	t   testing.TB
 	url string
-	log *lockedBuffer
+	log *testutil.Said
 	m   *vgg.Model // of the network small
-}
-
-// lockedBuffer is what a server has logged.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-// logText returns what the server has logged.
-func (s *testServer) logText() string {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
-	return s.log.b.String()
 }
 
 // serveTest starts a server of the network small, and of more.
 func serveTest(t testing.TB, more []Source, opts ...Option) *testServer {
 	t.Helper()
-	log := &lockedBuffer{}
+	log := &testutil.Said{}
 	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s, err := New(append([]Source{{Name: "small", Open: small}}, more...), append([]Option{Log(logger), Workers(2)}, opts...)...)
 	require.NoError(t, err)
@@ -649,7 +630,7 @@ func TestPanic(t *testing.T) {
 	s.refused(500, "inside of the server", "POST", "/v2/models/small/infer", tensorRequest(x, ""))
 	s.hold = nil
 	s.infer("/v2/models/small/infer", tensorRequest(x, ""))
-	require.Contains(t, s.logText(), "a fault")
+	require.Contains(t, s.log.String(), "a fault")
 
 	h := s.guarded(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("another") }))
 	w := httptest.NewRecorder()
@@ -876,7 +857,7 @@ func TestLog(t *testing.T) {
 	s.json(200, "POST", "/v1/classify", photo(1, 9, 9), "Traceparent", "00-"+id+"-"+span+"-01")
 	s.json(200, "POST", "/v1/classify", photo(1, 9, 9), "Traceparent", "00-"+strings.Repeat("0", 32)+"-"+span+"-01")
 	var lines []map[string]any
-	for line := range strings.Lines(s.logText()) {
+	for line := range strings.Lines(s.log.String()) {
 		var l map[string]any
 		require.NoError(t, json.Unmarshal([]byte(line), &l))
 		if l["msg"] == "request" {

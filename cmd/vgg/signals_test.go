@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -27,25 +26,7 @@ import (
 // command is this test program as the command, with what it says.
 type command struct {
 	*exec.Cmd
-	out, err said
-}
-
-// said is what a process has written so far; it may be read while the process runs.
-type said struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *said) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *said) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
+	out, err testutil.Said
 }
 
 func startCommand(t testing.TB, args ...string) *command {

@@ -295,7 +295,7 @@ func TestForgets(t *testing.T) {
 	loop := &outer{own: other}
 	loop.next = loop
 	for i, o := range []*outer{
-		nil, {}, loop, {own: other, list: []inner{{other}}, any: &inner{}},
+		nil, {}, loop, {own: other, list: []inner{{other}}, any: &inner{}, grid: [2][3]float32{{1}}},
 		{own: x}, {own: x[3:]}, {list: []inner{{}, {x}}}, {next: &outer{own: x}}, {any: inner{x}}, {any: []any{nil, &x}},
 	} {
 		r := record(func(t testing.TB) { Forgets(t, "x", o, other[4:], x) })
